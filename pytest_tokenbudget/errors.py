@@ -1,0 +1,89 @@
+"""The project's one tree of errors.
+
+Every error that a user can meet derives from :class:`TokenBudgetError` and says three things: *where* (a file, a
+key, a test), *what* was wrong and *how to mend it* (a command or a line to write). ``docs/errors.md`` has a section
+for each ``slug``.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+DOCUMENTATION = "https://pytest-tokenbudget.readthedocs.io/errors.html"
+
+
+class TokenBudgetError(Exception):
+    """Base class of all errors of the plugin.
+
+    Args:
+        message: What was wrong and where, in one sentence.
+        remedy: The command to run or the line to write that mends it.
+    """
+
+    slug: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        lines = [self.message]
+        if self.remedy:
+            lines.append(f"  mend: {self.remedy}")
+        lines.append(f"  about: {DOCUMENTATION}#{self.slug}")
+        return "\n".join(lines)
+
+
+class MarkerError(TokenBudgetError):
+    """A ``token_budget`` marker with an argument, metric or rule that cannot be understood."""
+
+    slug = "marker"
+
+
+class SettingsError(TokenBudgetError):
+    """A command-line option or ini value that cannot be understood."""
+
+    slug = "settings"
+
+
+class BaselineError(TokenBudgetError):
+    """A baseline file that cannot be read or written; the file stays as it was."""
+
+    slug = "baseline"
+
+
+class CassetteError(TokenBudgetError):
+    """A cassette that cannot be read, or that may not be written."""
+
+    slug = "cassette"
+
+
+class ScriptError(TokenBudgetError):
+    """A scripted model that was asked something its script does not answer, or a script that cannot be read."""
+
+    slug = "script"
+
+
+class Diverged(TokenBudgetError):
+    """The run no longer fits the recorded answers: record again."""
+
+    slug = "diverged"
+
+
+class TokenizerError(TokenBudgetError):
+    """A vocabulary that was configured but cannot be loaded."""
+
+    slug = "tokenizer"
+
+
+class PriceError(TokenBudgetError):
+    """A price table that cannot be read."""
+
+    slug = "prices"
+
+
+class BudgetExceeded(TokenBudgetError):
+    """Raised instead of sending a model call when a ``stop_at`` ceiling has been passed."""
+
+    slug = "stop-at"

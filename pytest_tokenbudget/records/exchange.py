@@ -1,0 +1,84 @@
+"""One HTTP request and its response, as the capture saw it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Headers = tuple[tuple[str, str], ...]
+"""Header pairs in order, names in lower case."""
+
+End = Literal["complete", "closed", "cut", "cancelled", "failed", "open"]
+"""How an exchange ended.
+
+``complete``: the body was read to its end. ``closed``: the consumer stopped reading early, on purpose or because it
+raised. ``cut``: the connection broke while the body was read. ``cancelled``: the task was cancelled. ``failed``: there
+never was a response (timeout, connection error). ``open``: still running when the sample ended.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One HTTP request and its response.
+
+    Attributes:
+        client: Name and version of the library that sent it, ``"httpx2 2.16.2"``.
+        method: HTTP method, upper case.
+        url: The whole URL, query included.
+        request_headers: Request headers.
+        request_body: The bytes that were sent; ``None`` where the body was a stream that could not be kept.
+        status: HTTP status; ``None`` if there was no response.
+        response_headers: Response headers.
+        chunks: The body in the pieces in which it arrived; a body that was read at once is one piece.
+        chunk_times: Arrival of each piece, s on the sample's clock; as many as ``chunks``.
+        encoded: Whether ``chunks`` still carry the response's ``content-encoding``.
+        streamed: Whether the caller asked for a streamed response.
+        started: When ``send`` was called, s on the sample's clock.
+        ended: When the last byte had been read, or the exchange ended otherwise, s on the sample's clock.
+        end: How it ended.
+        error: Type name of the exception that ended it (``"ReadTimeout"``), else ``None``.
+        stage: Path of the innermost open stage, ``"worker/finalize"``; ``""`` where no stage was open in code.
+        agent: The current OpenTelemetry span's ``gen_ai.agent.name`` where OpenTelemetry is in use.
+        answered_by: ``"network"``, or ``"replay"`` / ``"script"`` where the plugin itself gave the answer.
+        token_basis: For a replayed answer: the input tokens ``(provider, local)`` of the recording, from which the
+            request of now is calibrated; ``None`` else.
+        sequence: Position in the order of starts, from 0.
+    """
+
+    client: str
+    method: str
+    url: str
+    request_headers: Headers = ()
+    request_body: bytes | None = None
+    status: int | None = None
+    response_headers: Headers = ()
+    chunks: tuple[bytes, ...] = ()
+    chunk_times: tuple[float, ...] = ()
+    encoded: bool = False
+    streamed: bool = False
+    started: float = 0.0
+    ended: float = 0.0
+    end: End = "complete"
+    error: str | None = None
+    stage: str = ""
+    agent: str | None = None
+    answered_by: Literal["network", "replay", "script"] = "network"
+    token_basis: tuple[int | None, int] | None = None
+    sequence: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unattributed:
+    """Traffic that looks like a model call and that no wire format reads.
+
+    Attributes:
+        host: Host of the URL.
+        path: Path of the URL, query left out.
+        reason: Why it is listed: ``"unknown"``, ``"batch"``, ``"realtime"`` or what could not be read.
+        count: How often it was seen.
+    """
+
+    host: str
+    path: str
+    reason: str = "unknown"
+    count: int = 1

@@ -1,0 +1,64 @@
+"""One execution of a test, measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import StageComposition
+from pytest_tokenbudget.records.exchange import Unattributed
+
+Traffic = Literal["live", "replay", "scripted"]
+Values = dict[str, float | int | None]
+"""Metric name -> value of one stage or of the whole test; ``None`` is unknown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A time in which a stage was open, s on the sample's clock."""
+
+    stage: str
+    started: float
+    ended: float
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a scenario: its number from 1, what was asked, and what it cost."""
+
+    number: int
+    values: Values
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One execution of a test, from its function-scoped fixtures on.
+
+    Attributes:
+        calls: Calls and failed attempts in the order in which they started.
+        total: Metrics of the whole test.
+        stages: Metrics by stage path; a stage's figures hold those of the stages inside it.
+        composition: Composition by stage path; the whole test's stands under ``""``.
+        pooled: Single values that are pooled over samples, by stage and metric (``call_latency``, ``ttft``), s.
+        outcomes: What the agent achieved (``budget.outcome``).
+        traffic: Where the answers came from.
+        unattributed: Traffic that looks like model calls and that no format reads.
+        hosts: Hosts that were contacted, with the number of requests.
+        turns: Turns of a scenario.
+        messages: Notes for the reader.
+        own_time: s of the agent's own code, as measured on the real clock.
+    """
+
+    calls: tuple[Call, ...] = ()
+    total: Values = field(default_factory=dict)
+    stages: dict[str, Values] = field(default_factory=dict)
+    composition: dict[str, StageComposition] = field(default_factory=dict)
+    pooled: dict[str, dict[str, tuple[float, ...]]] = field(default_factory=dict)
+    outcomes: dict[str, Any] = field(default_factory=dict)
+    traffic: Traffic = "live"
+    unattributed: tuple[Unattributed, ...] = ()
+    hosts: dict[str, int] = field(default_factory=dict)
+    turns: tuple[Turn, ...] = ()
+    messages: tuple[str, ...] = ()
+    own_time: float | None = None

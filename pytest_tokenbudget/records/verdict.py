@@ -1,0 +1,110 @@
+"""What the gates say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.sample import Sample
+
+Verdict = Literal[
+    "ok",
+    "improved",
+    "regression",
+    "over_limit",
+    "target_missed",
+    "inconclusive",
+    "new",
+    "no_baseline",
+    "no_calls",
+    "diverged",
+]
+FAILING: frozenset[Verdict] = frozenset(
+    {"regression", "over_limit", "target_missed", "no_baseline", "no_calls", "diverged"}
+)
+"""Verdicts that fail a test in gate mode (``inconclusive`` does so with ``--tokenbudget-strict`` only)."""
+
+GateKind = Literal["max_increase", "limit", "reduce"]
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """One gate and what it says.
+
+    Attributes:
+        metric: ``worker.input_tokens``.
+        statistic: ``mean``, ``p50``, ``p90``, ``p95``, ``p99`` or ``max``.
+        rule: The rule as it is shown, ``"+10%"``.
+        kind: What kind of gate it is.
+        baseline: The value that it was compared with, ``None`` for limits and where there is none.
+        value: The value now; ``None`` where it is unknown.
+        verdict: What the gate says.
+        exact: Whether it was compared exactly, as opposed to statistically.
+        lower: 99 % lower bound of the ratio now/baseline - 1 for statistical gates.
+        upper: 95 % upper bound of the same.
+        detectable: Smallest increase that could have been seen with 80 % power, as a fraction.
+        samples: New values that it rests on.
+        sigma: Spread (log scale) that was assumed.
+        p: p-value of statistical gates.
+        reason: One sentence for verdicts that need one, and what would decide it.
+        source: How the value was obtained where not from the provider: ``counted`` or ``calibrated``.
+    """
+
+    metric: str
+    statistic: str
+    rule: str
+    kind: GateKind
+    baseline: float | int | None
+    value: float | int | None
+    verdict: Verdict
+    exact: bool = True
+    lower: float | None = None
+    upper: float | None = None
+    detectable: float | None = None
+    samples: int = 1
+    sigma: float | None = None
+    p: float | None = None
+    reason: str = ""
+    source: str = ""
+
+    @property
+    def change(self) -> float | None:
+        """Relative change against the baseline, ``None`` where it has no meaning."""
+        if self.value is None or not self.baseline:
+            return None
+        return self.value / self.baseline - 1
+
+
+@dataclass(frozen=True, slots=True)
+class TestResult:
+    """All that the plugin says of one test: what travels from a worker to the controller.
+
+    Attributes:
+        nodeid: pytest's node id.
+        verdict: The worst verdict of its gates, or one of the test's own (``no_calls``, ``new``, ...).
+        gates: All gates.
+        samples: All samples that ran.
+        causes: Why gated metrics changed, largest first.
+        messages: Notes.
+        passed: Whether the test passed its own assertions (its numbers may be stored only then).
+        failed: Whether the plugin fails it.
+        against: Name of the baseline or reference that it was compared with.
+        baseline_file: Path of the baseline file, relative to the rootdir.
+        key: Key of the test in its file (node id within the file).
+    """
+
+    __test__ = False
+
+    nodeid: str
+    verdict: Verdict
+    gates: tuple[GateResult, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    messages: tuple[str, ...] = ()
+    passed: bool = True
+    failed: bool = False
+    against: str = "baseline"
+    baseline_file: str = ""
+    key: str = ""
+    watched: tuple[str, ...] = field(default_factory=tuple)
