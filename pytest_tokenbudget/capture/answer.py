@@ -1,0 +1,74 @@
+"""How a player answers a request instead of the network.
+
+The capture asks the recorder's answerer, if there is one, before a request leaves. What it gives back is turned into
+a real response object of the client's own library, and is recorded like any other exchange.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pytest_tokenbudget.records.exchange import Headers
+
+Fault = Literal["connect_timeout", "read_timeout", "connect_error", "cut"]
+"""A failure to play instead of a response; ``cut`` breaks the connection after the chunks have been given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request that is about to leave.
+
+    Attributes:
+        client: Name and version of the library, ``"httpx2 2.16.2"``.
+        method: HTTP method, upper case.
+        url: The whole URL.
+        headers: Request headers, names in lower case.
+        body: The body's bytes, ``None`` where it is a stream.
+        stage: Path of the innermost open stage, ``""`` for none.
+        streamed: Whether the caller asked for a streamed response.
+    """
+
+    client: str
+    method: str
+    url: str
+    headers: Headers
+    body: bytes | None
+    stage: str
+    streamed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LocalAnswer:
+    """A response that is given locally.
+
+    Attributes:
+        status: HTTP status.
+        headers: Response headers; no ``content-encoding``, the chunks are plain.
+        chunks: The body, piece by piece.
+        before_chunk: Called with a chunk's index before it is handed to a synchronous reader; returns when it may go.
+        before_chunk_async: The same for an asynchronous reader.
+        fault: A failure to play.
+        answered_by: Who answered.
+        token_basis: Input tokens ``(provider, local)`` of the recording, see ``Exchange.token_basis``.
+    """
+
+    status: int
+    headers: Headers
+    chunks: tuple[bytes, ...]
+    before_chunk: Callable[[int], None] | None = None
+    before_chunk_async: Callable[[int], Awaitable[None]] | None = None
+    fault: Fault | None = None
+    answered_by: Literal["replay", "script"] = "replay"
+    token_basis: tuple[int | None, int] | None = None
+
+
+class Answerer(Protocol):
+    """Who answers. ``None`` means: not a model call, let it go to the network."""
+
+    def answer(self, outgoing: Outgoing) -> LocalAnswer | None:
+        """Answer a synchronous client; may hold the caller until the answer is due."""
+
+    async def answer_async(self, outgoing: Outgoing) -> LocalAnswer | None:
+        """Answer an asynchronous client; may hold the task until the answer is due."""
