@@ -1,0 +1,40 @@
+"""pytest-tokenbudget: a test that fails when a change makes an LLM agent more expensive or slower, and that says why.
+
+The names below are the public API. They are loaded when they are first used, so that ``from pytest_tokenbudget import
+stage`` in an application costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.stages import stage
+    from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
+    from pytest_tokenbudget.plugin.marker import token_budget
+
+__all__ = ["BudgetExceeded", "TokenBudgetError", "__version__", "stage", "token_budget"]
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "BudgetExceeded": "pytest_tokenbudget.errors",
+    "TokenBudgetError": "pytest_tokenbudget.errors",
+    "stage": "pytest_tokenbudget.capture.stages",
+    "token_budget": "pytest_tokenbudget.plugin.marker",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Samples meet a baseline: gates become verdicts."""

@@ -1,0 +1,1 @@
+"""From what was captured to a sample: exchanges are read, counted and priced, and become metrics."""

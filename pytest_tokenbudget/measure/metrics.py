@@ -1,0 +1,222 @@
+"""The table of metrics: what each is called, its unit, and how it is computed from a stage's calls and spans."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import StageComposition
+from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.records.sample import Values
+
+Unit = Literal["tokens", "count", "s", "USD"]
+STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
+
+
+@dataclass(frozen=True, slots=True)
+class StageView:
+    """What a metric is computed from: one stage, or the whole test, of one sample.
+
+    Attributes:
+        calls: Successful calls, the stages inside included.
+        attempts: Failed attempts, likewise.
+        open_time: s in which the stage was open (union of its spans); for the whole test the call phase.
+        model_time: s in which at least one call was running (union of the intervals).
+        composition: What the input consists of.
+        own_time: s of the agent's own code on the real clock, where that is known apart (replay); else ``None``.
+    """
+
+    calls: Sequence[Call]
+    attempts: Sequence[Call]
+    open_time: float
+    model_time: float
+    composition: StageComposition
+    own_time: float | None = None
+
+
+Compute = Callable[[StageView], float | int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One metric.
+
+    Attributes:
+        name: Its name.
+        unit: Its unit.
+        compute: How it is computed; ``None`` for pooled metrics, whose values are those of single calls.
+        help: One line for the docs.
+        pooled: The value of one call, for metrics that are pooled over calls and samples; ``None`` for others.
+    """
+
+    name: str
+    unit: Unit
+    help: str
+    compute: Compute
+    pooled: Callable[[Call], float | None] | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Whether it is a time, which is noisy in live traffic."""
+        return self.unit == "s"
+
+
+def _total(field: str) -> Compute:
+    """Sum of a usage field over the calls; unknown as soon as one call's number is unknown."""
+
+    def compute(view: StageView) -> int | None:
+        total = 0
+        for call in view.calls:
+            value: int | None = getattr(call.usage, field)
+            if value is None:
+                if field in ("cached_input_tokens", "cache_write_tokens", "reasoning_tokens"):
+                    continue
+                return None
+            total += value
+        return total
+
+    return compute
+
+
+def _known_total(field: str) -> Compute:
+    """Sum of an optional part of the usage; unknown only where no call of several says it."""
+    total = _total(field)
+
+    def compute(view: StageView) -> float | int | None:
+        if view.calls and all(getattr(call.usage, field) is None for call in view.calls):
+            return None
+        return total(view)
+
+    return compute
+
+
+def _parts(*names: str) -> Compute:
+    """Sum of parts of the composition."""
+
+    def compute(view: StageView) -> int | None:
+        if view.calls and not view.composition.parts:
+            return None
+        return sum(part.tokens for part in view.composition.parts if part.part in names)
+
+    return compute
+
+
+def _fresh(view: StageView) -> int | None:
+    return None if view.calls and not view.composition.parts else view.composition.fresh_input_tokens
+
+
+def _cost(view: StageView) -> float | None:
+    costs = [call.cost for call in view.calls]
+    return None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None)
+
+
+def _own_time(view: StageView) -> float:
+    return view.own_time if view.own_time is not None else max(0.0, view.open_time - view.model_time)
+
+
+def _per_output_token(view: StageView) -> float | None:
+    tokens = _total("output_tokens")(view)
+    return view.model_time / tokens if tokens else None
+
+
+def _mean_of(value: Callable[[Call], float | None]) -> Compute:
+    def compute(view: StageView) -> float | None:
+        values = [v for v in map(value, view.calls) if v is not None]
+        return sum(values) / len(values) if values else None
+
+    return compute
+
+
+def _call_latency(call: Call) -> float | None:
+    return call.latency
+
+
+def _ttft(call: Call) -> float | None:
+    return call.ttft
+
+
+BUILTIN_METRICS: tuple[MetricSpec, ...] = (
+    MetricSpec("input_tokens", "tokens", "All that the model read, cached tokens included.", _total("input_tokens")),
+    MetricSpec("output_tokens", "tokens", "All that the model wrote, reasoning included.", _total("output_tokens")),
+    MetricSpec("total_tokens", "tokens", "Input plus output.", _total("total_tokens")),
+    MetricSpec("cached_input_tokens", "tokens", "Input read from a cache.", _known_total("cached_input_tokens")),
+    MetricSpec("cache_write_tokens", "tokens", "Input written to a cache.", _known_total("cache_write_tokens")),
+    MetricSpec("reasoning_tokens", "tokens", "Output that is reasoning.", _known_total("reasoning_tokens")),
+    MetricSpec("tool_schema_tokens", "tokens", "Input that is tool schemas.", _parts("tools")),
+    MetricSpec("system_tokens", "tokens", "Input that is system prompt.", _parts("system")),
+    MetricSpec("history_tokens", "tokens", "Input that is history.", _parts("assistant", "tool_results")),
+    MetricSpec("fresh_input_tokens", "tokens", "Input that no provider cache can serve.", _fresh),
+    MetricSpec("calls", "count", "Model calls that succeeded.", lambda view: len(view.calls)),
+    MetricSpec("attempts", "count", "Attempts that failed.", lambda view: len(view.attempts)),
+    MetricSpec(
+        "tool_calls", "count", "Tools that the model called.", lambda view: sum(len(c.tool_calls) for c in view.calls)
+    ),
+    MetricSpec("latency", "s", "The test's call phase; a stage's time open.", lambda view: view.open_time),
+    MetricSpec("model_time", "s", "Union of the calls' intervals.", lambda view: view.model_time),
+    MetricSpec("call_latency", "s", "Duration of single calls, pooled.", _mean_of(_call_latency), _call_latency),
+    MetricSpec("ttft", "s", "Time to first generated chunk of single calls, pooled.", _mean_of(_ttft), _ttft),
+    MetricSpec("own_time", "s", "The agent's own code.", _own_time),
+    MetricSpec("latency_per_output_token", "s", "Model time per output token.", _per_output_token),
+    MetricSpec("cost", "USD", "What the calls cost.", _cost),
+)
+
+DEFAULT_GATES = ("input_tokens", "output_tokens", "calls", "latency")
+
+
+def metric_table(extra: Iterable[MetricSpec] = ()) -> dict[str, MetricSpec]:
+    """The built-in metrics and those that hooks add, by name."""
+    return {spec.name: spec for spec in (*BUILTIN_METRICS, *extra)}
+
+
+def values(view: StageView, table: Mapping[str, MetricSpec]) -> Values:
+    """All metrics of one stage of one sample."""
+    return {name: spec.compute(view) for name, spec in table.items()}
+
+
+def pooled_values(view: StageView, table: Mapping[str, MetricSpec]) -> dict[str, tuple[float, ...]]:
+    """The single calls' values of the pooled metrics."""
+    return {
+        name: tuple(v for v in map(spec.pooled, view.calls) if v is not None)
+        for name, spec in table.items()
+        if spec.pooled is not None
+    }
+
+
+def parse_metric(text: str, table: Mapping[str, MetricSpec]) -> Metric:
+    """Parse ``[stage.]name[.statistic]``.
+
+    Args:
+        text: What the user wrote.
+        table: The known metrics.
+
+    Returns:
+        The metric.
+
+    Raises:
+        ValueError: If no known metric stands in it; the message names the nearest ones.
+    """
+    parts = text.strip().split(".")
+    statistic = "mean"
+    if len(parts) > 1 and parts[-1] in STATISTICS and parts[-1] not in table:
+        statistic = parts.pop()
+    name = parts[-1]
+    stage = ".".join(parts[:-1])
+    if name not in table:
+        raise ValueError(_unknown_metric(text, parts, table))
+    if any(not piece for piece in stage.split("/")) and stage:
+        raise ValueError(f"metric {text!r}: the stage {stage!r} has an empty part")
+    return Metric(stage, name, statistic)
+
+
+def _unknown_metric(text: str, parts: Sequence[str], table: Mapping[str, MetricSpec]) -> str:
+    from difflib import get_close_matches
+
+    name = parts[-1]
+    if len(parts) > 1 and parts[-2] in table:
+        near = get_close_matches(name, STATISTICS, n=3, cutoff=0.3) or list(STATISTICS)
+        return f"unknown statistic {name!r} in {text!r}; nearest: {', '.join(near)}"
+    near = get_close_matches(name, list(table), n=3, cutoff=0.4)
+    known = f"nearest: {', '.join(near)}" if near else f"known: {', '.join(table)}"
+    return f"unknown metric {name!r} in {text!r}; {known}"

@@ -1,0 +1,203 @@
+"""Exchanges become calls: read by their wire format, given to a stage, counted where usage is missing, and priced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from pytest_tokenbudget.prices import PriceBook
+from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
+from pytest_tokenbudget.records.composition import Composition
+from pytest_tokenbudget.records.exchange import Exchange, Unattributed
+from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.tokens.counter import Counter
+from pytest_tokenbudget.wire.format import Request, WireFormat
+from pytest_tokenbudget.wire.registry import ReadExchange, read
+
+StageOf = Callable[[Exchange, Reading, Callable[[], Prompt | None]], str]
+"""Gives a call to a stage, from the exchange, its reading and, where a rule asks for it, the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads exchanges.
+
+    Attributes:
+        formats: The wire formats, the first that recognises a request reads it.
+        counter: Counts texts and composes prompts.
+        prices: Prices calls.
+        stage_of: Gives a call to its stage.
+    """
+
+    formats: Sequence[WireFormat]
+    counter: Counter
+    prices: PriceBook
+    stage_of: StageOf
+
+    def read_all(self, exchanges: Iterable[Exchange], *, origin: float) -> tuple[tuple[Call, ...], tuple[Unattributed, ...]]:
+        """Read all exchanges of a sample.
+
+        Args:
+            exchanges: The exchanges in order of their starts.
+            origin: The sample's start on the exchanges' clock, s.
+
+        Returns:
+            The calls and failed attempts, and the traffic that looks like model calls but could not be attributed.
+        """
+        calls: list[Call] = []
+        unknown: dict[tuple[str, str, str], Unattributed] = {}
+        tries: dict[tuple[str, str, str, bytes | None], int] = {}
+        for exchange in exchanges:
+            found = self.read(exchange, origin=origin)
+            if isinstance(found, Unattributed):
+                key = (found.host, found.path, found.reason)
+                seen = unknown.get(key)
+                unknown[key] = replace(found, count=seen.count + found.count) if seen else found
+            elif found is not None:
+                work = (exchange.method, exchange.url, found.stage, exchange.request_body)
+                attempt = tries.get(work, 0)
+                calls.append(replace(found, attempt=attempt) if attempt else found)
+                tries[work] = 0 if found.succeeded else attempt + 1
+        return tuple(calls), tuple(unknown.values())
+
+    def read(self, exchange: Exchange, *, origin: float, compose: bool = True) -> Call | Unattributed | None:
+        """Read one exchange.
+
+        Args:
+            exchange: The exchange.
+            origin: The sample's start on the exchange's clock, s.
+            compose: Whether the prompt is to be split into its parts.
+
+        Returns:
+            A call or failed attempt; traffic that looks like a model call; or ``None`` for anything else.
+        """
+        found = read(exchange, self.formats)
+        if found is None or isinstance(found, Unattributed):
+            return found
+        if found.reading.operation == "other":
+            return None
+        return self._call(exchange, found, origin=origin, compose=compose)
+
+    def _call(self, exchange: Exchange, found: ReadExchange, *, origin: float, compose: bool) -> Call:
+        reading = found.reading
+        prompt = _Once(found.format, found.request)
+        error = failure(exchange, reading)
+        call = Call(
+            stage=self.stage_of(exchange, reading, prompt),
+            provider=reading.provider,
+            api=reading.api,
+            operation=reading.operation,
+            model=reading.model,
+            request_model=reading.request_model,
+            stream=reading.stream,
+            status=exchange.status,
+            error=error,
+            started=exchange.started - origin,
+            latency=exchange.ended - exchange.started,
+            ttft=found.ttft,
+            tool_calls=reading.tool_calls,
+            server_tool_calls=reading.server_tool_calls,
+            finish_reason=reading.finish_reason,
+            problems=reading.problems,
+        )
+        if error is not None:
+            return call
+        usage, input_source, composition = self._input(exchange, reading, prompt, compose=compose)
+        usage, output_source = self._output(reading, usage)
+        return replace(
+            call,
+            usage=usage,
+            input_source=input_source,
+            output_source=output_source,
+            composition=composition,
+            cost=self.prices.cost(reading.provider, reading.model or reading.request_model, usage, api=reading.api),
+        )
+
+    def _input(
+        self, exchange: Exchange, reading: Reading, prompt: Callable[[], Prompt | None], *, compose: bool
+    ) -> tuple[Usage, Source | None, Composition | None]:
+        usage = reading.usage
+        known = usage.input_tokens
+        if exchange.token_basis is None and known is not None:
+            source: Source | None = "provider"
+            asked = prompt() if compose else None
+        else:
+            asked = prompt()
+            source, known = self._count_input(exchange, reading, asked)
+            usage = replace(usage, input_tokens=known)
+        composition = None
+        if compose and asked is not None:
+            composition = self.counter.compose(asked, provider=reading.provider, input_tokens=known)
+        return usage, source, composition
+
+    def _count_input(
+        self, exchange: Exchange, reading: Reading, asked: Prompt | None
+    ) -> tuple[Source | None, int | None]:
+        if asked is None:
+            return None, None
+        counted = self.counter.count_prompt(asked, provider=reading.provider).tokens
+        if exchange.token_basis is None:
+            return "counted", counted
+        return "calibrated", calibrated(counted, *exchange.token_basis)
+
+    def _output(self, reading: Reading, usage: Usage) -> tuple[Usage, Source | None]:
+        if usage.output_tokens is not None:
+            return usage, "provider"
+        if reading.operation == "embeddings" or not reading.output_text:
+            return usage, None
+        model = reading.model or reading.request_model
+        counted = self.counter.count_output(reading.output_text, provider=reading.provider, model=model)
+        return replace(usage, output_tokens=counted.tokens), "counted"
+
+
+class _Once:
+    """Reads a request's prompt when it is first asked for, once."""
+
+    def __init__(self, wire_format: WireFormat, request: Request) -> None:
+        self._format = wire_format
+        self._request = request
+        self._prompt: tuple[Prompt | None] | None = None
+
+    def __call__(self) -> Prompt | None:
+        if self._prompt is None:
+            self._prompt = (self._format.prompt(self._request),)
+        return self._prompt[0]
+
+
+def failure(exchange: Exchange, reading: Reading) -> str | None:
+    """Why an exchange is a failed attempt and not a call; ``None`` for a call.
+
+    A stream that its consumer closed early is a call: the model was used and answered.
+    """
+    if exchange.end in ("failed", "cut"):
+        return exchange.error or exchange.end
+    if exchange.end == "cancelled":
+        return "cancelled"
+    if exchange.status is None:
+        return exchange.error or "no response"
+    if exchange.status >= 400:
+        return f"http {exchange.status}"
+    if reading.error is not None:
+        return reading.error
+    return "unfinished" if exchange.end == "open" else None
+
+
+def calibrated(counted_now: int, recorded: int | None, counted_then: int) -> int:
+    """The input tokens of a replayed request.
+
+    The recorded provider's number plus the local difference, times the recorded ratio of provider to local count; so
+    an unchanged request has exactly the provider's number.
+
+    Args:
+        counted_now: Local count of the request that the agent built now.
+        recorded: The provider's number in the recording; ``None`` where it sent none.
+        counted_then: Local count of the recorded request.
+
+    Returns:
+        Tokens, rounded half up, at least 0.
+    """
+    if recorded is None or counted_then <= 0:
+        return counted_now
+    change = Fraction(recorded * (counted_now - counted_then), counted_then)
+    return max(0, int(recorded + change + Fraction(1, 2)))

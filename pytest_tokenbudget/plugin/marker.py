@@ -1,0 +1,178 @@
+"""What a test's ``token_budget`` markers say, checked at collection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar, cast, overload
+
+import pytest
+
+from pytest_tokenbudget.compare.rules import parse_quantity, parse_reduction, parse_rule
+from pytest_tokenbudget.errors import MarkerError
+from pytest_tokenbudget.measure.metrics import MetricSpec, parse_metric
+from pytest_tokenbudget.records.gate import Budget, Metric, Rule
+
+MARKER = "token_budget"
+SIGNATURE = (
+    'token_budget(max_increase="10%", *, limit={}, reduce={}, against="baseline", samples="auto", max_samples=10, '
+    "stop_at={}, replay=None): fail this test when its model calls cost more tokens, calls, time or money than allowed"
+)
+_T = TypeVar("_T")
+_F = TypeVar("_F", bound=Callable[..., Any] | type)
+
+
+class TokenBudgetMark(Protocol):
+    """The type of :data:`token_budget`: the marker with its arguments, or bare."""
+
+    @overload
+    def __call__(self, function: _F, /) -> _F: ...
+    @overload
+    def __call__(
+        self,
+        max_increase: float | str | Mapping[str, float | str] = ...,
+        *,
+        limit: Mapping[str, float | str] = ...,
+        reduce: Mapping[str, float | str] = ...,
+        against: str = ...,
+        samples: int | Literal["auto"] = ...,
+        max_samples: int = ...,
+        stop_at: Mapping[str, float | str] = ...,
+        replay: bool | str | None = ...,
+    ) -> pytest.MarkDecorator: ...
+
+
+token_budget: TokenBudgetMark = cast(TokenBudgetMark, pytest.mark.token_budget)
+"""The marker: the very object that ``pytest.mark.token_budget`` gives, typed."""
+
+_KEYS = ("max_increase", "limit", "reduce", "against", "samples", "max_samples", "stop_at", "replay")
+_POOLED_OR_LATE = ("call_latency", "ttft", "own_time", "latency_per_output_token", "latency")
+
+
+def has_budget(item: pytest.Item) -> bool:
+    """Whether a test carries the marker."""
+    return item.get_closest_marker(MARKER) is not None
+
+
+def budget_of(item: pytest.Item, *, table: Mapping[str, MetricSpec], default_rule: str) -> Budget:
+    """Merge and check the markers of a test, the nearest first, key by key.
+
+    Args:
+        item: The test.
+        table: The known metrics.
+        default_rule: The project's rule where no marker gives one.
+
+    Returns:
+        What the test allows.
+
+    Raises:
+        MarkerError: If an argument, metric or rule cannot be understood; it names the test, the key and what is allowed.
+    """
+    merged: dict[str, object] = {}
+    for mark in item.iter_markers(MARKER):
+        arguments = dict(mark.kwargs)
+        if len(mark.args) > 1:
+            raise _error(item, f"takes one positional argument, not {len(mark.args)}", SIGNATURE.partition("):")[0] + ")")
+        if mark.args:
+            if "max_increase" in arguments:
+                raise _error(item, "max_increase is given twice", "give it once")
+            arguments["max_increase"] = mark.args[0]
+        for key, value in arguments.items():
+            if key not in _KEYS:
+                near = get_close_matches(key, _KEYS, n=2, cutoff=0.4) or _KEYS
+                raise _error(item, f"unknown argument {key!r}", f"nearest: {', '.join(near)}")
+            merged.setdefault(key, value)
+    return _Reader(item, table).read(merged, default_rule)
+
+
+def _error(item: pytest.Item, problem: str, remedy: str) -> MarkerError:
+    return MarkerError(f"{_place(item)}: token_budget: {problem}", remedy=remedy)
+
+
+def _place(item: pytest.Item) -> str:
+    """File, line and test: as far as they can be told."""
+    path, line, _ = item.reportinfo()
+    try:
+        shown = Path(path).resolve().relative_to(item.config.rootpath.resolve()).as_posix()
+    except ValueError:
+        shown = str(path)
+    return f"{shown}:{line + 1}: {item.name}" if line is not None else f"{shown}: {item.name}"
+
+
+class _Reader:
+    """Reads the arguments of one test's marker."""
+
+    def __init__(self, item: pytest.Item, table: Mapping[str, MetricSpec]) -> None:
+        self._item = item
+        self._table = table
+
+    def read(self, merged: Mapping[str, Any], default_rule: str) -> Budget:
+        default, rules = self._max_increase(merged.get("max_increase", default_rule))
+        stop_at = self._quantities("stop_at", merged.get("stop_at", {}))
+        for metric, _ in stop_at:
+            if metric.name in _POOLED_OR_LATE or metric.statistic != "mean" or metric.stage == "*":
+                raise self._bad("stop_at", f"{str(metric)!r} is not known while the test runs", "use tokens, calls or cost")
+        return Budget(
+            default_rule=default,
+            rules=rules,
+            limit=self._quantities("limit", merged.get("limit", {})),
+            reduce=self._mapping("reduce", merged.get("reduce", {}), lambda value, _: parse_reduction(value)),
+            against=self._name("against", merged.get("against", "baseline")),
+            samples=self._samples(merged.get("samples", "auto")),
+            max_samples=self._positive("max_samples", merged.get("max_samples", 10)),
+            stop_at=stop_at,
+            replay=self._replay(merged.get("replay")),
+        )
+
+    def _bad(self, key: str, problem: object, remedy: str) -> MarkerError:
+        return _error(self._item, f"{key}: {problem}", remedy)
+
+    def _max_increase(self, value: object) -> tuple[Rule | None, tuple[tuple[Metric, Rule], ...]]:
+        if not isinstance(value, Mapping):
+            try:
+                return parse_rule(value, unit="count"), ()
+            except ValueError as error:
+                raise self._bad("max_increase", error, 'for example max_increase="10%"') from None
+        default: Rule | None = None
+        named = dict(value)
+        if "default" in named:
+            default, _ = self._max_increase(named.pop("default"))
+        return default, self._mapping("max_increase", named, lambda rule, unit: parse_rule(rule, unit=unit))
+
+    def _quantities(self, key: str, value: object) -> tuple[tuple[Metric, Fraction], ...]:
+        return self._mapping(key, value, lambda quantity, unit: parse_quantity(quantity, unit=unit))
+
+    def _mapping(
+        self, key: str, value: object, parse: Callable[[object, str], _T]
+    ) -> tuple[tuple[Metric, _T], ...]:
+        if not isinstance(value, Mapping):
+            raise self._bad(key, f"{value!r} is no mapping of metrics", f'for example {key}={{"worker.input_tokens": ...}}')
+        pairs = []
+        for name, rule in value.items():
+            try:
+                metric = parse_metric(str(name), self._table)
+                pairs.append((metric, parse(rule, self._table[metric.name].unit)))
+            except ValueError as error:
+                raise self._bad(key, f"{name!r}: {error}", "see the table of metrics and rules in the README") from None
+        return tuple(pairs)
+
+    def _name(self, key: str, value: object) -> str:
+        if not isinstance(value, str) or not value or value.strip() != value or "/" in value or "\\" in value:
+            raise self._bad(key, f"{value!r} is no name", 'a plain name such as "baseline" or "before"')
+        return value
+
+    def _samples(self, value: object) -> int | None:
+        return None if value == "auto" else self._positive("samples", value)
+
+    def _positive(self, key: str, value: object) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            allowed = '"auto" or a whole number from 1' if key == "samples" else "a whole number from 1"
+            raise self._bad(key, f"{value!r} is no number of samples", allowed)
+        return value
+
+    def _replay(self, value: object) -> str | None:
+        if value is None or value is False:
+            return None
+        return "" if value is True else self._name("replay", value)

@@ -1,0 +1,196 @@
+"""ONE table of options: the command line, the ini file, the docs and :class:`Settings` are made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Mode = Literal["gate", "report", "off"]
+TrafficMode = Literal["auto", "live", "record", "replay"]
+Missing = Literal["create", "fail"]
+Kind = Literal["choice", "flag", "text", "repeat", "count", "lines", "number"]
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    Attributes:
+        field: Name of its field in :class:`Settings`.
+        flag: Command-line flag, ``""`` where there is none.
+        ini: Name in the ini file, ``""`` where there is none.
+        kind: What it takes.
+        default: Value where neither flag nor ini is given.
+        help: One sentence for ``pytest --help`` and the docs.
+        choices: Allowed words of a ``choice``.
+        metavar: Placeholder in the help.
+    """
+
+    field: str
+    flag: str
+    ini: str
+    kind: Kind
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+    metavar: str | None = None
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "mode",
+        "--tokenbudget",
+        "tokenbudget_mode",
+        "choice",
+        "gate",
+        "gate: fail tests that pass their budget; report: only say so; off: stay away.",
+        choices=("gate", "report", "off"),
+    ),
+    Option(
+        "update",
+        "--tokenbudget-update",
+        "",
+        "flag",
+        False,
+        "This run becomes the baseline of the tests that ran and passed their own assertions.",
+    ),
+    Option("ratchet", "--tokenbudget-ratchet", "", "flag", False, "Like update, but only where a gate improved."),
+    Option("accept", "--tokenbudget-accept", "", "flag", False, "Like update, and the origin moves to the new values."),
+    Option(
+        "reference",
+        "--tokenbudget-reference",
+        "",
+        "text",
+        "",
+        "Write the measurements as the reference NAME instead of the baseline.",
+        metavar="NAME",
+    ),
+    Option(
+        "samples",
+        "--tokenbudget-samples",
+        "",
+        "count",
+        None,
+        "Run each marked test N times, whatever its marker says.",
+        metavar="N",
+    ),
+    Option(
+        "traffic",
+        "--tokenbudget-traffic",
+        "tokenbudget_traffic",
+        "choice",
+        "auto",
+        "auto: as the marker says; live: the network; record: record cassettes anew; replay: cassettes only.",
+        choices=("auto", "live", "record", "replay"),
+    ),
+    Option(
+        "reports",
+        "--tokenbudget-report",
+        "",
+        "repeat",
+        (),
+        "Write a report; the format is chosen by the suffix (.json, .md). Repeatable.",
+        metavar="PATH",
+    ),
+    Option(
+        "missing",
+        "--tokenbudget-missing",
+        "tokenbudget_missing",
+        "choice",
+        None,
+        "What a missing baseline means: create it, or fail (the default where the variable CI is set).",
+        choices=("create", "fail"),
+    ),
+    Option(
+        "strict",
+        "--tokenbudget-strict",
+        "tokenbudget_strict",
+        "flag",
+        False,
+        "An inconclusive gate fails its test.",
+    ),
+    Option(
+        "max_increase",
+        "",
+        "tokenbudget_max_increase",
+        "text",
+        "10%",
+        "The rule of the default gates where a marker gives none.",
+    ),
+    Option(
+        "stages",
+        "",
+        "tokenbudget_stages",
+        "lines",
+        (),
+        "Stages by configuration, one a line: worker = function:app.agents.Worker.run",
+    ),
+    Option(
+        "prices",
+        "",
+        "tokenbudget_prices",
+        "lines",
+        (),
+        "Own prices in USD per million tokens: my-model* = input 0.27, cached 0.07, output 1.10",
+    ),
+    Option(
+        "encodings",
+        "",
+        "tokenbudget_encodings",
+        "lines",
+        (),
+        "Tokenizers of further models: deepseek-* = path/to/tokenizer.json",
+    ),
+    Option(
+        "redact",
+        "",
+        "tokenbudget_redact",
+        "lines",
+        (),
+        "Regular expressions; what they match is kept out of cassettes.",
+    ),
+    Option(
+        "request_usage",
+        "",
+        "tokenbudget_request_usage",
+        "flag",
+        False,
+        "Ask OpenAI-style streams for their usage and hide the extra chunk from the client.",
+    ),
+    Option(
+        "time_scale",
+        "",
+        "tokenbudget_time_scale",
+        "number",
+        100.0,
+        "How many recorded seconds pass in one real second where a replay has to hold an answer.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The options of a session; see :data:`OPTIONS` for the meaning of each field."""
+
+    mode: Mode = "gate"
+    update: bool = False
+    ratchet: bool = False
+    accept: bool = False
+    reference: str = ""
+    samples: int | None = None
+    traffic: TrafficMode = "auto"
+    reports: tuple[str, ...] = ()
+    missing: Missing = "create"
+    strict: bool = False
+    max_increase: str = "10%"
+    stages: tuple[str, ...] = ()
+    prices: tuple[str, ...] = ()
+    encodings: tuple[str, ...] = ()
+    redact: tuple[str, ...] = ()
+    request_usage: bool = False
+    time_scale: float = 100.0
+
+    @property
+    def writes(self) -> bool:
+        """Whether this run was asked to change stored numbers."""
+        return self.update or self.ratchet or self.accept or bool(self.reference)
