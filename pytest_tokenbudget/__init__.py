@@ -9,13 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    __version__: str
     from pytest_tokenbudget.capture.stages import stage
     from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
     from pytest_tokenbudget.plugin.marker import token_budget
 
 __all__ = ["BudgetExceeded", "TokenBudgetError", "__version__", "stage", "token_budget"]
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "BudgetExceeded": "pytest_tokenbudget.errors",
@@ -26,6 +25,10 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("pytest-tokenbudget")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

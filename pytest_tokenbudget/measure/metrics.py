@@ -63,16 +63,28 @@ class MetricSpec:
         return self.unit == "s"
 
 
-def _total(field: str) -> Compute:
-    """Sum of a usage field over the calls; unknown as soon as one call's number is unknown."""
+def _input(call: Call) -> int | None:
+    return call.usage.input_tokens
+
+
+def _output(call: Call) -> int | None:
+    """An embedding writes nothing, whatever its usage says."""
+    return 0 if call.operation == "embeddings" else call.usage.output_tokens
+
+
+def _both(call: Call) -> int | None:
+    read, written = _input(call), _output(call)
+    return None if read is None or written is None else read + written
+
+
+def _total(tokens: Callable[[Call], int | None]) -> Compute:
+    """Sum over the calls; unknown as soon as one call's number is unknown."""
 
     def compute(view: StageView) -> int | None:
         total = 0
         for call in view.calls:
-            value: int | None = getattr(call.usage, field)
+            value = tokens(call)
             if value is None:
-                if field in ("cached_input_tokens", "cache_write_tokens", "reasoning_tokens"):
-                    continue
                 return None
             total += value
         return total
@@ -81,13 +93,11 @@ def _total(field: str) -> Compute:
 
 
 def _known_total(field: str) -> Compute:
-    """Sum of an optional part of the usage; unknown only where no call of several says it."""
-    total = _total(field)
+    """Sum of an optional part of the usage; unknown only where no call says it."""
 
-    def compute(view: StageView) -> float | int | None:
-        if view.calls and all(getattr(call.usage, field) is None for call in view.calls):
-            return None
-        return total(view)
+    def compute(view: StageView) -> int | None:
+        known = [value for call in view.calls if (value := getattr(call.usage, field)) is not None]
+        return sum(known) if known or not view.calls else None
 
     return compute
 
@@ -117,8 +127,8 @@ def _own_time(view: StageView) -> float:
 
 
 def _per_output_token(view: StageView) -> float | None:
-    tokens = _total("output_tokens")(view)
-    return view.model_time / tokens if tokens else None
+    written = _total(_output)(view)
+    return view.model_time / written if written else None
 
 
 def _mean_of(value: Callable[[Call], float | None]) -> Compute:
@@ -138,9 +148,9 @@ def _ttft(call: Call) -> float | None:
 
 
 BUILTIN_METRICS: tuple[MetricSpec, ...] = (
-    MetricSpec("input_tokens", "tokens", "All that the model read, cached tokens included.", _total("input_tokens")),
-    MetricSpec("output_tokens", "tokens", "All that the model wrote, reasoning included.", _total("output_tokens")),
-    MetricSpec("total_tokens", "tokens", "Input plus output.", _total("total_tokens")),
+    MetricSpec("input_tokens", "tokens", "All that the model read, cached tokens included.", _total(_input)),
+    MetricSpec("output_tokens", "tokens", "All that the model wrote, reasoning included.", _total(_output)),
+    MetricSpec("total_tokens", "tokens", "Input plus output.", _total(_both)),
     MetricSpec("cached_input_tokens", "tokens", "Input read from a cache.", _known_total("cached_input_tokens")),
     MetricSpec("cache_write_tokens", "tokens", "Input written to a cache.", _known_total("cache_write_tokens")),
     MetricSpec("reasoning_tokens", "tokens", "Output that is reasoning.", _known_total("reasoning_tokens")),

@@ -15,8 +15,8 @@ from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.wire.format import Request, WireFormat
 from pytest_tokenbudget.wire.registry import ReadExchange, read
 
-StageOf = Callable[[Exchange, Reading, Callable[[], Prompt | None]], str]
-"""Gives a call to a stage, from the exchange, its reading and, where a rule asks for it, the prompt."""
+StageOf = Callable[[Exchange, Call, Callable[[], Prompt | None]], str]
+"""Gives a call to a stage, from the exchange, the call as far as it is read and, where a rule asks for it, the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Reader:
         prompt = _Once(found.format, found.request)
         error = failure(exchange, reading)
         call = Call(
-            stage=self.stage_of(exchange, reading, prompt),
+            stage=exchange.stage,
             provider=reading.provider,
             api=reading.api,
             operation=reading.operation,
@@ -101,6 +101,7 @@ class Reader:
             finish_reason=reading.finish_reason,
             problems=reading.problems,
         )
+        call = replace(call, stage=self.stage_of(exchange, call, prompt))
         if error is not None:
             return call
         usage, input_source, composition = self._input(exchange, reading, prompt, compose=compose)

@@ -10,8 +10,9 @@ from typing import Any, Literal, Protocol, TypeVar, cast, overload
 
 import pytest
 
+from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
 from pytest_tokenbudget.compare.rules import parse_quantity, parse_reduction, parse_rule
-from pytest_tokenbudget.errors import MarkerError
+from pytest_tokenbudget.errors import BaselineError, MarkerError
 from pytest_tokenbudget.measure.metrics import MetricSpec, parse_metric
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 
@@ -119,7 +120,7 @@ class _Reader:
             rules=rules,
             limit=self._quantities("limit", merged.get("limit", {})),
             reduce=self._mapping("reduce", merged.get("reduce", {}), lambda value, _: parse_reduction(value)),
-            against=self._name("against", merged.get("against", "baseline")),
+            against=self._against(merged.get("against", BASELINE)),
             samples=self._samples(merged.get("samples", "auto")),
             max_samples=self._positive("max_samples", merged.get("max_samples", 10)),
             stop_at=stop_at,
@@ -162,6 +163,13 @@ class _Reader:
         if not isinstance(value, str) or not value or value.strip() != value or "/" in value or "\\" in value:
             raise self._bad(key, f"{value!r} is no name", 'a plain name such as "baseline" or "before"')
         return value
+
+    def _against(self, value: object) -> str:
+        name = self._name("against", value)
+        try:
+            return name if name == BASELINE else check_reference(name)
+        except BaselineError as error:
+            raise self._bad("against", error.message, error.remedy) from None
 
     def _samples(self, value: object) -> int | None:
         return None if value == "auto" else self._positive("samples", value)

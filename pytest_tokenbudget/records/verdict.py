@@ -49,6 +49,7 @@ class GateResult:
         p: p-value of statistical gates.
         reason: One sentence for verdicts that need one, and what would decide it.
         source: How the value was obtained where not from the provider: ``counted`` or ``calibrated``.
+        allowed: The largest value that the rule allows, in the metric's unit, ``None`` where there is no baseline.
     """
 
     metric: str
@@ -67,6 +68,7 @@ class GateResult:
     p: float | None = None
     reason: str = ""
     source: str = ""
+    allowed: float | int | None = None
 
     @property
     def change(self) -> float | None:

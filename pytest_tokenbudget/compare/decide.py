@@ -1,0 +1,215 @@
+"""The gates of one test meet its samples and its baseline: the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from pytest_tokenbudget.compare.gates import expand
+from pytest_tokenbudget.compare.increase import Evidence, judge_increase, judge_reduction
+from pytest_tokenbudget.compare.values import Number, as_number, sample_values, statistic, stored_sessions
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec
+from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.gate import Budget, Gate
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import FAILING, GateResult, Verdict
+
+_SEVERITY: tuple[Verdict, ...] = (
+    "diverged",
+    "no_calls",
+    "over_limit",
+    "regression",
+    "target_missed",
+    "no_baseline",
+    "inconclusive",
+    "new",
+    "improved",
+    "ok",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is to be decided.
+
+    Attributes:
+        budget: What the test's markers say.
+        samples: The samples of this run, at least one.
+        entry: The stored baseline or reference; ``None`` where there is none.
+        may_create: Whether a missing baseline is created by this run, as opposed to being a failure.
+        table: The known metrics.
+        family: Number of latency gates in the session, among which the level is shared out.
+        fixed: Whether the number of samples is fixed, as opposed to adaptive.
+    """
+
+    budget: Budget
+    samples: Sequence[Sample]
+    entry: BaselineEntry | None
+    may_create: bool
+    table: Mapping[str, MetricSpec]
+    family: int = 1
+    fixed: bool = True
+
+
+def decide(question: Question) -> tuple[GateResult, ...]:
+    """Judge every gate of a test.
+
+    Args:
+        question: What is to be decided.
+
+    Returns:
+        A result for each gate: limits first, then targets, then increases.
+    """
+    opened = {stage for sample in question.samples for stage in sample.stages}
+    known = {stage for stage in question.entry.composition if stage} if question.entry else set()
+    gates = expand(question.budget, stages=sorted(opened | known), default_metrics=DEFAULT_GATES)
+    ceilings = tuple(Gate(metric, "limit", ceiling=ceiling) for metric, ceiling in question.budget.stop_at)
+    unique = {(gate.metric, gate.kind, gate.text): gate for gate in (*ceilings, *gates)}
+    return tuple(_judge(gate, question, opened, known) for gate in unique.values())
+
+
+def worst(results: Sequence[GateResult]) -> Verdict:
+    """The worst verdict of a test's gates; ``improved`` only where something improved and nothing is worse."""
+    return worst_verdict([result.verdict for result in results])
+
+
+def worst_verdict(verdicts: Sequence[Verdict]) -> Verdict:
+    """The worst of some verdicts, ``ok`` where there are none."""
+    return next((verdict for verdict in _SEVERITY if verdict in verdicts), "ok")
+
+
+def fails(verdict: Verdict, *, strict: bool) -> bool:
+    """Whether a verdict fails its test."""
+    return verdict in FAILING or (strict and verdict == "inconclusive")
+
+
+def needs_baseline(budget: Budget) -> bool:
+    """Whether any gate of a budget compares with a stored value."""
+    rules = [rule for _, rule in budget.rules]
+    if budget.default_rule is not None:
+        rules.append(budget.default_rule)
+    return bool(budget.reduce) or any(not rule.off for rule in rules)
+
+
+def _judge(gate: Gate, question: Question, opened: Collection[str], known: Collection[str]) -> GateResult:
+    stage, spec = gate.metric.stage, question.table[gate.metric.name]
+    blank = GateResult(
+        metric=gate.metric.key,
+        statistic=gate.metric.statistic,
+        rule=gate.text,
+        kind=gate.kind,
+        baseline=None,
+        value=None,
+        verdict="ok",
+        samples=len(question.samples),
+        source=_source(question.samples, stage, spec),
+    )
+    if stage and stage not in opened and (gate.explicit and not (gate.kind == "max_increase" and stage in known)):
+        names = ", ".join(sorted(opened)) or "none"
+        return replace(blank, verdict="no_calls", reason=f"stage {stage!r} was never opened; opened: {names}")
+    values = sample_values(question.samples, gate.metric, spec)
+    if not values:
+        return _unknown(blank, gate, spec)
+    blank = replace(blank, value=statistic(values, gate.metric.statistic), samples=len(values))
+    if gate.kind == "limit":
+        return _limit(blank, gate)
+    return _against_baseline(blank, gate, question, values, spec)
+
+
+def _source(samples: Sequence[Sample], stage: str, spec: MetricSpec) -> str:
+    """How a token metric was obtained where not from the provider: ``counted`` or ``calibrated``, else ``""``."""
+    if spec.unit not in ("tokens", "USD"):
+        return ""
+    from pytest_tokenbudget.measure.sample import inside
+
+    found: set[str] = set()
+    for sample in samples:
+        for call in sample.calls:
+            if call.succeeded and inside(call.stage, stage):
+                if spec.name != "output_tokens" and call.input_source:
+                    found.add(call.input_source)
+                if spec.name not in ("input_tokens", "fresh_input_tokens") and call.output_source:
+                    found.add(call.output_source)
+    return "counted" if "counted" in found else "calibrated" if "calibrated" in found else ""
+
+
+def _unknown(blank: GateResult, gate: Gate, spec: MetricSpec) -> GateResult:
+    """A value that is not known fails what the user asked for by name, and leaves a default gate undecided."""
+    reason = f"{gate.metric.key} is not known"
+    if spec.unit == "USD":
+        reason += ": the price of a model is unknown; name it in the ini option tokenbudget_prices"
+    elif spec.pooled is not None:
+        reason += ": no call has it" + (" (ttft needs a streamed call)" if spec.name == "ttft" else "")
+    else:
+        reason += ": a call carried no usage and could not be counted"
+    if not gate.explicit:
+        return replace(blank, verdict="inconclusive", reason=reason)
+    verdicts: dict[str, Verdict] = {"limit": "over_limit", "reduce": "target_missed", "max_increase": "regression"}
+    return replace(blank, verdict=verdicts[gate.kind], reason=reason)
+
+
+def _limit(blank: GateResult, gate: Gate) -> GateResult:
+    assert gate.ceiling is not None and blank.value is not None
+    over = Fraction(blank.value) > gate.ceiling
+    return replace(blank, verdict="over_limit" if over else "ok", allowed=as_number(gate.ceiling))
+
+
+def _against_baseline(
+    blank: GateResult, gate: Gate, question: Question, values: Sequence[Number], spec: MetricSpec
+) -> GateResult:
+    entry, stage = question.entry, gate.metric.stage
+    sessions = stored_sessions(entry, gate.metric, spec) if entry is not None else ()
+    if entry is None or not sessions:
+        if gate.kind == "reduce":
+            return replace(blank, verdict="no_baseline", reason=f"{question.budget.against!r} has no {gate.metric.key}")
+        if question.may_create or (entry is not None and not gate.explicit):
+            return replace(blank, verdict="new")
+        return replace(blank, verdict="no_baseline", reason=f"{question.budget.against!r} has no {gate.metric.key}")
+    base = statistic(sessions[-1] if spec.pooled is None else [v for s in sessions for v in s], gate.metric.statistic)
+    evidence = Evidence(
+        values=values,
+        sessions=sessions,
+        base=base,
+        timed=spec.timed,
+        pooled=spec.pooled is not None,
+        projected=_projected(question, spec),
+        family=question.family,
+        fixed=question.fixed,
+    )
+    models = _models_now(question.samples, stage), set(_models_then(entry, stage))
+    if models[0] and models[1] and not models[0] & models[1]:
+        then, now = (", ".join(sorted(names)) for names in (models[1], models[0]))
+        return replace(
+            blank,
+            baseline=base,
+            verdict="inconclusive",
+            reason=f"the model changed from {then} to {now}: not compared; --tokenbudget-update keeps the new numbers",
+        )
+    if gate.kind == "reduce":
+        return judge_reduction(replace(blank, baseline=base), gate, evidence)
+    return judge_increase(replace(blank, baseline=base), gate, evidence)
+
+
+def _projected(question: Question, spec: MetricSpec) -> bool:
+    """Whether the values come from replayed or scripted traffic on both sides, so that they are exact."""
+    if spec.name == "own_time":
+        return False
+    assert question.entry is not None
+    now_live = any(sample.traffic == "live" for sample in question.samples)
+    if spec.timed:
+        return not now_live and question.entry.traffic != "live"
+    return not now_live
+
+
+def _models_now(samples: Sequence[Sample], stage: str) -> set[str]:
+    return {model for sample in samples for model in _stage_models(sample.composition, stage)}
+
+
+def _models_then(entry: BaselineEntry, stage: str) -> Sequence[str]:
+    return _stage_models(entry.composition, stage)
+
+
+def _stage_models(composition: Mapping[str, object], stage: str) -> Sequence[str]:
+    models: Sequence[str] = getattr(composition.get(stage), "models", ())
+    return models

@@ -1,0 +1,75 @@
+"""The pytest plugin.
+
+This module is imported in every session, so it imports nothing that a session without a marked test does not need;
+the work begins in ``session.py`` (where tests run) and in ``controller.py`` (where their results meet).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_tokenbudget.plugin.controller import Controller
+from pytest_tokenbudget.plugin.fixtures import budget, scenario, scripted_llm
+from pytest_tokenbudget.plugin.options import add_options
+
+__all__ = ["budget", "scenario", "scripted_llm"]
+
+MARKER = "token_budget"
+MARKER_LINE = (
+    f'{MARKER}(max_increase="10%", *, limit={{}}, reduce={{}}, against="baseline", samples="auto", max_samples=10, '
+    "stop_at={}, replay=None): fail the test when its model calls get more expensive or slower than its baseline."
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Make the extension points known."""
+    from pytest_tokenbudget import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker, and where this is not a worker of pytest-xdist the controller."""
+    config.addinivalue_line("markers", MARKER_LINE)
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Controller(config), "tokenbudget-controller")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Wake the plugin up where a collected test carries the marker."""
+    if any(item.get_closest_marker(MARKER) is not None for item in items):
+        from pytest_tokenbudget.plugin.session import activate
+
+        activate(config, items)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable(report: Any) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+    """Measurements travel on the test report, as plain data."""
+    data = yield
+    result = getattr(report, "tokenbudget", None)
+    if data is not None and result is not None:
+        from pytest_tokenbudget.plugin.workers import encode
+
+        data["tokenbudget"] = encode(result)
+    return data
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, Any, Any]:
+    """And become a result again where they arrive."""
+    report = yield
+    if report is not None and "tokenbudget" in data:
+        from pytest_tokenbudget.plugin.workers import decode
+
+        report.tokenbudget = decode(data["tokenbudget"])
+    return report

@@ -1,0 +1,154 @@
+"""A test's samples meet its baseline: the result that is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from pytest_tokenbudget.baselines.paths import baseline_path
+from pytest_tokenbudget.compare.decide import Question, decide, fails, needs_baseline, worst
+from pytest_tokenbudget.explain import explain, notes
+from pytest_tokenbudget.plugin.workshop import Workshop
+from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a test's numbers are stored.
+
+    Attributes:
+        nodeid: pytest's node id.
+        path: The baseline or reference that it is compared with.
+        baseline: The baseline file, absolute.
+        shown: The file it is compared with as it is shown: relative to the root directory.
+        key: Key of the test in its file.
+    """
+
+    nodeid: str
+    path: Path
+    baseline: Path
+    shown: str
+    key: str
+
+    @classmethod
+    def of(cls, item: pytest.Item, against: str) -> Place:
+        """The place of a test."""
+        nodeid = plain_nodeid(item)
+        baseline = baseline_path(item.path)
+        path = baseline_path(item.path, against)
+        try:
+            shown = path.relative_to(item.config.rootpath).as_posix()
+        except ValueError:
+            shown = str(path)
+        return cls(nodeid, path, baseline, shown, nodeid.partition("::")[2] or nodeid)
+
+
+def plain_nodeid(item: pytest.Item) -> str:
+    """The node id without the group that ``--dist loadgroup`` appends to it."""
+    mark = item.get_closest_marker("xdist_group")
+    if mark is not None:
+        group = mark.args[0] if mark.args else mark.kwargs.get("name", "default")
+        return item.nodeid.removesuffix(f"@{group}")
+    return item.nodeid
+
+
+def judge_test(
+    place: Place, budget: Budget, workshop: Workshop, samples: Sequence[Sample], watched: Sequence[str]
+) -> TestResult:
+    """All that is to be said of a test.
+
+    Args:
+        place: Where its numbers are stored.
+        budget: What it allows.
+        workshop: The session's tools.
+        samples: Its samples.
+        watched: The clients that were watched.
+    """
+    settings = workshop.settings
+    entry = workshop.entry(place.path, place.key)
+    gates: tuple[GateResult, ...] = ()
+    verdict: Verdict
+    messages: list[str] = list(samples[-1].messages)
+    if not any(sample.calls for sample in samples):
+        verdict = "no_calls"
+        messages = [*no_calls_notes(samples[-1], watched), *messages]
+    else:
+        may_create = settings.missing == "create" and budget.against == "baseline"
+        gates = decide(
+            Question(budget, samples, entry, may_create or settings.writes, workshop.table, fixed=True)
+        )
+        verdict = worst(gates)
+        if entry is None and verdict == "ok" and needs_baseline(budget):
+            verdict = "new"
+    causes = explain_gates(gates, entry, samples)
+    if entry is not None:
+        messages += outcome_notes(entry, samples)
+        if budget.reduce and outcome_notes(entry, samples) and verdict in ("ok", "improved", "new", "inconclusive"):
+            verdict = "target_missed"
+        messages += notes(entry.composition, samples[-1].composition)
+    forgiven = settings.writes and verdict in ("regression", "target_missed", "no_baseline", "inconclusive")
+    return TestResult(
+        nodeid=place.nodeid,
+        verdict=verdict,
+        gates=gates,
+        samples=tuple(samples),
+        causes=causes,
+        messages=tuple(dict.fromkeys(messages)),
+        failed=settings.mode == "gate" and fails(verdict, strict=settings.strict) and not forgiven,
+        against=budget.against,
+        baseline_file=str(place.baseline),
+        key=place.key,
+        watched=tuple(watched),
+    )
+
+
+def no_calls_notes(sample: Sample, watched: Sequence[str]) -> list[str]:
+    """What was watched and who was contacted, for a test in which no model call was seen."""
+    clients = ", ".join(watched) or "none: no HTTP client that can be watched was imported"
+    hosts = ", ".join(f"{host} ({count})" for host, count in sorted(sample.hosts.items())) or "none"
+    lines = [f"watched clients: {clients}", f"hosts that were contacted: {hosts}"]
+    if sample.unattributed:
+        lines.append("some requests look like model calls, but no wire format reads them; a conftest.py can add one "
+                     "with the hook pytest_tokenbudget_wire_formats")
+    return lines
+
+
+def outcome_notes(entry: BaselineEntry, samples: Sequence[Sample]) -> list[str]:
+    """Outcomes that differ from the baseline's."""
+    lines = []
+    for sample in samples:
+        for name in sorted({*entry.outcomes, *sample.outcomes}):
+            then, now = entry.outcomes.get(name), sample.outcomes.get(name)
+            if then != now:
+                lines.append(f"outcome {name!r} was {then!r}, is {now!r}")
+    return list(dict.fromkeys(lines))
+
+
+def explain_gates(
+    gates: Sequence[GateResult], entry: BaselineEntry | None, samples: Sequence[Sample]
+) -> tuple[Cause, ...]:
+    """The causes of every gate that is not within its bounds."""
+    causes: dict[tuple[str, str, str], Cause] = {}
+    if entry is None:
+        return ()
+    for gate in gates:
+        if gate.verdict in ("ok", "new") or gate.value is None or gate.baseline is None:
+            continue
+        stage, _, name = gate.metric.rpartition(".")
+        for cause in explain(
+            name,
+            stage,
+            entry.composition.get(stage),
+            samples[-1].composition.get(stage),
+            before_value=gate.baseline,
+            after_value=gate.value,
+        ):
+            causes.setdefault((cause.metric, cause.part, cause.name + cause.text), cause)
+    return tuple(causes.values())

@@ -1,0 +1,87 @@
+"""The table of options on pytest's command line and in its ini file."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import pytest
+
+from pytest_tokenbudget.errors import SettingsError
+from pytest_tokenbudget.settings import OPTIONS, Option, Settings
+
+_INI_TYPES: dict[str, Any] = {"lines": "linelist", "flag": "bool"}
+
+
+def add_options(parser: pytest.Parser) -> None:
+    """Add every option of the table to pytest's parser."""
+    group = parser.getgroup("tokenbudget", "token budgets of LLM agents")
+    for option in OPTIONS:
+        if option.flag:
+            group.addoption(option.flag, **_argument(option))
+        if option.ini:
+            parser.addini(option.ini, help=option.help, type=_INI_TYPES.get(option.kind, "string"), default=None)
+
+
+def _argument(option: Option) -> dict[str, Any]:
+    # The default is always None, so that a flag that was not given can be told from one that was: the ini comes next.
+    argument: dict[str, Any] = {"dest": f"tokenbudget_{option.field}", "default": None, "help": option.help}
+    if option.kind == "flag":
+        return argument | {"action": "store_true"}
+    if option.kind == "repeat":
+        return argument | {"action": "append", "metavar": option.metavar}
+    if option.kind == "count":
+        return argument | {"type": int, "metavar": option.metavar}
+    if option.kind == "choice":
+        return argument | {"choices": option.choices}
+    return argument | {"metavar": option.metavar}
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Settings of a session: the command line first, then the ini file, then the defaults.
+
+    Raises:
+        SettingsError: If an ini value is not allowed; it names the key and the allowed words.
+    """
+    values = {option.field: _value(config, option) for option in OPTIONS}
+    if values["missing"] is None:
+        values["missing"] = "fail" if os.environ.get("CI") else "create"
+    settings = Settings(**values)
+    asked = [name for name in ("update", "ratchet", "accept") if getattr(settings, name)]
+    if len(asked) > 1:
+        flags = " and ".join(f"--tokenbudget-{name}" for name in asked)
+        raise SettingsError(f"{flags} exclude each other", remedy="give one of them")
+    if settings.samples is not None and settings.samples < 1:
+        raise SettingsError(f"--tokenbudget-samples={settings.samples}: at least 1 is needed", remedy="--tokenbudget-samples=3")
+    return settings
+
+
+def _value(config: pytest.Config, option: Option) -> Any:
+    given = config.getoption(f"tokenbudget_{option.field}", None) if option.flag else None
+    if given is not None:
+        return tuple(given) if option.kind == "repeat" else given
+    stored = config.getini(option.ini) if option.ini else None
+    if stored is None or stored in ("", []):
+        return option.default
+    if option.kind == "lines":
+        return tuple(line.strip() for line in stored if line.strip())
+    if option.kind == "choice" and stored not in option.choices:
+        raise SettingsError(
+            f"ini option {option.ini} = {stored!r} is not one of {', '.join(option.choices)}",
+            remedy=f"{option.ini} = {option.choices[0]}",
+        )
+    if option.kind == "number":
+        return _number(option, stored)
+    return stored
+
+
+def _number(option: Option, stored: str) -> float:
+    try:
+        number = float(stored)
+    except ValueError:
+        number = -1.0
+    if not 0 < number < float("inf"):
+        raise SettingsError(
+            f"ini option {option.ini} = {stored!r} is no positive number", remedy=f"{option.ini} = {option.default:g}"
+        )
+    return number

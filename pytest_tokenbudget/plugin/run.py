@@ -1,0 +1,172 @@
+"""One marked test: its samples, and what the gates say of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.watch import watched_clients, watching
+from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.plugin.ceiling import Ceiling
+from pytest_tokenbudget.plugin.judgement import Place, judge_test
+from pytest_tokenbudget.plugin.remedies import remedies
+from pytest_tokenbudget.plugin.repeat import run_again, sampling
+from pytest_tokenbudget.plugin.running import RunningSample
+from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for
+from pytest_tokenbudget.plugin.workshop import Workshop
+from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.table import failure_text
+
+run_key: pytest.StashKey[TestRun] = pytest.StashKey()
+
+
+class TestRun:
+    """One execution of a marked test, all its samples included.
+
+    Attributes:
+        item: The test.
+        budget: What it allows.
+        running: The sample that is being taken.
+        samples: The samples that were taken.
+        result: What is said of it, as soon as that is known.
+        repeating: Whether a further sample is being taken.
+        finished: Whether its fixtures were torn down.
+    """
+
+    __test__ = False
+
+    def __init__(self, item: pytest.Item, budget: Budget, workshop: Workshop) -> None:
+        self.item = item
+        self.budget = budget
+        self.workshop = workshop
+        self.place = Place.of(item, budget.against)
+        self.running: RunningSample | None = None
+        self.samples: list[Sample] = []
+        self.result: TestResult | None = None
+        self.repeating = False
+        self.finished = False
+        self._watched: tuple[str, ...] = ()
+        self._open = ExitStack()
+        self._ceiling: Ceiling | None = None
+        self._traffic: Traffic | None = None
+
+    def begin_sample(self) -> None:
+        """Begin to watch: from here on, what the test's own fixtures and body send belongs to the sample."""
+        settings, reader = self.workshop.settings, self.workshop.reader
+        self._traffic = traffic = self._open.enter_context(traffic_for(self.item, self.budget, self.workshop))
+        self._ceiling = Ceiling.of(self.budget, reader, self.workshop.table, traffic.clock) if self.budget.stop_at else None
+        recorder = Recorder(
+            clock=traffic.clock,
+            answerer=traffic.answerer,
+            before_send=self._ceiling.before_send if self._ceiling else None,
+            on_end=self._ceiling.on_end if self._ceiling else None,
+            request_usage=settings.request_usage,
+        )
+        self.running = RunningSample(recorder, reader, self.workshop.table, traffic.clock, traffic.clock())
+        self._open.enter_context(watching(recorder, rules=self.workshop.stage_rules))
+
+    def end_sample(self) -> None:
+        """Stop watching."""
+        self._open.close()
+        self.running = None
+        self.finished = not self.repeating
+
+    def check_before(self) -> None:
+        """Fail before anything is spent where the baseline cannot be read."""
+        try:
+            self.workshop.entry(self.place.path, self.place.key)
+        except TokenBudgetError as error:
+            pytest.fail(str(error), pytrace=False)
+
+    def measured_call(self) -> Generator[None, Any, Any]:
+        """The call phase of one sample, measured."""
+        assert self.running is not None and self._traffic is not None
+        clock, started, began = self._traffic.clock, self._traffic.clock(), time.perf_counter()
+        try:
+            value = yield
+        except (pytest.skip.Exception, pytest.xfail.Exception, KeyboardInterrupt, pytest.exit.Exception):
+            raise
+        except BaseException as error:
+            self._take_sample(clock() - started, time.perf_counter() - began)
+            self._failed(error)
+            raise
+        self._take_sample(clock() - started, time.perf_counter() - began)
+        self._check_traffic()
+        if self._ceiling is not None and self._ceiling.passed:
+            self._stopped()
+        return value
+
+    def _take_sample(self, call_phase: float, wall: float) -> None:
+        assert self.running is not None and self._traffic is not None
+        own_time = self._traffic.own_time(wall)
+        self._watched = watched_clients()
+        self.samples.append(self.running.finish(call_phase=call_phase, own_time=own_time))
+
+    def _check_traffic(self) -> None:
+        assert self._traffic is not None
+        problem = self._traffic.divergence()
+        if problem is not None:
+            self.result = replace(self._judged(), verdict="diverged", messages=(str(problem),), gates=(), failed=True)
+            self._fail(self.result)
+
+    def _failed(self, error: BaseException) -> None:
+        """The test failed on its own: its numbers are shown, not gated, never stored."""
+        if self._ceiling is not None and self._ceiling.passed:
+            self._stopped()
+        self._check_traffic()
+        if is_xfailed(self.item):
+            return
+        judged = self._judged()
+        self.result = replace(
+            judged, verdict="inconclusive", gates=(), causes=(), passed=False, failed=False, messages=self.samples[-1].messages
+        )
+
+    def _stopped(self) -> None:
+        """A ceiling of ``stop_at`` was passed: that is the failure, whatever the agent made of it."""
+        self.result = self._judged()
+        if self.workshop.settings.mode == "gate":
+            self._fail(self.result)
+
+    def repeat(self) -> None:
+        """Take further samples: as many as the marker or the command line says, or until the gates are decided."""
+        if self.result is not None or is_xfailed(self.item):
+            return
+        for _ in sampling(self.budget, self.workshop, self.place, self.samples, self._family):
+            self.repeating = True
+            try:
+                run_again(self.item)
+            finally:
+                self.repeating = False
+
+    def _family(self) -> int:
+        return self.workshop.family()
+
+    def decide(self) -> None:
+        """Judge the samples; a failing verdict fails the test."""
+        if self.result is not None or is_xfailed(self.item):
+            return
+        self.result = self._judged()
+        if self.result.failed:
+            self._fail(self.result)
+
+    def _judged(self) -> TestResult:
+        return judge_test(self.place, self.budget, self.workshop, self.samples, self._watched)
+
+    def _fail(self, result: TestResult) -> None:
+        pytest.fail(failure_text(result, remedies=remedies(result)), pytrace=False)
+
+
+def is_xfailed(item: pytest.Item) -> bool:
+    """Whether the test is marked as expected to fail, so that it is left alone."""
+    # pytest keeps its evaluation of xfail marks under a key that it does not export.
+    from _pytest.skipping import xfailed_key
+
+    return item.stash.get(xfailed_key, None) is not None

@@ -1,0 +1,115 @@
+"""Where marked tests run: each phase is watched, each sample is measured, and the gates decide before the test ends."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.plugin.marker import budget_of, has_budget
+from pytest_tokenbudget.plugin.options import read_settings
+from pytest_tokenbudget.plugin.run import TestRun, run_key
+from pytest_tokenbudget.plugin.running import RunningSample
+from pytest_tokenbudget.plugin.workshop import Workshop
+from pytest_tokenbudget.records.gate import Budget
+
+
+def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
+    """Check the markers of all collected tests and begin to watch.
+
+    Raises:
+        pytest.UsageError: If an option or a marker cannot be understood; it names each place, once.
+    """
+    try:
+        settings = read_settings(config)
+        if settings.mode == "off":
+            return
+        workshop = Workshop.build(config, settings)
+    except TokenBudgetError as error:
+        raise pytest.UsageError(str(error)) from None
+    budgets: dict[pytest.Item, Budget] = {}
+    problems: dict[str, None] = {}
+    for item in items:
+        if has_budget(item):
+            try:
+                budgets[item] = budget_of(item, table=workshop.table, default_rule=settings.max_increase)
+            except TokenBudgetError as error:
+                problems[str(error)] = None
+    if problems:
+        raise pytest.UsageError("\n".join(problems))
+    if not config.option.collectonly:
+        config.pluginmanager.register(BudgetSession(workshop, budgets), "tokenbudget-session")
+
+
+def running_sample(node: Any) -> RunningSample | None:
+    """The sample that a test's fixtures belong to, ``None`` where the test is not marked."""
+    run = node.stash.get(run_key, None)
+    return None if run is None else run.running
+
+
+class BudgetSession:
+    """The hooks around each marked test."""
+
+    def __init__(self, workshop: Workshop, budgets: dict[pytest.Item, Budget]) -> None:
+        self._workshop = workshop
+        self._budgets = budgets
+        self._now: TestRun | None = None
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
+        """Begin a sample before the test's fixtures are set up."""
+        budget = self._budgets.get(item)
+        if budget is not None:
+            run = item.stash.get(run_key, None)
+            if run is None or run.finished:
+                run = TestRun(item, budget, self._workshop)
+                item.stash[run_key] = run
+            self._now = run
+            run.begin_sample()
+        return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
+        """What fixtures of a wider scope cost belongs to no sample."""
+        running = self._now.running if self._now is not None else None
+        shared = running is not None and fixturedef.scope != "function"
+        with running.recorder.paused() if running is not None and shared else nullcontext():
+            return (yield)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
+        """Measure the call phase, decide, and take further samples where they are needed."""
+        run = item.stash.get(run_key, None)
+        if run is None or item not in self._budgets:
+            return (yield)
+        if run.repeating:
+            return (yield from run.measured_call())
+        run.check_before()
+        yield from run.measured_call()
+        run.repeat()
+        run.decide()
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None]:
+        """Stop watching once the test's fixtures are torn down."""
+        run = item.stash.get(run_key, None)
+        try:
+            return (yield)
+        finally:
+            if run is not None:
+                run.end_sample()
+                self._now = None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Hand the result over with the report of the call phase."""
+        report = yield
+        run = item.stash.get(run_key, None)
+        if run is not None and call.when == "call" and run.result is not None and not hasattr(report, "wasxfail"):
+            report.tokenbudget = run.result  # type: ignore[attr-defined]  # pytest keeps further attributes of reports
+        return report

@@ -1,0 +1,107 @@
+"""What all marked tests of a session share: settings, readers, the metric table, the baselines on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from pytest_tokenbudget.baselines.store import BaselineStore, JsonStore
+from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
+from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
+from pytest_tokenbudget.measure.reading import Reader
+from pytest_tokenbudget.prices import PriceBook
+from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.exchange import Exchange
+from pytest_tokenbudget.records.prompt import Message, Prompt, Text
+from pytest_tokenbudget.settings import Settings
+from pytest_tokenbudget.tokens.counter import Counter
+from pytest_tokenbudget.wire.registry import builtin_formats
+
+
+@dataclass(slots=True)
+class Workshop:
+    """The tools of a session.
+
+    Attributes:
+        settings: The options.
+        table: The known metrics.
+        reader: Reads exchanges.
+        stage_rules: Stages by configuration.
+        store: Where baselines are.
+    """
+
+    settings: Settings
+    table: Mapping[str, MetricSpec]
+    reader: Reader
+    stage_rules: tuple[StageRule, ...]
+    store: BaselineStore
+    _entries: dict[Path, Mapping[str, BaselineEntry]] = field(default_factory=dict)
+
+    @classmethod
+    def build(cls, config: pytest.Config, settings: Settings) -> Workshop:
+        """Make the tools of a session from its settings and hooks.
+
+        Raises:
+            TokenBudgetError: If a setting cannot be understood.
+        """
+        hook = config.hook
+        rules = parse_stage_rules(settings.stages)
+        further = [wire for formats in hook.pytest_tokenbudget_wire_formats() for wire in formats]
+        reader = Reader(
+            formats=(*further, *builtin_formats()),
+            counter=Counter(encodings=(), tokenizers=(hook.pytest_tokenbudget_tokenizer,)),
+            prices=PriceBook(own=settings.prices, hooks=(hook.pytest_tokenbudget_price,)),
+            stage_of=_stage_of(rules, hook.pytest_tokenbudget_stage),
+        )
+        metrics = [spec for specs in hook.pytest_tokenbudget_metrics() for spec in specs]
+        store = hook.pytest_tokenbudget_baseline_store(config=config) or JsonStore()
+        return cls(settings, metric_table(metrics), reader, rules, store)
+
+    def entry(self, path: Path, key: str) -> BaselineEntry | None:
+        """The stored entry of a test; each file is read once a session.
+
+        Raises:
+            BaselineError: If the file cannot be read.
+        """
+        if path not in self._entries:
+            self._entries[path] = self.store.read(path)
+        return self._entries[path].get(key)
+
+
+def _stage_of(
+    rules: tuple[StageRule, ...], hook: Callable[..., str | None]
+) -> Callable[[Exchange, Call, Callable[[], Prompt | None]], str]:
+    """The four ways of DESIGN 4, in their order; ``main`` where none finds a stage."""
+
+    def stage_of(exchange: Exchange, call: Call, prompt: Callable[[], Prompt | None]) -> str:
+        if exchange.stage:
+            return exchange.stage
+        if rules:
+            asked = prompt() if any(rule.kind == "system" for rule in rules) else None
+            found = resolve_stage(
+                rules,
+                code_stage="",
+                url=exchange.url,
+                model=call.model or call.request_model,
+                system_text=system_text(asked),
+            )
+            if found:
+                return found
+        return hook(call=call) or exchange.agent or "main"
+
+    return stage_of
+
+
+def system_text(prompt: Prompt | None) -> str:
+    """All system text of a prompt."""
+    if prompt is None:
+        return ""
+    return "\n".join(_text(message) for message in prompt.messages if message.role == "system")
+
+
+def _text(message: Message) -> str:
+    return "".join(part.text for part in message.parts if isinstance(part, Text))

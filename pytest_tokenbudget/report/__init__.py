@@ -1,0 +1,1 @@
+"""One view of the result, then one file per format."""
