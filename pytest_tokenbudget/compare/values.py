@@ -71,7 +71,7 @@ def statistic(values: Sequence[Number], name: str) -> Number:
     if name == "mean":
         if len(values) == 1:
             return values[0]
-        mean = sum(map(Fraction, values)) / len(values)
+        mean = sum(map(Fraction, values), Fraction(0)) / len(values)
         return as_number(mean) if all(isinstance(v, int) for v in values) else float(mean)
     rank = ceil(len(values) * int(name[1:]) / 100)
     return sorted(values)[max(rank, 1) - 1]

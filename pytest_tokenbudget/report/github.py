@@ -15,7 +15,7 @@ from pytest_tokenbudget.report.table import failing_gates, headline, table_lines
 from pytest_tokenbudget.report.view import RunView
 
 
-def annotations(run: RunView) -> Iterator[str]:
+def error_lines(run: RunView) -> Iterator[str]:
     """An ``::error`` line for each test that fails by its budget."""
     for result in run.results:
         if not result.failed:

@@ -73,7 +73,7 @@ def _summary_lines(run: RunView) -> list[str]:
 
 def _spent(results: Sequence[TestResult]) -> str:
     """What the whole run spent on live traffic, as far as it is known."""
-    calls = [call for result in results for sample in result.samples for call in sample.calls]
+    calls = [call for result in results for sample in result.samples for call in sample.calls if call.succeeded]
     tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
     costs = [call.cost for call in calls if call.cost is not None]
     priced = f", {number(sum(costs), 'cost')}" if costs else ""

@@ -1,0 +1,114 @@
+"""What people and programs read of a run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report import json_report
+from pytest_tokenbudget.report.figures import number, percent, plain
+from pytest_tokenbudget.report.github import error_lines
+from pytest_tokenbudget.report.markdown import markdown
+from pytest_tokenbudget.report.table import failure_text
+from pytest_tokenbudget.report.terminal import section_lines
+from pytest_tokenbudget.report.view import RunView
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def _golden(name: str, text: str) -> None:
+    path = GOLDEN / name
+    assert path.exists(), f"write the golden file {path}:\n{text}"
+    assert text == path.read_text(encoding="utf-8")
+
+
+def test_failure_names_what_grew_first(failing: TestResult) -> None:
+    """The first line says what is wrong; the table and its causes follow."""
+    _golden("failure.txt", failure_text(failing, remedies=["if this growth is wanted: ..."]) + "\n")
+
+
+@pytest.mark.parametrize(("verbosity", "name"), [(0, "terminal.txt"), (1, "terminal_verbose.txt")])
+def test_section_on_the_terminal(run: RunView, verbosity: int, name: str) -> None:
+    """One line a gate that is not ok; with -v every gate and stage."""
+    _golden(name, "\n".join(section_lines(run, verbosity=verbosity)) + "\n")
+
+
+def test_nothing_is_shown_where_nothing_was_marked() -> None:
+    """No section without results."""
+    assert section_lines(RunView("0.1.0", "gate", ()), verbosity=2) == []
+
+
+def test_markdown_summary(run: RunView) -> None:
+    """The summary holds the table, the causes and nothing of the tests that are fine."""
+    _golden("summary.md", markdown(run))
+
+
+def test_json_report_has_the_documented_shape(run: RunView, tmp_path: Path) -> None:
+    """The fields of the documented example are there, failed attempts with null tokens."""
+    json_report.write(run, tmp_path / "new" / "report.json")
+    report = json.loads((tmp_path / "new" / "report.json").read_text(encoding="utf-8"))
+    assert report["format"] == 1
+    assert report["generator"] == "pytest-tokenbudget 0.1.0"
+    assert (report["mode"], report["verdict"], report["exit_ok"]) == ("gate", "regression", False)
+    assert report["unattributed"] == [{"host": "api.example.com", "path": "/v9/brain", "reason": "unknown", "count": 4}]
+    assert report["watched"] == ["httpx 0.28.1"]
+    test = report["tests"][0]
+    assert {"nodeid", "verdict", "samples", "traffic", "gates", "stages", "total", "composition", "causes", "calls"} <= set(test)
+    gate = test["gates"][2]
+    assert gate["baseline"] == 12410
+    assert gate["value"] == 16020
+    assert gate["change"] == pytest.approx(0.2909, abs=1e-4)
+    assert gate["exact"] is True
+    attempt, call = test["calls"]
+    assert (attempt["status"], attempt["input_tokens"], attempt["output_tokens"]) == (429, None, None)
+    assert call["tool_calls"] == ["calendar_write"]
+    assert sum(cause["delta"] for cause in test["causes"]) == gate["value"] - gate["baseline"]
+
+
+def test_hostile_names_cannot_leave_their_place(failing: TestResult) -> None:
+    """A name from a server is neither a control sequence, nor HTML, nor a table cell, nor a workflow command."""
+    hostile = "evil\x1b[31m|<script>@all\n::error::x"
+    gates = tuple(replace(gate, metric=f"{hostile}.calls") for gate in failing.gates)
+    run = RunView("0.1.0", "gate", (replace(failing, nodeid=hostile, gates=gates, messages=(hostile,)),))
+    terminal = "\n".join(section_lines(run, verbosity=1))
+    assert "\x1b" not in terminal
+    text = markdown(run)
+    assert "<script>" not in text
+    assert "@all" not in text
+    assert "\x1b" not in text
+    (line,) = error_lines(run)
+    assert "\n" not in line
+    assert line.count("::") == 2 or "%3A%3Aerror" in line
+
+
+@pytest.mark.parametrize(
+    ("value", "metric", "text"),
+    [
+        (12410, "input_tokens", "12,410"),
+        (1.5, "calls", "1.50"),
+        (41.2, "worker.latency", "41.2 s"),
+        (0.85, "ttft", "850 ms"),
+        (0.0123, "cost", "$0.0123"),
+        (0.0000123, "cost", "$1.23e-05"),
+        (None, "cost", "-"),
+    ],
+)
+def test_numbers_are_shown_in_their_unit(value: float | None, metric: str, text: str) -> None:
+    """Each metric has its own way to be written."""
+    assert number(value, metric) == text
+
+
+def test_percent_of_nothing_is_a_dash() -> None:
+    """A change from 0 has no percentage."""
+    assert percent(None) == "-"
+    assert percent(0.2909) == "+29.1 %"
+
+
+def test_text_from_outside_is_made_plain() -> None:
+    """Control characters, overrides of the writing direction and surrogates are gone; long text is cut."""
+    assert plain("a\x1b[0m\u202eb\ud800") == "a[0mb?"
+    assert len(plain("x" * 1000)) == 400
