@@ -1,0 +1,31 @@
+"""What every test has: a clean environment and, on request, a model server that keeps its own books."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from ledger_server import LedgerServer
+
+
+@pytest.fixture(autouse=True)
+def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clear what a CI service sets: the plugin behaves differently there, and tests say so themselves."""
+    for name in [name for name in os.environ if name == "CI" or name.startswith(("GITHUB_", "PYTEST_ADDOPTS"))]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clear keys and proxies, so that no test can reach a provider or be sent past the loopback server."""
+    for name in list(os.environ):
+        if name.upper().endswith(("_API_KEY", "_PROXY", "_BASE_URL")):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def llm_server() -> Iterator[LedgerServer]:
+    """A loopback LLM server; ``llm_server.play([...])`` scripts it and ``llm_server.ledger`` is its books."""
+    with LedgerServer() as server:
+        yield server
