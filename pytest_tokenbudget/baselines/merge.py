@@ -1,0 +1,93 @@
+"""Two baselines of the same test file become one, in whatever order they come."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import astuple, replace
+
+from pytest_tokenbudget.records.baseline import MAX_SESSIONS, BaselineEntry, MetricRecord, Session
+
+_TRAFFIC_RANK = {"live": 2, "replay": 1, "scripted": 0}
+
+
+def merge(a: Mapping[str, BaselineEntry], b: Mapping[str, BaselineEntry]) -> dict[str, BaselineEntry]:
+    """Union of two files' entries.
+
+    Commutative, associative and idempotent, so any number of files can be merged in any order.
+
+    Args:
+        a: Entries by test key.
+        b: Entries by test key.
+
+    Returns:
+        The entries of both; a test that stands in both gets what :func:`merge_entries` makes of it.
+    """
+    return {**a, **b, **{key: merge_entries(a[key], b[key]) for key in a.keys() & b.keys()}}
+
+
+def merge_entries(a: BaselineEntry, b: BaselineEntry) -> BaselineEntry:
+    """Union of the sessions that two pytest sessions stored of the same test.
+
+    Args:
+        a: One entry.
+        b: The other.
+
+    Returns:
+        For each metric the sessions of both, each once; composition and outcomes are those of one of the two. Entries
+        of other models, providers or traffic cannot be mixed: live traffic wins over replayed, that over scripted,
+        then the later name.
+    """
+    if (rank_a := _rank(a)) != (rank_b := _rank(b)):
+        return a if rank_a > rank_b else b
+    chosen = max(a, b, key=_description)
+    return replace(
+        chosen,
+        metrics=_merged_records(a.metrics, b.metrics),
+        pooled=_merged_records(a.pooled, b.pooled),
+    )
+
+
+def _rank(entry: BaselineEntry) -> tuple[int, tuple[str, ...], tuple[str, ...]]:
+    return (_TRAFFIC_RANK.get(entry.traffic, -1), entry.providers, entry.models)
+
+
+def _description(entry: BaselineEntry) -> str:
+    """A text by which the describing half of entries can be put into an order, whichever it is."""
+    compositions = sorted((stage, astuple(composition)) for stage, composition in entry.composition.items())
+    return repr((compositions, sorted(entry.sources.items()), _sorted_deep(entry.outcomes)))
+
+
+def _sorted_deep(value: object) -> object:
+    if isinstance(value, dict):
+        return [(key, _sorted_deep(value[key])) for key in sorted(value)]
+    return [_sorted_deep(item) for item in value] if isinstance(value, list) else value
+
+
+def _merged_records(a: Mapping[str, MetricRecord], b: Mapping[str, MetricRecord]) -> dict[str, MetricRecord]:
+    return {**a, **b, **{name: _merged(a[name], b[name]) for name in a.keys() & b.keys()}}
+
+
+def _merged(a: MetricRecord, b: MetricRecord) -> MetricRecord:
+    origins = [record.origin for record in (a, b) if record.origin is not None]
+    # The lower origin: a drift is seen the sooner.
+    origin = min(origins, key=lambda value: (value, type(value) is float), default=None)
+    # Compared and ordered as text, so that 1 and 1.0 are two values here as they are in the file.
+    same = repr(a.sessions) == repr(b.sessions)
+    return MetricRecord(a.sessions if same else _union(a.sessions, b.sessions), origin)
+
+
+def _union(a: tuple[Session, ...], b: tuple[Session, ...]) -> tuple[Session, ...]:
+    """Each session as often as in the one that has it more often; which ones stay, and their order, by their hash.
+
+    Sessions carry no time (a file without timestamps is reviewable), so those of two branches have no order. A hash gives
+    one that does not depend on which file came first and that favours neither high nor low values.
+    """
+    by_text = {repr(session): session for session in (*a, *b)}
+    together = Counter(map(repr, a)) | Counter(map(repr, b))
+    return tuple(by_text[text] for text in sorted(together.elements(), key=_hash)[:MAX_SESSIONS])
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

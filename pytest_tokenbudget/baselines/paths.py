@@ -1,0 +1,74 @@
+"""Where the files of a test file are: its baseline, its references and its cassettes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pytest_tokenbudget.errors import BaselineError
+
+DIRECTORY = "__budgets__"
+CASSETTES = "cassettes"
+BASELINE = "baseline"
+"""The name that stands for the baseline itself wherever a reference can be named (``against="baseline"``)."""
+
+_NAME = re.compile(r"\w(?:[\w.+-]{0,98}[\w+-])?")
+_RESERVED = frozenset({CASSETTES, BASELINE})
+
+
+def baseline_path(test_file: Path, against: str = BASELINE) -> Path:
+    """Path of the stored measurements of a test file.
+
+    Args:
+        test_file: The test file, ``tests/test_calendar.py``.
+        against: ``"baseline"``, or the name of a reference.
+
+    Returns:
+        ``tests/__budgets__/test_calendar.json``, or ``tests/__budgets__/NAME/test_calendar.json`` for a reference.
+
+    Raises:
+        BaselineError: If the name of the reference is none that a directory can have.
+    """
+    directory = test_file.parent / DIRECTORY
+    if against != BASELINE:
+        directory /= check_reference(against)
+    return directory / f"{test_file.stem}.json"
+
+
+def cassette_directory(test_file: Path) -> Path:
+    """Directory of the cassettes of the test files that lie beside ``test_file``."""
+    return test_file.parent / DIRECTORY / CASSETTES
+
+
+def check_reference(name: str) -> str:
+    """Check the name of a reference and give it back.
+
+    Args:
+        name: What the user wrote, ``before``.
+
+    Returns:
+        The name.
+
+    Raises:
+        BaselineError: If it is empty, longer than 100 characters, holds a separator or another character that does not
+            belong in a file's name, begins or ends with a dot, or is ``baseline`` or ``cassettes``.
+    """
+    if name.casefold() in _RESERVED:
+        what = "the baseline itself" if name.casefold() == BASELINE else "the directory of the cassettes"
+        raise BaselineError(
+            f"{name!r} cannot be the name of a reference: it stands for {what}",
+            remedy="choose another name, such as before",
+        )
+    if not _NAME.fullmatch(name):
+        raise BaselineError(
+            f"{name!r} cannot be the name of a reference: it becomes a directory in {DIRECTORY}",
+            remedy="use letters, digits, '_', '-', '+' and '.' (not first, not last), 100 characters at most",
+        )
+    return name
+
+
+def references(test_file: Path) -> tuple[str, ...]:
+    """Names of the references that hold measurements of a test file, sorted."""
+    name = f"{test_file.stem}.json"
+    found = (path.parent.name for path in (test_file.parent / DIRECTORY).glob(f"*/{name}"))
+    return tuple(sorted(name for name in found if name.casefold() not in _RESERVED))

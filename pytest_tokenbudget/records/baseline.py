@@ -1,0 +1,67 @@
+"""What is stored of a test: the samples of its metrics, and what is needed to explain a change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_tokenbudget.records.composition import StageComposition
+
+Number = float | int
+"""A value of a metric, in the metric's unit. Whole numbers stay ``int``."""
+
+Session = tuple[Number, ...]
+"""The values of one metric in one pytest session, a value a sample (pooled metrics: a value a call)."""
+
+MAX_SESSIONS = 10
+"""Sessions that are kept of a metric; the oldest goes first."""
+
+MAX_SAMPLES = 10
+"""Samples that are kept of a session; the first ones stay, so that the samples of different metrics stay aligned."""
+
+MAX_POOLED = 60
+"""Values of single calls that are kept of a session: a bound on p95 needs 59 (distribution-free, 95 %)."""
+
+
+@dataclass(frozen=True, slots=True)
+class MetricRecord:
+    """The stored values of one metric.
+
+    Attributes:
+        sessions: The values of each session, newest last, in the metric's unit.
+        origin: Mean of the session with which the metric was first stored or last accepted; ``None`` where unknown.
+    """
+
+    sessions: tuple[Session, ...]
+    origin: Number | None = None
+
+    @property
+    def values(self) -> Session:
+        """All stored values, oldest session first."""
+        return tuple(value for session in self.sessions for value in session)
+
+
+@dataclass(frozen=True, slots=True)
+class BaselineEntry:
+    """All that is stored of one test.
+
+    Attributes:
+        metrics: Record by full metric name: ``input_tokens``, ``worker.input_tokens``, ``worker/finalize.calls``.
+        pooled: The same for metrics whose values are those of single calls (``call_latency``, ``worker.ttft``), s.
+        composition: What the input consisted of, by stage path; the whole test's stands under ``""``.
+        outcomes: What the agent achieved, as JSON has it.
+        traffic: Where the answers came from: ``live``, ``replay`` or ``scripted``.
+        sources: How ``input_tokens`` and ``output_tokens`` were obtained where not from the provider, by full metric
+            name: ``counted`` or ``calibrated`` and the encoding, ``"counted o200k_base"``.
+        models: Names of the models that answered, sorted.
+        providers: Names of the providers, sorted.
+    """
+
+    metrics: dict[str, MetricRecord] = field(default_factory=dict)
+    pooled: dict[str, MetricRecord] = field(default_factory=dict)
+    composition: dict[str, StageComposition] = field(default_factory=dict)
+    outcomes: dict[str, Any] = field(default_factory=dict)
+    traffic: str = "live"
+    sources: dict[str, str] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
+    providers: tuple[str, ...] = ()
