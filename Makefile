@@ -1,0 +1,73 @@
+# Two commands set everything up on a fresh machine with Python 3.11+ and make:
+#
+#   make demo    an agent's budget: kept, then broken on purpose, then explained
+#   make test    the test suite (the cell "both clients, pytest 9" of the nox matrix)
+#
+# and for contributors:
+#
+#   make check   format, lint, types, import contracts, tests, build: what has to be green
+#   make bench   what the plugin costs, as one table
+#   make lock    write requirements/*.txt anew
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+
+both  := .venv
+httpx := .venv-httpx
+bin   := $(both)/bin
+
+.PHONY: demo test check bench lint build test-httpx lock clean
+
+demo: $(both)/.made
+	@$(bin)/python conftest_examples/calendar_agent/demo.py
+
+test: $(both)/.made
+	$(bin)/python -m pytest $(PYTEST_ARGS)
+
+check: lint test build
+
+bench: $(both)/.made
+	$(bin)/python -m benchmarks
+
+lint: $(both)/.made
+	$(bin)/ruff format --check .
+	$(bin)/ruff check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+
+build: $(both)/.made
+	$(bin)/python -m build --no-isolation --outdir dist .
+
+# The front door once more with yesterday's SDKs: httpx alone and pytest 8.
+test-httpx: $(httpx)/.made
+	$(httpx)/bin/python -m pytest tests/plugin tests/capture tests/test_ledger_server.py $(PYTEST_ARGS)
+
+lock: $(both)/.made
+	$(bin)/python -m pip install --quiet uv
+	for cell in "both --all-extras" httpx httpx2; do set -- $$cell; \
+	$(bin)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
+		--group $$1 $$2 --output-file requirements/$$1.txt pyproject.toml || exit 1; done
+
+clean:
+	rm -rf .venv .venv-httpx .nox dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+# A stale environment is thrown away whole: what is installed is what the lock says and nothing else.
+# uv only makes it quick; where it cannot be had, or cannot reach the index that pip is configured for, pip does it.
+.venv/.made .venv-httpx/.made: pyproject.toml | python
+	@echo "Making $(@D) from $(lock_file) ..."
+	@rm -rf $(@D)
+	@$(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check uv 2>/dev/null || true
+	@for tool in "uv pip" "pip"; do \
+		$(@D)/bin/python -m $$tool install --quiet -r $(lock_file) \
+		&& $(@D)/bin/python -m $$tool install --quiet --no-deps --no-build-isolation -e . \
+		&& touch $@ && break; done; test -f $@
+
+.venv/.made:       lock_file := requirements/both.txt
+.venv-httpx/.made: lock_file := requirements/httpx.txt
+.venv/.made:       requirements/both.txt
+.venv-httpx/.made: requirements/httpx.txt
+
+.PHONY: python
+python:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed: install it, or say make PYTHON=/path/to/python3"; exit 1; }
