@@ -5,6 +5,7 @@ Imported in every session: what it needs is imported when the first measurement 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -38,13 +39,14 @@ class Controller:
         """Write what is to be written; what cannot be written fails the session."""
         if not self._results:
             return
+        from pytest_tokenbudget.plugin.options import read_settings
         from pytest_tokenbudget.plugin.writing import write_baselines, write_reports
 
         results = [self._results[nodeid] for nodeid in sorted(self._results)]
-        problems = write_baselines(self._config, results)
-        problems += write_reports(self._config, self._view())
-        self._messages += problems
-        if problems and session.exitstatus == pytest.ExitCode.OK:
+        settings = read_settings(self._config)
+        self._messages += write_baselines(self._config, settings, results)
+        self._messages += write_reports(self._config, settings, self._view())
+        if self._messages and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(trylast=True)
@@ -54,6 +56,11 @@ class Controller:
             return
         from pytest_tokenbudget.report.terminal import section_lines
 
+        if os.environ.get("GITHUB_ACTIONS"):
+            from pytest_tokenbudget.report.github import error_lines
+
+            for line in error_lines(self._view()):
+                terminalreporter.write_line(line)
         terminalreporter.section("token budget", sep="=")
         for line in section_lines(self._view(), verbosity=self._config.get_verbosity()):
             terminalreporter.write_line(line)

@@ -14,6 +14,7 @@ from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.run import TestRun, run_key
 from pytest_tokenbudget.plugin.running import RunningSample
 from pytest_tokenbudget.plugin.workshop import Workshop
+from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
 
 
@@ -27,6 +28,7 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         settings = read_settings(config)
         if settings.mode == "off":
             return
+        check_outputs(config, settings)
         workshop = Workshop.build(config, settings)
     except TokenBudgetError as error:
         raise pytest.UsageError(str(error)) from None

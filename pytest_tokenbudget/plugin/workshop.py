@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tokenbudget.baselines.store import BaselineStore, JsonStore
+from pytest_tokenbudget.baselines.protocol import BaselineStore
+from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
 from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from pytest_tokenbudget.compare.decide import worst_verdict
 from pytest_tokenbudget.records.call import Call
@@ -12,9 +11,9 @@ from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.exchange import Unattributed
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
+from pytest_tokenbudget.report.shape import CallJson, CauseJson, GateJson, RunJson, TestJson
 
 FORMAT = 1
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class RunView:
         return not any(result.failed or not result.passed for result in self.results)
 
 
-def run_json(run: RunView) -> Json:
+def run_json(run: RunView) -> RunJson:
     """The JSON report of a run (format 1, see ``docs/report.md``)."""
     unattributed: dict[tuple[str, str, str], int] = {}
     for result in run.results:
@@ -68,10 +67,10 @@ def run_json(run: RunView) -> Json:
     }
 
 
-def test_json(result: TestResult) -> Json:
+def test_json(result: TestResult) -> TestJson:
     """One test of the JSON report."""
     last = result.samples[-1] if result.samples else Sample()
-    shown: Json = {
+    shown: TestJson = {
         "nodeid": result.nodeid,
         "verdict": result.verdict,
         "passed": result.passed,
@@ -101,7 +100,7 @@ def test_json(result: TestResult) -> Json:
     return shown
 
 
-def gate_json(gate: GateResult) -> Json:
+def gate_json(gate: GateResult) -> GateJson:
     """One gate."""
     return {
         "metric": gate.metric,
@@ -125,7 +124,7 @@ def gate_json(gate: GateResult) -> Json:
     }
 
 
-def call_json(call: Call) -> Json:
+def call_json(call: Call) -> CallJson:
     """One call or failed attempt."""
     return {
         "stage": call.stage,
@@ -154,19 +153,20 @@ def call_json(call: Call) -> Json:
     }
 
 
-def composition_json(composition: StageComposition) -> Json:
+def composition_json(composition: StageComposition) -> dict[str, int | dict[str, int]]:
     """What the input of a stage consists of: tokens by part, and by name for tools and their results."""
-    shown: Json = {}
+    plain: dict[str, int] = {}
+    named: dict[str, dict[str, int]] = {}
     for part in composition.parts:
         if part.part in ("tools", "tool_results"):
-            named = shown.setdefault(part.part, {})
-            named[part.name] = named.get(part.name, 0) + part.tokens
+            group = named.setdefault(part.part, {})
+            group[part.name] = group.get(part.name, 0) + part.tokens
         else:
-            shown[part.part] = shown.get(part.part, 0) + part.tokens
-    return shown
+            plain[part.part] = plain.get(part.part, 0) + part.tokens
+    return {**plain, **named}
 
 
-def cause_json(cause: Cause) -> Json:
+def cause_json(cause: Cause) -> CauseJson:
     """One cause."""
     return {
         "metric": cause.metric,

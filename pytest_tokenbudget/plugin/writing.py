@@ -1,0 +1,160 @@
+"""What the controller writes at the end of a session: baselines, references and reports."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from pytest_tokenbudget.baselines.evolve import Mode, change
+from pytest_tokenbudget.baselines.paths import check_reference
+from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
+from pytest_tokenbudget.baselines.store import JsonStore
+from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
+from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report import json_report, markdown
+from pytest_tokenbudget.report.github import append_summary
+from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.settings import Settings
+
+Writer = Callable[[RunView, Path], None]
+BUILTIN_REPORTS: Mapping[str, Writer] = {".json": json_report.write, ".md": markdown.write}
+
+
+def store_of(config: pytest.Config) -> BaselineStore:
+    """The store that a hook gives, else the JSON files beside the tests."""
+    store: BaselineStore | None = config.hook.pytest_tokenbudget_baseline_store(config=config)
+    return store or JsonStore()
+
+
+def write_baselines(config: pytest.Config, settings: Settings, results: Sequence[TestResult]) -> list[str]:
+    """Write what this run changes in the stored numbers.
+
+    Returns:
+        What could not be written, and why; every other file is written all the same.
+    """
+    store = store_of(config)
+    problems: list[str] = []
+    files: dict[Path, dict[str, TestResult]] = {}
+    for result in results:
+        if result.passed and result.samples and result.verdict not in ("no_calls", "diverged"):
+            files.setdefault(_target(result, settings), {})[result.key] = result
+    for path, tests in sorted(files.items()):
+        try:
+            changes = _changes(store, path, tests, settings)
+            if changes:
+                store.update(path, changes)
+        except TokenBudgetError as error:
+            problems.append(str(error))
+    return problems
+
+
+def _target(result: TestResult, settings: Settings) -> Path:
+    baseline = Path(result.baseline_file)
+    return baseline.parent / check_reference(settings.reference) / baseline.name if settings.reference else baseline
+
+
+def _changes(
+    store: BaselineStore, path: Path, tests: Mapping[str, TestResult], settings: Settings
+) -> dict[str, Change]:
+    stored = store.read(path)
+    changes: dict[str, Change] = {}
+    for key, result in tests.items():
+        entry = stored.get(key)
+        mode = _mode(result, entry, settings)
+        if mode is not None:
+            changes[key] = change(
+                mode, result.samples, changed=_changed(result, entry), improved=_improved(result, settings)
+            )
+    return changes
+
+
+def _mode(result: TestResult, entry: BaselineEntry | None, settings: Settings) -> Mode | None:
+    """What becomes of the entry of one test; ``None`` leaves it as it stands."""
+    if settings.reference or settings.update:
+        return "update"
+    if settings.accept:
+        return "accept"
+    if entry is not None:
+        return "ratchet" if settings.ratchet else None
+    wanted = settings.missing == "create" or settings.ratchet
+    return "create" if wanted and result.against == "baseline" and not result.failed else None
+
+
+def _improved(result: TestResult, settings: Settings) -> set[str]:
+    return {gate.metric for gate in result.gates if gate.verdict == "improved"} if settings.ratchet else set()
+
+
+def _changed(result: TestResult, entry: BaselineEntry | None) -> Callable[[str], bool]:
+    """Whether a metric no longer agrees with its baseline.
+
+    A gate that says so, or values that show no noise on either side and differ.
+    """
+    said = {gate.metric for gate in result.gates if gate.verdict in ("regression", "improved")}
+
+    def changed(name: str) -> bool:
+        record = entry.metrics.get(name) if entry is not None else None
+        if name in said or record is None:
+            return True
+        stage, _, metric = name.rpartition(".")
+        figures = [sample.stages.get(stage, {}) if stage else sample.total for sample in result.samples]
+        now = {values.get(metric) for values in figures}
+        whole = all(isinstance(value, int) for value in (*now, *record.values))
+        return whole and len(now) == 1 and len(set(record.values)) == 1 and now != set(record.values)
+
+    return changed
+
+
+def check_outputs(config: pytest.Config, settings: Settings) -> None:
+    """Check, before any test runs, that what was asked for can be written at its end.
+
+    Raises:
+        TokenBudgetError: If a report has no known suffix, or a reference no name that a directory can have.
+    """
+    if settings.reference:
+        check_reference(settings.reference)
+    formats = _formats(config)
+    for name in settings.reports:
+        if _suffix(name, formats) is None:
+            raise SettingsError(
+                f"--tokenbudget-report={name}: no such format; known suffixes: {', '.join(sorted(formats))}",
+                remedy="--tokenbudget-report=report.json",
+            )
+
+
+def _formats(config: pytest.Config) -> dict[str, Writer]:
+    formats = dict(BUILTIN_REPORTS)
+    for further in config.hook.pytest_tokenbudget_report_formats():
+        formats.update(further)
+    return formats
+
+
+def _suffix(name: str, formats: Mapping[str, Writer]) -> str | None:
+    return max((suffix for suffix in formats if Path(name).name.endswith(suffix)), key=len, default=None)
+
+
+def write_reports(config: pytest.Config, settings: Settings, run: RunView) -> list[str]:
+    """Write the reports that were asked for.
+
+    Returns:
+        What could not be written, and why.
+    """
+    formats = _formats(config)
+    problems = []
+    for name in settings.reports:
+        suffix = _suffix(name, formats)
+        try:
+            if suffix is not None:
+                formats[suffix](run, Path(config.invocation_params.dir, name))
+        except OSError as error:
+            problems.append(f"--tokenbudget-report={name}: cannot be written: {error.strerror or error}")
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        try:
+            append_summary(run, Path(summary))
+        except OSError as error:
+            problems.append(f"GITHUB_STEP_SUMMARY={summary}: cannot be written: {error.strerror or error}")
+    return problems

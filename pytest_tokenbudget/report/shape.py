@@ -1,0 +1,134 @@
+"""The shape of the JSON report: what other programs may rely on. Fields may be added, none goes away in format 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# pydantic makes the JSON Schema of these; it asks for this TypedDict before Python 3.12.
+from typing_extensions import NotRequired, TypedDict
+
+Number = float | int | None
+
+
+class GateJson(TypedDict):
+    """One gate and what it says."""
+
+    metric: str
+    statistic: str
+    rule: str
+    kind: str
+    baseline: Number
+    value: Number
+    allowed: Number
+    change: float | None
+    verdict: str
+    exact: bool
+    lower: float | None
+    upper: float | None
+    detectable: float | None
+    samples: int
+    sigma: float | None
+    p: float | None
+    reason: str
+    source: str
+
+
+class CauseJson(TypedDict):
+    """One reason why a metric changed; those of a metric add up to its difference."""
+
+    metric: str
+    stage: str
+    part: str
+    name: str
+    delta: float | int
+    text: str
+
+
+class CallJson(TypedDict):
+    """One model call, or one attempt that failed (``error`` says why, its tokens are null). Times in s."""
+
+    stage: str
+    provider: str
+    api: str
+    operation: str
+    model: str
+    stream: bool
+    status: int | None
+    error: str | None
+    attempt: int
+    started: float
+    latency: float
+    ttft: float | None
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    reasoning_tokens: int | None
+    input_source: str | None
+    output_source: str | None
+    tool_calls: list[str]
+    server_tool_calls: list[str]
+    finish_reason: str | None
+    cost: float | None
+
+
+class SampleJson(TypedDict):
+    """One sample of a test that ran several times."""
+
+    stages: dict[str, dict[str, Number]]
+    total: dict[str, Number]
+    outcomes: dict[str, Any]
+    calls: list[CallJson]
+
+
+class UnattributedJson(TypedDict):
+    """Traffic that looks like a model call and that no format reads."""
+
+    host: str
+    path: str
+    reason: str
+    count: int
+
+
+class TestJson(TypedDict):
+    """One marked test."""
+
+    nodeid: str
+    verdict: str
+    passed: bool
+    failed: bool
+    samples: int
+    traffic: str
+    against: str
+    gates: list[GateJson]
+    stages: dict[str, dict[str, Number]]
+    total: dict[str, Number]
+    composition: dict[str, dict[str, int | dict[str, int]]]
+    causes: list[CauseJson]
+    calls: list[CallJson]
+    outcomes: dict[str, Any]
+    turns: list[dict[str, Number]]
+    own_time: float | None
+    messages: list[str]
+    samples_detail: NotRequired[list[SampleJson]]
+
+
+class RunJson(TypedDict):
+    """The whole report."""
+
+    format: int
+    generator: str
+    mode: str
+    verdict: str
+    exit_ok: bool
+    tests: list[TestJson]
+    unattributed: list[UnattributedJson]
+    watched: list[str]
+    messages: list[str]
+
+
+def json_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of the report, as ``tokenbudget schema report`` prints it."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunJson).json_schema()

@@ -1,0 +1,81 @@
+"""A user's project with an agent that talks to the loopback server through plain httpx."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from ledger_server import LedgerServer
+
+CONFTEST = '''
+import httpx
+import pytest
+from pytest_tokenbudget import stage
+
+URL = {url!r}
+
+
+@pytest.fixture
+def ask():
+    """An agent's way to ask its model; the last message decides how much it reads."""
+    with httpx.Client(base_url=URL) as client:
+        def ask(text="hello", *, stage_name=None, model="gpt-4o", **more):
+            body = {{"model": model, "messages": [{{"role": "user", "content": text}}], **more}}
+            if stage_name is None:
+                return client.post("/v1/chat/completions", json=body)
+            with stage(stage_name):
+                return client.post("/v1/chat/completions", json=body)
+        yield ask
+'''
+
+
+@dataclass(frozen=True)
+class Project:
+    """The project: write its tests, run them, read the report."""
+
+    pytester: pytest.Pytester
+    server: LedgerServer
+
+    def write(self, source: str, name: str = "test_agent") -> None:
+        """Write a test module; ``token_budget``, ``stage`` and ``pytest`` are imported for it."""
+        head = "import pytest\nfrom pytest_tokenbudget import stage, token_budget\n\n"
+        self.pytester.makepyfile(**{name: head + source})
+
+    def run(self, *args: str, subprocess: bool = False) -> pytest.RunResult:
+        """Run pytest; a JSON report is always written."""
+        options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *args)
+        if subprocess:
+            return self.pytester.runpytest_subprocess(*options)
+        return self.pytester.runpytest_inprocess(*options)
+
+    @property
+    def report(self) -> dict[str, Any]:
+        """The JSON report of the last run."""
+        report: dict[str, Any] = json.loads((self.pytester.path / "report.json").read_text(encoding="utf-8"))
+        return report
+
+    @property
+    def test(self) -> dict[str, Any]:
+        """The only test of the report."""
+        (test,) = self.report["tests"]
+        return dict(test)
+
+    def gate(self, metric: str) -> dict[str, Any]:
+        """One gate of the only test."""
+        (gate,) = [gate for gate in self.test["gates"] if gate["metric"] == metric]
+        return dict(gate)
+
+    @property
+    def baseline(self) -> str:
+        """Text of the baseline file of ``test_agent.py``."""
+        return (self.pytester.path / "__budgets__" / "test_agent.json").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester, llm_server: LedgerServer) -> Project:
+    """A project whose model is the loopback server; without a script it reads a quarter of the request's bytes."""
+    pytester.makeconftest(CONFTEST.format(url=llm_server.url))
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    return Project(pytester, llm_server)
