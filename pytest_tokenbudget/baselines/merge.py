@@ -81,8 +81,8 @@ def _merged(a: MetricRecord, b: MetricRecord) -> MetricRecord:
 def _union(a: tuple[Session, ...], b: tuple[Session, ...]) -> tuple[Session, ...]:
     """Each session as often as in the one that has it more often; which ones stay, and their order, by their hash.
 
-    Sessions carry no time (a file without timestamps is reviewable), so those of two branches have no order. A hash gives
-    one that does not depend on which file came first and that favours neither high nor low values.
+    Sessions carry no time (a file without timestamps is reviewable), so those of two branches have no order. A hash
+    gives one that does not depend on which file came first and that favours neither high nor low values.
     """
     by_text = {repr(session): session for session in (*a, *b)}
     together = Counter(map(repr, a)) | Counter(map(repr, b))

@@ -14,8 +14,8 @@ History:
 
 Every change of a file's keys, an added one too, is a new format: a reader knows all keys of its format and refuses
 others, since it could only lose them when it writes. Add a step below that turns the document of format n into
-one of n + 1, and write from then on a top-level key ``needs`` with the first version of the plugin that reads the new format
-(``"needs": "2.0"``): it is what an older plugin tells the user to install.
+one of n + 1, and write from then on a top-level key ``needs`` with the first version of the plugin that reads the
+new format (``"needs": "2.0"``): it is what an older plugin tells the user to install.
 """
 
 Document = dict[str, Any]

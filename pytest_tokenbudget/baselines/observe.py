@@ -82,7 +82,7 @@ def observe(samples: Sequence[Sample]) -> Observation:
 
 
 def mean(session: Sequence[Number]) -> Number:
-    """Arithmetic mean; a whole number where all values are whole and their mean is, so that ``12410`` stays ``12410``."""
+    """Arithmetic mean; whole where all values and their mean are whole, so that ``12410`` stays ``12410``."""
     if all(type(value) is int for value in session):
         total = sum(session)
         return int(total) // len(session) if total % len(session) == 0 else total / len(session)
@@ -90,7 +90,7 @@ def mean(session: Sequence[Number]) -> Number:
 
 
 def thinned(values: Sequence[Number], most: int = MAX_POOLED) -> Session:
-    """At most ``most`` values that keep the distribution: evenly spaced ranks, so the same values give the same choice."""
+    """At most ``most`` values that keep the distribution: those at evenly spaced ranks."""
     if len(values) <= most:
         return tuple(values)
     ordered = sorted(values)
@@ -131,6 +131,8 @@ def _pooled(samples: Iterable[Sample]) -> dict[str, Session]:
 
 def _number(value: object) -> Number | None:
     """A plain finite ``int`` or ``float``; ``None`` for all else, since a metric of a hook may return anything."""
+    if type(value) is int and abs(value) < _LARGEST:
+        return value
     if type(value) is float:
         return value if math.isfinite(value) else None
     try:

@@ -10,6 +10,7 @@ from typing import Any
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DEEPEST = 50
+_LARGEST = 2**63
 
 
 def storable(value: object, *, depth: int = 0) -> Any:
@@ -27,19 +28,25 @@ def storable(value: object, *, depth: int = 0) -> Any:
         return value
     if isinstance(value, str):
         return _SURROGATE.sub(lambda match: f"\\u{ord(match[0]):04x}", str(value))
+    if isinstance(value, (int, float)):
+        return _number(value)
+    return _container(value, depth + 1) if depth < _DEEPEST else _described(value)
+
+
+def _number(value: float) -> Any:
     if isinstance(value, int):
-        return int(value) if abs(value) < 10**300 else _described(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else repr(float(value))
-    if depth >= _DEEPEST:
-        return _described(value)
+        return int(value) if abs(value) < _LARGEST else _described(value)
+    return float(value) if math.isfinite(value) else repr(float(value))
+
+
+def _container(value: object, depth: int) -> Any:
     if isinstance(value, Mapping):
-        pairs = ((_key(key), storable(item, depth=depth + 1)) for key, item in value.items())
+        pairs = ((_key(key), storable(item, depth=depth)) for key, item in value.items())
         return dict(sorted(pairs, key=lambda pair: pair[0]))
     if isinstance(value, (list, tuple)):
-        return [storable(item, depth=depth + 1) for item in value]
+        return [storable(item, depth=depth) for item in value]
     if isinstance(value, Set):
-        return sorted((storable(item, depth=depth + 1) for item in value), key=repr)
+        return sorted((storable(item, depth=depth) for item in value), key=repr)
     return _described(value)
 
 
@@ -51,6 +58,6 @@ def _key(key: object) -> str:
 def _described(value: object) -> str:
     try:
         text = _ADDRESS.sub("", repr(value))
-    except Exception:  # noqa: BLE001  # a repr of somebody else's class may raise anything; the test must not suffer
+    except Exception:  # a repr of somebody else's class may raise anything, and the test must not suffer for it
         text = f"<{type(value).__name__}>"
     return str(storable(text))

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from json.encoder import encode_basestring as quoted
-from typing import Any
 
 from pytest_tokenbudget.errors import BaselineError
-from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number, Session
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition
 
 _PLAIN_NUMBERS = re.compile(r"[\[\]0-9., e+-]*").fullmatch
@@ -31,7 +30,7 @@ def render(entries: Mapping[str, BaselineEntry], *, number: int) -> str:
         JSON with sorted keys, two spaces a level, one metric a line, a newline at the end.
 
     Raises:
-        BaselineError: If an entry holds what cannot be stored (a number that is not finite, an outcome that is no JSON).
+        BaselineError: If an entry holds what cannot be stored: a number that is not finite, an outcome that is no JSON.
     """
     tests = _block([f"{quoted(key)}: {_entry(key, entries[key])}" for key in sorted(entries)], depth=2)
     return f'{{\n  "format": {number},\n  "tests": {tests}\n}}\n'
@@ -65,41 +64,39 @@ def _block(lines: list[str], *, depth: int, brackets: str = "{}") -> str:
 
 
 def _records(key: str, records: Mapping[str, MetricRecord]) -> dict[str, str]:
-    # The repr of a list of ints and floats is its JSON, shortest digits included; the check keeps out all else
-    # (nan, inf, True, a number class with a repr of its own).
-    numbers = {
-        name: ("" if record.origin is None else repr(record.origin), repr([*map(list, record.sessions)]))
-        for name, record in records.items()
-    }
-    if not _PLAIN_NUMBERS("".join(origin + sessions for origin, sessions in numbers.values())):
-        bad = [name for name, pair in sorted(numbers.items()) if not _PLAIN_NUMBERS("".join(pair))]
+    texts, numbers = {}, []
+    for name, record in records.items():
+        origin = "" if record.origin is None else repr(record.origin)
+        sessions = _sessions(record.sessions)
+        numbers.append(origin + sessions)
+        texts[name] = f'{{"origin": {origin or "null"}, "sessions": {sessions}}}'
+    # One look at all numbers of the test is cheaper than one a number.
+    if not _PLAIN_NUMBERS("".join(numbers)):
+        name, bad = next(pair for pair in zip(texts, numbers, strict=True) if not _PLAIN_NUMBERS(pair[1]))
         raise BaselineError(
-            f"test {key!r}: {', '.join(bad)} cannot be stored: {numbers[bad[0]][1]} is not all finite numbers",
+            f"test {key!r}: {name} cannot be stored: {bad} is not all finite numbers",
             remedy="mend the hook that computes the metric: it must return a finite int or float, or None",
         )
-    return {
-        name: f'{{"origin": {origin or "null"}, "sessions": {sessions}}}'
-        for name, (origin, sessions) in numbers.items()
-    }
+    return texts
+
+
+def _sessions(sessions: Sequence[Session]) -> str:
+    # The repr of a list of ints and floats is its JSON, shortest digits included; the caller keeps out all else
+    # (nan, inf, True, a number class with a repr of its own).
+    if len(sessions) == 1:
+        return f"[{list(sessions[0])!r}]"
+    return repr([*map(list, sessions)])
 
 
 def _composition(composition: StageComposition) -> str:
-    figures = {
-        "attempts": _number(composition.attempts),
-        "calls": _number(composition.calls),
-        "estimated": "true" if composition.estimated else "false",
-        "fresh_input_tokens": _number(composition.fresh_input_tokens),
-        "history_growth": _number(composition.history_growth),
-        "input_tokens": _number(composition.input_tokens),
-        "models": _list(composition.models),
-        "output_tokens": _number(composition.output_tokens),
-    }
-    prefix = f"[{', '.join(_list(pair) for pair in composition.prefix)}]"
+    c = composition
+    prefix = ", ".join([f"[{quoted(part)}, {quoted(digest)}]" for part, digest in c.prefix])
     lines = [
-        ", ".join(f'"{name}": {text}' for name, text in figures.items()),
-        f'"parts": {_block([_part(part) for part in composition.parts], depth=6, brackets="[]")}',
-        f'"prefix": {prefix}',
-        f'"reasoning_tokens": {_number(composition.reasoning_tokens)}',
+        f'"attempts": {c.attempts}, "calls": {c.calls}, "estimated": {"true" if c.estimated else "false"}, '
+        f'"fresh_input_tokens": {c.fresh_input_tokens}, "history_growth": {_number(c.history_growth)}, '
+        f'"input_tokens": {c.input_tokens}, "models": {_list(c.models)}, "output_tokens": {_number(c.output_tokens)}',
+        f'"parts": {_block([_part(part) for part in c.parts], depth=6, brackets="[]")}',
+        f'"prefix": [{prefix}], "reasoning_tokens": {_number(c.reasoning_tokens)}',
     ]
     return _block(lines, depth=5)
 
@@ -120,7 +117,7 @@ def _list(texts: Iterable[str]) -> str:
     return f"[{', '.join(map(quoted, texts))}]"
 
 
-def _json(key: str, name: str, value: Any) -> str:
+def _json(key: str, name: str, value: object) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

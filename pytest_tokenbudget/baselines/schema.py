@@ -1,7 +1,7 @@
 """What a baseline file may hold: the one description from which files are validated and the JSON Schema is made.
 
-It is written in pydantic's core language instead of as model classes: the validator then builds our own frozen records in
-one pass over the bytes, and a session pays for importing ``pydantic_core`` only (a third of what ``pydantic`` takes).
+It is written in pydantic's core language instead of as model classes: the validator then builds our own frozen records
+in one pass over the bytes, and a session imports only ``pydantic_core``, a third of what ``pydantic`` takes.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def core_schema() -> Any:
 
 @cache
 def validator() -> Any:
-    """The ``pydantic_core.SchemaValidator`` of a file; ``validate_json(bytes)`` gives ``{"format": ..., "tests": ...}``."""
+    """The ``pydantic_core.SchemaValidator`` of a file: ``validate_json(bytes)`` gives ``format`` and ``tests``."""
     from pydantic_core import SchemaValidator
 
     return SchemaValidator(core_schema())

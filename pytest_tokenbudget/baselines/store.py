@@ -64,9 +64,7 @@ class JsonStore:
             self._replace(path, standing, entries)
         return tuple(sorted(standing.keys() - entries.keys()))
 
-    def _replace(
-        self, path: Path, standing: Mapping[str, BaselineEntry], entries: Mapping[str, BaselineEntry]
-    ) -> bool:
+    def _replace(self, path: Path, standing: Mapping[str, BaselineEntry], entries: Mapping[str, BaselineEntry]) -> bool:
         if entries == standing:
             return False
         if entries:
