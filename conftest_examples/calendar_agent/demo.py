@@ -1,0 +1,124 @@
+"""A budget that is kept, a regression that is caught: what `make demo` runs.
+
+Everything happens in a copy, so that nothing in the working tree changes. No network, no key, no waiting. Exits 0 only
+if the unchanged agent passes and the agent that was made worse fails for the right reason.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+COLOR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+# What a well-meant feature does to a schema: one more field, described at length.
+REGRESSION = """
+
+CALENDAR_WRITE["function"]["parameters"]["properties"]["travel"] = {
+    "type": "object",
+    "description": "Time to get there and back, blocked before and after the event. Work it out from the location and "
+    "the event before it: on foot up to one kilometre, by public transport in town, by car or train beyond. Leave it out "
+    "for calls, for all-day events, and where the event before takes place at the same address.",
+    "properties": {
+        "before_minutes": {"type": "integer", "minimum": 0, "description": "Blocked before the event, in steps of five."},
+        "after_minutes": {"type": "integer", "minimum": 0, "description": "Blocked after the event, in steps of five."},
+        "mode": _text(
+            "How the owner travels. Prefer what the owner used for the last event at the same place; else walk, then "
+            "bicycle in dry weather between April and October, then public transport.",
+            enum=["walk", "bicycle", "transit", "car", "train", "plane"],
+        ),
+        "origin": _text("Where the owner sets out: the location of the event before, or the office in working hours."),
+        "book_taxi": {"type": "boolean", "description": "Order a taxi; only if the user has asked for it in so many words."},
+        "traffic_margin_percent": {"type": "integer", "description": "Added between 7:30 and 9:30 and from 17:00 to 19:00."},
+    },
+}
+for _language in ("English", "Spanish", "French", "German", "Italian", "Portuguese", "Dutch", "Swedish"):
+    CALENDAR_WRITE["function"]["description"] += (
+        f" If the user writes in {_language}, write title, description and reason in {_language}, "
+        f"with the punctuation, capitals and date formats that are usual in {_language}."
+    )
+"""
+
+
+def main() -> int:
+    """Run the three acts; 0 if all went as it should."""
+    with tempfile.TemporaryDirectory(prefix="tokenbudget-demo-") as place:
+        copy = Path(place) / "calendar_agent"
+        shutil.copytree(HERE, copy, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
+        return _acts(copy)
+
+
+def _acts(copy: Path) -> int:
+    baseline = copy / "__budgets__" / "test_calendar.json"
+    stored = baseline.read_bytes()
+
+    _say("1", "The agent as it is, against the budget that is committed beside its test.")
+    first, _ = _pytest(copy, "test_calendar.py")
+    if first or baseline.read_bytes() != stored:
+        return _failed("the unchanged agent should have passed and left its baseline as it was")
+
+    _say(
+        "2", "The improved agent: the test asks for 30 % less input than the reference `before`, and the same calendar."
+    )
+    second, _ = _pytest(copy, "test_improved.py")
+    if second:
+        return _failed("the improved agent should have passed")
+
+    _say(
+        "3", "Now somebody adds a field to calendar_write, and rules for eight languages. Every answer stays right ..."
+    )
+    schemas = copy / "schemas.py"
+    schemas.write_text(schemas.read_text() + REGRESSION)
+    third, output = _pytest(copy, "test_calendar.py")
+    if third != 1 or "REGRESSION" not in output or "calendar_write" not in output:
+        return _failed("the regression should have been caught, and calendar_write named as its cause")
+
+    _say("✓", "Caught: which stage grew, by how much, and why. Had it been wanted, `pytest --tokenbudget-update` would")
+    print("  store the new numbers, and the reviewer would see them in the diff of one JSON file.\n")
+    return 0
+
+
+def _pytest(place: Path, *arguments: str) -> tuple[int, str]:
+    """Run pytest as at a desk: not as in CI, where annotations would be written for a failure that is on purpose."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header"]
+    command += ["--color=yes" if COLOR else "--color=no", *arguments]
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if name != "CI" and not name.startswith(("GITHUB_", "PYTEST_"))
+    }
+    print(_dim(f"  $ pytest {' '.join(arguments)}") + "\n", flush=True)
+    done = subprocess.run(
+        command,
+        cwd=place,
+        env=clean,
+        text=True,
+        encoding="utf-8",
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    print(done.stdout, flush=True)
+    return done.returncode, done.stdout
+
+
+def _say(number: str, text: str) -> None:
+    print(f"\033[1;36m{number}\033[0m \033[1m{text}\033[0m" if COLOR else f"{number} {text}", flush=True)
+
+
+def _dim(text: str) -> str:
+    return f"\033[2m{text}\033[0m" if COLOR else text
+
+
+def _failed(why: str) -> int:
+    print(f"The demo went wrong: {why}.", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
