@@ -87,14 +87,17 @@ def _paths_named_in(text: str) -> set[str]:
     links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text)
     suffixes = (".py", ".md", ".toml", ".txt", ".yaml", ".ini", ".svg")
     own = ("pytest_tokenbudget/", "tests/", "docs/", "benchmarks/", "conftest_examples/", "requirements/", ".ci/")
-    return {span for span in spans if span.startswith(own) or (span.endswith(suffixes) and "/" not in span)} | set(
-        links
-    )
+    files = {span for span in spans if span.endswith(suffixes) and "/" not in span and span not in suffixes}
+    return {span for span in spans if span.startswith(own)} | files | set(links)
 
 
 def _exists(name: str) -> bool:
-    """Whether a path exists; a bare file name may be that of any module of the package."""
-    return (ROOT / name).exists() or ("/" not in name and any(path.name == name for path in MODULES))
+    """Whether a path exists; a bare file name may be that of any module of the package, or a user's conftest.py."""
+    return (
+        (ROOT / name).exists()
+        or name == "conftest.py"
+        or ("/" not in name and any(path.name == name for path in MODULES))
+    )
 
 
 @pytest.mark.parametrize("page", MAPS)
