@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -47,7 +48,7 @@ def exclusive(path: Path, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None
     name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()[:24]
     file = Path(tempfile.gettempdir()) / f"pytest-tokenbudget-{name}.lock"
     # Mode 0o666: another user who works on the same checkout must be able to open it too.
-    lock = FileLock(file, timeout=timeout_s, mode=0o666, thread_local=False)
+    lock = FileLock(file, timeout=timeout_s, mode=0o666)
     try:
         lock.acquire()
     except Timeout:
@@ -81,7 +82,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
-            raise IsADirectoryError(21, "Is a directory")
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         try:
             _write_through(temporary, data, like=target)
             temporary.replace(target)
@@ -117,6 +118,8 @@ def remove(path: Path) -> None:
 def _failed(path: Path, what: str, error: OSError) -> BaselineError:
     if isinstance(error, (IsADirectoryError, NotADirectoryError)) or path.is_dir():
         remedy = "a directory and a file have changed places: move what stands in the way"
+    elif isinstance(error, PermissionError) and what == "read":
+        remedy = f"make {path} readable"
     elif isinstance(error, PermissionError):
         remedy = f"make {path.parent} writable, or run without --tokenbudget-update and with --tokenbudget-missing=fail"
     else:
