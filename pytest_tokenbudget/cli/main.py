@@ -1,0 +1,58 @@
+"""The entry point of ``tokenbudget`` and of ``python -m pytest_tokenbudget``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.cli.schema import SCHEMA
+from pytest_tokenbudget.errors import TokenBudgetError
+
+COMMANDS: tuple[Command, ...] = (SCHEMA,)
+"""All commands, in the order of ``--help``."""
+
+EXIT_ERROR = 2
+"""Exit code of an error that the user can mend; argparse has the same for arguments that it does not understand."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Arguments without the program's name; those of the process where ``None``.
+
+    Returns:
+        The exit code: 0 all is well, 1 what was checked is not held, 2 an error.
+    """
+    arguments = _parser().parse_args(argv)
+    try:
+        code: int = arguments.command.run(arguments)
+        sys.stdout.flush()
+    except TokenBudgetError as error:
+        print(f"tokenbudget: {error}", file=sys.stderr)
+        return EXIT_ERROR
+    except BrokenPipeError:
+        # Whoever read the output (`| head`) has enough. Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    from pytest_tokenbudget import __version__
+
+    parser = argparse.ArgumentParser(prog="tokenbudget", description="What an agent's tests cost, and what changed.")
+    parser.add_argument("--version", action="version", version=f"pytest-tokenbudget {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        subparser = commands.add_parser(command.name, help=command.help, description=_sentence(command.help))
+        command.arguments(subparser)
+        subparser.set_defaults(command=command)
+    return parser
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
