@@ -40,7 +40,7 @@ build: $(both)/.made
 
 # The front door once more with yesterday's SDKs: httpx alone and pytest 8.
 test-httpx: $(httpx)/.made
-	$(httpx)/bin/python -m pytest tests/plugin tests/capture tests/test_ledger_server.py $(PYTEST_ARGS)
+	$(httpx)/bin/python -m pytest tests/front_door tests/plugin tests/test_ledger_server.py $(PYTEST_ARGS)
 
 lock: $(both)/.made
 	$(bin)/python -m pip install --quiet uv
