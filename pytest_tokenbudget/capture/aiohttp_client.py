@@ -160,10 +160,10 @@ def patch(module: ModuleType, label: str, recorder: Recorder) -> Callable[[], No
         _tee(response, pending)
         return response
 
-    module.ClientSession._request = watched  # type: ignore[attr-defined]  # put back by undo
+    module.ClientSession._request = watched
 
     def undo() -> None:
-        module.ClientSession._request = request  # type: ignore[attr-defined]  # as it was
+        module.ClientSession._request = request
 
     return undo
 

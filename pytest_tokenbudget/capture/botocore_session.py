@@ -40,9 +40,9 @@ def patch(module: ModuleType, label: str, recorder: Recorder) -> Callable[[], No
             pending.finish("complete")
         return response
 
-    module.URLLib3Session.send = watched  # type: ignore[attr-defined]  # put back by undo
+    module.URLLib3Session.send = watched
 
     def undo() -> None:
-        module.URLLib3Session.send = send  # type: ignore[attr-defined]  # as it was
+        module.URLLib3Session.send = send
 
     return undo

@@ -121,10 +121,10 @@ def patch(module: ModuleType, label: str, recorder: Recorder) -> Callable[[], No
             pending.finish("complete")
         return response
 
-    module.Client.send, module.AsyncClient.send = watched, watched_async  # type: ignore[attr-defined]  # put back by undo
+    module.Client.send, module.AsyncClient.send = watched, watched_async
 
     def undo() -> None:
-        module.Client.send, module.AsyncClient.send = send, async_send  # type: ignore[attr-defined]  # as it was
+        module.Client.send, module.AsyncClient.send = send, async_send
 
     return undo
 

@@ -107,7 +107,7 @@ class Recorder:
         self.request_usage = request_usage
         self._pending: list[Pending] = []
         self._spans: list[Span] = []
-        self._open_stages: dict[object, tuple[str, float]] = {}
+        self._open_stages: dict[int, tuple[str, float]] = {}
         self._pauses = 0
         self._lock = threading.Lock()
 
@@ -138,11 +138,11 @@ class Recorder:
         if self.on_end is not None:
             self.on_end(_exchange(pending, self._pending.index(pending), pending.ended))
 
-    def open_stage(self, key: object, path: str) -> None:
+    def open_stage(self, key: int, path: str) -> None:
         """A stage was opened; ``key`` tells this opening from others of the same stage."""
         self._open_stages[key] = (path, self.clock())
 
-    def close_stage(self, key: object) -> None:
+    def close_stage(self, key: int) -> None:
         """The stage that was opened with ``key`` was closed."""
         opened = self._open_stages.pop(key, None)
         if opened is not None:

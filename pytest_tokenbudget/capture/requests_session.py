@@ -85,9 +85,9 @@ def patch(module: ModuleType, label: str, recorder: Recorder) -> Callable[[], No
             pending.finish("complete")
         return response
 
-    module.Session.send = watched  # type: ignore[attr-defined]  # put back by undo
+    module.Session.send = watched
 
     def undo() -> None:
-        module.Session.send = send  # type: ignore[attr-defined]  # as it was
+        module.Session.send = send
 
     return undo

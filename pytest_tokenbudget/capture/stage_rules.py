@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal, cast
+from typing import Literal
 
 from pytest_tokenbudget.capture.stages import check_name
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
@@ -55,7 +55,7 @@ def _parse(line: str) -> StageRule:
         raise SettingsError(f"tokenbudget_stages: {line!r}: {pattern!r} is no dotted name", remedy=remedy)
     if kind == "function" and "." not in pattern:
         raise SettingsError(f"tokenbudget_stages: {line!r}: {pattern!r} names no module", remedy=remedy)
-    return StageRule(stage, cast(RuleKind, kind), pattern)
+    return StageRule(stage, kind, pattern)
 
 
 def resolve_stage(

@@ -24,10 +24,10 @@ _path: ContextVar[str] = ContextVar("tokenbudget_stage", default="")
 class SpanSink(Protocol):
     """Who is told when stages open and close."""
 
-    def open_stage(self, key: object, path: str) -> None:
+    def open_stage(self, key: int, path: str) -> None:
         """A stage was opened."""
 
-    def close_stage(self, key: object) -> None:
+    def close_stage(self, key: int) -> None:
         """It was closed."""
 
 
@@ -87,7 +87,7 @@ class stage:  # noqa: N801  # used as a context manager and decorator, like cont
                 self._entered = []
             self._entered.append((token, sinks))
             for sink in sinks:
-                sink.open_stage(token, path)
+                sink.open_stage(id(token), path)
         return self
 
     def __exit__(
@@ -97,7 +97,7 @@ class stage:  # noqa: N801  # used as a context manager and decorator, like cont
             return
         token, sinks = self._entered.pop()
         for sink in sinks:
-            sink.close_stage(token)
+            sink.close_stage(id(token))
         try:
             _path.reset(token)
         except ValueError:

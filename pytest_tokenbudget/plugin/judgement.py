@@ -145,8 +145,8 @@ def explain_gates(
         for cause in explain(
             name,
             stage,
-            entry.composition.get(stage),
-            samples[-1].composition.get(stage),
+            entry.composition,
+            samples[-1].composition,
             before_value=gate.baseline,
             after_value=gate.value,
         ):
