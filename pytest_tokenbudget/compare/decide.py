@@ -176,6 +176,7 @@ def _against_baseline(
         projected=_projected(question, spec),
         family=question.family,
         fixed=question.fixed,
+        max_samples=question.budget.max_samples,
     )
     models = _models_now(question.samples, stage), set(_models_then(entry, stage))
     if models[0] and models[1] and not models[0] & models[1]:

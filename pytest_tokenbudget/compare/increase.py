@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import isfinite
 
+from pytest_tokenbudget.compare.judging import judge, judge_improvement
+from pytest_tokenbudget.compare.terms import Kind
 from pytest_tokenbudget.compare.values import Number, as_number
 from pytest_tokenbudget.records.gate import Gate
-from pytest_tokenbudget.records.verdict import GateResult
+from pytest_tokenbudget.records.verdict import GateResult, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,7 @@ class Evidence:
         projected: Whether the traffic was replayed or scripted, so that values are exact.
         family: Number of latency gates among which the level is shared out.
         fixed: Whether the number of samples is fixed, as opposed to adaptive.
+        max_samples: Most samples that will be taken.
     """
 
     values: Sequence[Number]
@@ -34,24 +38,50 @@ class Evidence:
     projected: bool
     family: int
     fixed: bool
+    max_samples: int
 
     @property
-    def quiet(self) -> bool:
-        """Whether nothing shows noise: all stored values are equal, and all new ones are."""
-        stored = {value for session in self.sessions for value in session}
-        return len(stored) == 1 and len(set(self.values)) == 1
+    def kind(self) -> Kind:
+        """What kind of values the statistics are told that they are."""
+        return "latency" if self.timed else "count"
 
 
 def judge_increase(blank: GateResult, gate: Gate, evidence: Evidence) -> GateResult:
     """Judge a ``max_increase`` gate: exactly where nothing is noisy, by statistics else."""
-    if evidence.projected or (not evidence.timed and evidence.quiet):
+    if evidence.projected:
         return exact_increase(blank, gate)
+    judged = judge(
+        evidence.sessions,
+        evidence.values,
+        max_increase=gate.rule,
+        kind=evidence.kind,
+        statistic=gate.metric.statistic,
+        fixed=evidence.fixed,
+        family=evidence.family,
+        max_samples=None if evidence.pooled else evidence.max_samples,
+    )
+    if judged.exact and judged.verdict != "inconclusive":
+        return exact_increase(blank, gate)
+    base = blank.baseline or 0
+    shown = judged.verdict != "ok"
     return replace(
         blank,
-        verdict="inconclusive",
-        exact=False,
-        reason="live latency is not judged yet",
+        verdict=judged.verdict,
+        exact=judged.exact,
+        lower=finite(judged.lower - 1) if shown else None,
+        upper=finite(judged.upper - 1) if shown else None,
+        detectable=finite(judged.detectable) if shown else None,
+        sigma=judged.sigma,
+        p=judged.p if shown else None,
+        reason=judged.reason if shown else "",
+        allowed=as_number(max(Fraction(base) * (1 + gate.rule.fraction), Fraction(base) + gate.rule.slack)),
+        more=judged.more,
     )
+
+
+def finite(value: float | None) -> float | None:
+    """A number that JSON can hold, else ``None``."""
+    return value if value is not None and isfinite(value) else None
 
 
 def exact_increase(blank: GateResult, gate: Gate) -> GateResult:
@@ -71,4 +101,27 @@ def judge_reduction(blank: GateResult, gate: Gate, evidence: Evidence) -> GateRe
     assert blank.value is not None and blank.baseline is not None and gate.reduction is not None
     wanted = Fraction(blank.baseline) * (1 - gate.reduction)
     met = Fraction(blank.value) <= wanted
-    return replace(blank, verdict="improved" if met else "target_missed", allowed=as_number(wanted))
+    blank = replace(blank, allowed=as_number(wanted))
+    if evidence.projected:
+        return replace(blank, verdict="improved" if met else "target_missed")
+    judged = judge_improvement(
+        evidence.sessions,
+        evidence.values,
+        reduce=gate.reduction,
+        kind=evidence.kind,
+        statistic=gate.metric.statistic,
+        fixed=evidence.fixed,
+        max_samples=None if evidence.pooled else evidence.max_samples,
+    )
+    verdict: Verdict = judged.verdict
+    if verdict == "inconclusive" and not judged.more:
+        verdict = "target_missed"
+    return replace(
+        blank,
+        verdict=verdict,
+        exact=not evidence.timed,
+        lower=finite(judged.lower - 1),
+        upper=finite(judged.upper - 1),
+        reason=judged.reason,
+        more=judged.more,
+    )

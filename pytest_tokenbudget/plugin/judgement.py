@@ -60,7 +60,11 @@ def plain_nodeid(item: pytest.Item) -> str:
 
 
 def judge_test(
-    place: Place, budget: Budget, workshop: Workshop, samples: Sequence[Sample], watched: Sequence[str]
+    place: Place,
+    budget: Budget,
+    workshop: Workshop,
+    samples: Sequence[Sample],
+    watched: Sequence[str],
 ) -> TestResult:
     """All that is to be said of a test.
 
@@ -80,10 +84,7 @@ def judge_test(
         verdict = "no_calls"
         messages = [*no_calls_notes(samples[-1], watched), *messages]
     else:
-        may_create = settings.missing == "create" and budget.against == "baseline"
-        gates = decide(
-            Question(budget, samples, entry, may_create or settings.writes, workshop.table, fixed=True)
-        )
+        gates = gates_of(place, budget, workshop, samples)
         verdict = worst(gates)
         if entry is None and verdict == "ok" and needs_baseline(budget):
             verdict = "new"
@@ -106,6 +107,25 @@ def judge_test(
         baseline_file=str(place.baseline),
         key=place.key,
         watched=tuple(watched),
+    )
+
+
+def gates_of(
+    place: Place, budget: Budget, workshop: Workshop, samples: Sequence[Sample]
+) -> tuple[GateResult, ...]:
+    """What the gates say of the samples so far; their ``more`` asks for further ones."""
+    settings = workshop.settings
+    may_create = settings.missing == "create" and budget.against == "baseline"
+    return decide(
+        Question(
+            budget,
+            samples,
+            workshop.entry(place.path, place.key),
+            may_create or settings.writes,
+            workshop.table,
+            family=workshop.family(),
+            fixed=(settings.samples or budget.samples) is not None,
+        )
     )
 
 

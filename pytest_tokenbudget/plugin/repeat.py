@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import pytest
 
-from pytest_tokenbudget.plugin.judgement import Place
+from pytest_tokenbudget.compare.looks import next_batch
+from pytest_tokenbudget.plugin.judgement import Place, gates_of
 from pytest_tokenbudget.plugin.workshop import Workshop
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import FAILING, GateResult
 
 
 def sampling(
-    budget: Budget, workshop: Workshop, place: Place, samples: Sequence[Sample], family: Callable[[], int]
-) -> Iterator[int]:
-    """Yield once for each further sample that is needed.
+    budget: Budget, workshop: Workshop, place: Place, samples: Sequence[Sample]
+) -> Iterator[tuple[GateResult, ...]]:
+    """Yield the gates that are undecided, once for each further sample that is needed.
 
     Args:
         budget: What the test allows.
         workshop: The session's tools.
         place: Where the test's baseline is.
         samples: The samples so far; the caller adds to them between two steps.
-        family: Number of latency gates of the session, asked for only when a gate is suspected.
     """
-    wanted = workshop.settings.samples or budget.samples or 1
-    while len(samples) < wanted:
-        yield len(samples)
+    fixed = workshop.settings.samples or budget.samples
+    if fixed is not None:
+        while len(samples) < fixed:
+            yield ()
+        return
+    while any(sample.calls for sample in samples) and len(samples) < budget.max_samples:
+        gates = gates_of(place, budget, workshop, samples)
+        # What has failed already is not made better by more samples.
+        wanted = 0 if any(gate.verdict in FAILING for gate in gates) else next_batch(gates)
+        for _ in range(min(wanted, budget.max_samples - len(samples))):
+            yield tuple(gate for gate in gates if gate.more)
+        if not wanted:
+            return
 
 
 def run_again(item: pytest.Item) -> None:

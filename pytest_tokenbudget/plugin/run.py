@@ -91,7 +91,7 @@ class TestRun:
         assert self.running is not None and self._traffic is not None
         clock, started, began = self._traffic.clock, self._traffic.clock(), time.perf_counter()
         try:
-            value = yield
+            yield
         except (pytest.skip.Exception, pytest.xfail.Exception, KeyboardInterrupt, pytest.exit.Exception):
             raise
         except BaseException as error:
@@ -102,7 +102,7 @@ class TestRun:
         self._check_traffic()
         if self._ceiling is not None and self._ceiling.passed:
             self._stopped()
-        return value
+
 
     def _take_sample(self, call_phase: float, wall: float) -> None:
         assert self.running is not None and self._traffic is not None
@@ -139,15 +139,13 @@ class TestRun:
         """Take further samples: as many as the marker or the command line says, or until the gates are decided."""
         if self.result is not None or is_xfailed(self.item):
             return
-        for _ in sampling(self.budget, self.workshop, self.place, self.samples, self._family):
+        for undecided in sampling(self.budget, self.workshop, self.place, self.samples):
+            self.workshop.progress.say(self.item, len(self.samples), undecided)
             self.repeating = True
             try:
                 run_again(self.item)
             finally:
                 self.repeating = False
-
-    def _family(self) -> int:
-        return self.workshop.family()
 
     def decide(self) -> None:
         """Judge the samples; a failing verdict fails the test."""

@@ -42,6 +42,7 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
                 problems[str(error)] = None
     if problems:
         raise pytest.UsageError("\n".join(problems))
+    workshop.expect(budgets.values())
     if not config.option.collectonly:
         config.pluginmanager.register(BudgetSession(workshop, budgets), "tokenbudget-session")
 
@@ -88,7 +89,8 @@ class BudgetSession:
         if run is None or item not in self._budgets:
             return (yield)
         if run.repeating:
-            return (yield from run.measured_call())
+            yield from run.measured_call()
+            return
         run.check_before()
         yield from run.measured_call()
         run.repeat()

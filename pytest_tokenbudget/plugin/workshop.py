@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,10 +13,12 @@ from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
 from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader
+from pytest_tokenbudget.plugin.progress import Progress
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
+from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.tokens.counter import Counter
@@ -40,6 +42,8 @@ class Workshop:
     reader: Reader
     stage_rules: tuple[StageRule, ...]
     store: BaselineStore
+    progress: Progress
+    _timed_gates: int = 1
     _entries: dict[Path, Mapping[str, BaselineEntry]] = field(default_factory=dict)
 
     @classmethod
@@ -60,7 +64,15 @@ class Workshop:
         )
         metrics = [spec for specs in hook.pytest_tokenbudget_metrics() for spec in specs]
         store = hook.pytest_tokenbudget_baseline_store(config=config) or JsonStore()
-        return cls(settings, metric_table(metrics), reader, rules, store)
+        return cls(settings, metric_table(metrics), reader, rules, store, Progress(config))
+
+    def expect(self, budgets: Iterable[Budget]) -> None:
+        """Take note of the session's tests, among whose latency gates the level is shared out beforehand."""
+        self._timed_gates = max(1, sum(timed_gates(budget, self.table) for budget in budgets))
+
+    def family(self) -> int:
+        """Number of latency gates of the session."""
+        return self._timed_gates
 
     def entry(self, path: Path, key: str) -> BaselineEntry | None:
         """The stored entry of a test; each file is read once a session.
@@ -71,6 +83,15 @@ class Workshop:
         if path not in self._entries:
             self._entries[path] = self.store.read(path)
         return self._entries[path].get(key)
+
+
+def timed_gates(budget: Budget, table: Mapping[str, MetricSpec]) -> int:
+    """Number of gates of a test that compare live times, as far as it is known before its stages are."""
+    if budget.replay is not None:
+        return 0
+    named = [metric for metric, rule in budget.rules if not rule.off] + [metric for metric, _ in budget.reduce]
+    default = budget.default_rule is not None and not budget.default_rule.off
+    return int(default) + sum(table[metric.name].timed for metric in named)
 
 
 def _stage_of(

@@ -50,6 +50,7 @@ class GateResult:
         reason: One sentence for verdicts that need one, and what would decide it.
         source: How the value was obtained where not from the provider: ``counted`` or ``calibrated``.
         allowed: The largest value that the rule allows, in the metric's unit, ``None`` where there is no baseline.
+        more: Further samples that are wanted to decide it; 0 where it is decided, or cannot be.
     """
 
     metric: str
@@ -69,6 +70,7 @@ class GateResult:
     reason: str = ""
     source: str = ""
     allowed: float | int | None = None
+    more: int = 0
 
     @property
     def change(self) -> float | None:
