@@ -1,0 +1,190 @@
+"""Scripts as files: YAML, or JSON where YAML is not installed.
+
+pace: {ttft: 0.4, tokens_per_second: 60}
+replies:
+  - Hello.                                     # text
+  - {text: Booked., usage: [1200, 40]}
+  - {tool: calendar_read, arguments: {day: 2026-03-17}}
+  - {tools: [{name: weather, arguments: {city: Rome}}, {name: weather, arguments: {city: Oslo}}]}
+  - {error: 429, retry_after: 2}
+  - {timeout: 30}
+  - {text: Half of it is lost, cut_after: 3}
+stages:
+  worker: [...]
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pytest_tokenbudget.errors import ScriptError
+from pytest_tokenbudget.replay.replies import Called, Reply, dump, error, timeout, usage_of
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script that was read.
+
+    Attributes:
+        replies: Answers by stage; those for any stage stand under ``""``.
+        ttft: The script's own pace, virtual s.
+        tokens_per_second: Likewise.
+    """
+
+    replies: Mapping[str, tuple[Reply, ...]] = field(default_factory=dict)
+    ttft: float | None = None
+    tokens_per_second: float | None = None
+
+
+def load_document(path: Path, purpose: str) -> object:
+    """The content of a YAML or JSON file.
+
+    Args:
+        path: The file; ``.json`` is read as JSON, anything else as YAML.
+        purpose: What it is, for messages: ``"script"``.
+
+    Raises:
+        ScriptError: If it cannot be read, or YAML is not installed.
+    """
+    try:
+        content = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as problem:
+        raise ScriptError(f"{purpose} {path} cannot be read: {problem}", remedy="check its path and encoding") from None
+    if path.suffix == ".json":
+        try:
+            return json.loads(content)
+        except ValueError as problem:
+            raise ScriptError(f"{purpose} {path} is no JSON: {problem}", remedy="mend that line") from None
+    try:
+        import yaml
+    except ImportError:
+        raise ScriptError(
+            f"{purpose} {path} is YAML, which needs PyYAML",
+            remedy="pip install 'pytest-tokenbudget[yaml]', or write it as .json",
+        ) from None
+    try:
+        # BaseLoader would keep numbers as strings; SafeLoader turns dates into dates, which JSON arguments cannot hold.
+        return _as_json(yaml.safe_load(content))
+    except (yaml.YAMLError, RecursionError) as problem:
+        raise ScriptError(f"{purpose} {path} is no YAML: {problem}", remedy="mend that line") from None
+
+
+def _as_json(value: object) -> object:
+    if isinstance(value, dict):
+        return {str(key): _as_json(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_as_json(one) for one in value]
+    isoformat = getattr(value, "isoformat", None)
+    return isoformat() if isoformat is not None else value
+
+
+def read_script(path: Path) -> Script:
+    """Read a script.
+
+    Raises:
+        ScriptError: If the file cannot be read; the message names the reply.
+    """
+    document = load_document(path, "script")
+    if isinstance(document, list):
+        document = {"replies": document}
+    if not isinstance(document, dict):
+        raise ScriptError(f"script {path} holds no mapping and no list", remedy="begin with 'replies:'")
+    unknown = set(document) - {"pace", "replies", "stages"}
+    if unknown:
+        raise _wrong(path, ", ".join(sorted(unknown)), "unknown key")
+    stages = document.get("stages") or {}
+    if not isinstance(stages, dict):
+        raise _wrong(path, "stages", "no mapping of stages to replies")
+    lists: dict[str, Any] = {"": document.get("replies") or [], **stages}
+    replies = {
+        stage: tuple(
+            _reply(path, f"{stage or 'replies'}[{number}]", one) for number, one in enumerate(_list(path, stage, those))
+        )
+        for stage, those in lists.items()
+    }
+    pace = document.get("pace") or {}
+    if not isinstance(pace, dict) or set(pace) - {"ttft", "tokens_per_second"}:
+        raise _wrong(path, "pace", "not of the form {ttft: 0.4, tokens_per_second: 60}")
+    return Script(
+        replies, _number(path, "pace", pace.get("ttft")), _number(path, "pace", pace.get("tokens_per_second"))
+    )
+
+
+def _list(path: Path, stage: str, those: object) -> list[object]:
+    if not isinstance(those, list):
+        raise _wrong(path, stage or "replies", "no list of replies")
+    return those
+
+
+def _wrong(path: Path, where: str, what: str) -> ScriptError:
+    return ScriptError(f"script {path}, {where}: {what}", remedy="see 'Scripts as files' in docs/replay.md")
+
+
+_KEYS = {
+    *("text", "tool", "arguments", "tools", "reasoning", "usage", "finish", "model"),
+    *("ttft", "tokens_per_second", "duration", "cut_after", "error", "message", "retry_after", "timeout"),
+}
+
+
+def _reply(path: Path, where: str, given: object) -> Reply:
+    if isinstance(given, str):
+        return Reply(text=given)
+    if not isinstance(given, dict):
+        raise _wrong(path, where, f"{given!r} is no reply")
+    unknown = set(given) - _KEYS
+    if unknown:
+        raise _wrong(path, where, f"unknown key {', '.join(sorted(unknown))}")
+    times = {name: _number(path, where, given.get(name)) for name in ("ttft", "tokens_per_second", "duration")}
+    if "error" in given:
+        status = given["error"]
+        if type(status) is not int:
+            raise _wrong(path, where, f"error {status!r} is no HTTP status")
+        failed = error(
+            status, str(given.get("message") or ""), retry_after=_number(path, where, given.get("retry_after"))
+        )
+        return failed.taking(**times)
+    if "timeout" in given:
+        return timeout(_number(path, where, given["timeout"]) or 0.0)
+    said = given.get("text", "")
+    try:
+        usage = usage_of(given.get("usage"))
+    except ScriptError as problem:
+        raise _wrong(path, where, problem.message) from None
+    reply = Reply(
+        text=said if isinstance(said, str) else dump(said),
+        calls=_calls(path, where, given),
+        reasoning=str(given.get("reasoning") or ""),
+        usage=usage,
+        model=str(given.get("model") or ""),
+        finish=str(given.get("finish") or ""),
+    )
+    cut_after = given.get("cut_after")
+    if cut_after is not None and type(cut_after) is not int:
+        raise _wrong(path, where, f"cut_after {cut_after!r} is no whole number")
+    return replace(reply, cut_after=cut_after).taking(**times)
+
+
+def _calls(path: Path, where: str, given: Mapping[str, Any]) -> tuple[Called, ...]:
+    listed = given.get("tools") or []
+    if "tool" in given:
+        listed = [{"name": given["tool"], "arguments": given.get("arguments")}]
+    if not isinstance(listed, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("name"), str) for one in listed
+    ):
+        raise _wrong(path, where, "tools is no list of {name: ..., arguments: {...}}")
+    wrong = [one["name"] for one in listed if not isinstance(one.get("arguments") or {}, dict)]
+    if wrong:
+        raise _wrong(path, where, f"arguments of {wrong[0]} are no mapping")
+    return tuple(Called(one["name"], one.get("arguments") or {}) for one in listed)
+
+
+def _number(path: Path, where: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(path, where, f"{value!r} is no number")
+    return float(value)

@@ -1,0 +1,141 @@
+"""The scripted model as a real HTTP server on the loopback, for clients that are not Python or not httpx."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
+from pytest_tokenbudget.errors import ScriptError
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.replay.script import ScriptedModel
+
+START_SECONDS = 10.0
+"""How long the server may take to start and to stop."""
+
+
+class Served:
+    """A running server; a context manager.
+
+    Chunks are sent one by one and flushed without delay; the script's pace is not slept.
+
+    Args:
+        model: The scripted model that answers.
+    """
+
+    def __init__(self, model: ScriptedModel) -> None:
+        self._model = model
+        self._server: Any = None
+        self._thread: threading.Thread | None = None
+        self.port = 0
+
+    @property
+    def host_url(self) -> str:
+        """The server's URL without a path."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        """A base URL for SDKs of OpenAI's shape."""
+        return f"{self.host_url}/v1"
+
+    def __enter__(self) -> Served:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> Served:
+        """Start it on a free port.
+
+        Raises:
+            ScriptError: If the extra is not installed, or the server does not start.
+        """
+        import socket
+
+        try:
+            import uvicorn
+            from starlette.applications import Starlette
+            from starlette.routing import Route
+        except ImportError:
+            raise ScriptError(
+                "scripted_llm.serve() needs uvicorn and starlette", remedy="pip install 'pytest-tokenbudget[serve]'"
+            ) from None
+        listening = socket.socket()
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", 0))
+        self.port = listening.getsockname()[1]
+        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+        app = Starlette(routes=[Route("/{path:path}", self._respond, methods=methods)])
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(
+            target=self._server.run, kwargs={"sockets": [listening]}, name="tokenbudget-scripted-llm", daemon=True
+        )
+        self._thread.start()
+        self._wait_until_started()
+        return self
+
+    def _wait_until_started(self) -> None:
+        import time
+
+        deadline = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if not (self._thread and self._thread.is_alive()) or time.monotonic() > deadline:
+                raise ScriptError("the scripted server did not start", remedy="check that 127.0.0.1 can be listened on")
+            threading.Event().wait(0.005)
+
+    def stop(self) -> None:
+        """Stop it."""
+        if self._thread is not None:
+            self._server.should_exit = True
+            self._thread.join(START_SECONDS)
+            self._thread = None
+
+    async def _respond(self, request: Any) -> Any:
+        from starlette.responses import JSONResponse, StreamingResponse
+
+        outgoing = Outgoing(
+            client="http",
+            method=request.method,
+            url=str(request.url),
+            headers=tuple((name.lower(), value) for name, value in request.headers.items()),
+            body=await request.body(),
+            stage="",
+            streamed=True,
+        )
+        try:
+            prepared = self._model.prepare(outgoing)
+        except ScriptError as problem:
+            return JSONResponse({"error": {"message": str(problem), "type": "script"}}, status_code=400)
+        if prepared is None:
+            said = f"{request.method} {request.url.path} is no model call"
+            return JSONResponse({"error": {"message": said, "type": "script"}}, status_code=404)
+        answer, _ = prepared
+        if answer.fault in ("connect_timeout", "read_timeout", "connect_error"):
+            # No response at all: the connection is dropped.
+            raise _Dropped
+        headers = dict(answer.headers)
+        if answer.fault == "cut":
+            headers["content-length"] = str(sum(map(len, answer.chunks)) + 1)
+        elif not headers["content-type"].startswith("text/event-stream"):
+            headers["content-length"] = str(sum(map(len, answer.chunks)))
+        return StreamingResponse(_chunks(answer), status_code=answer.status, headers=headers)
+
+
+class _Dropped(Exception):
+    """The script says that the connection breaks; uvicorn closes it with a 500 at the latest."""
+
+
+async def _chunks(answer: LocalAnswer) -> AsyncIterator[bytes]:
+    for chunk in answer.chunks:
+        yield chunk
+    if answer.fault == "cut":
+        raise _Dropped
