@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from json.encoder import encode_basestring as quoted
 
 from pytest_tokenbudget.errors import BaselineError
-from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number, Session
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition
 
 _PLAIN_NUMBERS = re.compile(r"[\[\]0-9., e+-]*").fullmatch
@@ -39,10 +39,10 @@ def render(entries: Mapping[str, BaselineEntry], *, number: int) -> str:
 def _entry(key: str, entry: BaselineEntry) -> str:
     fields = {
         "composition": _named({stage: _composition(part) for stage, part in entry.composition.items()}),
-        "metrics": _named(_records(key, entry.metrics)),
+        "metrics": _block(_records(key, entry.metrics), depth=4),
         "models": _list(entry.models),
         "outcomes": _named({name: _json(key, name, value) for name, value in entry.outcomes.items()}),
-        "pooled": _named(_records(key, entry.pooled)),
+        "pooled": _block(_records(key, entry.pooled), depth=4),
         "providers": _list(entry.providers),
         "sources": _named({name: quoted(source) for name, source in entry.sources.items()}),
         "traffic": quoted(entry.traffic),
@@ -63,29 +63,24 @@ def _block(lines: list[str], *, depth: int, brackets: str = "{}") -> str:
     return f"{brackets[0]}{indent}{(',' + indent).join(lines)}{outer}{brackets[1]}"
 
 
-def _records(key: str, records: Mapping[str, MetricRecord]) -> dict[str, str]:
-    texts, numbers = {}, []
-    for name, record in records.items():
+def _records(key: str, records: Mapping[str, MetricRecord]) -> list[str]:
+    # The repr of a list of ints and floats is its JSON, shortest digits included. What keeps out all else (nan, inf,
+    # True, a number class with a repr of its own) is one look at all numbers of the test, cheaper than one a number.
+    lines, numbers = [], []
+    for name in sorted(records):
+        record = records[name]
         origin = "" if record.origin is None else repr(record.origin)
-        sessions = _sessions(record.sessions)
+        stored = record.sessions
+        sessions = f"[{list(stored[0])!r}]" if len(stored) == 1 else repr([*map(list, stored)])
         numbers.append(origin + sessions)
-        texts[name] = f'{{"origin": {origin or "null"}, "sessions": {sessions}}}'
-    # One look at all numbers of the test is cheaper than one a number.
+        lines.append(f'{quoted(name)}: {{"origin": {origin or "null"}, "sessions": {sessions}}}')
     if not _PLAIN_NUMBERS("".join(numbers)):
-        name, bad = next(pair for pair in zip(texts, numbers, strict=True) if not _PLAIN_NUMBERS(pair[1]))
+        name, bad = next(pair for pair in zip(sorted(records), numbers, strict=True) if not _PLAIN_NUMBERS(pair[1]))
         raise BaselineError(
             f"test {key!r}: {name} cannot be stored: {bad} is not all finite numbers",
             remedy="mend the hook that computes the metric: it must return a finite int or float, or None",
         )
-    return texts
-
-
-def _sessions(sessions: Sequence[Session]) -> str:
-    # The repr of a list of ints and floats is its JSON, shortest digits included; the caller keeps out all else
-    # (nan, inf, True, a number class with a repr of its own).
-    if len(sessions) == 1:
-        return f"[{list(sessions[0])!r}]"
-    return repr([*map(list, sessions)])
+    return lines
 
 
 def _composition(composition: StageComposition) -> str:

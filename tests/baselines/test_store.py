@@ -156,24 +156,45 @@ def test_an_entry_that_cannot_be_stored_leaves_the_file(store: JsonStore, path: 
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
-@pytest.mark.parametrize("call", ["fsync", "open"])
+@pytest.mark.parametrize("step", ["open", "replace"])
 def test_a_full_disk_leaves_the_file(
-    number: int, call: str, store: JsonStore, path: Path, stored: bytes, entry, monkeypatch: pytest.MonkeyPatch
+    number: int, step: str, store: JsonStore, path: Path, stored: bytes, entry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One error with the system's reason; no temporary file stays."""
-    real = getattr(os, call)
+    real = os.open
 
-    def broken(target: object, *arguments: object) -> object:
-        if call == "open" and not str(target).endswith(".tmp"):
+    def broken(target: object, *arguments: object) -> int:
+        if step == "open" and not str(target).endswith(".tmp"):
             return real(target, *arguments)
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(files.os, call, broken)
+    monkeypatch.setattr(files.os if step == "open" else files.Path, step, broken)
     with pytest.raises(BaselineError, match=os.strerror(number)) as caught:
         store.update(path, {"test_a": put(entry((9,)))})
     monkeypatch.undo()
     assert str(path) in caught.value.message
     assert "disk" in caught.value.remedy
+    assert path.read_bytes() == stored
+    assert listing(path) == ["test_a.json"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_fills_while_writing_leaves_the_file(
+    store: JsonStore, path: Path, stored: bytes, entry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system says so only when the data is flushed; the old file has not been touched by then."""
+    real = os.open
+
+    def full(target: object, flags: int, *mode: int) -> int:
+        if not str(target).endswith(".tmp"):
+            return real(target, flags, *mode)
+        os.close(real(target, flags, *mode))
+        return real("/dev/full", os.O_WRONLY)
+
+    monkeypatch.setattr(files.os, "open", full)
+    with pytest.raises(BaselineError, match="No space left on device"):
+        store.update(path, {"test_a": put(entry((9,)))})
+    monkeypatch.undo()
     assert path.read_bytes() == stored
     assert listing(path) == ["test_a.json"]
 
