@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from math import isfinite
 
 from pytest_tokenbudget.compare.gates import expand
 from pytest_tokenbudget.compare.increase import Evidence, judge_increase, judge_reduction
+from pytest_tokenbudget.compare.judging import judge_origin
 from pytest_tokenbudget.compare.values import Number, as_number, sample_values, statistic, stored_sessions
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry
@@ -189,7 +191,21 @@ def _against_baseline(
         )
     if gate.kind == "reduce":
         return judge_reduction(replace(blank, baseline=base), gate, evidence)
-    return judge_increase(replace(blank, baseline=base), gate, evidence)
+    return replace(judge_increase(replace(blank, baseline=base), gate, evidence), creep=_creep(gate, entry, evidence))
+
+
+def _creep(gate: Gate, entry: BaselineEntry, evidence: Evidence) -> float | None:
+    """How far a metric has crept since its origin: many updates, each within the rule, add up."""
+    record = entry.metrics.get(gate.metric.key)
+    if record is None or record.origin is None or gate.metric.statistic != "mean":
+        return None
+    creep = judge_origin(
+        record.origin,
+        [*evidence.sessions, evidence.values],
+        max_increase=gate.rule,
+        kind="exact" if evidence.projected else evidence.kind,
+    )
+    return creep.ratio - 1 if creep.verdict == "regression" and isfinite(creep.ratio) else None
 
 
 def _projected(question: Question, spec: MetricSpec) -> bool:

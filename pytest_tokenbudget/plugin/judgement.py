@@ -17,6 +17,7 @@ from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
+from pytest_tokenbudget.report.figures import percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def judge_test(
         messages += outcome_notes(entry, samples)
         if budget.reduce and outcome_notes(entry, samples) and verdict in ("ok", "improved", "new", "inconclusive"):
             verdict = "target_missed"
+        messages += creep_notes(gates)
         messages += notes(entry.composition, samples[-1].composition)
     forgiven = settings.writes and verdict in ("regression", "target_missed", "no_baseline", "inconclusive")
     return TestResult(
@@ -138,6 +140,16 @@ def no_calls_notes(sample: Sample, watched: Sequence[str]) -> list[str]:
         lines.append("some requests look like model calls, but no wire format reads them; a conftest.py can add one "
                      "with the hook pytest_tokenbudget_wire_formats")
     return lines
+
+
+def creep_notes(gates: Sequence[GateResult]) -> list[str]:
+    """Metrics that crept up in many small steps."""
+    return [
+        f"{gate.metric}: {percent(gate.change)} now, {percent(gate.creep)} since the origin"
+        " (--tokenbudget-accept makes this the new origin)"
+        for gate in gates
+        if gate.creep is not None and gate.verdict != "regression"
+    ]
 
 
 def outcome_notes(entry: BaselineEntry, samples: Sequence[Sample]) -> list[str]:

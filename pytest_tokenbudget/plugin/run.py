@@ -103,7 +103,6 @@ class TestRun:
         if self._ceiling is not None and self._ceiling.passed:
             self._stopped()
 
-
     def _take_sample(self, call_phase: float, wall: float) -> None:
         assert self.running is not None and self._traffic is not None
         own_time = self._traffic.own_time(wall)

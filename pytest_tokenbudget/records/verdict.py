@@ -50,6 +50,7 @@ class GateResult:
         reason: One sentence for verdicts that need one, and what would decide it.
         source: How the value was obtained where not from the provider: ``counted`` or ``calibrated``.
         allowed: The largest value that the rule allows, in the metric's unit, ``None`` where there is no baseline.
+        creep: Relative increase since the origin, where it is beyond twice the allowance; else ``None``.
         more: Further samples that are wanted to decide it; 0 where it is decided, or cannot be.
     """
 
@@ -71,6 +72,7 @@ class GateResult:
     source: str = ""
     allowed: float | int | None = None
     more: int = 0
+    creep: float | None = None
 
     @property
     def change(self) -> float | None:

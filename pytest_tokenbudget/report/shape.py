@@ -31,6 +31,7 @@ class GateJson(TypedDict):
     p: float | None
     reason: str
     source: str
+    creep: float | None
 
 
 class CauseJson(TypedDict):

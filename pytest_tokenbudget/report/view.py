@@ -121,6 +121,7 @@ def gate_json(gate: GateResult) -> GateJson:
         "p": gate.p,
         "reason": gate.reason,
         "source": gate.source,
+        "creep": gate.creep,
     }
 
 
