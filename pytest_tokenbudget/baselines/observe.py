@@ -28,7 +28,8 @@ class Observation:
     """What one session saw of a test, in the form of a baseline entry.
 
     Attributes:
-        metrics: Values of the samples by full metric name, at most ``MAX_SAMPLES``; unknown values left out.
+        metrics: Values of the samples by full metric name, at most ``MAX_SAMPLES``; 0 for a sample that did not open the
+            stage, unknown values left out.
         pooled: Values of single calls by full metric name, at most ``MAX_POOLED``, s.
         unknown: Metrics that the run has but whose value no sample knows.
         composition: Composition by stage path, of the sample that is the nearest to the mean.
@@ -97,10 +98,11 @@ def thinned(values: Sequence[Number], most: int = MAX_POOLED) -> Session:
     return tuple(ordered[(2 * i + 1) * len(ordered) // (2 * most)] for i in range(most))
 
 
-def _metrics(samples: Iterable[Sample], *, without: Iterable[str]) -> tuple[dict[str, Session], frozenset[str]]:
+def _metrics(samples: Sequence[Sample], *, without: Iterable[str]) -> tuple[dict[str, Session], frozenset[str]]:
     values: dict[str, list[Number]] = {}
+    stages = {stage: dict.fromkeys(figures, 0) for sample in samples for stage, figures in sample.stages.items()}
     for sample in samples:
-        for name, value in _figures(sample):
+        for name, value in _figures(sample, stages):
             known = values.setdefault(name, [])
             if (number := _number(value)) is not None:
                 known.append(number)
@@ -112,10 +114,11 @@ def _metrics(samples: Iterable[Sample], *, without: Iterable[str]) -> tuple[dict
     )
 
 
-def _figures(sample: Sample) -> Iterator[tuple[str, object]]:
+def _figures(sample: Sample, stages: Mapping[str, Mapping[str, int]]) -> Iterator[tuple[str, object]]:
+    """Full name and value of each metric; zeros for the ``stages`` of other samples that this one did not open."""
     yield from sample.total.items()
-    for stage, figures in sample.stages.items():
-        for name, value in figures.items():
+    for stage, zeros in stages.items():
+        for name, value in sample.stages.get(stage, zeros).items():
             yield f"{stage}.{name}", value
 
 

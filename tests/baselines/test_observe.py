@@ -62,6 +62,16 @@ def test_values_of_odd_kinds_become_plain_numbers(sample: Build) -> None:
     assert seen.unknown == odd.keys() - {"half", "yes"}
 
 
+def test_a_stage_that_a_sample_did_not_open_counts_as_zero(sample: Build) -> None:
+    """A step that runs in half of the samples costs half on average; the samples stay aligned."""
+    runs = [
+        sample({"calls": 1}),
+        sample({"calls": 3}, {"worker": {"calls": 2, "cost": 0.5}}),
+        sample({"calls": 2}, {"worker": {"calls": 1, "cost": None}}),
+    ]
+    assert observe(runs).metrics == {"calls": (1, 3, 2), "worker.calls": (0, 2, 1), "worker.cost": (0, 0.5)}
+
+
 def test_the_composition_is_that_of_the_sample_nearest_to_the_mean(sample: Build) -> None:
     """With its outcomes; the first of equals."""
     runs = [sample({"input_tokens": tokens}, outcomes={"n": n}) for n, tokens in enumerate((100, 130, 110, 110))]
