@@ -2,10 +2,13 @@
 
 Everything happens in a copy, so that nothing in the working tree changes. No network, no key, no waiting. Exits 0 only
 if the unchanged agent passes and the agent that was made worse fails for the right reason.
+
+`demo.py --svg PATH` also draws the failing run, for the project's front page.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import shutil
 import subprocess
@@ -14,7 +17,8 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-COLOR = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+ARGUMENTS = argparse.ArgumentParser(description=__doc__)
+ARGUMENTS.add_argument("--svg", type=Path, help="draw the failing run here (needs rich)")
 
 # What a well-meant feature does to a schema: one more field, described at length.
 REGRESSION = """
@@ -47,13 +51,14 @@ for _language in ("English", "Spanish", "French", "German", "Italian", "Portugue
 
 def main() -> int:
     """Run the three acts; 0 if all went as it should."""
+    svg = ARGUMENTS.parse_args().svg
     with tempfile.TemporaryDirectory(prefix="tokenbudget-demo-") as place:
         copy = Path(place) / "calendar_agent"
         shutil.copytree(HERE, copy, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
-        return _acts(copy)
+        return _acts(copy, svg)
 
 
-def _acts(copy: Path) -> int:
+def _acts(copy: Path, svg: Path | None) -> int:
     baseline = copy / "__budgets__" / "test_calendar.json"
     stored = baseline.read_bytes()
 
@@ -78,6 +83,8 @@ def _acts(copy: Path) -> int:
     if third != 1 or "REGRESSION" not in output or "calendar_write" not in output:
         return _failed("the regression should have been caught, and calendar_write named as its cause")
 
+    if svg:
+        _draw(output, svg)
     _say("✓", "Caught: which stage grew, by how much, and why. Had it been wanted, `pytest --tokenbudget-update` would")
     print("  store the new numbers, and the reviewer would see them in the diff of one JSON file.\n")
     return 0
@@ -86,7 +93,7 @@ def _acts(copy: Path) -> int:
 def _pytest(place: Path, *arguments: str) -> tuple[int, str]:
     """Run pytest as at a desk: not as in CI, where annotations would be written for a failure that is on purpose."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header"]
-    command += ["--color=yes" if COLOR else "--color=no", *arguments]
+    command += ["--color=yes" if _color() else "--color=no", *arguments]
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -107,12 +114,30 @@ def _pytest(place: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def _draw(output: str, path: Path) -> None:
+    """The output as a picture, without the fonts that it would load from elsewhere."""
+    import io
+    import re
+
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(record=True, width=110, file=io.StringIO())
+    console.print(Text.from_ansi(output.strip()))
+    drawn = console.export_svg(title="pytest", unique_id="run")
+    path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL), encoding="utf-8")
+
+
+def _color() -> bool:
+    return "NO_COLOR" not in os.environ and (sys.stdout.isatty() or ARGUMENTS.parse_args().svg is not None)
+
+
 def _say(number: str, text: str) -> None:
-    print(f"\033[1;36m{number}\033[0m \033[1m{text}\033[0m" if COLOR else f"{number} {text}", flush=True)
+    print(f"\033[1;36m{number}\033[0m \033[1m{text}\033[0m" if _color() else f"{number} {text}", flush=True)
 
 
 def _dim(text: str) -> str:
-    return f"\033[2m{text}\033[0m" if COLOR else text
+    return f"\033[2m{text}\033[0m" if _color() else text
 
 
 def _failed(why: str) -> int:
