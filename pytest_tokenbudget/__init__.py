@@ -6,7 +6,7 @@ stage`` in an application costs next to nothing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
@@ -24,7 +24,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     if name == "__version__":
         from importlib.metadata import version
 
@@ -34,9 +34,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from importlib import import_module
 
-    value: object = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
+    # Not kept here: a session inside a session (pytester) imports the modules anew, and must meet its own.
+    return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:

@@ -191,6 +191,6 @@ class Settings:
     time_scale: float = 100.0
 
     @property
-    def writes(self) -> bool:
-        """Whether this run was asked to change stored numbers."""
-        return self.update or self.ratchet or self.accept or bool(self.reference)
+    def replaces(self) -> bool:
+        """Whether this run is to become what others are compared with, whatever it is compared with itself."""
+        return self.update or self.accept or bool(self.reference)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 from collections.abc import Iterator
 
@@ -13,6 +15,13 @@ from ledger_server import LedgerServer
 settings.register_profile("desk", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 settings.load_profile("ci" if "CI" in os.environ else "desk")
+
+
+def pytest_sessionstart() -> None:
+    """Import what inner sessions import: each of them puts ``sys.modules`` back, and would load it all over again."""
+    for name in ("genai_prices", "httpx", "httpx2", "openai", "anthropic", "pydantic", "tabulate", "toktok"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
 
 
 @pytest.fixture(autouse=True)

@@ -58,7 +58,7 @@ def pytest_report_to_serializable(report: Any) -> Generator[None, dict[str, Any]
     data = yield
     result = getattr(report, "tokenbudget", None)
     if data is not None and result is not None:
-        from pytest_tokenbudget.plugin.workers import encode
+        from pytest_tokenbudget.report.results import encode
 
         data["tokenbudget"] = encode(result)
     return data
@@ -69,7 +69,7 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, Any
     """And become a result again where they arrive."""
     report = yield
     if report is not None and "tokenbudget" in data:
-        from pytest_tokenbudget.plugin.workers import decode
+        from pytest_tokenbudget.report.results import decode
 
         report.tokenbudget = decode(data["tokenbudget"])
     return report

@@ -61,7 +61,7 @@ class Controller:
 
             for line in error_lines(self._view()):
                 terminalreporter.write_line(line)
-        terminalreporter.section("token budget", sep="=")
+        terminalreporter.write_sep("=", "token budget")
         for line in section_lines(self._view(), verbosity=self._config.get_verbosity()):
             terminalreporter.write_line(line)
 

@@ -96,7 +96,7 @@ def judge_test(
             verdict = "target_missed"
         messages += creep_notes(gates)
         messages += notes(entry.composition, samples[-1].composition)
-    forgiven = settings.writes and verdict in ("regression", "target_missed", "no_baseline", "inconclusive")
+    forgiven = settings.replaces and verdict in ("regression", "target_missed", "no_baseline", "inconclusive")
     return TestResult(
         nodeid=place.nodeid,
         verdict=verdict,
@@ -123,7 +123,7 @@ def gates_of(
             budget,
             samples,
             workshop.entry(place.path, place.key),
-            may_create or settings.writes,
+            may_create or settings.replaces,
             workshop.table,
             family=workshop.family(),
             fixed=(settings.samples or budget.samples) is not None,
@@ -177,10 +177,11 @@ def explain_gates(
         for cause in explain(
             name,
             stage,
-            entry.composition,
-            samples[-1].composition,
+            entry.composition.get(stage),
+            samples[-1].composition.get(stage),
             before_value=gate.baseline,
             after_value=gate.value,
+            stages=(entry.composition, samples[-1].composition),
         ):
-            causes.setdefault((cause.metric, cause.part, cause.name + cause.text), cause)
+            causes.setdefault((cause.metric, f"{cause.stage}:{cause.part}", cause.name + cause.text), cause)
     return tuple(causes.values())

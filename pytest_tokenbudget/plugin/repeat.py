@@ -31,6 +31,8 @@ def sampling(
         while len(samples) < fixed:
             yield ()
         return
+    if workshop.settings.replaces:
+        return
     while any(sample.calls for sample in samples) and len(samples) < budget.max_samples:
         gates = gates_of(place, budget, workshop, samples)
         # What has failed already is not made better by more samples.

@@ -97,8 +97,10 @@ def _changed(result: TestResult, entry: BaselineEntry | None) -> Callable[[str],
 
     def changed(name: str) -> bool:
         record = entry.metrics.get(name) if entry is not None else None
-        if name in said or record is None:
+        if name in said:
             return True
+        if record is None:
+            return False
         stage, _, metric = name.rpartition(".")
         figures = [sample.stages.get(stage, {}) if stage else sample.total for sample in result.samples]
         now = {values.get(metric) for values in figures}
