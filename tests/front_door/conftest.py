@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from ledger_server import LedgerServer
 
+# Users leave their clients to the garbage collector; that is not what these tests are about.
+QUIET = ("-W", "ignore::ResourceWarning", "-W", "ignore::pytest.PytestUnraisableExceptionWarning")
 Check = Callable[..., dict[str, Any]]
 
 
@@ -35,7 +37,7 @@ def against_the_books(pytester: pytest.Pytester, llm_server: LedgerServer, monke
             f'SERVER = os.environ["SERVER"]\n\n@token_budget("10%")\n{define} test_agent():\n{lines}\n'
         )
         result = pytester.runpytest_inprocess(
-            "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *options
+            "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *QUIET, *options
         )
         result.assert_outcomes(passed=1)
         report: dict[str, Any] = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))

@@ -81,7 +81,7 @@ class TestOpenAI:
         test = against_the_books(
             ASYNC_OPENAI + f"stream = await client.chat.completions.create(model='gpt-4o', messages={USER}, stream=True)\n"
             "async for chunk in stream:\n"
-            "    break\n"
+            "    if chunk.choices[0].delta.content: break\n"
             "await stream.close()\n"
             f"stream = await client.chat.completions.create(model='gpt-4o', messages={USER}, stream=True,"
             " stream_options={'include_usage': True})\n"
