@@ -20,6 +20,7 @@ def against_the_books(pytester: pytest.Pytester, llm_server: LedgerServer, monke
     monkeypatch.setenv("SERVER", llm_server.url)
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY", "CO_API_KEY", "MISTRAL_API_KEY", "GEMINI_API_KEY"):
         monkeypatch.setenv(variable, "none-needed")
+    monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     for variable, value in {
         "AWS_ACCESS_KEY_ID": "none",
         "AWS_SECRET_ACCESS_KEY": "none",
@@ -28,7 +29,14 @@ def against_the_books(pytester: pytest.Pytester, llm_server: LedgerServer, monke
     }.items():
         monkeypatch.setenv(variable, value)
 
-    def check(body: str, *, asynchronous: bool = False, calls: int = 1, options: tuple[str, ...] = ()) -> dict[str, Any]:
+    def check(
+        body: str,
+        *,
+        asynchronous: bool = False,
+        calls: int = 1,
+        options: tuple[str, ...] = (),
+        subprocess: bool = False,
+    ) -> dict[str, Any]:
         lines = "\n".join(f"    {line}" for line in body.strip("\n").splitlines())
         define = "async def" if asynchronous else "def"
         pytester.makeini("[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\n")
@@ -36,7 +44,8 @@ def against_the_books(pytester: pytest.Pytester, llm_server: LedgerServer, monke
             test_agent="import os\nfrom pytest_tokenbudget import stage, token_budget\n"
             f'SERVER = os.environ["SERVER"]\n\n@token_budget("10%")\n{define} test_agent():\n{lines}\n'
         )
-        result = pytester.runpytest_inprocess(
+        run = pytester.runpytest_subprocess if subprocess else pytester.runpytest_inprocess
+        result = run(
             "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *QUIET, *options
         )
         result.assert_outcomes(passed=1)

@@ -1,4 +1,4 @@
-"""Real SDKs through the front door."""
+"""Real SDKs through the front door. Libraries that cannot be imported twice in one process run in their own."""
 
 from __future__ import annotations
 
@@ -241,6 +241,7 @@ def test_boto3(against_the_books: Any, llm_server: LedgerServer) -> None:
         f"stream = client.converse_stream(modelId='anthropic.claude-3-haiku-20240307-v1:0', messages={messages})\n"
         "for _ in stream['stream']: pass",
         calls=2,
+        subprocess=True,
     )
 
 
@@ -250,7 +251,8 @@ def test_litellm(against_the_books: Any, llm_server: LedgerServer) -> None:
     llm_server.play([Reply("hi", input_tokens=10, output_tokens=3)])
     against_the_books(
         "import litellm\n"
-        f"litellm.completion(model='openai/gpt-4o', api_base=SERVER + '/v1', api_key='none', messages={USER})"
+        f"litellm.completion(model='openai/gpt-4o', api_base=SERVER + '/v1', api_key='none', messages={USER})",
+        subprocess=True,
     )
 
 
@@ -266,6 +268,7 @@ def test_pydantic_ai(against_the_books: Any, llm_server: LedgerServer) -> None:
         "model = OpenAIChatModel('gpt-4o', provider=OpenAIProvider(base_url=SERVER + '/v1', api_key='none'))\n"
         "assert (await Agent(model).run('hello')).output == 'hi'",
         asynchronous=True,
+        subprocess=True,
     )
 
 
@@ -274,7 +277,8 @@ def test_requests(against_the_books: Any, llm_server: LedgerServer) -> None:
     pytest.importorskip("requests", reason="requests is not installed")
     llm_server.play([Reply("hi", input_tokens=10, output_tokens=3)])
     against_the_books(
-        f"import requests\nrequests.post(SERVER + '/v1/chat/completions', json={{'model': 'gpt-4o', 'messages': {USER}}})"
+        f"import requests\nrequests.post(SERVER + '/v1/chat/completions', json={{'model': 'gpt-4o', 'messages': {USER}}})",
+        subprocess=True,
     )
 
 
@@ -287,4 +291,5 @@ def test_aiohttp(against_the_books: Any, llm_server: LedgerServer) -> None:
         f"    async with session.post(SERVER + '/v1/chat/completions', json={{'model': 'gpt-4o', 'messages': {USER}}}) as answer:\n"
         "        await answer.json()",
         asynchronous=True,
+        subprocess=True,
     )
