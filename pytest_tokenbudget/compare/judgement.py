@@ -108,11 +108,11 @@ def count(number: int, noun: str) -> str:
 
 def quotient(new: float, base: float) -> float:
     """Ratio of two statistics; 1 for 0 over 0, ``inf`` over 0 else, ``nan`` where the signs make it meaningless."""
-    if base > 0:
-        return float(new / base)
+    if base < 0 or new < 0:
+        return math.nan
     if base == 0:
         return 1.0 if new == 0 else math.inf
-    return math.nan
+    return float(new / base)
 
 
 def undecided(terms: Terms, m: int, n: int, sessions: int, note: str, more: int = 0) -> Judgement:

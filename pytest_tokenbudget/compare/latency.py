@@ -203,6 +203,8 @@ def _worth_sampling(terms: Terms, fitted: LogRatio, passing: LogRatio, log_allow
 
 def _what_would_decide(judged: LogRatioJudgement) -> str:
     terms, fitted, passing, m, n = judged.terms, judged.increase, judged.passing, judged.m, judged.n
+    if fitted.estimate > judged.log_allowed and not _guard_attainable(terms, m, n, max(n, terms.plan.cap)):
+        return f"{count(m, 'baseline sample')} cannot show a regression: record at least 5"
     for at in range(n + 1, _FORESEEN + 1):
         if at >= terms.plan.minimum and fitted.estimate > judged.log_allowed:
             needed = upper_quantile(terms.level(), fitted.nu_at(at)) * fitted.error_at(at)
@@ -211,8 +213,6 @@ def _what_would_decide(judged: LogRatioJudgement) -> str:
         margin = upper_quantile(terms.passing(at), passing.nu_at(at)) * passing.error_at(at)
         if fitted.estimate + margin < judged.log_excluded:
             return _so_many_more(judged, at)
-    if not terms.paired and not _guard_attainable(terms, m, n, _FORESEEN):
-        return f"{count(m, 'baseline sample')} cannot show a regression: record at least 5"
     if fitted.drift:
         return (
             f"drift between sessions hides it, whatever the number of samples: a baseline of more than "

@@ -19,6 +19,9 @@ _REPEATED = 0.4
 
 _ENOUGH_FOR_RANKS = 5
 
+_DRIFT_ALLOWED = 1.5
+"""Standard deviations of drift between sessions that are taken off before exceedances are counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class RankJudgement(Judgement):
@@ -84,7 +87,8 @@ def judge_tail(base: Sequence[float], new: Sequence[float], sessions: int, terms
     name, n = terms.statistic, len(new)
     level = level_of(name)
     then, now = quantile(base, level), quantile(new, level)
-    p = exceedance_test(base, new, level)
+    drift = math.exp(_DRIFT_ALLOWED * terms.model.tau * math.sqrt(1.0 / sessions + 1.0))
+    p = exceedance_test([drift * value for value in base], new, level)
     alpha = terms.alpha if terms.fixed else _REPEATED * terms.alpha
     above = exceeds(rational(now), rational(then), terms.increase, terms.slack)
     bound = upper_bound(new, level)
@@ -93,7 +97,7 @@ def judge_tail(base: Sequence[float], new: Sequence[float], sessions: int, terms
     if above and p < alpha:
         verdict = "regression"
     elif falls_short(rational(now), rational(then), terms.increase, terms.slack) and (
-        exceedance_test(new, base, level) < alpha
+        exceedance_test([drift * value for value in new], base, level) < alpha
     ):
         verdict = "improved"
     elif bound is not None and not above and _within(bound, then, terms):
@@ -152,7 +156,7 @@ def judge_by_ranks(base: Sequence[float], new: Sequence[float], sessions: int, t
     above = exceeds(rational(now), rational(then), terms.increase, terms.slack)
     below = falls_short(rational(now), rational(then), terms.increase, terms.slack)
     enough = n >= terms.plan.minimum
-    bound = upper_bound(new, Fraction(1, 2))
+    bound = None if name == "mean" else upper_bound(new, level_of(name))
     verdict: Outcome = "inconclusive"
     if above and enough and p <= guard:
         verdict = "regression"

@@ -25,6 +25,9 @@ COUNT_SCALE, COUNT_DF, COUNT_DEFF = 0.05, 4.0, 1.0
 PASSING_DF = 0.5
 """Weight of the unlearned prior where a verdict of ``ok`` is at stake. Caution, not knowledge, makes the default prior
 wide: it shall keep three lucky values from failing a test, and neither help nor hinder a pass."""
+LEARNED_CAUTION = 0.4
+"""Factor on the plan's probability of passing where the spread was learned: it then takes few values to pass, and all
+misses are those that the plan allows."""
 STORED_TAU = 0.12
 SHIFTED_TAU = 0.02
 PASSED_MULTIPLE = 3
@@ -45,6 +48,7 @@ class Terms:
         beta: Probability of passing an excluded increase at any look; ``None`` for the plan's.
         model: Prior, design effect and drift for calling an increase.
         passing_df: Weight of the prior for calling it ``ok``.
+        learned: Whether the prior was learned, as opposed to the default one.
         plan: The looks.
         paired: Whether base and new values were drawn interleaved.
         fixed: Whether the number of values was fixed beforehand and they are judged only once.
@@ -63,6 +67,7 @@ class Terms:
     beta: float | None
     model: Model
     passing_df: float
+    learned: bool
     plan: Plan
     paired: bool
     fixed: bool
@@ -87,7 +92,9 @@ class Terms:
 
     def passing(self, n: int) -> float:
         """Probability with which an excluded increase may pass at ``n`` new values."""
-        return self.plan.passing[self.position(n)] if self.beta is None else self.beta
+        if self.beta is not None:
+            return self.beta
+        return self.plan.passing[self.position(n)] * (LEARNED_CAUTION if self.learned else 1.0)
 
 
 @lru_cache(maxsize=1024)
@@ -164,6 +171,7 @@ def terms(  # noqa: PLR0917 - the key of a cache: positional arguments are hashe
         beta=beta,
         model=model,
         passing_df=PASSING_DF if d0 is None else d0,
+        learned=d0 is not None,
         plan=COUNTS if not timed else PAIRED if paired_run else STORED,
         paired=paired_run,
         fixed=fixed,

@@ -1,0 +1,246 @@
+"""How often the gates are right: simulated runs with known truth, our rules beside those of others.
+
+    python -m benchmarks.gate_accuracy             # the table of docs/statistics.md, under two minutes on two cores
+    python -m benchmarks.gate_accuracy --quick     # a few seconds, as the test suite runs it
+    python -m benchmarks.gate_accuracy --write     # and put the table into docs/statistics.md
+
+Seeded, so every run gives the same figures. Exits with 1 where a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+ROOT = Path(__file__).resolve().parent.parent
+if __package__ in (None, ""):
+    sys.path.insert(0, str(ROOT))
+
+from benchmarks.accuracy.rivals import RIVALS  # noqa: E402 - after the path, so that it also runs as a plain script
+from benchmarks.accuracy.studies import (  # noqa: E402
+    LIMIT,
+    RIVAL_VALUES,
+    Cell,
+    Outcome,
+    Suite,
+    simulate,
+    simulate_suite,
+)
+from benchmarks.accuracy.traces import COUNTS, FAMILIES  # noqa: E402
+from benchmarks.figures import Figure, report  # noqa: E402
+from pytest_tokenbudget.compare import judge  # noqa: E402
+
+SEED = 6
+DOCUMENT = ROOT / "docs" / "statistics.md"
+BEGIN, END = "<!-- gate_accuracy: begin -->", "<!-- gate_accuracy: end -->"
+CHANGES = (1.0, 1.1, 1.4, 1.6, 2.0)
+INCIDENTS = ("lognormal 0.2", "lognormal 0.4, 3 % x5", "trimodal (untuned)")
+NARROW = ("lognormal 0.1", "lognormal 0.2", "lognormal 0.2, 3 % x5")
+MEDIUM = ("lognormal 0.4", "lognormal 0.4, 3 % x5")
+COLUMNS = (
+    "false at 0",
+    "false at +10 %",
+    "+40 %",
+    "+60 %",
+    "+100 %",
+    "passed at +60 %",
+    "undecided at 0",
+    "samples at 0",
+)
+SUITE_GATES = 1200
+
+Results = dict[tuple[str, str, float], Outcome]
+
+
+def cells(scale: float) -> list[Cell]:
+    """All cells, with ``scale`` times the usual repeats."""
+    found = []
+    rows = [
+        *((family, "A/B") for family in FAMILIES),
+        *((family, "A/B incidents") for family in INCIDENTS),
+        *((family, "A/B learned") for family in NARROW),
+        *((family, "stored") for family in FAMILIES),
+        *((family, "stored auto") for family in FAMILIES),
+    ]
+    for family, design in rows:
+        rivals = 0 if design in ("A/B learned", "stored auto") else round(1000 * scale)
+        for change in CHANGES:
+            repeats = round({1.0: 15000, 1.6: 6000}.get(change, 3000) * scale)
+            found.append(Cell(family, design, change, repeats, rivals=rivals))
+    for family in COUNTS:
+        many = 100_000 if family in ("deterministic", "+-3 %") else 20_000
+        found += [
+            Cell(family, "counts", change, round((many if change == 1.0 else 3000) * scale)) for change in CHANGES
+        ]
+    return found
+
+
+def run(scale: float, processes: int) -> tuple[Results, dict[str, list[int]]]:
+    """Simulate everything: the cells, and the clean sessions by design."""
+    runs = max(2, round(160 * scale))
+    part = max(1, runs // 20)
+    suites = [
+        Suite(SUITE_GATES, min(part, runs - first), design, first)
+        for design in ("A/B", "stored auto")
+        for first in range(0, runs, part)
+    ]
+    tasks = [(cell, SEED) for cell in cells(scale)]
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        slow = pool.map_async(simulate_suite, [(suite, SEED) for suite in suites], chunksize=1)
+        outcomes = pool.map(simulate, sorted(tasks, key=lambda task: -task[0].repeats), chunksize=1)
+        alarms: dict[str, list[int]] = {"A/B": [], "stored auto": []}
+        for suite, found in zip(suites, slow.get(), strict=True):
+            alarms[suite.design] += found
+    return {(o.cell.design, o.cell.family, o.cell.change): o for o in outcomes}, alarms
+
+
+def our_row(results: Results, design: str, family: str) -> list[str]:
+    """Our figures for one family and design, in per cent."""
+    by_change = {change: results[design, family, change] for change in CHANGES}
+    alarms = [by_change[change].share("regression") for change in CHANGES]
+    return [
+        *(f"{share:.2f}" if index < 2 else f"{share:.1f}" for index, share in enumerate(alarms)),
+        f"{by_change[1.6].share('ok', 'improved'):.1f}",
+        f"{by_change[1.0].share('inconclusive'):.1f}",
+        f"{by_change[1.0].mean_samples:.1f}",
+    ]
+
+
+def rival_rows(results: Results, design: str) -> list[list[str]]:
+    """The other rules on the same kind of data: the mean over the families, and the worst of them."""
+    families = [family for kind, family, change in results if kind == design and change == 1.0]
+    rows = []
+    for name in RIVALS:
+        cells_of = [[results[design, f, change].rival_share(name) for f in families] for change in CHANGES]
+        worst = [*(max(column) for column in cells_of[:2]), *(min(column) for column in cells_of[2:])]
+        shown = [f"{sum(c) / len(c):.1f} ({w:.1f})" for c, w in zip(cells_of, worst, strict=True)]
+        passed = [100.0 - share for share in cells_of[3]]
+        rows.append([name, *shown, f"{sum(passed) / len(passed):.1f} ({max(passed):.1f})", "0.0", f"{RIVAL_VALUES}"])
+    return rows
+
+
+def markdown(results: Results) -> str:
+    """All tables, as they stand in the documentation."""
+    titles = {
+        "A/B": "Interleaved arms (A/B), drift of ±30 %",
+        "A/B incidents": "Interleaved arms (A/B), drift of ±30 % and incidents of the provider",
+        "stored": "Stored baseline (20 values, 5 sessions), drift of ±15 %, sampled until decided",
+        "stored auto": 'The same, `samples="auto"`: sampled only while suspected',
+        "A/B learned": "Interleaved arms (A/B), the spread learned from other gates (s0 0.2, d0 20)",
+        "counts": "Live counts against a stored baseline",
+    }
+    lines = []
+    for design, title in titles.items():
+        lines += [f"**{title}**", "", f"| rule or family | {' | '.join(COLUMNS)} |", f"|---|{'---:|' * len(COLUMNS)}"]
+        families = [family for kind, family, change in results if kind == design and change == 1.0]
+        ordered = [f for f in (*FAMILIES, *COUNTS) if f in families]
+        lines += [f"| {family} | {' | '.join(our_row(results, design, family))} |" for family in ordered]
+        if any(results[design, f, 1.0].cell.rivals for f in ordered):
+            lines += [f"| *{row[0]}* | {' | '.join(row[1:])} |" for row in rival_rows(results, design)]
+        lines.append("")
+    return "\n".join(lines).rstrip()
+
+
+def seconds_for_gates(gates: int = 10_000) -> float:
+    """CPU time of judging many latency gates, 20 baseline values against 1 to 5 new ones."""
+    rng = Random(SEED)
+    drawn = [
+        ([[rng.lognormvariate(0.0, 0.3) for _ in range(4)] for _ in range(5)], [rng.lognormvariate(0.0, 0.3)] * new)
+        for new in (1, 3, 5)
+        for _ in range(gates // 3)
+    ]
+    started = time.process_time()
+    for sessions, values in drawn:
+        judge(sessions, values, max_increase=LIMIT)
+    return (time.process_time() - started) * gates / len(drawn)
+
+
+def figures(results: Results, alarms: dict[str, list[int]]) -> list[Figure]:
+    """The quantities that have a target."""
+
+    def over(designs: Sequence[str], families: Sequence[str], change: float, *verdicts: str) -> list[float]:
+        return [
+            o.share(*verdicts)
+            for (design, family, true), o in results.items()
+            if design in designs and family in families and true == change
+        ]
+
+    def samples(design: str, families: Sequence[str]) -> float:
+        return sum(results[design, family, 1.0].mean_samples for family in families) / len(families)
+
+    def most(name: str, value: float, limit: float, unit: str = " %", digits: int = 2) -> Figure:
+        return Figure(name, f"{value:.{digits}f}{unit}", f"<= {limit:g}{unit}", value <= limit)
+
+    def least(name: str, value: float, limit: float) -> Figure:
+        return Figure(name, f"{value:.2f} %", f">= {limit:g} %", value >= limit)
+
+    ab, every = ("A/B", "A/B incidents"), tuple(FAMILIES)
+    quiet = ("deterministic", "+-3 %")
+    loops = tuple(family for family in COUNTS if family not in quiet)
+    false_quiet = sum(results["counts", family, 1.0].verdicts["regression"] for family in quiet)
+    seconds = seconds_for_gates()
+    found = [
+        most("false alarms, A/B, worst family", max(over(ab, every, 1.0, "regression")), 1.0),
+        most("false alarms, stored, worst family", max(over(("stored", "stored auto"), every, 1.0, "regression")), 1.0),
+        most("false alarms, deterministic and +-3 % counts", false_quiet, 0, "", 0),
+        most("false alarms, bimodal counts, worst", max(over(("counts",), loops, 1.0, "regression")), 0.3),
+        least("caught +60 %, A/B, sigma <= 0.2, worst", min(over(("A/B",), NARROW, 1.6, "regression")), 99),
+        least("caught +60 %, A/B, sigma 0.4, worst", min(over(("A/B",), MEDIUM, 1.6, "regression")), 80),
+        least(
+            "caught +100 %, A/B, sigma <= 0.4, worst", min(over(("A/B",), (*NARROW, *MEDIUM), 2.0, "regression")), 98
+        ),
+        most("passed although +60 %, A/B, worst family", max(over(ab, every, 1.6, "ok", "improved")), 3),
+        most("samples, unchanged counts", samples("counts", ("deterministic", "+-3 %", loops[0])), 1.5, ""),
+        most("samples, unchanged, stored auto, sigma <= 0.2", samples("stored auto", NARROW), 5, ""),
+        most("samples, unchanged, stored, sigma <= 0.2", samples("stored", NARROW), 5, ""),
+        most("samples, unchanged, A/B learned, sigma <= 0.2", samples("A/B learned", NARROW), 5, ""),
+        Figure("samples, unchanged, A/B, sigma <= 0.2", f"{samples('A/B', NARROW):.2f}"),
+        most("10,000 gates decided, CPU", seconds, 0.3, " s"),
+    ]
+    for design, counts in alarms.items():
+        name = f"clean suite of {SUITE_GATES:,} gates, {design}, {len(counts)} runs"
+        found.append(most(f"{name}: alarms a run", sum(counts) / len(counts), 0.05, "", 3))
+        found.append(most(f"{name}: P(any)", 100.0 * sum(c > 0 for c in counts) / len(counts), 5))
+    return found
+
+
+def write(table: str, found: Sequence[Figure]) -> None:
+    """Put the tables between the marks of the document."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    targets = ["| quantity | measured | target | |", "|---|---:|---:|---|"]
+    targets += [
+        f"| {f.name} | {f.measured} | {f.target} | {'' if not f.target else 'ok' if f.held else 'missed'} |"
+        for f in found
+    ]
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    block = "\n".join(targets)
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{block}\n\n{table}\n{END}{after}", encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the simulations and print the tables; 1 where a target is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="a fiftieth of the repeats")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT.relative_to(ROOT)}")
+    parser.add_argument("--processes", type=int, default=2)
+    chosen = parser.parse_args(arguments)
+    started = time.perf_counter()
+    results, alarms = run(0.02 if chosen.quick else 1.0, chosen.processes)
+    table = markdown(results)
+    found = figures(results, alarms)
+    print(table, end="\n\n")
+    if chosen.write:
+        write(table, found)
+    code = report(found)
+    print(f"took {time.perf_counter() - started:.0f} s, seed {SEED}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
