@@ -209,7 +209,7 @@ def test_times_without_a_logarithm() -> None:
 def test_what_is_no_number_is_left_out() -> None:
     """Unknown and infinite values are ignored; a Decimal is a number."""
     odd = [1.0, None, math.nan, "fast", math.inf, Decimal("1.1")]
-    judged = judge([odd], [1.0, math.nan], max_increase=0.2)  # type: ignore[list-item]
+    judged = judge([odd], [1.0, math.nan], max_increase=0.2)  # type: ignore[arg-type]
     assert (judged.m, judged.n) == (2, 1)
 
 
