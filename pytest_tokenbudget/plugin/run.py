@@ -35,6 +35,7 @@ class TestRun:
         item: The test.
         budget: What it allows.
         running: The sample that is being taken.
+        traffic: Where its answers come from.
         samples: The samples that were taken.
         result: What is said of it, as soon as that is known.
         repeating: Whether a further sample is being taken.
@@ -56,12 +57,12 @@ class TestRun:
         self._watched: tuple[str, ...] = ()
         self._open = ExitStack()
         self._ceiling: Ceiling | None = None
-        self._traffic: Traffic | None = None
+        self.traffic: Traffic | None = None
 
     def begin_sample(self) -> None:
         """Begin to watch: from here on, what the test's own fixtures and body send belongs to the sample."""
         settings, reader = self.workshop.settings, self.workshop.reader
-        self._traffic = traffic = self._open.enter_context(traffic_for(self.item, self.budget, self.workshop))
+        self.traffic = traffic = self._open.enter_context(traffic_for(self.item, self.budget, self.workshop))
         self._ceiling = Ceiling.of(self.budget, reader, self.workshop.table, traffic.clock) if self.budget.stop_at else None
         recorder = Recorder(
             clock=traffic.clock,
@@ -88,8 +89,8 @@ class TestRun:
 
     def measured_call(self) -> Generator[None, Any, Any]:
         """The call phase of one sample, measured."""
-        assert self.running is not None and self._traffic is not None
-        clock, started, began = self._traffic.clock, self._traffic.clock(), time.perf_counter()
+        assert self.running is not None and self.traffic is not None
+        clock, started, began = self.traffic.clock, self.traffic.clock(), time.perf_counter()
         try:
             yield
         except (pytest.skip.Exception, pytest.xfail.Exception, KeyboardInterrupt, pytest.exit.Exception):
@@ -104,14 +105,14 @@ class TestRun:
             self._stopped()
 
     def _take_sample(self, call_phase: float, wall: float) -> None:
-        assert self.running is not None and self._traffic is not None
-        own_time = self._traffic.own_time(wall)
+        assert self.running is not None and self.traffic is not None
+        own_time = self.traffic.own_time(wall)
         self._watched = watched_clients()
         self.samples.append(self.running.finish(call_phase=call_phase, own_time=own_time))
 
     def _check_traffic(self) -> None:
-        assert self._traffic is not None
-        problem = self._traffic.divergence()
+        assert self.traffic is not None
+        problem = self.traffic.divergence()
         if problem is not None:
             self.result = replace(self._judged(), verdict="diverged", messages=(str(problem),), gates=(), failed=True)
             self._fail(self.result)

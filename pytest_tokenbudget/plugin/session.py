@@ -61,7 +61,8 @@ class BudgetSession:
         self._budgets = budgets
         self._now: TestRun | None = None
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    # Innermost, so that what goes wrong here passes through the other plugins' wrappers as a failing fixture does.
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
         """Begin a sample before the test's fixtures are set up."""
         budget = self._budgets.get(item)
@@ -71,7 +72,10 @@ class BudgetSession:
                 run = TestRun(item, budget, self._workshop)
                 item.stash[run_key] = run
             self._now = run
-            run.begin_sample()
+            try:
+                run.begin_sample()
+            except TokenBudgetError as error:
+                pytest.fail(str(error), pytrace=False)
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -96,7 +100,7 @@ class BudgetSession:
         run.repeat()
         run.decide()
 
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None]:
         """Stop watching once the test's fixtures are torn down."""
         run = item.stash.get(run_key, None)

@@ -5,50 +5,96 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_tokenbudget.capture.answer import Answerer
+from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.watch import watching
 from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.plugin.counting import body_counter, text_counter
 from pytest_tokenbudget.plugin.workshop import Workshop
 from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.tokens.counter import Counter
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.replay.scenario import Scenario
+    from pytest_tokenbudget.replay.clock import VirtualClock
     from pytest_tokenbudget.replay.script import ScriptedModel
+
+SCRIPT_FIXTURE = "scripted_llm"
 
 
 @dataclass(slots=True)
 class Traffic:
-    """Where the answers of one sample come from."""
+    """Where the answers of one sample come from.
+
+    Attributes:
+        clock: The sample's clock, s: the real one, or a projection.
+        answerer: Who answers instead of the network, if anybody does.
+        virtual: The clock where it is a projection, so that scripts can hold their answers by it.
+        problems: Asked when the test's body has ended: why the run does not fit its answers, ``None`` where it does.
+    """
 
     clock: Callable[[], float] = time.perf_counter
     answerer: Answerer | None = None
+    virtual: VirtualClock | None = None
+    problems: list[Callable[[], TokenBudgetError | None]] = field(default_factory=list)
 
     def own_time(self, wall: float) -> float | None:
-        """s of the agent's own code where the clock is a projection, else ``None``."""
-        return None if self.answerer is None else wall
+        """s of the agent's own code where the clock is a projection, else ``None``.
+
+        Args:
+            wall: Real s that the call phase took.
+        """
+        return None if self.virtual is None else wall
 
     def divergence(self) -> TokenBudgetError | None:
-        """Why the run no longer fits its cassette, ``None`` where it does."""
-        return None
+        """Why the run does not fit its answers, ``None`` where it does."""
+        return next((problem for ask in self.problems if (problem := ask()) is not None), None)
 
 
 @contextmanager
 def traffic_for(item: pytest.Item, budget: Budget, workshop: Workshop) -> Iterator[Traffic]:
     """The traffic of one sample."""
-    yield Traffic()
+    if SCRIPT_FIXTURE in getattr(item, "fixturenames", ()):
+        from pytest_tokenbudget.replay.clock import VirtualClock
 
-
-def scenario_for(request: pytest.FixtureRequest) -> Scenario:
-    """The ``scenario`` fixture."""
-    raise NotImplementedError
+        with VirtualClock(scale=workshop.settings.time_scale) as clock:
+            yield Traffic(clock=clock, virtual=clock)
+    else:
+        yield Traffic()
 
 
 @contextmanager
 def scripted_model_for(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
-    """The ``scripted_llm`` fixture."""
-    raise NotImplementedError
-    yield
+    """The ``scripted_llm`` fixture: a script that answers the running sample, or one of its own in an unmarked test."""
+    from pytest_tokenbudget.plugin.run import run_key
+    from pytest_tokenbudget.replay.script import ScriptedModel
+
+    run = request.node.stash.get(run_key, None)
+    if run is not None and run.traffic is not None and run.running is not None:
+        counter = run.workshop.reader.counter
+        model = _model(ScriptedModel, run.traffic.virtual, counter)
+        run.running.recorder.answerer = model
+        run.traffic.problems.append(lambda: _left_over(model))
+        yield model
+        return
+    from pytest_tokenbudget.replay.clock import VirtualClock
+
+    with VirtualClock() as clock:
+        model = _model(ScriptedModel, clock, Counter())
+        with watching(Recorder(clock=clock, answerer=model)):
+            yield model
+    problem = _left_over(model)
+    if problem is not None:
+        pytest.fail(str(problem), pytrace=False)
+
+
+def _model(kind: type[ScriptedModel], clock: Any, counter: Counter) -> ScriptedModel:
+    return kind(clock=clock, count=body_counter(counter), count_text=text_counter(counter))
+
+
+def _left_over(model: ScriptedModel) -> TokenBudgetError | None:
+    return model.failures[0] if model.failures else model.unconsumed()
