@@ -177,11 +177,10 @@ def explain_gates(
         for cause in explain(
             name,
             stage,
-            entry.composition.get(stage),
-            samples[-1].composition.get(stage),
+            entry.composition,
+            samples[-1].composition,
             before_value=gate.baseline,
             after_value=gate.value,
-            stages=(entry.composition, samples[-1].composition),
         ):
             causes.setdefault((cause.metric, f"{cause.stage}:{cause.part}", cause.name + cause.text), cause)
     return tuple(causes.values())

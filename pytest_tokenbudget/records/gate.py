@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Literal
 
-from pytest_tokenbudget.records.verdict import GateKind
+GateKind = Literal["max_increase", "limit", "reduce"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -52,9 +53,9 @@ class Rule:
             return "off"
         parts = []
         if self.fraction or not self.slack:
-            parts.append(f"+{float(self.fraction * 100):g}%")
+            parts.append(f"+{float(self.fraction * 100):.12g}%")
         if self.slack:
-            parts.append(f"+{float(self.slack):g}")
+            parts.append(f"+{float(self.slack):.15g}" if self.slack.denominator > 1 else f"+{self.slack.numerator}")
         return " ".join(parts)
 
 
