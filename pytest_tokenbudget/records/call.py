@@ -67,6 +67,7 @@ class Reading:
             reasoning or tool call); ``None`` where there is none or the answer was not streamed.
         error: An error that the body itself reports (also inside a 200), else ``None``.
         problems: What could not be read, in words.
+        id: The response's own id, where it has one; a later poll for a background response has the same.
     """
 
     api: str
@@ -83,6 +84,7 @@ class Reading:
     first_content_at: int | None = None
     error: str | None = None
     problems: tuple[str, ...] = ()
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,20 @@ class Request:
     headers: dict[str, str]
     body: JsonObject | None
 
+    @property
+    def path(self) -> str:
+        """The URL's path without a slash at its end."""
+        return self.url.path.rstrip("/")
+
+    def ends(self, *suffixes: str) -> bool:
+        """Whether this is a POST to a path that ends with one of the suffixes."""
+        return self.method == "POST" and self.path.endswith(suffixes)
+
+    def has(self, *names: str) -> bool:
+        """Whether the body has one of the fields, or could not be read, so that the path alone must decide."""
+        body = self.body
+        return body is None or any(name in body for name in names)
+
 
 class WireFormat(Protocol):
     """One API. A module in ``wire/`` holds one; a user's ``conftest.py`` can add more through the same hook."""

@@ -1,0 +1,170 @@
+"""A response's body as JSON documents, however they are framed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytest_tokenbudget.records.exchange import Exchange
+from pytest_tokenbudget.wire import eventstream, ndjson, sse
+from pytest_tokenbudget.wire.body import header, response_body
+from pytest_tokenbudget.wire.parsing import BROKEN, array_items, parse, parse_many
+
+Framing = Literal["json", "array", "sse", "ndjson", "eventstream", "none"]
+"""``array`` is a JSON array whose items are the stream's events; ``none`` is a body that holds no JSON."""
+
+_QUIET = frozenset({b"", b"[DONE]", b"DONE"})
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response, decoded.
+
+    Attributes:
+        documents: The JSON objects in order.
+        framing: How they stood in the body.
+        numbers: For each document the number of its event, line or item in the body.
+        body: The decoded body.
+        messages: Messages of a binary event stream, else empty.
+        problems: What could not be read, in words.
+    """
+
+    documents: list[dict[str, Any]]
+    framing: Framing
+    numbers: list[int] | range
+    body: bytes
+    messages: tuple[eventstream.Message, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the body is a stream of events."""
+        return self.framing not in ("json", "none")
+
+    def end_of(self, index: int) -> int:
+        """Offset in the body just behind the event that holds a document."""
+        number = self.numbers[index]
+        if self.framing == "sse":
+            return sse.end_of(self.body, number)
+        if self.framing == "ndjson":
+            return ndjson.end_of(self.body, number)
+        if self.framing == "eventstream":
+            return self.messages[number].end
+        text = self.body.decode("utf-8", "replace")
+        items = array_items(text)
+        return len(text[: items[number][1]].encode()) if number < len(items) else len(self.body)
+
+
+def answer_of(exchange: Exchange) -> Answer:
+    """Decode an exchange's response. The bytes decide how it is framed; the content type is often wrong."""
+    decoded = response_body(exchange)
+    body = decoded.data
+    if not body:
+        return Answer([], "none", [], body, (), decoded.problems)
+    content_type = header(exchange.response_headers, "content-type")
+    if eventstream.CONTENT_TYPE in content_type or eventstream.looks_like(body[:12]):
+        found = _from_eventstream(body)
+    elif sse.looks_like(body[:64]) or "text/event-stream" in content_type:
+        found = _from_sse(body)
+    else:
+        found = _from_json(body)
+    if not decoded.problems:
+        return found
+    return Answer(
+        found.documents,
+        found.framing,
+        found.numbers,
+        body,
+        found.messages,
+        decoded.problems + found.problems,
+    )
+
+
+def _from_sse(body: bytes) -> Answer:
+    events = sse.events(body)
+    wanted = [n for n, payload in enumerate(events.payloads) if payload[:1] in (b"{", b"[") and payload not in _QUIET]
+    values = parse_many([events.payloads[n] for n in wanted])
+    documents: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    problems: list[str] = []
+    broken = 0
+    for number, value in zip(wanted, values, strict=True):
+        if events.names[number] == b"error" and value is not BROKEN:
+            value = {"error": value.get("error", value) if isinstance(value, dict) else value}  # noqa: PLW2901 - wrapped
+        if isinstance(value, dict):
+            documents.append(value)
+            numbers.append(number)
+        elif value is BROKEN:
+            for line in _lines_of_event(events.payloads[number]):
+                documents.append(line)
+                numbers.append(number)
+            broken += 1
+    if broken == 1 and not events.ended:
+        problems.append("the stream was cut inside an event")
+    elif broken:
+        problems.append(f"{broken} events are not JSON")
+    if not documents:
+        if body.lstrip()[:1] == b"{" or not events.payloads:
+            return _from_json(body)
+        problems.append("no event holds a JSON object")
+    return Answer(documents, "sse", numbers, body, (), tuple(problems))
+
+
+def _lines_of_event(payload: bytes) -> list[dict[str, Any]]:
+    """Servers that forget the blank line between events put several documents into one."""
+    if b"\n" not in payload:
+        return []
+    values = parse_many(payload.split(b"\n"))
+    return [value for value in values if isinstance(value, dict)]
+
+
+def _from_json(body: bytes) -> Answer:
+    value = parse(body)
+    if isinstance(value, dict):
+        return Answer([value], "json", [0], body)
+    if isinstance(value, list):
+        numbers = [n for n, item in enumerate(value) if isinstance(item, dict)]
+        return Answer([value[n] for n in numbers], "array", numbers, body)
+    start = body.lstrip()[:1]
+    if value is not BROKEN or start not in (b"{", b"["):
+        return Answer([], "none", [], body, (), ("the body is not JSON",))
+    return _from_lines(body) if start == b"{" else _from_cut_array(body)
+
+
+def _from_lines(body: bytes) -> Answer:
+    values = parse_many(ndjson.lines(body))
+    numbers = [n for n, value in enumerate(values) if isinstance(value, dict)]
+    if not numbers:
+        return Answer([], "none", [], body, (), ("the body is not valid JSON",))
+    broken = sum(value is BROKEN for value in values)
+    problems = (f"{broken} lines are not JSON",) if broken else ()
+    return Answer([values[n] for n in numbers], "ndjson", numbers, body, (), problems)
+
+
+def _from_cut_array(body: bytes) -> Answer:
+    items = array_items(body.decode("utf-8", "replace"))
+    numbers = [n for n, (value, _) in enumerate(items) if isinstance(value, dict)]
+    documents = [items[n][0] for n in numbers]
+    return Answer(documents, "array" if documents else "none", numbers, body, (), ("the JSON array was cut",))
+
+
+def _from_eventstream(body: bytes) -> Answer:
+    messages, whole = eventstream.messages(body)
+    if not messages:
+        return _from_json(body)
+    problems = () if whole else ("the event stream was cut",)
+    documents: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    values = parse_many([message.payload for message in messages])
+    for number, (message, value) in enumerate(zip(messages, values, strict=True)):
+        headers = message.headers
+        if headers.get(":message-type") in ("exception", "error"):
+            kind = headers.get(":exception-type") or headers.get(":error-code") or "exception"
+            text = value.get("message") if isinstance(value, dict) else None
+            documents.append({"error": {"type": kind, "message": text or headers.get(":error-message")}})
+        elif isinstance(value, dict):
+            documents.append({headers.get(":event-type", ""): value})
+        else:
+            documents.append({headers.get(":event-type", ""): {"raw": message.payload}})
+        numbers.append(number)
+    return Answer(documents, "eventstream", numbers, body, tuple(messages), problems)

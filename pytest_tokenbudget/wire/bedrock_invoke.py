@@ -1,0 +1,175 @@
+"""Amazon Bedrock's InvokeModel: each model family answers in its own dialect, which the documents show.
+
+Where a dialect has no usage, the headers ``x-amzn-bedrock-*-token-count`` have it, or the last chunk's
+``amazon-bedrock-invocationMetrics``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import replace
+from typing import Any
+
+from pytest_tokenbudget.records.call import Operation, Reading, Usage
+from pytest_tokenbudget.records.exchange import Exchange
+from pytest_tokenbudget.wire import anthropic_messages, bedrock_converse, openai_chat
+from pytest_tokenbudget.wire import usage as usages
+from pytest_tokenbudget.wire.answer import Answer, answer_of
+from pytest_tokenbudget.wire.body import header
+from pytest_tokenbudget.wire.builtin import BuiltinFormat
+from pytest_tokenbudget.wire.format import Request
+from pytest_tokenbudget.wire.harvest import Harvest, reading, segment_after
+from pytest_tokenbudget.wire.loose import as_dict, as_str, count, dicts
+from pytest_tokenbudget.wire.parsing import parse
+
+_METRICS = "amazon-bedrock-invocationMetrics"
+_OTHER_MODELS = ("rerank", "image", "stability", "canvas", "reel", "sonic")
+_TEXTS = ("outputText", "generation", "text", "completion")
+
+
+class BedrockInvoke(BuiltinFormat):
+    """InvokeModel, and its binary event stream."""
+
+    api = "bedrock.invoke"
+
+    def recognises(self, request: Request) -> bool:
+        """By path."""
+        return request.ends("/invoke", "/invoke-with-response-stream") and "/model/" in request.path
+
+    def url_model(self, request: Request) -> str:
+        """The model in the path."""
+        return segment_after(request.path, "model")
+
+    def asked_stream(self, request: Request) -> bool:
+        """By path."""
+        return request.path.endswith("-stream")
+
+    def read(self, request: Request, exchange: Exchange) -> Reading:
+        """Read by the dialect of the documents, then by Bedrock's own figures."""
+        answer = answer_of(exchange)
+        harvest = Harvest()
+        documents = [_inner(document) for document in answer.documents]
+        walk(documents, harvest)
+        if harvest.usage == Usage():
+            harvest.usage = _headers(exchange)
+        harvest.read = harvest.read or harvest.usage != Usage()
+        if not answer.streamed:
+            # Anthropic's document names the model alone, the URL its version and region at Bedrock
+            harvest.model = ""
+        operation = self._operation(request, documents)
+        found = reading(
+            harvest,
+            answer,
+            request,
+            api=self.api,
+            status=exchange.status,
+            operation=operation,
+            asked_stream=self.asked_stream(request),
+            url_model=self.url_model(request),
+        )
+        if operation == "embeddings":
+            return replace(found, usage=Usage(input_tokens=found.usage.input_tokens))
+        return found
+
+    def gather(self, answer: Answer, harvest: Harvest) -> None:
+        """Gather from the documents alone, without Bedrock's headers."""
+        walk([_inner(document) for document in answer.documents], harvest)
+
+    def _operation(self, request: Request, documents: list[dict[str, Any]]) -> Operation:
+        model = self.url_model(request).lower()
+        if "embed" in model or any("embedding" in document or "embeddings" in document for document in documents):
+            return "embeddings"
+        if any(word in model for word in _OTHER_MODELS):
+            return "other"
+        body = request.body or {}
+        return "chat" if "messages" in body or "message" in body else "text_completion"
+
+
+def _inner(document: dict[str, Any]) -> dict[str, Any]:
+    """The document inside a chunk of the event stream, base64 in ``bytes``."""
+    data = as_dict(document.get("chunk")).get("bytes")
+    if not isinstance(data, str):
+        return document
+    try:
+        found = parse(base64.b64decode(data))
+    except (binascii.Error, ValueError):
+        return {}
+    return as_dict(found)
+
+
+def walk(documents: list[dict[str, Any]], harvest: Harvest) -> None:
+    """Gather by the dialect that the documents show."""
+    if any("choices" in document for document in documents):
+        openai_chat.walk(documents, harvest)
+    elif any(_is_anthropic(document) for document in documents):
+        anthropic_messages.walk(documents, harvest)
+    elif any(_is_converse(document) for document in documents):
+        bedrock_converse.walk(documents, harvest)
+    else:
+        _plain(documents, harvest)
+    if harvest.usage.input_tokens is None and harvest.usage.output_tokens is None:
+        for document in documents:
+            if _METRICS in document:
+                harvest.usage = usages.invocation_metrics(as_dict(document[_METRICS]))
+                harvest.read = True
+
+
+def _is_anthropic(document: dict[str, Any]) -> bool:
+    return document.get("type") in ("message", "message_start", "content_block_delta")
+
+
+def _is_converse(document: dict[str, Any]) -> bool:
+    return any(key in document for key in ("messageStart", "contentBlockDelta", "stopReason")) or isinstance(
+        as_dict(document.get("output")).get("message"), dict
+    )
+
+
+def _plain(documents: list[dict[str, Any]], harvest: Harvest) -> None:
+    """Titan, Llama, Cohere, AI21 and Mistral texts of old: a text, a reason, perhaps counts."""
+    for index, document in enumerate(documents):
+        if "error" in document and not harvest.error:
+            harvest.error = as_str(as_dict(document["error"]).get("message")) or "error"
+        for key in _TEXTS:
+            harvest.text(document.get(key), index)
+        _finish(document, harvest)
+        for key in ("results", "outputs", "generations", "completions"):
+            for item in dicts(document.get(key)):
+                data = as_dict(item.get("data")) or item
+                for text in ("outputText", "text"):
+                    harvest.text(data.get(text), index)
+                _finish(item, harvest)
+        harvest.usage = _merged(harvest.usage, _counts(document))
+        harvest.read = harvest.read or bool(harvest.texts) or "embedding" in document
+
+
+def _counts(document: dict[str, Any]) -> Usage:
+    if "inputTextTokenCount" in document or "totalOutputTextTokenCount" in document:
+        return usages.titan(document)
+    if "prompt_token_count" in document or "generation_token_count" in document:
+        return usages.llama(document)
+    return Usage()
+
+
+def _merged(older: Usage, newer: Usage) -> Usage:
+    return Usage(
+        input_tokens=older.input_tokens if newer.input_tokens is None else newer.input_tokens,
+        output_tokens=older.output_tokens if newer.output_tokens is None else newer.output_tokens,
+    )
+
+
+def _finish(document: dict[str, Any], harvest: Harvest) -> None:
+    for key in ("completionReason", "stop_reason", "finish_reason", "finishReason"):
+        reason = document.get(key)
+        if isinstance(reason, dict):
+            reason = reason.get("reason")
+        if isinstance(reason, str) and reason:
+            harvest.finish = reason
+
+
+def _headers(exchange: Exchange) -> Usage:
+    found = {}
+    for side in ("input", "output"):
+        value = header(exchange.response_headers, f"x-amzn-bedrock-{side}-token-count")
+        found[side] = count(int(value)) if value.isascii() and value.isdigit() and len(value) < 13 else None
+    return Usage(input_tokens=found["input"], output_tokens=found["output"])

@@ -1,0 +1,191 @@
+"""Bodies as they were before ``content-encoding``: whole, and piece by piece so that arrival can be told.
+
+``brotli`` and ``zstandard`` are used where they are installed, and are imported when a body asks for them. Clients do
+the same: a body in an encoding that no library here knows could not be read by the code under test either.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pytest_tokenbudget.records.exchange import Exchange, Headers
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Decoded bytes that are kept of a body: what a hostile server may make us hold."""
+
+
+class _Decoder(Protocol):
+    def feed(self, data: bytes) -> bytes:
+        """Decode a piece; raises ``ValueError`` on damage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A decoded body.
+
+    Attributes:
+        data: Its bytes, as far as they could be decoded.
+        problems: What could not be decoded, in words.
+    """
+
+    data: bytes
+    problems: tuple[str, ...] = ()
+
+
+def header(headers: Headers, name: str) -> str:
+    """The value of a header, ``""`` where it is missing; several are joined with commas."""
+    return ", ".join(value for key, value in headers if key.lower() == name)
+
+
+def response_body(exchange: Exchange) -> Body:
+    """The response's body."""
+    if not exchange.encoded:
+        chunks = exchange.chunks
+        return Body(chunks[0] if len(chunks) == 1 else b"".join(chunks))
+    return _whole(exchange.chunks, header(exchange.response_headers, "content-encoding"))
+
+
+def request_body(exchange: Exchange) -> Body:
+    """The request's body, empty where it could not be kept."""
+    data = exchange.request_body or b""
+    encoding = header(exchange.request_headers, "content-encoding")
+    return _whole((data,), encoding) if encoding else Body(data)
+
+
+def arrival(exchange: Exchange, offset: int) -> float | None:
+    """When the decoded body had reached an offset.
+
+    Args:
+        exchange: The exchange.
+        offset: Offset in the decoded body.
+
+    Returns:
+        s on the sample's clock, ``None`` where the body never got that far.
+    """
+    encoding = header(exchange.response_headers, "content-encoding") if exchange.encoded else ""
+    length = 0
+    for time, piece in zip(exchange.chunk_times, _pieces(exchange.chunks, encoding, []), strict=False):
+        length += len(piece)
+        if length >= offset:
+            return time
+    return None
+
+
+def _whole(chunks: Iterable[bytes], encoding: str) -> Body:
+    problems: list[str] = []
+    data = b"".join(_pieces(chunks, encoding, problems))
+    return Body(data, tuple(problems))
+
+
+def _pieces(chunks: Iterable[bytes], encoding: str, problems: list[str]) -> Iterator[bytes]:
+    """Each chunk, decoded. From damage on, pieces are empty; a body that was never encoded passes as it is."""
+    names = [name for name in (part.strip().lower() for part in encoding.split(",")) if name not in ("", "identity")]
+    decoders = [_decoder(name) for name in reversed(names)]
+    if None in decoders:
+        problems.append(f"no library decodes content-encoding {encoding!r}")
+        yield from (b"" for _ in chunks)
+        return
+    chain = [decoder for decoder in decoders if decoder is not None]
+    length, damaged = 0, False
+    for number, chunk in enumerate(chunks):
+        piece = chunk
+        if damaged or length > MAX_BYTES:
+            yield b""
+            continue
+        try:
+            for decoder in chain:
+                piece = decoder.feed(piece)
+        except ValueError:
+            damaged = True
+            problems.append(f"the body is not valid {encoding}")
+            if number == 0 and chunk.lstrip()[:1] in (b"{", b"[", b"d", b"e", b":", b"<"):
+                chain, piece, damaged = [], chunk, False
+            else:
+                piece = b""
+        length += len(piece)
+        yield piece
+
+
+def _decoder(name: str) -> _Decoder | None:
+    if name in ("gzip", "x-gzip"):
+        return _Zlib(zlib.MAX_WBITS | 16)
+    if name == "deflate":
+        return _Zlib(zlib.MAX_WBITS)
+    if name == "br":
+        return _brotli()
+    if name == "zstd":
+        return _zstd()
+    return None
+
+
+class _Zlib:
+    """gzip (of several members) and deflate (with or without zlib's frame)."""
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._inner = zlib.decompressobj(window)
+        self._fresh = True
+
+    def feed(self, data: bytes) -> bytes:
+        done = bytearray()
+        while data:
+            if self._inner.eof:
+                if not data.strip(b"\x00"):
+                    break
+                self._inner = zlib.decompressobj(self._window)
+            try:
+                done += self._inner.decompress(data, MAX_BYTES)
+            except zlib.error as error:
+                if done:
+                    break  # bytes behind the last member
+                if not self._fresh or self._window != zlib.MAX_WBITS:
+                    raise ValueError(str(error)) from error
+                self._window = -zlib.MAX_WBITS
+                self._inner = zlib.decompressobj(self._window)
+                done += self._raw(data)
+            self._fresh = False
+            data = self._inner.unused_data
+        return bytes(done)
+
+    def _raw(self, data: bytes) -> bytes:
+        try:
+            return self._inner.decompress(data, MAX_BYTES)
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
+
+
+class _Foreign:
+    """A decoder of an optional library behind one method."""
+
+    def __init__(self, decode: Any, failure: type[Exception]) -> None:
+        self._decode = decode
+        self._failure = failure
+
+    def feed(self, data: bytes) -> bytes:
+        try:
+            return bytes(self._decode(data))
+        except self._failure as error:
+            raise ValueError(str(error)) from error
+
+
+def _brotli() -> _Decoder | None:
+    try:
+        import brotli
+    except ImportError:
+        try:
+            import brotlicffi as brotli  # type: ignore[import-not-found]  # has no types
+        except ImportError:
+            return None
+    inner = brotli.Decompressor()
+    return _Foreign(getattr(inner, "process", None) or inner.decompress, brotli.error)
+
+
+def _zstd() -> _Decoder | None:
+    try:
+        import zstandard
+    except ImportError:
+        return None
+    return _Foreign(zstandard.ZstdDecompressor().decompressobj().decompress, zstandard.ZstdError)

@@ -1,0 +1,160 @@
+"""Cohere: chat in versions 1 and 2, text generation of old, embeddings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_tokenbudget.wire import usage as usages
+from pytest_tokenbudget.wire.answer import Answer
+from pytest_tokenbudget.wire.builtin import BuiltinFormat
+from pytest_tokenbudget.wire.format import Request
+from pytest_tokenbudget.wire.harvest import Harvest, error_text
+from pytest_tokenbudget.wire.loose import as_dict, as_str, dicts
+
+
+class CohereChatV2(BuiltinFormat):
+    """Chat of version 2."""
+
+    api = "cohere.chat_v2"
+
+    def recognises(self, request: Request) -> bool:
+        """By path and messages."""
+        return request.ends("/v2/chat") and request.has("messages")
+
+    def gather(self, answer: Answer, harvest: Harvest) -> None:
+        """Gather from a response, or from the events of a stream."""
+        for index, document in enumerate(answer.documents):
+            _event_v2(document, index, harvest)
+
+
+def _event_v2(document: dict[str, Any], index: int, harvest: Harvest) -> None:
+    kind = document.get("type")
+    message = document.get("message")
+    if isinstance(message, dict):
+        harvest.read = True
+        harvest.named(document)
+        _message(message, index, harvest)
+        harvest.finish = document.get("finish_reason") or harvest.finish
+        harvest.usage = usages.cohere(as_dict(document.get("usage")))
+        return
+    delta = as_dict(document.get("delta"))
+    inner = as_dict(delta.get("message"))
+    if kind == "content-delta":
+        content = as_dict(inner.get("content"))
+        harvest.text(content.get("text"), index)
+        harvest.text(content.get("thinking"), index)
+    elif kind in ("tool-call-start", "tool-call-delta"):
+        for call in _calls(inner.get("tool_calls")):
+            function = as_dict(call.get("function"))
+            if kind == "tool-call-start":
+                harvest.call(function.get("name"), function.get("arguments"), index)
+            else:
+                harvest.text(function.get("arguments"), index)
+    elif kind == "tool-plan-delta":
+        harvest.text(inner.get("tool_plan"), index)
+    elif kind == "message-start":
+        harvest.read = True
+        harvest.named(document)
+    elif kind == "message-end":
+        harvest.read = True
+        harvest.finish = delta.get("finish_reason")
+        harvest.usage = usages.cohere(as_dict(delta.get("usage")))
+        if delta.get("error"):
+            harvest.error = error_text(delta["error"])
+    elif document.get("error") or document.get("error_type"):
+        harvest.error = error_text(document.get("error") or document)
+
+
+def _calls(value: object) -> list[dict[str, Any]]:
+    """Tool calls: a list in a response, a single object in a stream."""
+    return [value] if isinstance(value, dict) else dicts(value)
+
+
+def _message(message: dict[str, Any], index: int, harvest: Harvest) -> None:
+    harvest.text(message.get("tool_plan"), index)
+    content = message.get("content")
+    harvest.text(content, index)
+    for block in dicts(content):
+        harvest.text(block.get("thinking"), index)
+        harvest.text(block.get("text"), index)
+    for call in _calls(message.get("tool_calls")):
+        function = as_dict(call.get("function"))
+        harvest.call(function.get("name"), function.get("arguments"), index)
+
+
+class CohereChatV1(BuiltinFormat):
+    """Chat of version 1, whose stream is JSON lines."""
+
+    api = "cohere.chat_v1"
+
+    def recognises(self, request: Request) -> bool:
+        """By path and the one message."""
+        return request.ends("/chat") and request.body is not None and isinstance(request.body.get("message"), str)
+
+    def gather(self, answer: Answer, harvest: Harvest) -> None:
+        """Gather from a response, or from the events of a stream."""
+        for index, document in enumerate(answer.documents):
+            kind = document.get("event_type")
+            if kind == "stream-end":
+                self._response(as_dict(document.get("response")), None, harvest)
+                harvest.finish = document.get("finish_reason") or harvest.finish
+            elif kind in ("text-generation", "tool-calls-chunk"):
+                harvest.text(document.get("text"), index)
+            elif kind is None:
+                if document.get("error") or ("message" in document and "text" not in document):
+                    harvest.error = error_text(document.get("error") or document)
+                self._response(document, index, harvest)
+
+    def _response(self, document: dict[str, Any], index: int | None, harvest: Harvest) -> None:
+        meta = as_dict(document.get("meta"))
+        harvest.read = harvest.read or bool(meta) or "text" in document
+        harvest.model = harvest.model or as_str(document.get("model"))
+        harvest.id = harvest.id or as_str(document.get("response_id"))
+        harvest.finish = document.get("finish_reason") or harvest.finish
+        harvest.usage = usages.cohere(meta)
+        if index is not None:
+            harvest.text(document.get("text"), index)
+        for call in dicts(document.get("tool_calls")):
+            harvest.tool_calls.append(as_str(call.get("name")))
+
+
+class CohereGenerate(BuiltinFormat):
+    """Text generation of version 1, which knows billed units only."""
+
+    api = "cohere.generate"
+    operation = "text_completion"
+
+    def recognises(self, request: Request) -> bool:
+        """By path, version and prompt."""
+        return request.ends("/v1/generate") and request.body is not None and "prompt" in request.body
+
+    def gather(self, answer: Answer, harvest: Harvest) -> None:
+        """Gather from a response, or from the events of a stream."""
+        for index, document in enumerate(answer.documents):
+            harvest.text(document.get("text"), index)
+            held = as_dict(document.get("response")) or document
+            harvest.named(held)
+            for generation in dicts(held.get("generations")):
+                harvest.read = True
+                harvest.text(generation.get("text"), index)
+                harvest.finish = generation.get("finish_reason") or harvest.finish
+            if held.get("meta"):
+                harvest.usage = usages.cohere_billed(as_dict(held["meta"]))
+
+
+class CohereEmbed(BuiltinFormat):
+    """Embeddings, which know billed units only."""
+
+    api = "cohere.embed"
+    operation = "embeddings"
+
+    def recognises(self, request: Request) -> bool:
+        """By path and what is to be embedded."""
+        return request.ends("/v1/embed", "/v2/embed") and request.has("texts", "images", "inputs")
+
+    def gather(self, answer: Answer, harvest: Harvest) -> None:
+        """Gather from the one document."""
+        for document in answer.documents:
+            harvest.read = harvest.read or "embeddings" in document
+            harvest.id = as_str(document.get("id"))
+            harvest.usage = usages.cohere_billed(as_dict(document.get("meta")))

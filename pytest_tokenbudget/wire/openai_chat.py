@@ -1,0 +1,189 @@
+"""OpenAI chat completions and the dialects that speak it.
+
+Azure OpenAI, Databricks, DeepSeek, Groq, Mistral (also its agents and fill-in-the-middle), OpenRouter, Snowflake Cortex,
+Together, vLLM, xAI, Writer, watsonx and many more.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_tokenbudget.wire import usage as usages
+from pytest_tokenbudget.wire.answer import Answer
+from pytest_tokenbudget.wire.builtin import BuiltinFormat
+from pytest_tokenbudget.wire.format import Request
+from pytest_tokenbudget.wire.harvest import Harvest, error_text, segment_after
+from pytest_tokenbudget.wire.loose import as_dict, as_str, count, dicts
+from pytest_tokenbudget.wire.provider import provider_of
+
+_PATHS = (
+    "/chat/completions",
+    "/fim/completions",
+    "/agents/completions",
+    "/text/chatcompletion_v2",
+    "/cortex/inference:complete",
+)
+Calls = dict[tuple[object, object], str]
+"""Tool calls so far: (choice, place in it) -> id."""
+
+_REASONING = ("reasoning_content", "reasoning")
+
+
+class OpenAIChat(BuiltinFormat):
+    """Chat completions."""
+
+    api = "openai.chat"
+
+    def recognises(self, request: Request) -> bool:
+        """By path; completions, model serving and raw prediction paths by the messages in the body."""
+        if request.ends(*_PATHS):
+            return True
+        if not request.ends("/completions", "/invocations", ":rawPredict", ":streamRawPredict"):
+            return False
+        body = request.body
+        return body is not None and isinstance(body.get("messages"), list) and "anthropic_version" not in body
+
+    def url_model(self, request: Request) -> str:
+        """The deployment or endpoint that the URL names."""
+        path = request.path
+        for marker in ("deployments", "engines", "serving-endpoints", "endpoints"):
+            if f"/{marker}/" in path:
+                return segment_after(path, marker)
+        return segment_after(path, "models").partition(":")[0] if ":" in path else ""
+
+    def api_of(self, request: Request) -> str:
+        """Mistral's dialect has its own name."""
+        return "mistral.chat" if provider_of(request.url, "openai") == "mistral" else self.api
+
+    def gather(self, answer: Answer, harvest: Harvest) -> None:
+        """Gather from a completion or from its chunks."""
+        walk(answer.documents, harvest)
+
+
+def walk(documents: list[dict[str, Any]], harvest: Harvest) -> None:
+    """Gather from chat completion documents: one completion, or the chunks of a stream."""
+    found: dict[str, Any] | None = None
+    calls: Calls = {}
+    finishes: dict[object, object] = {}
+    for index, document in enumerate(documents):
+        if not harvest.model:
+            harvest.named(document)
+        usage = document.get("usage")
+        if usage.__class__ is dict and _counts(usage):
+            found = usage
+        choices = document.get("choices")
+        if choices.__class__ is list:
+            harvest.read = True
+            for choice in choices:
+                if choice.__class__ is dict:
+                    reason = choice.get("finish_reason")
+                    if reason is not None:
+                        finishes[as_key(choice.get("index"))] = reason
+                    _choice(choice, index, harvest, calls)
+                    inner = choice.get("usage")  # Moonshot
+                    if inner.__class__ is dict and _counts(inner):
+                        found = inner
+        found = _aside(document, harvest) or found
+    if finishes:
+        harvest.finish = finishes.get(0, next(iter(finishes.values())))
+    if found is not None:
+        harvest.usage = usages.openai_chat(found)
+
+
+def _aside(document: dict[str, Any], harvest: Harvest) -> dict[str, Any] | None:
+    """Errors, and Groq's usage, which stands apart where ``include_usage`` was not asked for."""
+    error = document.get("error")
+    if error:
+        harvest.error = error_text(error)
+    elif document.get("object") == "error":  # vLLM
+        harvest.error = error_text(document)
+    if "x_groq" not in document:
+        return None
+    groq = as_dict(document["x_groq"])
+    if groq.get("error"):
+        harvest.error = error_text(groq["error"])
+    usage = as_dict(groq.get("usage"))
+    return usage if _counts(usage) and not document.get("usage") else None
+
+
+def as_key(value: object) -> object:
+    """An index as a key of a dictionary, whatever stands there."""
+    return value if isinstance(value, int | str) else str(value)
+
+
+def _counts(usage: dict[str, Any]) -> bool:
+    """Whether a usage holds any number; Databricks sends one of nulls with every chunk."""
+    return count(usage.get("prompt_tokens")) is not None or count(usage.get("completion_tokens")) is not None
+
+
+def _choice(choice: dict[str, Any], index: int, harvest: Harvest, calls: Calls) -> None:
+    part = choice.get("delta") or choice.get("message")
+    if part.__class__ is not dict:
+        harvest.text(choice.get("text"), index)
+        return
+    content = part.get("content")
+    if content.__class__ is str:
+        if content:
+            harvest.texts.append(content)
+            if harvest.first is None:
+                harvest.first = index
+    elif content.__class__ is list:
+        _blocks(content, index, harvest)
+    for key in _REASONING:
+        if part.get(key):
+            harvest.text(part[key], index)
+            break
+    if "refusal" in part:
+        harvest.text(part["refusal"], index)
+    if part.get("tool_calls"):
+        for position, call in enumerate(dicts(part["tool_calls"])):
+            place = as_key(choice.get("index")), as_key(call.get("index", position))
+            _call(call, place, index, harvest, calls)
+    legacy = part.get("function_call")
+    if legacy.__class__ is dict:
+        _function(legacy, (as_key(choice.get("index")), "function"), "", index, harvest, calls)
+
+
+def _blocks(content: list[Any], index: int, harvest: Harvest) -> None:
+    """Mistral and Databricks write content as typed blocks, thinking among them."""
+    for block in content:
+        if isinstance(block, dict):
+            harvest.text(block.get("text"), index)
+            for key in ("thinking", "summary"):
+                inner = block.get(key)
+                harvest.text(inner, index)
+                for piece in dicts(inner):
+                    harvest.text(piece.get("text"), index)
+        else:
+            harvest.text(block, index)
+
+
+def _call(
+    call: dict[str, Any],
+    key: tuple[object, object],
+    index: int,
+    harvest: Harvest,
+    calls: Calls,
+) -> None:
+    function = as_dict(call.get("function")) or as_dict(call.get("custom"))
+    _function(function, key, as_str(call.get("id")), index, harvest, calls)
+
+
+def _function(
+    function: dict[str, Any],
+    key: tuple[object, object],
+    call_id: str,
+    index: int,
+    harvest: Harvest,
+    calls: Calls,
+) -> None:
+    """A call, or a further piece of one: only a name at a new place or with a new id begins a call."""
+    name = as_str(function.get("name"))
+    arguments = function.get("arguments", function.get("input"))
+    if name and (key not in calls or (call_id and call_id != calls[key])):
+        calls[key] = call_id
+        harvest.call(name, arguments, index)
+    else:
+        if name and call_id:
+            calls[key] = call_id
+        harvest.text(arguments, index)

@@ -1,0 +1,40 @@
+"""Text completions: OpenAI's, vLLM's, Together's, Writer's, llama.cpp's."""
+
+from __future__ import annotations
+
+from pytest_tokenbudget.wire import openai_chat
+from pytest_tokenbudget.wire.answer import Answer
+from pytest_tokenbudget.wire.builtin import BuiltinFormat
+from pytest_tokenbudget.wire.format import Request
+from pytest_tokenbudget.wire.harvest import Harvest, segment_after
+
+
+class OpenAICompletions(BuiltinFormat):
+    """Completions of a prompt."""
+
+    api = "openai.completions"
+    operation = "text_completion"
+
+    def recognises(self, request: Request) -> bool:
+        """By path; model serving by the prompt in the body. Chat formats are asked before."""
+        if request.ends("/completions"):
+            return request.has("prompt", "model", "suffix")
+        return request.ends("/completion", "/invocations") and request.body is not None and "prompt" in request.body
+
+    def url_model(self, request: Request) -> str:
+        """The deployment or engine that the URL names."""
+        path = request.path
+        for marker in ("deployments", "engines", "serving-endpoints", "endpoints"):
+            if f"/{marker}/" in path:
+                return segment_after(path, marker)
+        return ""
+
+    def gather(self, answer: Answer, harvest: Harvest) -> None:
+        """Gather from a completion or its chunks; Writer streams ``value``, llama.cpp ``content``."""
+        openai_chat.walk(answer.documents, harvest)
+        for index, document in enumerate(answer.documents):
+            if "choices" not in document:
+                for key in ("value", "content"):
+                    if isinstance(document.get(key), str):
+                        harvest.read = True
+                        harvest.text(document[key], index)

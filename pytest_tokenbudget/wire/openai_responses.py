@@ -1,0 +1,115 @@
+"""OpenAI's Responses API, as Azure, Bedrock, DeepSeek, OpenRouter and xAI speak it too.
+
+A response in background mode is answered without usage; the numbers come with a later GET, which
+:mod:`pytest_tokenbudget.wire.uncounted` reads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_tokenbudget.wire import usage as usages
+from pytest_tokenbudget.wire.answer import Answer
+from pytest_tokenbudget.wire.builtin import BuiltinFormat
+from pytest_tokenbudget.wire.format import Request
+from pytest_tokenbudget.wire.harvest import Harvest, error_text
+from pytest_tokenbudget.wire.loose import as_dict, as_str, dicts
+
+_CALLS = frozenset({"function_call", "custom_tool_call"})
+_UNNAMED_CALLS = frozenset({"computer_call", "local_shell_call", "shell_call", "apply_patch_call"})
+_TEXTS = frozenset(
+    {
+        "response.output_text.delta",
+        "response.reasoning_text.delta",
+        "response.reasoning_summary_text.delta",
+        "response.refusal.delta",
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+        "response.code_interpreter_call_code.delta",
+        "response.mcp_call_arguments.delta",
+    }
+)
+
+
+class OpenAIResponses(BuiltinFormat):
+    """Responses, streamed or not."""
+
+    api = "openai.responses"
+
+    def recognises(self, request: Request) -> bool:
+        """By path and one of the fields that a request has."""
+        return request.ends("/responses") and request.has("input", "prompt", "model", "conversation")
+
+    def gather(self, answer: Answer, harvest: Harvest) -> None:
+        """Gather from a response, or from the events of a stream."""
+        walk(answer.documents, harvest)
+
+
+class OpenAIResponsesCompact(OpenAIResponses):
+    """The compaction of a conversation, a model call like any other."""
+
+    api = "openai.responses.compact"
+
+    def recognises(self, request: Request) -> bool:
+        """By path."""
+        return request.ends("/responses/compact")
+
+
+def walk(documents: list[dict[str, Any]], harvest: Harvest) -> None:
+    """Gather from responses and from the events of streams.
+
+    The response that an event carries is the truth of the moment, so the last one counts; where a stream was cut, the
+    items that were finished before stand in for it.
+    """
+    last: dict[str, Any] = {}
+    items: list[dict[str, Any]] = []
+    for index, document in enumerate(documents):
+        kind = document.get("type")
+        if kind in _TEXTS:
+            harvest.text(document.get("delta"), index)
+        elif kind == "response.output_item.added":
+            item = as_dict(document.get("item"))
+            if harvest.first is None and (item.get("type") in _CALLS or item.get("type") in _UNNAMED_CALLS):
+                harvest.first = index
+        elif kind == "response.output_item.done":
+            items.append(as_dict(document.get("item")))
+        elif kind == "error":
+            harvest.error = error_text(document.get("error") or document)
+        else:
+            response = document.get("response", document)
+            if isinstance(response, dict) and ("output" in response or "usage" in response or "status" in response):
+                last = {**last, **{key: value for key, value in response.items() if value is not None}}
+            elif document.get("error"):
+                harvest.error = error_text(document["error"])
+    if last or items:
+        _response(last, items, harvest)
+
+
+def _response(response: dict[str, Any], items: list[dict[str, Any]], harvest: Harvest) -> None:
+    harvest.read = True
+    harvest.named(response)
+    harvest.usage = usages.openai_responses(as_dict(response.get("usage")))
+    if response.get("error"):
+        harvest.error = error_text(response["error"])
+    status = as_str(response.get("status"))
+    reason = as_str(as_dict(response.get("incomplete_details")).get("reason"))
+    harvest.finish = f"{status}:{reason}" if reason else status
+    streamed = harvest.first is not None or bool(harvest.texts)
+    for item in dicts(response.get("output")) or items:
+        _item(item, harvest, with_texts=not streamed)
+
+
+def _item(item: dict[str, Any], harvest: Harvest, *, with_texts: bool) -> None:
+    kind = as_str(item.get("type"))
+    if kind in _CALLS:
+        harvest.tool_calls.append(as_str(item.get("name")))
+    elif kind in _UNNAMED_CALLS:
+        harvest.tool_calls.append(kind.removesuffix("_call"))
+    elif kind.endswith("_call"):
+        harvest.server_tool_calls.append(as_str(item.get("name")) or kind.removesuffix("_call"))
+    if with_texts:
+        for key in ("content", "summary"):
+            for piece in dicts(item.get(key)):
+                harvest.text(piece.get("text", piece.get("refusal")), 0)
+        for key in ("name", "arguments", "input", "code"):
+            harvest.text(item.get(key), 0)

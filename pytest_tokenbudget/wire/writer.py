@@ -1,0 +1,23 @@
+"""Writer's chat: OpenAI's dialect under ``/v1/chat``."""
+
+from __future__ import annotations
+
+from pytest_tokenbudget.wire import openai_chat
+from pytest_tokenbudget.wire.answer import Answer
+from pytest_tokenbudget.wire.builtin import BuiltinFormat
+from pytest_tokenbudget.wire.format import Request
+from pytest_tokenbudget.wire.harvest import Harvest
+
+
+class WriterChat(BuiltinFormat):
+    """Chat."""
+
+    api = "writer.chat"
+
+    def recognises(self, request: Request) -> bool:
+        """By path, messages and model; Cohere's chat has its version in the path, Ollama's has ``/api/``."""
+        return request.ends("/v1/chat") and request.has("messages") and request.has("model")
+
+    def gather(self, answer: Answer, harvest: Harvest) -> None:
+        """Gather as from chat completions."""
+        openai_chat.walk(answer.documents, harvest)
