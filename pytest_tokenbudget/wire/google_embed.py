@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pytest_tokenbudget.records.call import Usage
+from dataclasses import replace
+from typing import Any
+
+from pytest_tokenbudget.records.call import Reading, Usage
+from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.wire.answer import Answer
 from pytest_tokenbudget.wire.builtin import BuiltinFormat
 from pytest_tokenbudget.wire.format import Request
@@ -36,7 +40,7 @@ class GoogleEmbed(BuiltinFormat):
 
 
 class VertexPredict(BuiltinFormat):
-    """Vertex AI's ``predict`` where it embeds texts."""
+    """Vertex AI's ``predict`` where it embeds texts, or where PaLM of old completes them."""
 
     api = "google.predict_embed"
     operation = "embeddings"
@@ -44,7 +48,9 @@ class VertexPredict(BuiltinFormat):
     def recognises(self, request: Request) -> bool:
         """By path and instances that have ``content``; other models of ``predict`` are no language models."""
         body = request.body or {}
-        return request.ends(":predict") and any("content" in item for item in dicts(body.get("instances")))
+        return request.ends(":predict") and any(
+            "content" in item or "messages" in item for item in dicts(body.get("instances"))
+        )
 
     def url_model(self, request: Request) -> str:
         """The model in the path."""
@@ -52,10 +58,31 @@ class VertexPredict(BuiltinFormat):
 
     def gather(self, answer: Answer, harvest: Harvest) -> None:
         """Gather the tokens of each text."""
-        for document in answer.documents:
+        for index, document in enumerate(answer.documents):
             if document.get("error"):
                 harvest.error = error_text(document["error"])
+            metadata = as_dict(as_dict(document.get("metadata")).get("tokenMetadata"))
+            if metadata:
+                _completion(document, metadata, index, harvest)
+                continue
             held = [as_dict(item.get("embeddings")) for item in dicts(document.get("predictions"))]
             harvest.read = harvest.read or bool(held)
             counts = [count(as_dict(item.get("statistics")).get("token_count")) for item in held]
             harvest.usage = Usage(input_tokens=added(*counts))
+
+    def read(self, request: Request, exchange: Exchange) -> Reading:
+        """Read; an answer that tells output tokens is a completion."""
+        found = super().read(request, exchange)
+        return found if found.usage.output_tokens is None else replace(found, operation="text_completion")
+
+
+def _completion(document: dict[str, Any], metadata: dict[str, Any], index: int, harvest: Harvest) -> None:
+    harvest.read = True
+    for prediction in dicts(document.get("predictions")):
+        harvest.text(prediction.get("content"), index)
+        for candidate in dicts(prediction.get("candidates")):
+            harvest.text(candidate.get("content"), index)
+    harvest.usage = Usage(
+        input_tokens=count(as_dict(metadata.get("inputTokenCount")).get("totalTokens")),
+        output_tokens=count(as_dict(metadata.get("outputTokenCount")).get("totalTokens")),
+    )

@@ -14,13 +14,13 @@ _PROMPT_KEYS = ("messages", "prompt", "contents", "input", "inputs", "message", 
 _NO_CALL = re.compile(
     r"(count[-_]?tokens|compute_?tokens|input_tokens|tokenize|detokenize|apply-template"
     r"|/cachedContents|/cached_contents|/traces|/spans|/logs|/feedback|/telemetry|/evals(/|$)|/fine[-_]tuning|/finetun"
-    r"|/api/(pull|push|show|create|copy|delete)|/files|/conversations|/assistants|/threads|/vector_stores"
+    r"|/api/(pull|push|show|create|copy|delete)|/files|/conversations$|/assistants|/threads|/vector_stores"
     r"|/batches/[^/]+/cancel|/responses/[^/]+/cancel)",
     re.IGNORECASE,
 )
 _BATCH = re.compile(
     r"/batches(/[^/]+/requests)?$|/batch/jobs$|/batch_jobs$|batchGenerateContent$|asyncBatchEmbedContent$"
-    r"|/batchPredictionJobs$|/model-invocation-jobs?$|/batch-inference$|/batch/[^/]+$",
+    r"|/batchPredictionJobs$|/model-invocation-jobs?$|/batch-inference$",
 )
 _BATCH_KEYS = (
     "requests",
@@ -30,7 +30,6 @@ _BATCH_KEYS = (
     "inputDataConfig",
     "inputConfig",
     "completion_window",
-    "batch",
 )
 _REALTIME = re.compile(r"/realtime(/|$)|BidiGenerateContent|invoke-with-bidirectional-stream")
 

@@ -133,15 +133,22 @@ def _choice(choice: dict[str, Any], index: int, harvest: Harvest, calls: Calls) 
         if part.get(key):
             harvest.text(part[key], index)
             break
-    if "refusal" in part:
-        harvest.text(part["refusal"], index)
-    if part.get("tool_calls"):
-        for position, call in enumerate(dicts(part["tool_calls"])):
-            place = as_key(choice.get("index")), as_key(call.get("index", position))
-            _call(call, place, index, harvest, calls)
+    if len(part) > 1 or not content:
+        _rarely(part, choice.get("index"), index, harvest, calls)
+
+
+def _rarely(part: dict[str, Any], choice: object, index: int, harvest: Harvest, calls: Calls) -> None:
+    """What few messages have: refusals, audio, tool calls."""
+    harvest.text(part.get("refusal"), index)
+    if "audio" in part:
+        harvest.text(as_dict(part["audio"]).get("transcript"), index)
+    for tool in dicts(part.get("executed_tools")):  # Groq's compound systems
+        harvest.server_tool_calls.append(as_str(tool.get("type")))
+    for position, call in enumerate(dicts(part.get("tool_calls"))):
+        _call(call, (as_key(choice), as_key(call.get("index", position))), index, harvest, calls)
     legacy = part.get("function_call")
     if legacy.__class__ is dict:
-        _function(legacy, (as_key(choice.get("index")), "function"), "", index, harvest, calls)
+        _function(legacy, (as_key(choice), "function"), "", index, harvest, calls)
 
 
 def _blocks(content: list[Any], index: int, harvest: Harvest) -> None:

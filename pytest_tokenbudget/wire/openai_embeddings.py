@@ -20,7 +20,7 @@ class OpenAIEmbeddings(BuiltinFormat):
         """By path and ``input``; model serving by ``input`` alone. Ollama's own ``/api/embeddings`` has a ``prompt``."""
         if request.ends("/embeddings", "/multimodalembeddings", "/contextualizedembeddings"):
             return request.has("input", "inputs", "model")
-        return request.ends("/invocations") and request.body is not None and "input" in request.body
+        return request.ends("/invocations") and isinstance((request.body or {}).get("input"), str | list)
 
     def url_model(self, request: Request) -> str:
         """The deployment that the URL names."""

@@ -37,8 +37,10 @@ class OpenAIResponses(BuiltinFormat):
     api = "openai.responses"
 
     def recognises(self, request: Request) -> bool:
-        """By path and one of the fields that a request has."""
-        return request.ends("/responses") and request.has("input", "prompt", "model", "conversation")
+        """By path and one of the fields that a request has; model serving by a list of input items."""
+        if request.ends("/responses"):
+            return request.has("input", "prompt", "model", "conversation")
+        return request.ends("/invocations") and bool(dicts((request.body or {}).get("input")))
 
     def gather(self, answer: Answer, harvest: Harvest) -> None:
         """Gather from a response, or from the events of a stream."""
@@ -69,7 +71,7 @@ def walk(documents: list[dict[str, Any]], harvest: Harvest) -> None:
             harvest.text(document.get("delta"), index)
         elif kind == "response.output_item.added":
             item = as_dict(document.get("item"))
-            if harvest.first is None and (item.get("type") in _CALLS or item.get("type") in _UNNAMED_CALLS):
+            if harvest.first is None and as_str(item.get("type")).endswith("_call"):
                 harvest.first = index
         elif kind == "response.output_item.done":
             items.append(as_dict(document.get("item")))

@@ -15,12 +15,14 @@ from pytest_tokenbudget.wire.anthropic_messages import AnthropicMessages
 from pytest_tokenbudget.wire.bedrock_converse import BedrockConverse
 from pytest_tokenbudget.wire.bedrock_invoke import BedrockInvoke
 from pytest_tokenbudget.wire.body import arrival, request_body
+from pytest_tokenbudget.wire.cloudflare import CloudflareRun
 from pytest_tokenbudget.wire.cohere import CohereChatV1, CohereChatV2, CohereEmbed, CohereGenerate
 from pytest_tokenbudget.wire.format import Request, WireFormat
 from pytest_tokenbudget.wire.google_embed import GoogleEmbed, VertexPredict
 from pytest_tokenbudget.wire.google_generate import GoogleGenerate
 from pytest_tokenbudget.wire.google_interactions import GoogleInteractions
 from pytest_tokenbudget.wire.looks import unattributed
+from pytest_tokenbudget.wire.mistral_conversations import MistralConversations
 from pytest_tokenbudget.wire.ollama_native import OllamaChat, OllamaEmbed, OllamaGenerate
 from pytest_tokenbudget.wire.openai_chat import OpenAIChat
 from pytest_tokenbudget.wire.openai_completions import OpenAICompletions
@@ -79,6 +81,8 @@ def builtin_formats() -> tuple[WireFormat, ...]:
         AnthropicComplete(),
         AlephAlphaComplete(),
         SageMakerInvoke(),
+        MistralConversations(),
+        CloudflareRun(),
         HuggingFaceGeneration(),
         Uncounted(),
     )

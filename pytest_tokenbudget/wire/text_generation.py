@@ -23,6 +23,8 @@ class HuggingFaceGeneration(BuiltinFormat):
         path = request.path
         if path.endswith(("/generate", "/generate_stream")):
             return True
+        if "/pipeline/" in path and not path.endswith("/text-generation"):
+            return False
         return (path == "" or "/models/" in path) and isinstance(body.get("parameters"), dict)
 
     def url_model(self, request: Request) -> str:
