@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.run import TestRun, run_key
@@ -30,21 +30,51 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             return
         check_outputs(config, settings)
         workshop = Workshop.build(config, settings)
+        budgets = _budgets(items, workshop)
     except TokenBudgetError as error:
+        if hasattr(config, "workerinput"):
+            # A worker of pytest-xdist that stops at collection takes the session down with a traceback of xdist's own.
+            config.pluginmanager.register(Refusal(str(error)), "tokenbudget-refusal")
+            return
         raise pytest.UsageError(str(error)) from None
-    budgets: dict[pytest.Item, Budget] = {}
-    problems: dict[str, None] = {}
-    for item in items:
-        if has_budget(item):
-            try:
-                budgets[item] = budget_of(item, table=workshop.table, default_rule=settings.max_increase)
-            except TokenBudgetError as error:
-                problems[str(error)] = None
-    if problems:
-        raise pytest.UsageError("\n".join(problems))
     workshop.expect(budgets.values())
     if not config.option.collectonly:
         config.pluginmanager.register(BudgetSession(workshop, budgets), "tokenbudget-session")
+
+
+def _budgets(items: Sequence[pytest.Item], workshop: Workshop) -> dict[pytest.Item, Budget]:
+    """What each marked test allows.
+
+    Raises:
+        MarkerError: If any marker cannot be understood; it names all of them, once each.
+    """
+    budgets: dict[pytest.Item, Budget] = {}
+    problems: dict[str, MarkerError] = {}
+    for item in items:
+        if has_budget(item):
+            try:
+                budgets[item] = budget_of(item, table=workshop.table, default_rule=workshop.settings.max_increase)
+            except MarkerError as error:
+                problems[str(error)] = error
+    if len(problems) == 1:
+        raise next(iter(problems.values()))
+    if problems:
+        *others, last = problems.values()
+        raise MarkerError("\n".join([*map(str, others), last.message]), remedy=last.remedy)
+    return budgets
+
+
+class Refusal:
+    """Fails every marked test with the reason why none can be judged."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Fail before anything is spent."""
+        if has_budget(item):
+            pytest.fail(self._reason, pytrace=False)
 
 
 def running_sample(node: Any) -> RunningSample | None:
