@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -16,6 +16,16 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget, Metric
 from pytest_tokenbudget.tokens.aggregate import stage_composition
+from pytest_tokenbudget.wire.format import WireFormat
+from pytest_tokenbudget.wire.registry import request_of
+
+def is_model_call(outgoing: Outgoing, formats: Sequence[WireFormat]) -> bool:
+    """Whether a request that is about to leave is a model call of any known format."""
+    request = request_of(
+        Exchange(outgoing.client, outgoing.method, outgoing.url, outgoing.headers, request_body=outgoing.body)
+    )
+    return any(wire_format.recognises(request) for wire_format in formats)
+
 
 _COMPOSED = ("tool_schema_tokens", "system_tokens", "history_tokens", "fresh_input_tokens")
 
@@ -53,7 +63,7 @@ class Ceiling:
         Raises:
             BudgetExceeded: If a ceiling has been passed.
         """
-        if self.passed:
+        if self.passed and is_model_call(outgoing, self.reader.formats):
             raise BudgetExceeded(
                 f"{outgoing.method} {outgoing.url.partition('?')[0]} was not sent: {self.passed}",
                 remedy="raise the ceiling in stop_at, or find out why the agent went on",

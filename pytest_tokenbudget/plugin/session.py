@@ -141,6 +141,10 @@ class BudgetSession:
                 run.end_sample()
                 self._now = None
 
+    def pytest_sessionfinish(self) -> None:
+        """Keep the counts for the next session."""
+        self._workshop.counts.save()
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]

@@ -13,6 +13,7 @@ from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
 from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader
+from pytest_tokenbudget.plugin.count_cache import PytestCountCache
 from pytest_tokenbudget.plugin.progress import Progress
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.baseline import BaselineEntry
@@ -35,6 +36,8 @@ class Workshop:
         reader: Reads exchanges.
         stage_rules: Stages by configuration.
         store: Where baselines are.
+        progress: Says why a test is sampled again.
+        counts: Local counts of earlier sessions.
     """
 
     settings: Settings
@@ -43,6 +46,7 @@ class Workshop:
     stage_rules: tuple[StageRule, ...]
     store: BaselineStore
     progress: Progress
+    counts: PytestCountCache
     _timed_gates: int = 1
     _entries: dict[Path, Mapping[str, BaselineEntry]] = field(default_factory=dict)
 
@@ -55,16 +59,19 @@ class Workshop:
         """
         hook = config.hook
         rules = parse_stage_rules(settings.stages)
+        counts = PytestCountCache(config)
         further = [wire for formats in hook.pytest_tokenbudget_wire_formats() for wire in formats]
         reader = Reader(
             formats=(*further, *builtin_formats()),
-            counter=Counter(encodings=(), tokenizers=(hook.pytest_tokenbudget_tokenizer,)),
+            counter=Counter(
+                encodings=settings.encodings, tokenizers=(hook.pytest_tokenbudget_tokenizer,), cache=counts
+            ),
             prices=PriceBook(own=settings.prices, hooks=(hook.pytest_tokenbudget_price,)),
             stage_of=_stage_of(rules, hook.pytest_tokenbudget_stage),
         )
         metrics = [spec for specs in hook.pytest_tokenbudget_metrics() for spec in specs]
         store = hook.pytest_tokenbudget_baseline_store(config=config) or JsonStore()
-        return cls(settings, metric_table(metrics), reader, rules, store, Progress(config))
+        return cls(settings, metric_table(metrics), reader, rules, store, Progress(config), counts)
 
     def expect(self, budgets: Iterable[Budget]) -> None:
         """Take note of the session's tests, among whose latency gates the level is shared out beforehand."""
