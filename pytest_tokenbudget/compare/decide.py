@@ -43,6 +43,7 @@ class Question:
         table: The known metrics.
         family: Number of latency gates in the session, among which the level is shared out.
         fixed: Whether the number of samples is fixed, as opposed to adaptive.
+        paired: Whether the baseline's samples were taken in this very run, interleaved with the new ones.
     """
 
     budget: Budget
@@ -52,6 +53,7 @@ class Question:
     table: Mapping[str, MetricSpec]
     family: int = 1
     fixed: bool = True
+    paired: bool = False
 
 
 def decide(question: Question) -> tuple[GateResult, ...]:
@@ -179,9 +181,10 @@ def _against_baseline(
         family=question.family,
         fixed=question.fixed,
         max_samples=question.budget.max_samples,
+        paired=question.paired,
     )
     models = _models_now(question.samples, stage), set(_models_then(entry, stage))
-    if models[0] and models[1] and not models[0] & models[1]:
+    if models[0] and models[1] and not models[0] & models[1] and not question.paired:
         then, now = (", ".join(sorted(names)) for names in (models[1], models[0]))
         return replace(
             blank,

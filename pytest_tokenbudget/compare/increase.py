@@ -28,6 +28,7 @@ class Evidence:
         family: Number of latency gates among which the level is shared out.
         fixed: Whether the number of samples is fixed, as opposed to adaptive.
         max_samples: Most samples that will be taken.
+        paired: Whether the sessions were drawn interleaved with the values, so that no drift lies between them.
     """
 
     values: Sequence[Number]
@@ -39,6 +40,7 @@ class Evidence:
     family: int
     fixed: bool
     max_samples: int
+    paired: bool = False
 
     @property
     def kind(self) -> Kind:
@@ -55,6 +57,7 @@ def judge_increase(blank: GateResult, gate: Gate, evidence: Evidence) -> GateRes
         evidence.values,
         max_increase=gate.rule,
         kind=evidence.kind,
+        paired_run=evidence.paired,
         statistic=gate.metric.statistic,
         fixed=evidence.fixed,
         family=evidence.family,
@@ -109,6 +112,7 @@ def judge_reduction(blank: GateResult, gate: Gate, evidence: Evidence) -> GateRe
         evidence.values,
         reduce=gate.reduction,
         kind=evidence.kind,
+        paired_run=evidence.paired,
         statistic=gate.metric.statistic,
         fixed=evidence.fixed,
         max_samples=None if evidence.pooled else evidence.max_samples,

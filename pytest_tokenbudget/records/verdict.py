@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.gate import Budget, GateKind
 from pytest_tokenbudget.records.sample import Sample
 
 Verdict = Literal[
@@ -24,8 +25,6 @@ FAILING: frozenset[Verdict] = frozenset(
     {"regression", "over_limit", "target_missed", "no_baseline", "no_calls", "diverged"}
 )
 """Verdicts that fail a test in gate mode (``inconclusive`` does so with ``--tokenbudget-strict`` only)."""
-
-GateKind = Literal["max_increase", "limit", "reduce"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +97,8 @@ class TestResult:
         against: Name of the baseline or reference that it was compared with.
         baseline_file: Path of the baseline file, relative to the rootdir.
         key: Key of the test in its file (node id within the file).
+        watched: The clients that were watched, with their versions.
+        budget: What the test's markers allow; ``None`` where that is not known.
     """
 
     __test__ = False
@@ -114,3 +115,4 @@ class TestResult:
     baseline_file: str = ""
     key: str = ""
     watched: tuple[str, ...] = field(default_factory=tuple)
+    budget: Budget | None = None

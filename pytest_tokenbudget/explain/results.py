@@ -1,0 +1,45 @@
+"""What is to be said of a test's gates and outcomes beside its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pytest_tokenbudget.explain import explain
+from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import GateResult
+
+
+def outcome_notes(entry: BaselineEntry, samples: Sequence[Sample]) -> list[str]:
+    """Outcomes that differ from the baseline's."""
+    lines = []
+    for sample in samples:
+        for name in sorted({*entry.outcomes, *sample.outcomes}):
+            then, now = entry.outcomes.get(name), sample.outcomes.get(name)
+            if then != now:
+                lines.append(f"outcome {name!r} was {then!r}, is {now!r}")
+    return list(dict.fromkeys(lines))
+
+
+def explain_gates(
+    gates: Sequence[GateResult], entry: BaselineEntry | None, samples: Sequence[Sample]
+) -> tuple[Cause, ...]:
+    """The causes of every gate that is not within its bounds."""
+    causes: dict[tuple[str, str, str], Cause] = {}
+    if entry is None:
+        return ()
+    for gate in gates:
+        if gate.verdict in ("ok", "new") or gate.value is None or gate.baseline is None:
+            continue
+        stage, _, name = gate.metric.rpartition(".")
+        for cause in explain(
+            name,
+            stage,
+            entry.composition,
+            samples[-1].composition,
+            before_value=gate.baseline,
+            after_value=gate.value,
+        ):
+            causes.setdefault((cause.metric, f"{cause.stage}:{cause.part}", cause.name + cause.text), cause)
+    return tuple(causes.values())
