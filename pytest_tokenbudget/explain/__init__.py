@@ -1,8 +1,9 @@
-"""Two compositions become the causes of a change, in words and as data."""
+"""Why a number changed: the difference of two compositions, as causes that add up to it and notes that have no size."""
 
 from __future__ import annotations
 
-from pytest_tokenbudget.explain.causes import explain
+from pytest_tokenbudget.explain.derived import UnitPrices
+from pytest_tokenbudget.explain.metrics import explain
 from pytest_tokenbudget.explain.notes import notes
 
-__all__ = ["explain", "notes"]
+__all__ = ["UnitPrices", "explain", "notes"]

@@ -1,68 +1,81 @@
-"""What changed without changing a number, and what a reader should know besides."""
+"""What changed without a size of its own: a broken cache prefix, another model, another order, other text of the same size."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 
-from pytest_tokenbudget.explain.words import plain, title
+from pytest_tokenbudget.explain.phrases import title
+from pytest_tokenbudget.explain.prefix import behind_breaks, find_break
+from pytest_tokenbudget.explain.stages import DERIVED, Compositions, leaves
+from pytest_tokenbudget.explain.tokens_read import models_text, pairs
+from pytest_tokenbudget.explain.words import instead, plain
 from pytest_tokenbudget.records.composition import StageComposition
 
+_SHOWN_NAMES = 5
 
-def notes(before: Mapping[str, StageComposition], after: Mapping[str, StageComposition]) -> tuple[str, ...]:
-    """Notes on a change.
+NOTABLE = 50
+"""A broken prefix is noted where it costs at least a fiftieth of the stage's input."""
+
+
+def notes(before: Compositions, after: Compositions) -> tuple[str, ...]:
+    """Notes on what changed between two compositions of a test, the most important first.
 
     Args:
-        before: Compositions by stage path, of the baseline.
-        after: Compositions by stage path, now.
+        before: Compositions by stage path before; the whole test's stands under ``""``.
+        after: Likewise, now.
 
     Returns:
-        For each stage: another model, a cache prefix that breaks earlier, texts of the same size that differ.
+        One sentence a note, with the stage in front where there are several. Empty where nothing changed.
     """
-    lines: list[str] = []
-    for path in sorted({*before} & {*after}):
-        if path:
-            lines += [f"{plain(path)}: {text}" for text in _stage(before[path], after[path])]
-    return tuple(lines)
+    found = leaves("", before, after)
+    ranked: list[tuple[int, str]] = []
+    for leaf in found:
+        if leaf.before is None or leaf.after is None:
+            continue
+        place = f"{plain(leaf.stage)}: " if len(found) > 1 else ""
+        ranked += [(rank, place + note) for rank, note in _ranked(leaf.before, leaf.after)]
+    return tuple(dict.fromkeys(note for _, note in sorted(ranked, key=lambda item: item[0])))
 
 
-def _stage(before: StageComposition, after: StageComposition) -> list[str]:
-    lines = []
-    if before.models != after.models and before.models and after.models:
-        lines.append(f"the model changed: {_names(before.models)} -> {_names(after.models)}")
-    broken = _broken_prefix(before, after)
-    if broken:
-        lines.append(f"the cache prefix breaks at the {broken}")
-    same = _same_size(before, after)
-    if same:
-        lines.append(f"same size, other text: {', '.join(same)}")
-    return lines
+def stage_notes(before: StageComposition, after: StageComposition) -> tuple[str, ...]:
+    """The notes on one stage."""
+    return tuple(note for _, note in sorted(_ranked(before, after), key=lambda item: item[0]))
 
 
-def _names(models: tuple[str, ...]) -> str:
-    return ", ".join(map(plain, models))
+def _ranked(before: StageComposition, after: StageComposition) -> Iterator[tuple[int, str]]:
+    behind = behind_breaks(after) - behind_breaks(before)
+    broken = find_break(after, before)
+    if broken is not None and behind * NOTABLE >= after.input_tokens > 0:
+        yield 0, f"cache prefix broken: {broken.text}"
+    if before.models != after.models:
+        yield 1, f"model {models_text(before, after)}"
+    if before.attempts != after.attempts:
+        yield 2, f"{instead(after.attempts, before.attempts, 'failed attempt')}"
+    if before.prefix != after.prefix and sorted(before.prefix) == sorted(after.prefix):
+        first = next(i for i, pair in enumerate(after.prefix) if pair != before.prefix[i])
+        yield 3, f"the prompt's first pieces stand in another order, from {_label(after.prefix[first][0])} on"
+    others = list(_same_size_other_text(before, after))
+    if others:
+        rest = f" and {len(others) - _SHOWN_NAMES} more" if len(others) > _SHOWN_NAMES else ""
+        yield 4, f"same size, other text: {', '.join(others[:_SHOWN_NAMES])}{rest}"
 
 
-def _broken_prefix(before: StageComposition, after: StageComposition) -> str | None:
-    """The first part that differs from call to call now, where the cache could serve far more before."""
-    if before.calls < 2 or after.calls < 2 or not before.input_tokens or not after.input_tokens:
-        return None
-    served = [1 - side.fresh_input_tokens / side.input_tokens for side in (before, after)]
-    if served[1] > served[0] / 2:
-        return None
-    changing = {(part.part, part.name) for part in after.parts if part.distinct > 1}
-    for label, _ in after.prefix:
-        part, _, name = label.partition(":")
-        if (part, name) in changing:
-            return title(part, name)
-    return None
+def _same_size_other_text(before: StageComposition, after: StageComposition) -> Iterator[str]:
+    for pair in pairs(before, after):
+        was, now = pair.before, pair.after
+        if was is None or now is None or not _other_text(was.digest, now.digest):
+            continue
+        if (was.tokens, was.calls, was.distinct) == (now.tokens, now.calls, now.distinct):
+            yield _label(f"{now.part}:{now.name}" if now.name else now.part)
 
 
-def _same_size(before: StageComposition, after: StageComposition) -> list[str]:
-    then = {(part.part, part.name): part for part in before.parts}
-    return [
-        title(part.part, part.name)
-        for part in after.parts
-        if (old := then.get((part.part, part.name))) is not None
-        and (old.tokens, old.calls) == (part.tokens, part.calls)
-        and old.digest != part.digest
-    ]
+def _other_text(before: str, after: str) -> bool:
+    """Whether two digests are known to be of different texts."""
+    (was, *inside_before), (now, *inside_after) = before.split(DERIVED), after.split(DERIVED)
+    return bool(was and now) and was != now and inside_before == inside_after
+
+
+def _label(label: str) -> str:
+    """``tools:search`` as it is shown."""
+    part, _, name = label.partition(":")
+    return title(part, name)

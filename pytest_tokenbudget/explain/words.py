@@ -1,65 +1,53 @@
-"""Causes in words."""
+"""Numbers and names as they stand in the text of a cause. Names of tools and stages are hostile text."""
 
 from __future__ import annotations
 
-from pytest_tokenbudget.records.composition import PartTotal, StageComposition
+from fractions import Fraction
 
-_CONTROL = {code: None for code in (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
-_NAMES = {
-    "system": "system prompt",
-    "tools": "tool schema",
-    "user": "user messages",
-    "assistant": "assistant messages",
-    "tool_results": "tool results",
-    "images": "images",
-    "files": "files",
-    "framing": "framing",
-}
+LONGEST_NAME = 60
+"""Characters of a name that are shown."""
 
 
 def plain(name: str) -> str:
-    """A tool's or stage's name, which comes from outside, without control characters and not too long."""
-    cleaned = name.translate(_CONTROL).encode("utf-8", "replace").decode("utf-8")
-    return cleaned if len(cleaned) <= 80 else cleaned[:79] + "…"
+    """A name without control characters, format characters (bidirectional overrides) and lone surrogates, cut to length."""
+    cleaned = "".join(char for char in name if char.isprintable())
+    return cleaned if len(cleaned) <= LONGEST_NAME else cleaned[: LONGEST_NAME - 3] + "..."
 
 
-def title(part: str, name: str) -> str:
-    """How a part is called: ``calendar_write``, ``results of calendar_read``, ``system prompt``."""
-    if part == "tools" and name:
-        return plain(name)
-    if part == "tool_results" and name:
-        return f"results of {plain(name)}"
-    return _NAMES.get(part, part)
+def amount(value: Fraction | float | int) -> str:
+    """A number of tokens with thousands separators, rounded to a whole one from 10 on and to a tenth below."""
+    exact = Fraction(value)
+    if exact.denominator == 1 or abs(exact) >= 10:
+        return f"{round(exact):,}"
+    return f"{float(exact):.1f}".removesuffix(".0")
 
 
-def part_text(before: PartTotal | None, after: PartTotal | None) -> str:
-    """What became of a part: ``calendar_write 2,310 -> 3,350 in each of 3 calls``."""
-    known = after or before
-    assert known is not None
-    name = title(known.part, known.name)
-    if before is None or after is None:
-        return f"{name} {'added' if before is None else 'removed'}, {each(known)}"
-    then, now = size(before), size(after)
-    if then == now:
-        return f"{name} in {count(after.calls)} instead of {before.calls:,}"
-    return f"{name} {then:,} -> {now:,} in {'each of ' if after.calls > 1 else ''}{count(min(before.calls, after.calls))}"
+def moved(before: Fraction | int, after: Fraction | int) -> str:
+    """``2,310 -> 3,350``."""
+    return f"{amount(before)} -> {amount(after)}"
 
 
-def size(part: PartTotal) -> int:
-    """Its tokens in a call that carries it."""
-    return round(part.tokens / part.calls) if part.calls else 0
+def counted(number: int, word: str) -> str:
+    """``1 call``, ``3 calls``."""
+    return f"{number:,} {word}" if abs(number) == 1 else f"{number:,} {word}s"
 
 
-def each(part: PartTotal) -> str:
-    """``1,040 in each of 3 calls``."""
-    return f"{size(part):,} in {'each of ' if part.calls > 1 else ''}{count(part.calls)}"
+def each(number: int) -> str:
+    """``in 1 call``, ``in each of 3 calls``."""
+    return "in 1 call" if number == 1 else f"in each of {number:,} calls"
 
 
-def count(calls: int) -> str:
-    """``3 calls``."""
-    return "1 call" if calls == 1 else f"{calls:,} calls"
-
-
-def calls_text(before: StageComposition, after: StageComposition) -> str:
+def instead(after: int, before: int, word: str) -> str:
     """``4 calls instead of 3``."""
-    return f"{count(after.calls)} instead of {before.calls:,}"
+    return f"{counted(after, word)} instead of {before:,}"
+
+
+def seconds(value: Fraction) -> str:
+    """A time: ``4.1 s``, ``21 ms``."""
+    number = float(value)
+    return f"{number:,.1f} s" if abs(number) >= 1 else f"{number * 1000:,.0f} ms"
+
+
+def dollars(value: Fraction) -> str:
+    """A price of a million tokens: ``$0.27``."""
+    return f"${float(value):,.2f}"

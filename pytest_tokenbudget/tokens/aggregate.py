@@ -1,147 +1,182 @@
-"""From the compositions of single calls to that of a stage: the unit that is stored and explained."""
+"""The calls of one stage become its composition: sums by part, what was sent again, what no cache can serve."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
+from itertools import pairwise
 
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import PartName, PartTotal, Piece, StageComposition
+from pytest_tokenbudget.records.composition import Composition, PartName, PartTotal, Piece, StageComposition
+
+HISTORY: frozenset[PartName] = frozenset({"user", "assistant", "tool_results"})
+"""Parts that a conversation adds to from call to call."""
 
 PREFIX_PIECES = 32
-"""How many pieces of the first call are kept to find where a cache prefix breaks."""
+"""Pieces of the first call whose digests are kept: enough to see where a prefix breaks, few enough to review."""
 
-_HISTORY = ("user", "assistant", "tool_results")
+_Key = tuple[PartName, str]
 
 
 @dataclass(slots=True)
-class _Tally:
-    """One part while it is summed."""
+class _Sum:
+    """The running totals of one part."""
 
     tokens: int = 0
+    repeated: int = 0
     calls: int = 0
     largest: int = 0
-    repeated: int = 0
-    digests: set[str] = field(default_factory=set)
+    last_call: int = -1
+    seen: dict[str, int] = field(default_factory=dict)
+
+    def add(self, piece: Piece, call: int) -> None:
+        """Add a piece of call number ``call``."""
+        tokens = piece.tokens
+        self.tokens += tokens
+        self.largest = max(self.largest, tokens)
+        if call != self.last_call:
+            self.calls += 1
+            self.last_call = call
+        if self.seen.setdefault(piece.digest, call) != call:
+            self.repeated += tokens
+
+    def total(self, key: _Key) -> PartTotal:
+        """The finished total."""
+        return PartTotal(
+            part=key[0],
+            name=key[1],
+            tokens=self.tokens,
+            calls=self.calls,
+            distinct=len(self.seen),
+            largest=self.largest,
+            digest=digest_of(self.seen),
+            repeated_tokens=self.repeated,
+        )
+
+
+_Node = dict[tuple[str, str, str], "_Node"]
 
 
 @dataclass(slots=True)
 class _Prefixes:
-    """The prompts of earlier calls as a tree of pieces: what a later call shares with any of them."""
+    """The prompts of earlier calls as a trie of digests, each piece stored once."""
 
-    children: dict[str, _Prefixes] = field(default_factory=dict)
+    root: _Node = field(default_factory=dict)
 
-    def add(self, pieces: Sequence[Piece]) -> int:
-        """Add a prompt.
-
-        Returns:
-            Tokens of the pieces that no earlier prompt has as a common prefix with this one.
-        """
-        node, fresh, common = self, 0, True
+    def fresh(self, pieces: Iterable[Piece]) -> int:
+        """Tokens of the pieces behind the longest prefix that an earlier call had; the call is then remembered."""
+        node = self.root
+        fresh = 0
         for piece in pieces:
-            child = node.children.get(piece.digest)
-            if child is None:
-                common = False
-                child = node.children[piece.digest] = _Prefixes()
-            if not common:
+            key = (piece.part, piece.name, piece.digest)
+            following = node.get(key)
+            if following is None:
+                following = node[key] = {}
                 fresh += piece.tokens
-            node = child
+            node = following
         return fresh
 
 
 def stage_composition(calls: Sequence[Call]) -> StageComposition:
-    """Sum up what the calls of one stage, in one sample, consist of.
+    """Sum the compositions of a stage's calls.
+
+    Time is linear in the number of pieces.
 
     Args:
-        calls: Calls and failed attempts, in the order of their starts.
+        calls: The calls and failed attempts of one stage, or of the whole test, in the order of their starts. An attempt
+            that failed is counted and nothing else. A call whose request could not be read has no composition: it counts
+            as a call, and its tokens are in no part.
 
     Returns:
-        The sums. ``fresh_input_tokens`` counts, call by call, the input behind the longest common prefix with an earlier
-        call; it is exact in whole pieces (a message, a tool), as providers' caches work on far smaller blocks.
+        The composition. All tokens are whole numbers and their sums are exact: ``input_tokens`` is the sum of the parts.
+        ``fresh_input_tokens`` is, per call, what stands behind the longest common prefix (by digest, in the order of the
+        pieces) with any earlier call; providers cache whole prefixes only (OpenAI "Prompt caching", Anthropic "Prompt
+        caching", DeepSeek "Context caching", read 2026-11-24).
     """
-    done = [call for call in calls if call.succeeded]
-    tallies: dict[tuple[PartName, str], _Tally] = {}
-    seen: set[str] = set()
-    prefixes, fresh, history = _Prefixes(), 0, []
-    for call in done:
-        if call.composition is None:
-            continue
-        pieces = call.composition.pieces
-        fresh += prefixes.add(pieces)
-        _tally(pieces, tallies, seen)
-        history.append(sum(piece.tokens for piece in pieces if piece.part in _HISTORY))
-    parts = tuple(_total(key, tally) for key, tally in sorted(tallies.items()))
-    first = next((call.composition.pieces for call in done if call.composition is not None), ())
+    answered = [call for call in calls if call.succeeded]
+    composed = [call.composition for call in answered if call.composition is not None]
+    sums: dict[_Key, _Sum] = {}
+    prefixes = _Prefixes()
+    fresh = 0
+    for number, composition in enumerate(composed):
+        for piece in composition.pieces:
+            key = (piece.part, piece.name)
+            total = sums.get(key)
+            if total is None:
+                total = sums[key] = _Sum()
+            total.add(piece, number)
+        fresh += prefixes.fresh(composition.pieces)
+    parts = tuple(sums[key].total(key) for key in sorted(sums))
     return StageComposition(
-        calls=len(done),
+        calls=len(answered),
         parts=parts,
         input_tokens=sum(part.tokens for part in parts),
         fresh_input_tokens=fresh,
-        output_tokens=_sum(0 if call.operation == "embeddings" else call.usage.output_tokens for call in done),
-        reasoning_tokens=_known(call.usage.reasoning_tokens for call in done),
-        history_growth=_median([b - a for a, b in zip(history, history[1:], strict=False)]),
-        attempts=len(calls) - len(done),
-        models=tuple(sorted({call.model or call.request_model for call in done} - {""})),
-        prefix=tuple((label(piece.part, piece.name), piece.digest) for piece in first[:PREFIX_PIECES]),
-        estimated=any(call.composition is not None and call.composition.estimated for call in done),
+        output_tokens=_output_tokens(answered),
+        reasoning_tokens=_reasoning_tokens(answered),
+        history_growth=_history_growth(composed),
+        attempts=len(calls) - len(answered),
+        models=tuple(sorted({model for call in answered if (model := call.model or call.request_model)})),
+        prefix=first_pieces(composed[0]) if composed else (),
+        estimated=any(composition.estimated for composition in composed),
     )
 
 
-def label(part: str, name: str) -> str:
-    """A part with its name: ``tools:calendar_write``."""
-    return f"{part}:{name}" if name else part
+def median_composition(compositions: Sequence[StageComposition]) -> StageComposition | None:
+    """The composition that stands for several samples: that of the sample with the median of ``input_tokens``.
 
+    A real sample and no mean, so that its parts are whole numbers that add up. Of an even number the lower median, of
+    equal ones the first: the same samples give the same composition.
 
-def _tally(pieces: Iterable[Piece], tallies: dict[tuple[PartName, str], _Tally], seen: set[str]) -> None:
-    """Add one call's pieces; pieces of one part and name in one call are one occurrence."""
-    occurrences: dict[tuple[PartName, str], int] = {}
-    for piece in pieces:
-        key = (piece.part, piece.name)
-        tally = tallies.setdefault(key, _Tally())
-        tally.tokens += piece.tokens
-        tally.digests.add(piece.digest)
-        occurrences[key] = occurrences.get(key, 0) + piece.tokens
-        if piece.digest in seen:
-            tally.repeated += piece.tokens
-    seen.update(piece.digest for piece in pieces)
-    for key, tokens in occurrences.items():
-        tallies[key].calls += 1
-        tallies[key].largest = max(tallies[key].largest, tokens)
+    Args:
+        compositions: The same stage's composition in each sample.
 
-
-def _total(key: tuple[PartName, str], tally: _Tally) -> PartTotal:
-    joined = "\n".join(sorted(tally.digests)).encode()
-    return PartTotal(
-        part=key[0],
-        name=key[1],
-        tokens=tally.tokens,
-        calls=tally.calls,
-        distinct=len(tally.digests),
-        largest=tally.largest,
-        digest=blake2b(joined, digest_size=6).hexdigest(),
-        repeated_tokens=tally.repeated,
-    )
-
-
-def _median(values: list[int]) -> float | None:
-    middle, ordered = len(values) // 2, sorted(values)
-    if not ordered:
+    Returns:
+        One of them; ``None`` where there is none.
+    """
+    if not compositions:
         return None
-    return float(ordered[middle]) if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+    by_size = sorted(compositions, key=lambda composition: composition.input_tokens)
+    return by_size[(len(by_size) - 1) // 2]
 
 
-def _sum(values: Iterable[int | None]) -> int | None:
-    """The sum, unknown where one is unknown."""
+def first_pieces(composition: Composition) -> tuple[tuple[str, str], ...]:
+    """Label and digest of the first pieces of a call; the label is the part, with the tool's name behind a colon."""
+    return tuple(
+        (f"{piece.part}:{piece.name}" if piece.name else piece.part, piece.digest)
+        for piece in composition.pieces[:PREFIX_PIECES]
+    )
+
+
+def digest_of(digests: Iterable[str]) -> str:
+    """Hash over the different digests, whatever their order: 12 hexadecimal digits."""
+    text = "\n".join(sorted(digests))
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+
+def _output_tokens(calls: Iterable[Call]) -> int | None:
+    """What the calls wrote; unknown as soon as one call's number is, an embedding writes nothing."""
     total = 0
-    for value in values:
-        if value is None:
+    for call in calls:
+        if call.operation == "embeddings":
+            continue
+        if call.usage.output_tokens is None:
             return None
-        total += value
+        total += call.usage.output_tokens
     return total
 
 
-def _known(values: Iterable[int | None]) -> int | None:
-    """The sum of what is known, unknown where nothing is."""
-    known = [value for value in values if value is not None]
+def _reasoning_tokens(calls: Iterable[Call]) -> int | None:
+    known = [call.usage.reasoning_tokens for call in calls if call.usage.reasoning_tokens is not None]
     return sum(known) if known else None
+
+
+def _history_growth(composed: Sequence[Composition]) -> float | None:
+    """Median of the growth of the history from call to call, tokens; ``None`` for fewer than two calls."""
+    sizes = [sum(piece.tokens for piece in each.pieces if piece.part in HISTORY) for each in composed]
+    if len(sizes) < 2:
+        return None
+    steps = sorted(after - before for before, after in pairwise(sizes))
+    low, high = steps[(len(steps) - 1) // 2], steps[len(steps) // 2]
+    return (low + high) / 2

@@ -1,0 +1,153 @@
+"""From two compositions and two values of a metric to the causes of the difference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+
+from pytest_tokenbudget.explain.additive import ADDITIVE
+from pytest_tokenbudget.explain.derived import UnitPrices, cache_shares, cost_shares, time_shares
+from pytest_tokenbudget.explain.share import Share, floating, merged, whole
+from pytest_tokenbudget.explain.stages import Compositions, Leaf, leaf_shares, leaves
+from pytest_tokenbudget.explain.words import instead, moved, plain
+from pytest_tokenbudget.records.composition import Cause, StageComposition
+
+_TIMES = ("latency", "model_time")
+_CACHED = ("cached_input_tokens", "cache_write_tokens")
+_REST = dict.fromkeys(_CACHED, "framing")
+
+
+def explain(
+    metric: str,
+    stage: str,
+    before: Compositions,
+    after: Compositions,
+    *,
+    before_value: float | int | None,
+    after_value: float | int | None,
+    prices: UnitPrices | None = None,
+) -> tuple[Cause, ...]:
+    """The causes of the difference of a metric.
+
+    Args:
+        metric: Its name without stage and statistic, ``"input_tokens"``.
+        stage: The stage that it is of, ``""`` for the whole test.
+        before: Compositions by stage path before; the whole test's stands under ``""``.
+        after: Likewise, now.
+        before_value: The metric before, in its unit; ``None`` where the stage did not exist.
+        after_value: The metric now; ``None`` where the stage no longer exists.
+        prices: What tokens cost, for the metric ``cost``, where that is known.
+
+    Returns:
+        The causes, largest first, none of size 0. They add up exactly to ``after_value - before_value``, in whole numbers
+        where both values are whole. Each call counts in the innermost stage that it was made in, so that nested stages
+        are not counted twice, and :attr:`Cause.stage` is the stage in which the cause lies; the text names it where there
+        are several. Empty where nothing changed, where a value is unknown, and for metrics that no composition explains
+        (``own_time``, ``ttft``, a metric of a hook).
+    """
+    values = _values(before_value, after_value)
+    if values is None or values[0] == values[1]:
+        return ()
+    totals = _present(before.get(stage)), _present(after.get(stage))
+    found = leaves(stage, before, after)
+    # A value without a composition is no stage that appeared, but one of which nothing was stored.
+    if any(total is None and value for total, value in zip(totals, values, strict=True)):
+        found = []
+    shares = _shares(metric, stage, found, totals, values, prices)
+    if shares is None:
+        return ()
+    rest = values[1] - values[0] - sum((share.delta for share in shares), Fraction(0))
+    if rest:
+        shares = [*shares, Share(_rest_part(metric), "", rest, _rest_text(*totals), stage)]
+    return _causes(f"{stage}.{metric}" if stage else metric, merged(shares), values)
+
+
+def _shares(
+    metric: str,
+    stage: str,
+    found: list[Leaf],
+    totals: tuple[StageComposition | None, StageComposition | None],
+    values: tuple[Fraction, Fraction],
+    prices: UnitPrices | None,
+) -> list[Share] | None:
+    """What the compositions tell; ``None`` for a metric that none explains."""
+    before, after = totals
+    # Where one stage made all calls, even the whole test's causes need not say which.
+    place = unnamed = found[0].stage if len(found) == 1 else stage
+    shares: list[Share] = []
+    if metric in ADDITIVE:
+        additive = ADDITIVE[metric]
+        shares = [share for leaf in found for share in leaf_shares(leaf, additive, unnamed=unnamed)]
+        if not shares and before is not None and after is not None and not (before.parts or after.parts):
+            shares = _unread(before, after, values, additive.rest)
+    elif metric not in (*_TIMES, *_CACHED, "cost"):
+        return None
+    elif before is None or after is None or not (before.calls and after.calls):
+        shares = []
+    elif metric == "cost":
+        shares = cost_shares(found, (before, after), values, prices, unnamed=unnamed)
+    elif metric in _CACHED:
+        shares = cache_shares(before, after, values)
+    else:
+        return _at(time_shares(before, after, values, own_code=metric == "latency"), place) or None
+    return _at(shares, place)
+
+
+def _at(shares: list[Share], stage: str) -> list[Share]:
+    return [share if share.stage else replace(share, stage=stage) for share in shares]
+
+
+def _unread(
+    before: StageComposition, after: StageComposition, values: tuple[Fraction, Fraction], part: str
+) -> list[Share]:
+    """Calls times their size, where no request could be read."""
+    if not (before.calls and after.calls):
+        return []
+    each = [value / side.calls for value, side in zip(values, (before, after), strict=True)]
+    by_calls = (after.calls - before.calls) * (each[0] + each[1]) / 2
+    own = values[1] - values[0] - by_calls
+    text = f"{moved(each[0], each[1])} a call"
+    shares = [Share("calls", "", by_calls, instead(after.calls, before.calls, "call")), Share(part, "", own, text)]
+    return [share for share in shares if share.delta]
+
+
+def _values(before: float | int | None, after: float | int | None) -> tuple[Fraction, Fraction] | None:
+    known = [value for value in (before, after) if value is not None]
+    if not known or not all(math.isfinite(value) for value in known):
+        return None
+    return Fraction(before or 0), Fraction(after or 0)
+
+
+def _present(composition: StageComposition | None) -> StageComposition | None:
+    """A composition of a stage that made no call is that of a stage that is not there."""
+    if composition is None or not (composition.calls or composition.attempts):
+        return None
+    return composition
+
+
+def _rest_part(metric: str) -> str:
+    return ADDITIVE[metric].rest if metric in ADDITIVE else _REST.get(metric, "model")
+
+
+def _rest_text(before: StageComposition | None, after: StageComposition | None) -> str:
+    if before is None or after is None:
+        return "no composition is known of one side"
+    return "not told by the compositions, which are those of one sample"
+
+
+def _causes(metric: str, shares: list[Share], values: tuple[Fraction, Fraction]) -> tuple[Cause, ...]:
+    shares = sorted(shares, key=lambda share: (-abs(share.delta), share.stage, share.part, share.name))
+    exact = [share.delta for share in shares]
+    total = values[1] - values[0]
+    deltas: list[int] | list[float]
+    if metric.rpartition(".")[2] in (*ADDITIVE, *_CACHED) and all(value.denominator == 1 for value in values):
+        deltas = whole(exact, int(total))
+    else:
+        deltas = floating(exact, total)
+    causes = [
+        Cause(metric, share.stage, share.part, plain(share.name), delta, share.words)
+        for share, delta in zip(shares, deltas, strict=True)
+        if delta
+    ]
+    return tuple(sorted(causes, key=lambda cause: (-abs(cause.delta), cause.stage, cause.part, cause.name)))

@@ -1,0 +1,134 @@
+"""Where the cache prefix breaks within a stage, and what that costs: input that must be read afresh."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from pytest_tokenbudget.explain.growth import FIXED, new_effect
+from pytest_tokenbudget.explain.phrases import detail, own_text, title
+from pytest_tokenbudget.explain.share import Share, merged
+from pytest_tokenbudget.explain.tokens_read import calls_share, pairs
+from pytest_tokenbudget.explain.words import amount, counted
+from pytest_tokenbudget.records.composition import PartTotal, StageComposition
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """A piece that differs from call to call in front of others that do not.
+
+    Attributes:
+        part: The part that differs first.
+        name: Tool name, else ``""``.
+        contents: Its different contents.
+        calls: Calls that carry it.
+        of_calls: Calls of the stage.
+        behind: Tokens of unchanged contents that stand behind such a piece, over all calls.
+    """
+
+    part: str
+    name: str
+    contents: int
+    calls: int
+    of_calls: int
+    behind: int
+
+    @property
+    def text(self) -> str:
+        """What breaks and what it costs."""
+        what = title(self.part, self.name)
+        if self.part not in FIXED:
+            how = f"an earlier message is changed, moved or dropped ({what})"
+        elif self.contents > 1:
+            contents, calls = counted(self.contents, "content"), counted(self.calls, "call")
+            how = f"{what} differs from call to call ({contents} in {calls})"
+        else:
+            how = f"{what} stands in {self.calls:,} of {counted(self.of_calls, 'call')}"
+        return f"{how}: {amount(self.behind)} unchanged tokens behind it cannot come from a cache"
+
+
+def behind_breaks(composition: StageComposition) -> int:
+    """Tokens that an earlier call had carried and that yet stand behind its common prefix with any earlier call."""
+    new = sum(part.tokens - part.repeated_tokens for part in composition.parts)
+    return max(0, composition.fresh_input_tokens - new)
+
+
+def find_break(composition: StageComposition, other: StageComposition | None = None) -> Break | None:
+    """The part that breaks the prefix, ``None`` where none is broken.
+
+    A part that every call should carry alike (system prompt, tool schema) and that some calls carry otherwise, or not at
+    all, breaks it; of several such parts the one that the other side did not have so, then the one that stands first in
+    the prompt. Where there is none, a message of the history was changed, moved or dropped: the largest such part is named.
+
+    Args:
+        composition: The composition that is looked at.
+        other: The other side of the comparison.
+    """
+    behind = behind_breaks(composition)
+    if not behind or not composition.parts:
+        return None
+    place = _places(composition)
+    unsteady_there = {(p.part, p.name) for p in other.parts if _unsteady(p, other)} if other is not None else set()
+
+    def rank(part: PartTotal) -> tuple[bool, bool, int, int]:
+        key = (part.part, part.name)
+        unsteady = _unsteady(part, composition)
+        return not unsteady, key in unsteady_there, place.get(key, len(place)) if unsteady else 0, -part.tokens
+
+    history = [part for part in composition.parts if part.part not in FIXED and part.distinct > 1]
+    fixed = [part for part in composition.parts if _unsteady(part, composition)]
+    worst = min(fixed or history or composition.parts, key=rank)
+    return Break(worst.part, worst.name, worst.distinct, worst.calls, composition.calls, behind)
+
+
+def _unsteady(part: PartTotal, composition: StageComposition) -> bool:
+    """Whether a part that every call should carry alike is not so."""
+    return part.part in ("system", "tools") and (part.distinct > 1 or part.calls < composition.calls)
+
+
+def fresh_shares(before: StageComposition, after: StageComposition) -> list[Share]:
+    """The shares in the difference of the input that no cache can serve.
+
+    Such input is of two kinds: contents that no earlier call had carried, by part; and unchanged ones behind a piece that
+    differs from call to call, which go to that piece.
+    """
+    calls: list[tuple[str, Fraction]] = []
+    shares: list[Share] = []
+    for pair in pairs(before, after):
+        effect = new_effect(pair.before, pair.after, before.calls, after.calls)
+        calls.append((detail(pair.key[0]), effect.calls))
+        shares.append(Share(*pair.key, effect.own, own_text(pair.before, pair.after)))
+    broken, by_calls = _break_shares(before, after)
+    calls.append(("behind a broken prefix", by_calls))
+    shares = [calls_share(before, after, calls), *shares, *broken]
+    return [share for share in merged(shares) if share.delta]
+
+
+def _break_shares(before: StageComposition, after: StageComposition) -> tuple[list[Share], Fraction]:
+    """What breaks of the prefix did, and how much of it is the number of calls' doing (Shapley for the product)."""
+    was, now = _unserved(before), _unserved(after)
+    difference = now - was
+    if not difference:
+        return [], Fraction(0)
+    further = (max(1, before.calls - 1), max(1, after.calls - 1))
+    by_calls = (further[1] - further[0]) * (was / further[0] + now / further[1]) / 2 if was and now else Fraction(0)
+    own = difference - by_calls
+    found, other = (after, before) if own > 0 else (before, after)
+    broken = find_break(found, other)
+    if broken is None:
+        return [Share("framing", "", own, "input behind the common prefix of the calls")], by_calls
+    text = broken.text if own > 0 else f"no longer so: {broken.text}"
+    return [Share(broken.part, broken.name, own, text)], by_calls
+
+
+def _unserved(composition: StageComposition) -> Fraction:
+    return Fraction(composition.fresh_input_tokens - sum(p.tokens - p.repeated_tokens for p in composition.parts))
+
+
+def _places(composition: StageComposition) -> dict[tuple[str, str], int]:
+    """Where each part first stands in the prompt."""
+    place: dict[tuple[str, str], int] = {}
+    for index, (label, _) in enumerate(composition.prefix):
+        part, _, name = label.partition(":")
+        place.setdefault((part, name), index)
+    return place
