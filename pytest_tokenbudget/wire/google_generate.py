@@ -64,28 +64,39 @@ def _chunk(document: dict[str, Any], index: int, harvest: Harvest) -> dict[str, 
     if not harvest.model:
         harvest.model = as_str(document.get("modelVersion"))
         harvest.id = as_str(document.get("responseId"))
-    if document.get("error"):
-        harvest.error = error_text(document["error"])
+    usage = document.get("usageMetadata")
     candidates = document.get("candidates")
-    blocked = as_dict(document.get("promptFeedback")).get("blockReason")
-    usage = as_dict(document.get("usageMetadata"))
-    if candidates is not None or blocked or usage:
+    if candidates is not None or usage is not None:
         harvest.read = True
-    if blocked:
-        harvest.finish = f"block:{blocked}"
-    for candidate in dicts(candidates):
-        reason = candidate.get("finishReason")
-        if reason and (harvest.finish is None or candidate.get("index", 0) == 0):
-            harvest.finish = reason
-        for part in dicts(as_dict(candidate.get("content")).get("parts")):
-            _part(part, index, harvest)
-    return usage
+    if candidates.__class__ is list:
+        for candidate in candidates:
+            if candidate.__class__ is dict:
+                _candidate(candidate, index, harvest)
+    if "promptFeedback" in document:
+        blocked = as_dict(document["promptFeedback"]).get("blockReason")
+        if blocked:
+            harvest.read = True
+            harvest.finish = f"block:{blocked}"
+    if "error" in document:
+        harvest.error = error_text(document["error"])
+    return as_dict(usage)
+
+
+def _candidate(candidate: dict[str, Any], index: int, harvest: Harvest) -> None:
+    reason = candidate.get("finishReason")
+    if reason and (harvest.finish is None or candidate.get("index", 0) == 0):
+        harvest.finish = reason
+    content = candidate.get("content")
+    if content.__class__ is dict:
+        for part in dicts(content.get("parts")):
+            text = part.get("text")
+            if text:
+                harvest.text(text, index)
+            if len(part) > 1 or not text:
+                _part(part, index, harvest)
 
 
 def _part(part: dict[str, Any], index: int, harvest: Harvest) -> None:
-    text = part.get("text")
-    if text:
-        harvest.text(text, index)
     call = part.get("functionCall")
     if isinstance(call, dict):
         harvest.call(call.get("name"), call.get("args"), index)
