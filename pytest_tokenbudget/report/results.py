@@ -1,0 +1,35 @@
+"""Test results on their way from one process to another: plain text in, the same records out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pytest_tokenbudget.records.verdict import TestResult
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+def encode(result: TestResult) -> str:
+    """A result as ASCII JSON, which any transport carries, surrogates included."""
+    # Fractions, the only values that JSON does not know, become "1/10", from which pydantic makes them again.
+    return json.dumps(asdict(result), separators=(",", ":"), default=str)
+
+
+def decode(text: str) -> TestResult:
+    """The result that :func:`encode` wrote.
+
+    Raises:
+        ValueError: If it is no such text.
+    """
+    return _adapter().validate_python(json.loads(text))
+
+
+@cache
+def _adapter() -> TypeAdapter[TestResult]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(TestResult)
