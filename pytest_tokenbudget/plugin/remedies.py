@@ -16,6 +16,4 @@ def remedies(result: TestResult) -> list[str]:
             lines.append(f"write the reference first: `pytest --tokenbudget-reference={result.against}`")
     if "regression" in verdicts:
         lines.append("if this growth is wanted: `pytest --tokenbudget-update`, and commit the new numbers")
-    if result.verdict == "diverged":
-        lines.append("record again: `pytest --tokenbudget-traffic=record`")
     return lines

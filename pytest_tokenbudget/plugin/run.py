@@ -114,7 +114,7 @@ class TestRun:
         assert self.traffic is not None
         problem = self.traffic.divergence()
         if problem is not None:
-            self.result = replace(self._judged(), verdict="diverged", messages=(str(problem),), gates=(), failed=True)
+            self.result = replace(self._judged(), verdict="diverged", messages=(problem.message, problem.remedy), gates=(), failed=True)
             self._fail(self.result)
 
     def _failed(self, error: BaseException) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -33,13 +33,15 @@ class Traffic:
     Attributes:
         clock: The sample's clock, s: the real one, or a projection.
         answerer: Who answers instead of the network, if anybody does.
-        virtual: The clock where it is a projection, so that scripts can hold their answers by it.
+        virtual: The clock where it is a projection.
+        script: The scripted model that answers, if one does.
         problems: Asked when the test's body has ended: why the run does not fit its answers, ``None`` where it does.
     """
 
     clock: Callable[[], float] = time.perf_counter
     answerer: Answerer | None = None
     virtual: VirtualClock | None = None
+    script: ScriptedModel | None = None
     problems: list[Callable[[], TokenBudgetError | None]] = field(default_factory=list)
 
     def own_time(self, wall: float) -> float | None:
@@ -62,7 +64,8 @@ def traffic_for(item: pytest.Item, budget: Budget, workshop: Workshop) -> Iterat
         from pytest_tokenbudget.replay.clock import VirtualClock
 
         with VirtualClock(scale=workshop.settings.time_scale) as clock:
-            yield Traffic(clock=clock, virtual=clock)
+            model = _model(clock, workshop.reader.counter)
+            yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: _left_over(model)])
     else:
         yield Traffic()
 
@@ -71,20 +74,15 @@ def traffic_for(item: pytest.Item, budget: Budget, workshop: Workshop) -> Iterat
 def scripted_model_for(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
     """The ``scripted_llm`` fixture: a script that answers the running sample, or one of its own in an unmarked test."""
     from pytest_tokenbudget.plugin.run import run_key
-    from pytest_tokenbudget.replay.script import ScriptedModel
 
     run = request.node.stash.get(run_key, None)
-    if run is not None and run.traffic is not None and run.running is not None:
-        counter = run.workshop.reader.counter
-        model = _model(ScriptedModel, run.traffic.virtual, counter)
-        run.running.recorder.answerer = model
-        run.traffic.problems.append(lambda: _left_over(model))
-        yield model
+    if run is not None and run.traffic is not None and run.traffic.script is not None:
+        yield run.traffic.script
         return
     from pytest_tokenbudget.replay.clock import VirtualClock
 
     with VirtualClock() as clock:
-        model = _model(ScriptedModel, clock, Counter())
+        model = _model(clock, Counter())
         with watching(Recorder(clock=clock, answerer=model)):
             yield model
     problem = _left_over(model)
@@ -92,8 +90,10 @@ def scripted_model_for(request: pytest.FixtureRequest) -> Iterator[ScriptedModel
         pytest.fail(str(problem), pytrace=False)
 
 
-def _model(kind: type[ScriptedModel], clock: Any, counter: Counter) -> ScriptedModel:
-    return kind(clock=clock, count=body_counter(counter), count_text=text_counter(counter))
+def _model(clock: VirtualClock, counter: Counter) -> ScriptedModel:
+    from pytest_tokenbudget.replay.script import ScriptedModel
+
+    return ScriptedModel(clock=clock, count=body_counter(counter), count_text=text_counter(counter))
 
 
 def _left_over(model: ScriptedModel) -> TokenBudgetError | None:

@@ -103,7 +103,7 @@ def headline(result: TestResult, gates: Sequence[GateResult]) -> str:
     if result.verdict == "no_calls" and not gates:
         return "token budget: no model call was seen"
     if result.verdict == "diverged":
-        return "token budget: the run no longer fits its cassette"
+        return "token budget: DIVERGED: the run does not fit the answers that it was given"
     if not gates:
         return f"token budget: {result.verdict.replace('_', ' ')}"
     first = gates[0]

@@ -1,0 +1,99 @@
+"""The ``scripted_llm`` fixture: answers without a network, exact in tokens and in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+SOURCE = """
+import httpx
+from pytest_tokenbudget.replay.script import text, error
+
+def post(prompt):
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": prompt}]}
+    return httpx.post("http://scripted.invalid/v1/chat/completions", json=body)
+"""
+
+
+def test_scripted_runs_are_exact(project: Any) -> None:
+    """Tokens and projected times are the same in every run, so latency is gated exactly."""
+    project.write(
+        SOURCE
+        + """
+@token_budget("10%")
+def test_agent(scripted_llm):
+    scripted_llm.pace(ttft=0.5, tokens_per_second=10)
+    scripted_llm.add(text("one two three"), text("four"))
+    with stage("worker"):
+        post("hello")
+    post("bye")
+"""
+    )
+    project.run().assert_outcomes(passed=1)
+    first, written = project.test, project.baseline
+    project.run().assert_outcomes(passed=1)
+    assert project.test["verdict"] == "ok"
+    assert project.test["traffic"] == "scripted"
+    assert project.baseline == written
+    assert project.test["total"]["latency"] == first["total"]["latency"] == 1.4
+    assert project.gate("worker.latency")["exact"] is True
+    assert not project.server.ledger
+
+
+def test_one_more_call_costs_its_time_and_tokens(project: Any) -> None:
+    """A loop that runs once more fails at once, with the calls as the first cause."""
+    source = (
+        SOURCE
+        + """
+@token_budget("10%")
+def test_agent(scripted_llm):
+    scripted_llm.pace(ttft=1)
+    scripted_llm.add(*[text("ok")] * {calls})
+    for _ in range({calls}):
+        with stage("worker"):
+            post("hello")
+"""
+    )
+    project.write(source.replace("{calls}", "3"))
+    project.run().assert_outcomes(passed=1)
+    project.write(source.replace("{calls}", "4"))
+    project.run().assert_outcomes(failed=1)
+    test = project.test
+    assert test["samples"] == 1
+    assert project.gate("worker.latency")["verdict"] == "regression"
+    (cause, *_) = [cause for cause in test["causes"] if cause["metric"] == "worker.input_tokens"]
+    assert cause["part"] == "calls"
+    assert cause["text"].startswith("4 calls instead of 3")
+
+
+def test_what_the_script_still_had_to_say_fails_the_test(project: Any) -> None:
+    """Replies that were left over are said, and can be allowed."""
+    source = (
+        SOURCE
+        + """
+@token_budget("10%")
+def test_agent(scripted_llm):
+    scripted_llm.add(text("one"), text("two"))
+    scripted_llm.allow_unconsumed = {allow}
+    post("hello")
+"""
+    )
+    project.write(source.replace("{allow}", "False"))
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    assert project.test["verdict"] == "diverged"
+    result.stdout.fnmatch_lines(["*1 of 2 replies*left over*"])
+    project.write(source.replace("{allow}", "True"))
+    project.run().assert_outcomes(passed=1)
+
+
+def test_unmarked_tests_can_use_a_script(project: Any) -> None:
+    """The fixture needs no marker."""
+    project.write(
+        SOURCE
+        + """
+def test_agent(scripted_llm):
+    scripted_llm.add(text("one"))
+    assert post("hello").json()["choices"][0]["message"]["content"] == "one"
+"""
+    )
+    project.run().assert_outcomes(passed=1)
