@@ -1,0 +1,220 @@
+"""Counts texts and prompts, and splits a call's input into its pieces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pytest_tokenbudget.records.composition import Composition, Piece
+from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.tokens import openai_chat, openai_responses, profile_render
+from pytest_tokenbudget.tokens.calibration import Calibration
+from pytest_tokenbudget.tokens.count_cache import CountCache
+from pytest_tokenbudget.tokens.counts import TextCounts
+from pytest_tokenbudget.tokens.digests import SHOWN, digest
+from pytest_tokenbudget.tokens.encodings import EncodingChoice, encoding_of
+from pytest_tokenbudget.tokens.fragments import MILLI, Rendering
+from pytest_tokenbudget.tokens.memo import Memo
+from pytest_tokenbudget.tokens.openai_rules import is_openai
+from pytest_tokenbudget.tokens.profiles import profile_of
+from pytest_tokenbudget.tokens.shares import split
+from pytest_tokenbudget.tokens.vocabularies import CountTexts, available, fingerprint, load, stand_in
+
+Tokenizer = Callable[..., Callable[[str], int] | None]
+"""``(provider=, model=)`` -> a function from a text to its number of tokens, or ``None``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """A local count.
+
+    Attributes:
+        tokens: Tokens.
+        encoding: Name of the encoding or profile that counted.
+        estimated: Whether it is an estimate by its nature.
+    """
+
+    tokens: int
+    encoding: str
+    estimated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """How the texts of one model are counted."""
+
+    counts: TextCounts
+    encoding: str
+    exact: bool
+
+
+class Counter:
+    """Counts, each text once by its content.
+
+    Args:
+        encodings: Pattern of model names and what counts them, see :func:`.encodings.encoding_of`.
+        tokenizers: Called with ``provider`` and ``model``; the first that returns a function counts that model's texts.
+        cache: Counts of earlier sessions; with them an unchanged test loads no vocabulary.
+    """
+
+    def __init__(
+        self,
+        *,
+        encodings: Sequence[tuple[str, str]] = (),
+        tokenizers: Sequence[Tokenizer] = (),
+        cache: CountCache | None = None,
+    ) -> None:
+        self._encodings = tuple(encodings)
+        self._tokenizers = tuple(tokenizers)
+        self._cache = cache
+        self._scales: dict[tuple[str, str], _Scale] = {}
+        self._vocabularies: dict[str, TextCounts] = {}
+        self._digests: dict[str, str] = {}
+        self._memo = Memo()
+        self._calibration = Calibration()
+
+    def count_text(self, text: str, *, provider: str, model: str) -> Count:
+        """Tokens of a bare text.
+
+        Args:
+            text: Any text; special tokens such as ``<|endoftext|>`` in it are text.
+            provider: Provider, ``"openai"``.
+            model: The model that reads or writes it.
+
+        Raises:
+            TokenizerError: If a configured vocabulary cannot be loaded.
+        """
+        scale = self._scale(provider, model)
+        tokens = scale.counts.measure([text])[0][0]
+        if scale.exact:
+            return Count(tokens, scale.encoding, estimated=False)
+        profile = profile_of(provider, model)
+        return Count(round(tokens * profile.text), _profiled(scale.encoding, profile.name), estimated=True)
+
+    def count_output(self, text: str, *, provider: str, model: str) -> Count:
+        """Tokens of what a model wrote: a bare text. See :meth:`count_text`."""
+        return self.count_text(text, provider=provider, model=model)
+
+    def count_prompt(self, prompt: Prompt, *, provider: str) -> Count:
+        """Input tokens of a prompt, framing included.
+
+        The number depends on the prompt alone and not on what ran before, so that counts of different times can be
+        compared; :meth:`estimate_prompt` corrects it by what this run has seen.
+
+        Raises:
+            TokenizerError: If a configured vocabulary cannot be loaded.
+        """
+        rendering, encoding, measured = self._measured(prompt, provider)
+        return Count(_tokens(sum(milli for milli, _ in measured)), encoding, rendering.estimated)
+
+    def estimate_prompt(self, prompt: Prompt, *, provider: str) -> Count:
+        """Input tokens of a prompt whose provider reported none: the count, an estimate times the run's own ratio.
+
+        The ratio is that of provider's to local tokens over the calls of the same model that :meth:`compose` saw.
+
+        Raises:
+            TokenizerError: If a configured vocabulary cannot be loaded.
+        """
+        count = self.count_prompt(prompt, provider=provider)
+        ratio = self._calibration.ratio(provider, prompt.model) if count.estimated else None
+        return count if ratio is None else Count(round(count.tokens * ratio), count.encoding, estimated=True)
+
+    def compose(self, prompt: Prompt, *, provider: str, input_tokens: int | None) -> Composition:
+        """Split a call's input into its pieces.
+
+        Args:
+            prompt: What was asked.
+            provider: Provider, ``"openai"``.
+            input_tokens: The provider's number, ``None`` where it sent none; the local count is split then.
+
+        Returns:
+            Pieces in the order in which the provider's cache sees them, tools first, then the messages. Their tokens add
+            up exactly to the input tokens, by the largest remainder.
+
+        Raises:
+            TokenizerError: If a configured vocabulary cannot be loaded.
+        """
+        rendering, encoding, measured = self._measured(prompt, provider)
+        weights = [milli for milli, _ in measured]
+        counted = _tokens(sum(weights))
+        total = counted if input_tokens is None else max(0, input_tokens)
+        if input_tokens is not None:
+            self._calibration.observe(provider, prompt.model, reported=input_tokens, counted=counted)
+        pieces = tuple(
+            Piece(fragment.part, fragment.name, tokens, found[:SHOWN])
+            for fragment, tokens, (_, found) in zip(rendering.fragments, split(total, weights), measured, strict=True)
+        )
+        return Composition(pieces, total, counted, encoding, rendering.estimated)
+
+    def _measured(self, prompt: Prompt, provider: str) -> tuple[Rendering, str, list[tuple[int, str]]]:
+        """A prompt's rendering, the name of what counted it, and thousandths of a token and digest of each fragment."""
+        scale = self._scale(provider, prompt.model)
+        rendering, encoding = self._render(prompt, provider, scale)
+        counts = scale.counts.measure([fragment.text for fragment in rendering.fragments])
+        measured = [
+            (
+                fragment.weight * tokens + fragment.fixed,
+                self._digest(fragment.identity) if fragment.identity else found,
+            )
+            for fragment, (tokens, found) in zip(rendering.fragments, counts, strict=True)
+        ]
+        return rendering, encoding, measured
+
+    def _render(self, prompt: Prompt, provider: str, scale: _Scale) -> tuple[Rendering, str]:
+        if scale.exact and is_openai(prompt.api, prompt.model):
+            render = openai_responses.render if prompt.api.startswith("openai.responses") else openai_chat.render
+            return render(prompt, self._memo), scale.encoding
+        profile = profile_of(provider, prompt.model)
+        rendering = profile_render.render(prompt, self._memo, profile, provider, exact_text=scale.exact)
+        return rendering, _profiled(scale.encoding, profile.name)
+
+    def _digest(self, text: str) -> str:
+        found = self._digests.get(text)
+        if found is None:
+            if len(self._digests) > 10_000:
+                self._digests.clear()
+            found = self._digests[text] = digest(text)
+        return found
+
+    def _scale(self, provider: str, model: str) -> _Scale:
+        scale = self._scales.get((provider, model))
+        if scale is None:
+            scale = self._scales[provider, model] = self._new_scale(provider, model)
+        return scale
+
+    def _new_scale(self, provider: str, model: str) -> _Scale:
+        for tokenizer in self._tokenizers:
+            count = tokenizer(provider=provider, model=model)
+            if callable(count):
+                own = TextCounts(None, lambda texts: [count(text) for text in texts])
+                return _Scale(own, f"tokenizer of {model}", exact=True)
+        choice = encoding_of(model, self._encodings)
+        if not choice.configured and not available(choice.name):
+            choice = EncodingChoice(stand_in(), exact=False)
+        counts = self._vocabularies.get(choice.name)
+        if counts is None:
+            key = fingerprint(choice.name) if choice.configured else choice.name
+            counts = self._vocabularies[choice.name] = TextCounts(key, _Lazy(choice), self._cache)
+        return _Scale(counts, choice.name, choice.exact)
+
+
+class _Lazy:
+    """Loads a vocabulary when the first text is to be counted in it, and not for texts that a cache knows."""
+
+    def __init__(self, choice: EncodingChoice) -> None:
+        self._choice = choice
+        self._loaded: CountTexts | None = None
+
+    def __call__(self, texts: Sequence[str]) -> list[int]:
+        if self._loaded is None:
+            self._loaded = load(self._choice.name, configured=self._choice.configured)
+        return self._loaded(texts)
+
+
+def _tokens(milli: int) -> int:
+    """Whole tokens of thousandths, rounded half up, at least 0."""
+    return max(0, (milli + MILLI // 2) // MILLI)
+
+
+def _profiled(encoding: str, profile: str) -> str:
+    return f"{encoding}, profile {profile}"

@@ -1,0 +1,191 @@
+"""How OpenAI shows function tools to its models: a namespace of TypeScript types.
+
+The form is that of OpenAI's own renderer for gpt-oss (github.com/openai/harmony, ``src/encoding.rs``,
+``template_tools_section`` and ``json_schema_to_typescript``, read 2026-11-24). Where the hosted models' token counts
+differ from it, the counts decide; those rules say so.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_tokenbudget.records.prompt import Tool
+
+Schema = dict[str, Any]
+_DEEP = 16
+"""Levels after which a schema is shown as ``any``: a recursive one has no end."""
+
+_TYPES = {"integer": "number"}
+_OBJECT = "object"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What the APIs do differently, by their token counts.
+
+    Attributes:
+        unions_explained: Chat completions show a list of types with a description as one variant a line, the description
+            at each of them, and a variant's ``format`` behind it.
+        description_runs_on: GPT-5 in chat completions has no line end between a tool's description and its type.
+    """
+
+    unions_explained: bool = False
+    description_runs_on: bool = False
+
+
+def tool_type(tool: Tool, dialect: Dialect) -> str:
+    """One function as a type: comment lines, then ``type name = (_: {...}) => any`` without the final semicolon."""
+    schema = tool.parameters if isinstance(tool.parameters, dict) else {}
+    root = _resolved(schema, schema)
+    about = "\n".join(f"// {line}" for line in _lines(tool.description))
+    if about:
+        about += " " if dialect.description_runs_on else "\n"
+    if not _properties(root):
+        return f"{about}type {tool.name} = () => any"
+    lead = _comments(root)
+    writer = _Writer(schema, dialect)
+    return f"{about}type {tool.name} = (_: {''.join(line + chr(10) for line in lead)}{writer.object(root, 0)}) => any"
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes the types of one tool; ``root`` is where references point."""
+
+    root: Schema
+    dialect: Dialect
+
+    def object(self, schema: Schema, depth: int) -> str:
+        """``{ a: string, b?: number }`` on one line, or a line each as soon as a property has a comment."""
+        required = schema.get("required")
+        needed = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
+        entries: list[tuple[list[str], str, str]] = []
+        for name, raw in _properties(schema).items():
+            inner = _resolved(raw, self.root)
+            default = f" // default: {_json(inner['default'])}" if "default" in inner else ""
+            head = name if name in needed else f"{name}?"
+            entries.append((_comments(inner), f"{head}:{self.field(inner, depth + 1)}", default))
+        if not any(about or default for about, _, default in entries):
+            return "{ " + ", ".join(line for _, line, _ in entries) + " }"
+        lines = ["{"]
+        for about, line, default in entries:
+            lines += about
+            lines.append(f"{line},{default}")
+        return "\n".join([*lines, "}"])
+
+    def field(self, schema: Schema, depth: int) -> str:
+        """A property's type with what stands between it and the colon."""
+        if self.dialect.unions_explained and (lines := self._explained(schema, depth)):
+            return "\n" + "\n".join(lines) + "\n"
+        return f" {self.type(schema, depth)}"
+
+    def _explained(self, schema: Schema, depth: int) -> list[str]:
+        """The lines of a union whose variants have something to say, ``[]`` where none has."""
+        kinds = schema.get("type")
+        if isinstance(kinds, list) and len(kinds) > 1 and (about := _lines(schema.get("description"))):
+            lines: list[str] = []
+            for kind in kinds:
+                lines += [*(f"// {line}" for line in about), f" | {self.type({**schema, 'type': kind}, depth)}"]
+            return lines
+        for key in ("anyOf", "oneOf"):
+            variants = [_resolved(variant, self.root) for variant in _list(schema.get(key))]
+            if any(isinstance(variant.get("format"), str) for variant in variants):
+                return [f" | {self._variant(variant, depth)}{_format(variant)}" for variant in variants]
+        return []
+
+    def type(self, schema: Schema, depth: int) -> str:
+        """A type as it stands behind a property's name."""
+        if depth > _DEEP:
+            return "any"
+        schema = _resolved(schema, self.root)
+        if values := _list(schema.get("enum")):
+            return " | ".join(_json(value) for value in values)
+        if "const" in schema:
+            return _json(schema["const"])
+        for key in ("anyOf", "oneOf"):
+            if variants := _list(schema.get(key)):
+                return " | ".join(self._variant(variant, depth + 1) for variant in variants)
+        merged = _list(schema.get("allOf"))
+        if len(merged) == 1:
+            return self.type(merged[0], depth + 1)
+        kind = schema.get("type")
+        if isinstance(kind, list):
+            return " | ".join(self.type({**schema, "type": one}, depth + 1) for one in kind)
+        if kind == "array":
+            return self._array(schema, depth)
+        if kind == _OBJECT or _properties(schema):
+            return self.object(schema, depth) if _properties(schema) else _OBJECT
+        return _TYPES.get(kind, kind) if isinstance(kind, str) else "any"
+
+    def _variant(self, variant: object, depth: int) -> str:
+        """A union's variant; by its counts, chat completions name an array of simple values ``array``."""
+        schema = _resolved(variant, self.root)
+        if self.dialect.unions_explained and schema.get("type") == "array":
+            items = _resolved(schema.get("items"), self.root)
+            if isinstance(items.get("type"), str) and items["type"] != _OBJECT:
+                return "array"
+        return self.type(schema, depth)
+
+    def _array(self, schema: Schema, depth: int) -> str:
+        """``T[]``; an object with comments stands on its own lines in ``Array<...>`` behind its title."""
+        if not schema.get("items"):
+            return "any[]"
+        items = _resolved(schema["items"], self.root)
+        inner = self.type(items, depth + 1)
+        if inner.startswith("{\n"):
+            return "\n".join(["Array<", *_comments(items), inner, ">"])
+        return f"{inner}[]"
+
+
+def _format(schema: Schema) -> str:
+    name = schema.get("format")
+    return f' // format: "{name}"' if isinstance(name, str) else ""
+
+
+def _comments(schema: Schema) -> list[str]:
+    title, about = schema.get("title"), _lines(schema.get("description"))
+    lines = []
+    if isinstance(title, str) and title:
+        lines.append(f"// {title}")
+        if about:
+            lines.append("//")
+    return [*lines, *(f"// {line}" for line in about)]
+
+
+def _lines(text: object) -> list[str]:
+    """Lines of a description, stripped; blank ones are not shown."""
+    if not isinstance(text, str):
+        return []
+    return [line for raw in text.split("\n") if (line := raw.strip())]
+
+
+def _properties(schema: Schema) -> Schema:
+    found = schema.get("properties")
+    return found if isinstance(found, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        return "any"
+
+
+def _resolved(schema: object, root: Schema) -> Schema:
+    """The schema behind a reference within the same document, with the keys that stand beside the reference."""
+    for _ in range(_DEEP):
+        if not isinstance(schema, dict) or not isinstance(schema.get("$ref"), str):
+            break
+        found: object = root
+        for step in schema["$ref"].lstrip("#/").split("/"):
+            found = found.get(step) if isinstance(found, dict) else None
+        schema = {
+            **(found if isinstance(found, dict) else {}),
+            **{key: value for key, value in schema.items() if key != "$ref"},
+        }
+    return schema if isinstance(schema, dict) else {}
