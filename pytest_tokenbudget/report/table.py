@@ -42,8 +42,23 @@ def word(gate: GateResult) -> str:
     return text.upper() if gate.verdict in FAILING else text
 
 
-def table_lines(gates: Sequence[GateResult], causes: Sequence[Cause]) -> list[str]:
-    """Gates as aligned lines, each with its causes below it and its reason where it needs one."""
+def table_lines(gates: Sequence[GateResult], causes: Sequence[Cause], *, details: bool = True) -> list[str]:
+    """Gates as aligned lines, each with its causes below it and its reason where it needs one.
+
+    Args:
+        gates: The gates. Those that have nothing to be compared with are told in one line.
+        causes: The causes of all of them.
+        details: Whether causes and reasons are shown.
+    """
+    missing = [gate for gate in gates if gate.verdict == "no_baseline"]
+    lines = _gate_lines([gate for gate in gates if gate.verdict != "no_baseline"], causes, details=details)
+    if missing:
+        names = ", ".join(metric_name(gate) for gate in missing[:4]) + (", ..." if len(missing) > 4 else "")
+        lines.append(f"NO BASELINE: nothing is stored that {len(missing)} gates could be compared with ({names})")
+    return lines
+
+
+def _gate_lines(gates: Sequence[GateResult], causes: Sequence[Cause], *, details: bool) -> list[str]:
     from tabulate import tabulate
 
     if not gates:
@@ -55,7 +70,8 @@ def table_lines(gates: Sequence[GateResult], causes: Sequence[Cause]) -> list[st
     lines: list[str] = []
     for gate, row in zip(gates, table, strict=True):
         lines.append(row.rstrip())
-        lines += [f"    {text}" for text in detail_lines(gate, causes)]
+        if details:
+            lines += [f"    {text}" for text in detail_lines(gate, causes)]
     return lines
 
 
@@ -104,6 +120,8 @@ def headline(result: TestResult, gates: Sequence[GateResult]) -> str:
         return "token budget: no model call was seen"
     if result.verdict == "diverged":
         return "token budget: DIVERGED: the run does not fit the answers that it was given"
+    if result.verdict == "no_baseline":
+        return f"token budget: NO BASELINE: {plain(result.against)!r} holds nothing of this test"
     if not gates:
         return f"token budget: {result.verdict.replace('_', ' ')}"
     first = gates[0]

@@ -30,10 +30,12 @@ def section_lines(run: RunView, *, verbosity: int) -> list[str]:
 def _test_lines(result: TestResult, verbosity: int) -> list[str]:
     noted = ("ok", "new", "inconclusive")
     gates = [gate for gate in result.gates if verbosity > 0 or gate.verdict not in noted]
-    body = [f"  {line}" for line in table_lines(gates, result.causes)]
+    # What failed has been explained above, where the failure is; here it is one line a gate.
+    details = verbosity > 0 or not result.failed
+    body = [f"  {line}" for line in table_lines(gates, result.causes, details=details)]
     if verbosity > 0 or not result.passed:
         body += [f"  {line}" for line in _stage_lines(result)]
-    if result.verdict not in noted or verbosity > 0:
+    if (result.verdict not in noted and not result.failed) or verbosity > 0:
         body += [f"  note: {plain(message)}" for message in result.messages]
     for sample in result.samples[-1:]:
         body += [f"  unattributed: {plain(unattributed_text(seen))}" for seen in sample.unattributed]
