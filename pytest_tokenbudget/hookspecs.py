@@ -1,5 +1,6 @@
-"""The extension points. A ``conftest.py`` implements them as functions of these names; the built-in formats, metrics,
-stores and reports are registered through the same hooks.
+"""The extension points.
+
+A ``conftest.py`` implements them as functions of these names.
 """
 
 from __future__ import annotations

@@ -154,7 +154,8 @@ def _unknown(blank: GateResult, gate: Gate, spec: MetricSpec) -> GateResult:
 
 
 def _limit(blank: GateResult, gate: Gate) -> GateResult:
-    assert gate.ceiling is not None and blank.value is not None
+    assert gate.ceiling is not None
+    assert blank.value is not None
     over = Fraction(blank.value) > gate.ceiling
     return replace(blank, verdict="over_limit" if over else "ok", allowed=as_number(gate.ceiling))
 

@@ -89,7 +89,8 @@ def finite(value: float | None) -> float | None:
 
 def exact_increase(blank: GateResult, gate: Gate) -> GateResult:
     """Compare exactly: a regression is an increase beyond the allowed share and beyond the slack."""
-    assert blank.value is not None and blank.baseline is not None
+    assert blank.value is not None
+    assert blank.baseline is not None
     now, base = Fraction(blank.value), Fraction(blank.baseline)
     allowed = as_number(max(base * (1 + gate.rule.fraction), base + gate.rule.slack))
     blank = replace(blank, allowed=allowed)
@@ -101,7 +102,9 @@ def exact_increase(blank: GateResult, gate: Gate) -> GateResult:
 
 def judge_reduction(blank: GateResult, gate: Gate, evidence: Evidence) -> GateResult:
     """Judge a ``reduce`` gate: at least that share below what it is compared with."""
-    assert blank.value is not None and blank.baseline is not None and gate.reduction is not None
+    assert blank.value is not None
+    assert blank.baseline is not None
+    assert gate.reduction is not None
     wanted = Fraction(blank.baseline) * (1 - gate.reduction)
     met = Fraction(blank.value) <= wanted
     blank = replace(blank, allowed=as_number(wanted))

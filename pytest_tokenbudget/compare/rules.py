@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from math import isfinite
 
 from pytest_tokenbudget.records.gate import Rule
 
@@ -11,7 +12,13 @@ _NUMBER = r"\d[\d_]*(?:\.\d+)?|\.\d+"
 _PERCENT = re.compile(rf"\+?\s*({_NUMBER})\s*%")
 _QUANTITY = re.compile(rf"(\$)?\s*({_NUMBER})\s*(us|µs|ms|s|min|k|M|USD|tokens)?")
 _UNIT_SCALE: dict[str, dict[str, Fraction]] = {
-    "s": {"us": Fraction(1, 10**6), "µs": Fraction(1, 10**6), "ms": Fraction(1, 1000), "s": Fraction(1), "min": Fraction(60)},
+    "s": {
+        "us": Fraction(1, 10**6),
+        "µs": Fraction(1, 10**6),
+        "ms": Fraction(1, 1000),
+        "s": Fraction(1),
+        "min": Fraction(60),
+    },
     "USD": {"USD": Fraction(1)},
     "tokens": {"tokens": Fraction(1), "k": Fraction(1000), "M": Fraction(10**6)},
     "count": {"k": Fraction(1000), "M": Fraction(10**6)},
@@ -57,7 +64,7 @@ def parse_rule(value: object, *, unit: str) -> Rule:
 
 
 def _fraction_of_number(value: float | Fraction) -> Fraction:
-    if value != value or value in (float("inf"), float("-inf")) or value < 0:
+    if not isfinite(value) or value < 0:
         raise ValueError(f"{value!r} is no rule; write {RULE_FORMS}")
     if isinstance(value, int) and value != 0:
         raise ValueError(f'{value!r} would mean +{value * 100} %; write "{value}%" or "+{value}"')
@@ -80,7 +87,7 @@ def parse_quantity(value: object, *, unit: str) -> Fraction:
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Fraction)):
         raise ValueError(f"{value!r} is no quantity in {unit}")
     if not isinstance(value, str):
-        if value != value or value in (float("inf"), float("-inf")) or value < 0:
+        if not isfinite(value) or value < 0:
             raise ValueError(f"{value!r} is no quantity in {unit}: it must be finite and not negative")
         return Fraction(str(value)) if isinstance(value, float) else Fraction(value)
     match = _QUANTITY.fullmatch(value.strip())
@@ -104,9 +111,10 @@ def parse_reduction(value: object) -> Fraction:
         ValueError: If it is neither.
     """
     fraction: Fraction | None = None
-    if isinstance(value, (float, Fraction)) and value == value:
-        fraction = Fraction(str(value)) if isinstance(value, float) and abs(value) != float("inf") else None
-        fraction = value if isinstance(value, Fraction) else fraction
+    if isinstance(value, Fraction):
+        fraction = value
+    elif isinstance(value, float) and isfinite(value):
+        fraction = Fraction(str(value))
     elif isinstance(value, str) and (match := re.fullmatch(rf"-?\s*({_NUMBER})\s*%", value.strip())):
         fraction = Fraction(match[1].replace("_", "")) / 100
     elif isinstance(value, str) and re.fullmatch(r"0?\.\d+", value.strip()):

@@ -35,7 +35,9 @@ class Reader:
     prices: PriceBook
     stage_of: StageOf
 
-    def read_all(self, exchanges: Iterable[Exchange], *, origin: float) -> tuple[tuple[Call, ...], tuple[Unattributed, ...]]:
+    def read_all(
+        self, exchanges: Iterable[Exchange], *, origin: float
+    ) -> tuple[tuple[Call, ...], tuple[Unattributed, ...]]:
         """Read all exchanges of a sample.
 
         Args:

@@ -34,7 +34,8 @@ class Measured:
 def stage_paths(calls: Iterable[Call], spans: Iterable[Span]) -> list[str]:
     """All stages that a run opened or that a rule gave to a call, with those around them, sorted."""
     paths: set[str] = set()
-    for path in (*(call.stage for call in calls), *(span.stage for span in spans)):
+    for innermost in {*(call.stage for call in calls), *(span.stage for span in spans)}:
+        path = innermost
         while path:
             paths.add(path)
             path = path.rpartition("/")[0]

@@ -6,7 +6,9 @@ the work begins in ``session.py`` (where tests run) and in ``controller.py`` (wh
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", MARKER_LINE)
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Controller(config), "tokenbudget-controller")
+    # Not in a pytest that a test of the project starts itself.
+    if "TOKENBUDGET_ARM" in os.environ and "PYTEST_CURRENT_TEST" not in os.environ:
+        from pytest_tokenbudget.plugin.arm import ARM, ArmSide
+
+        config.pluginmanager.register(ArmSide(config, Path(os.environ[ARM])), "tokenbudget-arm")
 
 
 @pytest.hookimpl(trylast=True)

@@ -19,6 +19,7 @@ from pytest_tokenbudget.tokens.aggregate import stage_composition
 from pytest_tokenbudget.wire.format import WireFormat
 from pytest_tokenbudget.wire.registry import request_of
 
+
 def is_model_call(outgoing: Outgoing, formats: Sequence[WireFormat]) -> bool:
     """Whether a request that is about to leave is a model call of any known format."""
     request = request_of(
@@ -51,9 +52,7 @@ class Ceiling:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def of(
-        cls, budget: Budget, reader: Reader, table: Mapping[str, MetricSpec], clock: Callable[[], float]
-    ) -> Ceiling:
+    def of(cls, budget: Budget, reader: Reader, table: Mapping[str, MetricSpec], clock: Callable[[], float]) -> Ceiling:
         """The ceilings of a budget."""
         return cls(budget.stop_at, reader, {m.name: table[m.name] for m, _ in budget.stop_at}, clock)
 

@@ -112,9 +112,7 @@ def judge_test(
     )
 
 
-def gates_of(
-    place: Place, budget: Budget, workshop: Workshop, samples: Sequence[Sample]
-) -> tuple[GateResult, ...]:
+def gates_of(place: Place, budget: Budget, workshop: Workshop, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
     """What the gates say of the samples so far; their ``more`` asks for further ones."""
     settings = workshop.settings
     may_create = settings.missing == "create" and budget.against == "baseline"
@@ -137,8 +135,10 @@ def no_calls_notes(sample: Sample, watched: Sequence[str]) -> list[str]:
     hosts = ", ".join(f"{host} ({count})" for host, count in sorted(sample.hosts.items())) or "none"
     lines = [f"watched clients: {clients}", f"hosts that were contacted: {hosts}"]
     if sample.unattributed:
-        lines.append("some requests look like model calls, but no wire format reads them; a conftest.py can add one "
-                     "with the hook pytest_tokenbudget_wire_formats")
+        lines.append(
+            "some requests look like model calls, but no wire format reads them; a conftest.py can add one "
+            "with the hook pytest_tokenbudget_wire_formats"
+        )
     return lines
 
 

@@ -75,7 +75,9 @@ def budget_of(item: pytest.Item, *, table: Mapping[str, MetricSpec], default_rul
     for mark in item.iter_markers(MARKER):
         arguments = dict(mark.kwargs)
         if len(mark.args) > 1:
-            raise _error(item, f"takes one positional argument, not {len(mark.args)}", SIGNATURE.partition("):")[0] + ")")
+            raise _error(
+                item, f"takes one positional argument, not {len(mark.args)}", SIGNATURE.partition("):")[0] + ")"
+            )
         if mark.args:
             if "max_increase" in arguments:
                 raise _error(item, "max_increase is given twice", "give it once")
@@ -114,7 +116,9 @@ class _Reader:
         stop_at = self._quantities("stop_at", merged.get("stop_at", {}))
         for metric, _ in stop_at:
             if metric.name in _POOLED_OR_LATE or metric.statistic != "mean" or metric.stage == "*":
-                raise self._bad("stop_at", f"{str(metric)!r} is not known while the test runs", "use tokens, calls or cost")
+                raise self._bad(
+                    "stop_at", f"{str(metric)!r} is not known while the test runs", "use tokens, calls or cost"
+                )
         return Budget(
             default_rule=default,
             rules=rules,
@@ -145,11 +149,11 @@ class _Reader:
     def _quantities(self, key: str, value: object) -> tuple[tuple[Metric, Fraction], ...]:
         return self._mapping(key, value, lambda quantity, unit: parse_quantity(quantity, unit=unit))
 
-    def _mapping(
-        self, key: str, value: object, parse: Callable[[object, str], _T]
-    ) -> tuple[tuple[Metric, _T], ...]:
+    def _mapping(self, key: str, value: object, parse: Callable[[object, str], _T]) -> tuple[tuple[Metric, _T], ...]:
         if not isinstance(value, Mapping):
-            raise self._bad(key, f"{value!r} is no mapping of metrics", f'for example {key}={{"worker.input_tokens": ...}}')
+            raise self._bad(
+                key, f"{value!r} is no mapping of metrics", f'for example {key}={{"worker.input_tokens": ...}}'
+            )
         pairs = []
         for name, rule in value.items():
             try:

@@ -52,7 +52,9 @@ def read_settings(config: pytest.Config) -> Settings:
         flags = " and ".join(f"--tokenbudget-{name}" for name in asked)
         raise SettingsError(f"{flags} exclude each other", remedy="give one of them")
     if settings.samples is not None and settings.samples < 1:
-        raise SettingsError(f"--tokenbudget-samples={settings.samples}: at least 1 is needed", remedy="--tokenbudget-samples=3")
+        raise SettingsError(
+            f"--tokenbudget-samples={settings.samples}: at least 1 is needed", remedy="--tokenbudget-samples=3"
+        )
     return settings
 
 

@@ -11,7 +11,9 @@ def remedies(result: TestResult) -> list[str]:
     lines = []
     if result.verdict == "no_baseline":
         if result.against == "baseline":
-            lines.append("no baseline is stored: run `pytest --tokenbudget-update` and commit the file under __budgets__")
+            lines.append(
+                "no baseline is stored: run `pytest --tokenbudget-update` and commit the file under __budgets__"
+            )
         else:
             lines.append(f"write the reference first: `pytest --tokenbudget-reference={result.against}`")
     if "regression" in verdicts:

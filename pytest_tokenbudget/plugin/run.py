@@ -63,7 +63,9 @@ class TestRun:
         """Begin to watch: from here on, what the test's own fixtures and body send belongs to the sample."""
         settings, reader = self.workshop.settings, self.workshop.reader
         self.traffic = traffic = self._open.enter_context(traffic_for(self.item, self.budget, self.workshop))
-        self._ceiling = Ceiling.of(self.budget, reader, self.workshop.table, traffic.clock) if self.budget.stop_at else None
+        self._ceiling = (
+            Ceiling.of(self.budget, reader, self.workshop.table, traffic.clock) if self.budget.stop_at else None
+        )
         recorder = Recorder(
             clock=traffic.clock,
             answerer=traffic.answerer,
@@ -89,7 +91,8 @@ class TestRun:
 
     def measured_call(self) -> Generator[None, Any, Any]:
         """The call phase of one sample, measured."""
-        assert self.running is not None and self.traffic is not None
+        assert self.running is not None
+        assert self.traffic is not None
         clock, started, began = self.traffic.clock, self.traffic.clock(), time.perf_counter()
         try:
             yield
@@ -105,7 +108,8 @@ class TestRun:
             self._stopped()
 
     def _take_sample(self, call_phase: float, wall: float) -> None:
-        assert self.running is not None and self.traffic is not None
+        assert self.running is not None
+        assert self.traffic is not None
         own_time = self.traffic.own_time(wall)
         self._watched = watched_clients()
         self.samples.append(self.running.finish(call_phase=call_phase, own_time=own_time))
@@ -114,7 +118,9 @@ class TestRun:
         assert self.traffic is not None
         problem = self.traffic.divergence()
         if problem is not None:
-            self.result = replace(self._judged(), verdict="diverged", messages=(problem.message, problem.remedy), gates=(), failed=True)
+            self.result = replace(
+                self._judged(), verdict="diverged", messages=(problem.message, problem.remedy), gates=(), failed=True
+            )
             self._fail(self.result)
 
     def _failed(self, error: BaseException) -> None:
@@ -126,7 +132,13 @@ class TestRun:
             return
         judged = self._judged()
         self.result = replace(
-            judged, verdict="inconclusive", gates=(), causes=(), passed=False, failed=False, messages=self.samples[-1].messages
+            judged,
+            verdict="inconclusive",
+            gates=(),
+            causes=(),
+            passed=False,
+            failed=False,
+            messages=self.samples[-1].messages,
         )
 
     def _stopped(self) -> None:

@@ -115,7 +115,9 @@ def traffic_of(exchanges: Sequence[Exchange]) -> Traffic:
 
 def problems(calls: Sequence[Call]) -> tuple[str, ...]:
     """What could not be read, once each."""
-    seen = {f"{call.api} ({call.model or call.request_model}): {text}": None for call in calls for text in call.problems}
+    seen = {
+        f"{call.api} ({call.model or call.request_model}): {text}": None for call in calls for text in call.problems
+    }
     return tuple(seen)
 
 

@@ -53,7 +53,7 @@ def signed(value: float, metric: str = "") -> str:
     return f"{'-' if value < 0 else '+'}{shown}"
 
 
-_CONTROL = {code: None for code in (*range(32), *range(127, 160), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_CONTROL = dict.fromkeys((*range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A)))
 
 
 def plain(text: str, *, limit: int = 400) -> str:

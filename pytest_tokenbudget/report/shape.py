@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 # pydantic makes the JSON Schema of these; it asks for this TypedDict before Python 3.12.
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import NotRequired, TypedDict  # noqa: UP035  # see above
 
 Number = float | int | None
 

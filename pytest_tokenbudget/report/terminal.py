@@ -57,7 +57,9 @@ def _stage_lines(result: TestResult) -> list[str]:
         for stage, values in (*sorted(last.stages.items()), ("", last.total))
     ]
     headers = ("stage", *(name.replace("_", " ") for name in STAGE_COLUMNS))
-    return tabulate(rows, headers=headers, tablefmt="plain", disable_numparse=True, colalign=("left",) + ("right",) * 6).split("\n")
+    return tabulate(
+        rows, headers=headers, tablefmt="plain", disable_numparse=True, colalign=("left",) + ("right",) * 6
+    ).split("\n")
 
 
 def _summary_lines(run: RunView) -> list[str]:

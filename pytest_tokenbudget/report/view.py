@@ -94,7 +94,12 @@ def test_json(result: TestResult) -> TestJson:
     }
     if len(result.samples) > 1:
         shown["samples_detail"] = [
-            {"stages": s.stages, "total": s.total, "outcomes": s.outcomes, "calls": [call_json(call) for call in s.calls]}
+            {
+                "stages": s.stages,
+                "total": s.total,
+                "outcomes": s.outcomes,
+                "calls": [call_json(call) for call in s.calls],
+            }
             for s in result.samples
         ]
     return shown

@@ -11,7 +11,9 @@ TEN, FIVE = Rule(Fraction(1, 10)), Rule(Fraction(1, 20))
 
 
 def _gated(budget: Budget, *stages: str) -> dict[str, str]:
-    return {str(gate.metric): gate.text for gate in expand(budget, stages=stages, default_metrics=("input_tokens", "calls"))}
+    return {
+        str(gate.metric): gate.text for gate in expand(budget, stages=stages, default_metrics=("input_tokens", "calls"))
+    }
 
 
 def test_default_gates_are_of_the_test_and_of_each_stage() -> None:

@@ -39,7 +39,9 @@ def test_slack_of_a_time_takes_time_units() -> None:
     assert parse_rule("10% +500ms", unit="s") == Rule(Fraction(1, 10), Fraction(1, 2))
 
 
-@pytest.mark.parametrize("text", ["", "ten", "10", "-5%", "10%%", "+", "10% 200", True, None, 5, -0.1, float("nan"), [], "+5s"])
+@pytest.mark.parametrize(
+    "text", ["", "ten", "10", "-5%", "10%%", "+", "10% 200", True, None, 5, -0.1, float("nan"), [], "+5s"]
+)
 def test_other_texts_are_no_rules(text: object) -> None:
     """What is no rule is refused with what is allowed."""
     with pytest.raises(ValueError, match=r"write|unit|mean|no quantity"):
@@ -64,14 +66,18 @@ def test_quantity_is_read_in_the_metrics_unit(text: object, unit: str, value: Fr
     assert parse_quantity(text, unit=unit) == value
 
 
-@pytest.mark.parametrize(("text", "unit"), [("30s", "tokens"), ("$1", "s"), ("1ms", "USD"), ("x", "s"), (-1, "s"), (True, "count")])
+@pytest.mark.parametrize(
+    ("text", "unit"), [("30s", "tokens"), ("$1", "s"), ("1ms", "USD"), ("x", "s"), (-1, "s"), (True, "count")]
+)
 def test_wrong_unit_is_refused(text: object, unit: str) -> None:
     """A quantity in another metric's unit is an error, never a guess."""
     with pytest.raises(ValueError, match=unit):
         parse_quantity(text, unit=unit)
 
 
-@pytest.mark.parametrize(("text", "fraction"), [("30%", Fraction(3, 10)), (0.3, Fraction(3, 10)), ("-30%", Fraction(3, 10))])
+@pytest.mark.parametrize(
+    ("text", "fraction"), [("30%", Fraction(3, 10)), (0.3, Fraction(3, 10)), ("-30%", Fraction(3, 10))]
+)
 def test_reduction_is_read(text: object, fraction: Fraction) -> None:
     """A reduction is a share of the reference."""
     assert parse_reduction(text) == fraction

@@ -18,7 +18,14 @@ Check = Callable[..., dict[str, Any]]
 def against_the_books(pytester: pytest.Pytester, llm_server: LedgerServer, monkeypatch: pytest.MonkeyPatch) -> Check:
     """Run a test body under the plugin, then hold every call of the report against the server's books."""
     monkeypatch.setenv("SERVER", llm_server.url)
-    for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GROQ_API_KEY", "CO_API_KEY", "MISTRAL_API_KEY", "GEMINI_API_KEY"):
+    for variable in (
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "GROQ_API_KEY",
+        "CO_API_KEY",
+        "MISTRAL_API_KEY",
+        "GEMINI_API_KEY",
+    ):
         monkeypatch.setenv(variable, "none-needed")
     monkeypatch.setenv("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     for variable, value in {

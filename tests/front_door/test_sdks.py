@@ -58,7 +58,9 @@ class TestOpenAI:
         (call,) = test["calls"]
         assert (call["input_tokens"], call["output_tokens"]) == (8, 4)
 
-    def test_usage_can_be_requested(self, against_the_books: Any, llm_server: LedgerServer, pytester: pytest.Pytester) -> None:
+    def test_usage_can_be_requested(
+        self, against_the_books: Any, llm_server: LedgerServer, pytester: pytest.Pytester
+    ) -> None:
         """With tokenbudget_request_usage the numbers come, and the extra chunk stays hidden from the client."""
         llm_server.play([Reply("one two three four", **NUMBERS)])
         test = against_the_books(
@@ -86,7 +88,8 @@ class TestOpenAI:
         """An asynchronous stream, left before its end: a call all the same, its output counted."""
         llm_server.play([Reply("one two three four", pieces=4), Reply("five six", **NUMBERS)])
         test = against_the_books(
-            ASYNC_OPENAI + f"stream = await client.chat.completions.create(model='gpt-4o', messages={USER}, stream=True)\n"
+            ASYNC_OPENAI
+            + f"stream = await client.chat.completions.create(model='gpt-4o', messages={USER}, stream=True)\n"
             "async for chunk in stream:\n"
             "    if chunk.choices[0].delta.content: break\n"
             "await stream.close()\n"
@@ -101,9 +104,7 @@ class TestOpenAI:
     def test_retries_are_attempts_of_one_piece_of_work(self, against_the_books: Any, llm_server: LedgerServer) -> None:
         """The SDK's own retries show as attempts."""
         llm_server.play([Reply(status=429, retry_after=0.01), Reply(status=500, retry_after=0.01), Reply(**NUMBERS)])
-        test = against_the_books(
-            OPENAI + f"client.chat.completions.create(model='gpt-4o', messages={USER})", calls=3
-        )
+        test = against_the_books(OPENAI + f"client.chat.completions.create(model='gpt-4o', messages={USER})", calls=3)
         assert [call["attempt"] for call in test["calls"]] == [0, 1, 2]
         assert (test["total"]["calls"], test["total"]["attempts"]) == (1, 2)
 
@@ -155,14 +156,17 @@ class TestAnthropic:
     def test_messages(self, against_the_books: Any, llm_server: LedgerServer) -> None:
         """Cached and cache-written tokens are parts of the input."""
         llm_server.play([Reply("hi", input_tokens=100, output_tokens=9, cached=30, cache_write=20)])
-        test = against_the_books(self.SETUP + f"client.messages.create(model='claude-sonnet-4-5', max_tokens=50, messages={USER})")
+        test = against_the_books(
+            self.SETUP + f"client.messages.create(model='claude-sonnet-4-5', max_tokens=50, messages={USER})"
+        )
         assert test["calls"][0]["cache_write_tokens"] == 20
 
     def test_messages_streamed(self, against_the_books: Any, llm_server: LedgerServer) -> None:
         """``messages.stream``, with a tool call."""
         llm_server.play([Reply("hi there", tool_calls=tuple(TOOLS[:1]), input_tokens=100, output_tokens=9, cached=30)])
         test = against_the_books(
-            self.SETUP + f"with client.messages.stream(model='claude-sonnet-4-5', max_tokens=50, messages={USER}) as stream:\n"
+            self.SETUP
+            + f"with client.messages.stream(model='claude-sonnet-4-5', max_tokens=50, messages={USER}) as stream:\n"
             "    stream.get_final_message()"
         )
         assert test["calls"][0]["ttft"] > 0
@@ -193,7 +197,9 @@ def test_google_genai(against_the_books: Any, llm_server: LedgerServer) -> None:
 def test_mistralai(against_the_books: Any, llm_server: LedgerServer) -> None:
     """mistralai, plain and streamed."""
     pytest.importorskip("mistralai", reason="mistralai is not installed")
-    llm_server.play([Reply("hi", input_tokens=10, output_tokens=3), Reply("one two three", input_tokens=11, output_tokens=4)])
+    llm_server.play(
+        [Reply("hi", input_tokens=10, output_tokens=3), Reply("one two three", input_tokens=11, output_tokens=4)]
+    )
     against_the_books(
         "try:\n    from mistralai import Mistral\nexcept ImportError:\n    from mistralai.client import Mistral\n"
         "client = Mistral(api_key='none', server_url=SERVER)\n"
@@ -206,7 +212,9 @@ def test_mistralai(against_the_books: Any, llm_server: LedgerServer) -> None:
 def test_cohere(against_the_books: Any, llm_server: LedgerServer) -> None:
     """cohere v2."""
     pytest.importorskip("cohere", reason="cohere is not installed")
-    llm_server.play([Reply("hi", input_tokens=10, output_tokens=3), Reply("one two three", input_tokens=11, output_tokens=4)])
+    llm_server.play(
+        [Reply("hi", input_tokens=10, output_tokens=3), Reply("one two three", input_tokens=11, output_tokens=4)]
+    )
     against_the_books(
         "import cohere\nclient = cohere.ClientV2(api_key='none', base_url=SERVER)\n"
         f"client.chat(model='command-a-03-2025', messages={USER})\n"
@@ -228,7 +236,9 @@ def test_groq(against_the_books: Any, llm_server: LedgerServer) -> None:
 def test_ollama(against_the_books: Any, llm_server: LedgerServer) -> None:
     """ollama's native API, plain and streamed."""
     pytest.importorskip("ollama", reason="ollama is not installed")
-    llm_server.play([Reply("hi", input_tokens=10, output_tokens=3), Reply("one two three", input_tokens=11, output_tokens=4)])
+    llm_server.play(
+        [Reply("hi", input_tokens=10, output_tokens=3), Reply("one two three", input_tokens=11, output_tokens=4)]
+    )
     against_the_books(
         "import ollama\nclient = ollama.Client(host=SERVER)\n"
         f"client.chat(model='llama3', messages={USER})\n"
@@ -240,7 +250,9 @@ def test_ollama(against_the_books: Any, llm_server: LedgerServer) -> None:
 def test_boto3(against_the_books: Any, llm_server: LedgerServer) -> None:
     """Bedrock's Converse through botocore's own HTTP session, plain and as a binary event stream."""
     needs("boto3")
-    llm_server.play([Reply("hi", input_tokens=10, output_tokens=3), Reply("one two three", input_tokens=11, output_tokens=4)])
+    llm_server.play(
+        [Reply("hi", input_tokens=10, output_tokens=3), Reply("one two three", input_tokens=11, output_tokens=4)]
+    )
     messages = '[{"role": "user", "content": [{"text": "hello"}]}]'
     against_the_books(
         "import boto3\nclient = boto3.client('bedrock-runtime', endpoint_url=SERVER, region_name='us-east-1')\n"

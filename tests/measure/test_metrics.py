@@ -31,7 +31,8 @@ def test_metric_is_read(text: str, metric: Metric) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "hint"), [("input_token", "input_tokens"), ("worker.latancy", "latency"), ("latency.p96", "p9"), ("worker", "known")]
+    ("text", "hint"),
+    [("input_token", "input_tokens"), ("worker.latancy", "latency"), ("latency.p96", "p9"), ("worker", "known")],
 )
 def test_unknown_metric_names_the_nearest(text: str, hint: str) -> None:
     """A slip is answered with what was probably meant."""

@@ -24,7 +24,9 @@ def _without_times(value: Any) -> Any:
         timed = {"latency", "model_time"}
         return {k: _without_times(v) for k, v in value.items() if k not in TIMES and k not in timed}
     if isinstance(value, list):
-        return [_without_times(v) for v in value if not (isinstance(v, dict) and str(v.get("metric")).endswith("latency"))]
+        return [
+            _without_times(v) for v in value if not (isinstance(v, dict) and str(v.get("metric")).endswith("latency"))
+        ]
     return value
 
 

@@ -23,7 +23,9 @@ import pytest
         ("limit=3", ["*limit*3*mapping*"]),
     ],
 )
-def test_bad_marker_is_a_usage_error_with_its_place(pytester: pytest.Pytester, arguments: str, hints: list[str]) -> None:
+def test_bad_marker_is_a_usage_error_with_its_place(
+    pytester: pytest.Pytester, arguments: str, hints: list[str]
+) -> None:
     """The session ends before any test runs, with file, line, key and what was probably meant."""
     pytester.makepyfile(
         test_agent=f"""

@@ -52,7 +52,9 @@ def failing() -> TestResult:
         ),
         samples=(_sample(),),
         causes=(
-            Cause(metric, "worker", "tools", "calendar_write", 3120, "calendar_write 2,310 -> 3,350 in each of 3 calls"),
+            Cause(
+                metric, "worker", "tools", "calendar_write", 3120, "calendar_write 2,310 -> 3,350 in each of 3 calls"
+            ),
             Cause(metric, "worker", "calls", "", 490, "4 calls instead of 3"),
         ),
         messages=("outcome 'events' was 1, is 2",),

@@ -57,7 +57,18 @@ def test_json_report_has_the_documented_shape(run: RunView, tmp_path: Path) -> N
     assert report["unattributed"] == [{"host": "api.example.com", "path": "/v9/brain", "reason": "unknown", "count": 4}]
     assert report["watched"] == ["httpx 0.28.1"]
     test = report["tests"][0]
-    assert {"nodeid", "verdict", "samples", "traffic", "gates", "stages", "total", "composition", "causes", "calls"} <= set(test)
+    assert {
+        "nodeid",
+        "verdict",
+        "samples",
+        "traffic",
+        "gates",
+        "stages",
+        "total",
+        "composition",
+        "causes",
+        "calls",
+    } <= set(test)
     gate = test["gates"][2]
     assert gate["baseline"] == 12410
     assert gate["value"] == 16020
