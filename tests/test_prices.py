@@ -1,0 +1,278 @@
+"""What calls cost."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from datetime import UTC, datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_tokenbudget.errors import PriceError
+from pytest_tokenbudget.prices import Price, PriceBook, Rate, parse_prices
+from pytest_tokenbudget.records.call import Usage
+
+OWN = "my-model* = input 0.27, cached 0.07, cache_write 0.30, output 1.10"
+
+
+@st.composite
+def usages(draw: Any) -> Usage:
+    """Tokens in the normal form: every part within its whole."""
+    read, written = draw(st.integers(0, 3_000_000)), draw(st.integers(0, 100_000))
+    cached = draw(st.integers(0, read))
+    return Usage(read, written, cached, draw(st.integers(0, read - cached)), draw(st.integers(0, written)))
+
+
+def test_own_price_tells_the_kinds_of_tokens_apart() -> None:
+    """Input includes what was cached and written, so each token is paid once, at its kind's price."""
+    book = PriceBook(own=[OWN])
+    usage = Usage(1_000_000, 100_000, cached_input_tokens=400_000, cache_write_tokens=100_000)
+    assert book.cost("anybody", "my-model-2", usage) == pytest.approx(0.5 * 0.27 + 0.4 * 0.07 + 0.1 * 0.3 + 0.1 * 1.1)
+
+
+def test_kind_without_a_price_costs_as_much_as_its_whole() -> None:
+    """Cached input without a price of its own is input, reasoning is output."""
+    book = PriceBook(own=["m = input 2, output 8"])
+    assert book.cost("p", "m", Usage(1_000_000, 1_000_000, 900_000, 50_000, 700_000)) == 10.0
+
+
+def test_reasoning_and_requests_can_have_their_own_price() -> None:
+    """Reasoning per million tokens, and dollars for each call."""
+    book = PriceBook(own=["m = input 1, output 2, reasoning $3, request 0.005"])
+    assert book.cost("p", "m", Usage(0, 1_000_000, reasoning_tokens=500_000)) == pytest.approx(1 + 1.5 + 0.005)
+
+
+def test_first_own_price_that_matches_wins() -> None:
+    """Lines stand in the order in which they are asked; a pattern may name the provider; case does not matter."""
+    book = PriceBook(own=["azure/GPT-4o = input 1, output 1", "gpt-4o = input 2, output 2", "* = input 3, output 3"])
+    usage = Usage(1_000_000, 0)
+    assert book.cost("azure", "gpt-4o", usage) == 1
+    assert book.cost("openai", "GPT-4o", usage) == 2
+    assert book.cost("openai", "gpt-4o-mini", usage) == 3
+
+
+@pytest.mark.parametrize(("name", "write"), [
+    ("prices.json", lambda path: path.write_text(json.dumps({"my-*": {"input": 0.27, "output": 1.1}}))),
+    ("prices.toml", lambda path: path.write_text('["my-*"]\ninput = 0.27\noutput = 1.1\n')),
+])  # fmt: skip
+def test_prices_stand_in_a_file(name: str, write: Any, tmp_path: Path) -> None:
+    """A line may be the path of a TOML or JSON file; its numbers are taken by their digits."""
+    write(tmp_path / name)
+    (own,) = parse_prices([name], root=tmp_path)
+    assert own.rate == Rate(Price(Fraction("0.27")), Price(Fraction("1.1")))
+
+
+BAD = [
+    ("my-model", "no pattern"),
+    ("= input 1, output 2", "no pattern"),
+    ("m = ", "no kind"),
+    ("m = input -1, output 2", "no kind"),
+    ("m = input 1 output 2", "no kind"),
+    ("m = input 1, prompt 3, output 2", "'prompt 3'"),
+    ("m = input 1, input 2, output 2", "twice"),
+    ("m = input 1", "no price for 'output'"),
+    ("m = output 1", "no price for 'input'"),
+    ("m = input nan, output 1", "no kind"),
+    ("absent.toml", "cannot be read"),
+    ("absent.json", "cannot be read"),
+]
+
+
+@pytest.mark.parametrize(("line", "what"), BAD)
+def test_bad_line_is_named_with_its_remedy(line: str, what: str, tmp_path: Path) -> None:
+    """A price that cannot be understood stops before anything is spent, and says what to write."""
+    with pytest.raises(PriceError) as error:
+        PriceBook(own=["# a comment", "", line], root=tmp_path)
+    assert line.strip().partition(" ")[0] in error.value.message
+    assert what in error.value.message
+    assert error.value.remedy
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[1]", "{", '{"m": 3}', '{"m": {"input": "1", "output": 2}}', '{"m": {"input": true, "output": 2}}',
+     '{"m": {"input": NaN, "output": 2}}', '{"m": {"inputs": 1}}', '{"m": {"input": 1}}', "[" * 100_000],
+)  # fmt: skip
+def test_bad_file_is_named_with_its_remedy(text: str, tmp_path: Path) -> None:
+    """So is a file, whatever stands in it."""
+    (tmp_path / "prices.json").write_text(text)
+    with pytest.raises(PriceError, match=r"prices\.json") as error:
+        parse_prices(["prices.json"], root=tmp_path)
+    assert error.value.remedy
+
+
+def test_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8."""
+    (tmp_path / "prices.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(PriceError, match=r"prices\.toml"):
+        parse_prices(["prices.toml"], root=tmp_path)
+
+
+def test_hook_is_asked_first_and_may_pass() -> None:
+    """A price of a hook wins; ``None`` leaves it to the table."""
+    asked = []
+
+    def hook(provider: str, model: str, usage: Usage) -> float | None:
+        asked.append((provider, model, usage.input_tokens))
+        return 0.5 if provider == "in-house" else None
+
+    book = PriceBook(own=["m = input 1, output 1"], hooks=[hook])
+    assert book.cost("in-house", "m", Usage(1_000_000, 0)) == 0.5
+    assert book.cost("p", "m", Usage(1_000_000, 0)) == 1
+    assert asked == [("in-house", "m", 1_000_000), ("p", "m", 1_000_000)]
+
+
+@pytest.mark.parametrize("given", ["1", True, -1, float("nan"), float("inf"), [0.1]])
+def test_hook_that_gives_no_price_is_an_error(given: Any) -> None:
+    """What is no number from 0 would spoil every sum."""
+    with pytest.raises(PriceError, match="pytest_tokenbudget_price"):
+        PriceBook(hooks=[lambda **_: given]).cost("p", "m", Usage(1, 1))
+
+
+def test_unknown_is_none() -> None:
+    """No guess for an unknown model, provider or number of tokens."""
+    book = PriceBook(own=["m = input 1, output 1"])
+    known = Usage(10, 10)
+    assert book.cost("openai", "no-such-model-at-all", known) is None
+    assert book.cost("ollama", "deepseek-r1", known) is None
+    assert book.cost("no-such-provider", "gpt-4o", known) is None
+    assert book.cost("openai", "", known) is None
+    assert book.cost("p", "m", Usage(None, 10)) is None
+    assert book.cost("p", "m", Usage(10, None)) is None
+
+
+def test_embedding_writes_nothing() -> None:
+    """Its output is not reported, and that is no reason not to know its cost."""
+    book = PriceBook(own=["e = input 1, output 9"])
+    assert book.cost("p", "e", Usage(1_000_000, None), api="openai.embeddings") == 1
+    assert book.cost("p", "e", Usage(1_000_000, None), api="openai.chat") is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [("openai", "gpt-4o"), ("openai", "gpt-4.1-mini"), ("azure", "gpt-4o"), ("anthropic", "claude-sonnet-4-0"),
+     ("google", "gemini-2.5-pro"), ("vertex", "gemini-2.5-pro"), ("bedrock", "amazon.nova-pro-v1:0"),
+     ("mistral", "mistral-large-latest"), ("deepseek", "deepseek-chat"), ("groq", "llama-3.3-70b-versatile"),
+     ("xai", "grok-3"), ("cohere", "command-r"), ("", "gpt-4o")],
+)  # fmt: skip
+def test_known_models_have_a_price(provider: str, model: str) -> None:
+    """The names that wire formats give to providers are understood by the price table."""
+    cost = PriceBook().cost(provider, model, Usage(1000, 1000))
+    assert cost is not None
+    assert 0 < cost < 1
+
+
+LISTED = [("openai", "gpt-4o"), ("openai", "o3"), ("anthropic", "claude-sonnet-4-5"), ("google", "gemini-2.5-pro"),
+          ("deepseek", "deepseek-chat"), ("openai", "text-embedding-3-small"), ("perplexity", "sonar")]  # fmt: skip
+NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+@given(st.sampled_from(LISTED), usages())
+def test_listed_price_is_that_of_the_price_table(listed: tuple[str, str], usage: Usage) -> None:
+    """Tiers, cached and written tokens cost what the library itself computes for the same usage."""
+    import genai_prices
+
+    provider, model = listed
+    theirs = genai_prices.calc_price(
+        genai_prices.Usage(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cached_input_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+        ),
+        model,
+        provider_id=provider,
+        genai_request_timestamp=NOON,
+    )
+    ours = PriceBook().cost(provider, model, usage, timestamp=NOON)
+    assert ours is not None
+    if vars(theirs.model_price).get("cache_read_mtok") is None and usage.cached_input_tokens:
+        return  # older versions of the library take cached input without a price of its own for free
+    if vars(theirs.model_price).get("cache_write_mtok") is None and usage.cache_write_tokens:
+        return
+    assert math.isclose(ours, float(theirs.total_price), rel_tol=1e-12, abs_tol=1e-15)
+
+
+rates = st.builds(
+    Rate,
+    *[st.builds(Price, st.fractions(0, 100, max_denominator=1000))] * 2,
+    *[st.none() | st.builds(Price, st.fractions(0, 100, max_denominator=1000))] * 3,
+)
+
+
+@given(rates, usages())
+def test_cost_lies_between_the_cheapest_and_the_dearest_kind(rate: Rate, usage: Usage) -> None:
+    """Every token is paid exactly once."""
+    read = [price.base for price in (rate.input, rate.cached or rate.input, rate.cache_write or rate.input)]
+    written = [price.base for price in (rate.output, rate.reasoning or rate.output)]
+    cost = rate.cost(usage)
+    assert cost is not None
+    low = (usage.input_tokens * min(read) + usage.output_tokens * min(written)) / 10**6
+    high = (usage.input_tokens * max(read) + usage.output_tokens * max(written)) / 10**6
+    assert float(low) * (1 - 1e-12) <= cost <= float(high) * (1 + 1e-12)
+
+
+@given(rates, usages(), st.integers(0, 10**6))
+def test_more_tokens_never_cost_less(rate: Rate, usage: Usage, more: int) -> None:
+    """Plain input on top adds its own price."""
+    grown = Usage(
+        usage.input_tokens + more, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens,
+        usage.reasoning_tokens,
+    )  # fmt: skip
+    assert math.isclose(rate.cost(grown), rate.cost(usage) + float(rate.input.base * more / 10**6), rel_tol=1e-9)
+
+
+@given(
+    st.builds(Usage, *[st.none() | st.integers(-5, 2000)] * 5),
+)
+def test_parts_larger_than_their_whole_do_no_harm(usage: Usage) -> None:
+    """Some providers report more cached tokens than input: the cost is still known, and not negative."""
+    cost = PriceBook(own=["m = input 1, cached 0.1, cache_write 1.25, output 4"]).cost("p", "m", usage)
+    assert (cost is None) == (usage.input_tokens is None or usage.output_tokens is None)
+    assert cost is None or cost >= 0
+
+
+def test_price_by_the_hour_does_not_move_a_gate() -> None:
+    """Where the table has a price for the day's peak, the default is noon's, whenever the test runs."""
+    usage = Usage(1_000_000, 0)
+    book = PriceBook()
+    assert book.cost("deepseek", "deepseek-chat", usage) == book.cost(
+        "deepseek", "deepseek-chat", usage, timestamp=datetime.now(UTC).replace(hour=12)
+    )
+    night = book.cost("deepseek", "deepseek-chat", usage, timestamp=NOON.replace(hour=20))
+    assert night != book.cost("deepseek", "deepseek-chat", usage, timestamp=NOON)
+
+
+def test_tier_holds_for_all_tokens_of_a_long_call() -> None:
+    """Above the threshold every token of the call has the other price."""
+    price = Price(Fraction(1), ((200_000, Fraction(2)), (400_000, Fraction(3))))
+    assert [price.at(tokens) for tokens in (0, 200_000, 200_001, 400_001)] == [1, 1, 2, 3]
+
+
+def test_price_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's prices are kept for the session."""
+    import genai_prices
+
+    book = PriceBook()
+    first = book.cost("openai", "gpt-4o", Usage(1000, 10))
+    monkeypatch.setattr(genai_prices, "calc_price", lambda *_, **__: pytest.fail("looked up again"))
+    assert book.cost("openai", "gpt-4o", Usage(1000, 10)) == first
+
+
+def test_price_table_is_imported_only_for_a_cost_that_needs_it() -> None:
+    """An own price, and a book that is never asked, load no table."""
+    code = (
+        "import sys\n"
+        "from pytest_tokenbudget.prices import PriceBook\n"
+        "from pytest_tokenbudget.records.call import Usage\n"
+        "PriceBook(own=['m = input 1, output 1']).cost('p', 'm', Usage(1, 1))\n"
+        "sys.exit(any(name in sys.modules for name in ('genai_prices', 'httpx', 'httpx2', 'pydantic')))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
