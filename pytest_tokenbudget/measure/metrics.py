@@ -176,8 +176,9 @@ DEFAULT_GATES = ("input_tokens", "output_tokens", "calls", "latency")
 
 
 def metric_table(extra: Iterable[MetricSpec] = ()) -> dict[str, MetricSpec]:
-    """The built-in metrics and those that hooks add, by name."""
-    return {spec.name: spec for spec in (*BUILTIN_METRICS, *extra)}
+    """The built-in metrics and those that hooks add, by name; a project's own of the same name wins."""
+    own = {spec.name: spec for spec in extra}
+    return {spec.name: own.pop(spec.name, spec) for spec in BUILTIN_METRICS} | own
 
 
 def values(view: StageView, table: Mapping[str, MetricSpec]) -> Values:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from pytest_tokenbudget.baselines.protocol import BaselineStore
-from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
 from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader
+from pytest_tokenbudget.plugin import builtins
 from pytest_tokenbudget.plugin.count_cache import PytestCountCache
 from pytest_tokenbudget.plugin.progress import Progress
 from pytest_tokenbudget.prices import PriceBook
@@ -23,7 +23,6 @@ from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.wire.registry import builtin_formats
 
 
 @dataclass(slots=True)
@@ -57,20 +56,21 @@ class Workshop:
         Raises:
             TokenBudgetError: If a setting cannot be understood.
         """
+        builtins.register(config)
         hook = config.hook
         rules = parse_stage_rules(settings.stages)
         counts = PytestCountCache(config)
-        further = [wire for formats in hook.pytest_tokenbudget_wire_formats() for wire in formats]
         reader = Reader(
-            formats=(*further, *builtin_formats()),
+            formats=tuple(wire for given in hook.pytest_tokenbudget_wire_formats() for wire in given),
             counter=Counter(
                 encodings=settings.encodings, tokenizers=(hook.pytest_tokenbudget_tokenizer,), cache=counts
             ),
             prices=PriceBook(own=settings.prices, hooks=(hook.pytest_tokenbudget_price,)),
             stage_of=_stage_of(rules, hook.pytest_tokenbudget_stage),
         )
-        metrics = [spec for specs in hook.pytest_tokenbudget_metrics() for spec in specs]
-        store = hook.pytest_tokenbudget_baseline_store(config=config) or JsonStore()
+        # Those of the project come last here, and so win over built-in ones of the same name.
+        metrics = [spec for specs in reversed(hook.pytest_tokenbudget_metrics()) for spec in specs]
+        store = hook.pytest_tokenbudget_baseline_store(config=config)
         return cls(settings, metric_table(metrics), reader, rules, store, Progress(config), counts)
 
     def expect(self, budgets: Iterable[Budget]) -> None:

@@ -11,23 +11,15 @@ import pytest
 from pytest_tokenbudget.baselines.evolve import Mode, change
 from pytest_tokenbudget.baselines.paths import check_reference
 from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
-from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
+from pytest_tokenbudget.plugin import builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report import json_report, markdown
 from pytest_tokenbudget.report.github import append_summary
 from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.settings import Settings
 
 Writer = Callable[[RunView, Path], None]
-BUILTIN_REPORTS: Mapping[str, Writer] = {".json": json_report.write, ".md": markdown.write}
-
-
-def store_of(config: pytest.Config) -> BaselineStore:
-    """The store that a hook gives, else the JSON files beside the tests."""
-    store: BaselineStore | None = config.hook.pytest_tokenbudget_baseline_store(config=config)
-    return store or JsonStore()
 
 
 def write_baselines(config: pytest.Config, settings: Settings, results: Sequence[TestResult]) -> list[str]:
@@ -36,7 +28,8 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     Returns:
         What could not be written, and why; every other file is written all the same.
     """
-    store = store_of(config)
+    builtins.register(config)
+    store: BaselineStore = config.hook.pytest_tokenbudget_baseline_store(config=config)
     problems: list[str] = []
     files: dict[Path, dict[str, TestResult]] = {}
     for result in results:
@@ -128,9 +121,11 @@ def check_outputs(config: pytest.Config, settings: Settings) -> None:
 
 
 def _formats(config: pytest.Config) -> dict[str, Writer]:
-    formats = dict(BUILTIN_REPORTS)
-    for further in config.hook.pytest_tokenbudget_report_formats():
-        formats.update(further)
+    """Writers by suffix; what a project's conftest.py gives comes before what is built in."""
+    builtins.register(config)
+    formats: dict[str, Writer] = {}
+    for given in config.hook.pytest_tokenbudget_report_formats():
+        formats = {**given, **formats}
     return formats
 
 

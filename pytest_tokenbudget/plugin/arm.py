@@ -1,0 +1,77 @@
+"""The plugin's side of ``tokenbudget ab``: which tests to run is read from a file, what they measured goes into another.
+
+The command starts pytest in a process of its own for each sample, and says where the files are in ``TOKENBUDGET_ARM``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_tokenbudget.plugin.judgement import plain_nodeid
+from pytest_tokenbudget.plugin.marker import MARKER, has_budget
+
+ARM = "TOKENBUDGET_ARM"
+"""Environment variable: the directory that holds ``only.json`` and takes ``transcript.jsonl``."""
+
+_LONGEST = 6000
+"""Characters of a failure that travel; its end says most."""
+
+
+class ArmSide:
+    """Runs the wanted tests alone, and writes down what became of them."""
+
+    def __init__(self, config: pytest.Config, place: Path) -> None:
+        self._config = config
+        self._transcript = place / "transcript.jsonl"
+        only = json.loads((place / "only.json").read_text(encoding="utf-8"))
+        self._only: frozenset[str] | None = None if only is None else frozenset(only)
+        self._writes = not hasattr(config, "workerinput")
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Keep the wanted tests; one that has no budget on this side is measured all the same."""
+        if self._only is None:
+            return
+        wanted = [item for item in items if plain_nodeid(item) in self._only]
+        rest = [item for item in items if plain_nodeid(item) not in self._only]
+        for item in wanted:
+            if not has_budget(item):
+                item.add_marker(MARKER)
+        if rest:
+            self._config.hook.pytest_deselected(items=rest)
+            items[:] = wanted
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Say which tests there are, and which metrics the project adds."""
+        if not self._config.option.collectonly:
+            return
+        further = [spec for specs in self._config.hook.pytest_tokenbudget_metrics() for spec in specs]
+        self._write(
+            collected=[[plain_nodeid(item), has_budget(item)] for item in session.items],
+            metrics=[[spec.name, spec.unit, spec.help, spec.pooled is not None] for spec in further],
+        )
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Hand over what was measured, and what failed."""
+        result = getattr(report, "tokenbudget", None)
+        nodeid = result.nodeid if result is not None else report.nodeid
+        if result is not None and report.outcome in ("passed", "failed"):
+            from pytest_tokenbudget.report.results import encode
+
+            self._write(result=encode(result))
+        if report.outcome == "failed":
+            self._write(failure=[nodeid, report.when, report.longreprtext[-_LONGEST:]])
+        elif report.outcome == "skipped":
+            self._write(skipped=nodeid)
+
+    def _write(self, **line: Any) -> None:
+        if self._writes:
+            # Line by line, so that what was measured before a crash is there.
+            with self._transcript.open("a", encoding="ascii") as file:
+                file.write(json.dumps(line) + "\n")

@@ -1,0 +1,51 @@
+"""The built-in formats, metrics, reports and store, registered through the hooks that a user's conftest.py uses.
+
+They come last, so that whatever a project adds is asked first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from pytest_tokenbudget.baselines.protocol import BaselineStore
+from pytest_tokenbudget.baselines.store import JsonStore
+from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec
+from pytest_tokenbudget.report import json_report, markdown
+from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.wire.format import WireFormat
+from pytest_tokenbudget.wire.registry import builtin_formats
+
+NAME = "tokenbudget-builtins"
+
+
+class Builtins:
+    """What the plugin brings along."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_wire_formats(self) -> list[WireFormat]:
+        """Every API in ``wire/``."""
+        return list(builtin_formats())
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_metrics(self) -> list[MetricSpec]:
+        """The table of metrics."""
+        return list(BUILTIN_METRICS)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_baseline_store(self) -> BaselineStore:
+        """JSON files beside the tests."""
+        return JsonStore()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_report_formats(self) -> Mapping[str, Callable[[RunView, Path], None]]:
+        """The reports in ``report/``."""
+        return {".json": json_report.write, ".md": markdown.write}
+
+
+def register(config: pytest.Config) -> None:
+    """Register them, once a session."""
+    if not config.pluginmanager.has_plugin(NAME):
+        config.pluginmanager.register(Builtins(), NAME)
