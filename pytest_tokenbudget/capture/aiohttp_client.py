@@ -1,69 +1,228 @@
-"""aiohttp: every request of ``ClientSession`` passes through its ``_request``."""
+"""aiohttp: the public verbs of ``ClientSession``, and its ``_request`` beneath, which ``aiohttp.request`` calls.
+
+The verbs are watched because tools for tests (vcrpy, aioresponses) put something else in the place of ``_request``.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from pytest_tokenbudget.capture.answer import Outgoing
-from pytest_tokenbudget.capture.httpx_family import ended_by, inside
-from pytest_tokenbudget.capture.recorder import Pending, Recorder
-from pytest_tokenbudget.capture.stages import current_path
+from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.draft import Draft
+from pytest_tokenbudget.capture.patching import Watched
+from pytest_tokenbudget.capture.requests_session import sent_bytes
+from pytest_tokenbudget.capture.sending import current_sending, sending
 from pytest_tokenbudget.records.exchange import Headers
 
+_VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
 
-class AiohttpSource:
-    """The parts of an exchange, read from aiohttp's objects afterwards."""
 
-    __slots__ = ("_body", "_method", "_url", "answered")
+class AiohttpRequest:
+    """What is known of a request: aiohttp has no object for it that outlives its sending.
 
-    def __init__(self, method: str, url: Any, body: bytes | None) -> None:
+    Attributes:
+        payload: The JSON body as aiohttp sends it, once it was made.
+        info: The response's ``request_info``, once there is a response.
+    """
+
+    __slots__ = ("_data", "_headers", "_method", "_url", "info", "payload")
+
+    def __init__(self, method: str, url: Any, data: Any, headers: Any) -> None:
         self._method = method
         self._url = url
-        self._body = body
-        self.answered: Any = None
+        self._data = data
+        self._headers = headers
+        self.payload: Any = None
+        self.info: Any = None
 
-    def request(self) -> tuple[str, str, Headers, bytes | None]:
-        """Method, URL, headers and body."""
-        info = getattr(self.answered, "request_info", None)
-        headers = _headers(info.headers) if info is not None else ()
-        url = str(info.url) if info is not None else str(self._url)
-        return self._method, url, headers, self._body
-
-    def response(self) -> tuple[int | None, Headers, bytes | None]:
-        """Status and headers; the body was noted piece by piece."""
-        if self.answered is None:
-            return None, (), None
-        return self.answered.status, _headers(self.answered.headers), None
+    def parts(self) -> tuple[str, str, Any, bytes | None]:
+        """Method, URL, headers (aiohttp's, or the caller's own as long as there is no response) and body."""
+        body = sent_bytes(self._data if self.payload is None else getattr(self.payload, "_value", None))
+        if self.info is None:
+            return self._method.upper(), str(self._url), self._headers or {}, body
+        return self._method.upper(), str(self.info.url), self.info.headers, body
 
 
-def _headers(headers: Any) -> Headers:
-    return tuple((str(name).lower(), str(value)) for name, value in headers.items())
+@dataclass(frozen=True, slots=True)
+class AiohttpLibrary:
+    """How aiohttp's objects are read.
+
+    Attributes:
+        module: The module.
+        client: Its name and version.
+    """
+
+    module: ModuleType
+    client: str
+
+    def request_parts(self, request: Any) -> tuple[str, str, Headers, bytes | None]:
+        """Method, URL, headers and body; the body is ``None`` where it is a stream or a form."""
+        method, url, headers, body = request.parts()
+        return method, url, self.header_pairs(headers), body
+
+    def header_pairs(self, headers: Any) -> Headers:
+        """The pairs of a multidict, or of what a caller may hand over as headers."""
+        pairs = headers.items() if hasattr(headers, "items") else headers
+        return tuple((str(name).lower(), str(value)) for name, value in pairs)
+
+
+def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
+    """The methods of ``aiohttp`` to watch."""
+    library = AiohttpLibrary(module, client)
+    session = module.ClientSession
+    return (
+        Watched(session, "_request", lambda request: _inner(library, request)),
+        Watched(session, "request", lambda request: _public(library, request, None)),
+        *(Watched(session, verb, _verb(library, verb)) for verb in _VERBS),
+    )
+
+
+def _verb(library: AiohttpLibrary, verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return lambda method: _public(library, method, verb.upper())
+
+
+def _public(library: AiohttpLibrary, original: Callable[..., Any], verb: str | None) -> Callable[..., Any]:
+    """A public method: ``verb`` is what it does, ``None`` where that is its first argument."""
+
+    def method(self: Any, *args: Any, **options: Any) -> Any:
+        manager = original(self, *args, **options)
+        if not ACTIVE.recorders:
+            return manager
+        asked, url = (verb, *args[:1]) if verb else args[:2] if len(args) > 1 else (options.get("method", "GET"), None)
+        request = _request_of(asked, options.get("url") if url is None else url, options)
+        # The manager is awaitable, and so are those that stand in for it; one of its kind is what the caller expects.
+        return type(manager)(_watched(library, self, request, manager, options))
+
+    return method
+
+
+def _request_of(method: Any, url: Any, options: dict[str, Any]) -> AiohttpRequest:
+    return AiohttpRequest(str(method), url, options.get("data"), options.get("headers"))
+
+
+def _inner(library: AiohttpLibrary, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    async def _request(self: Any, method: str, str_or_url: Any, **options: Any) -> Any:
+        if not ACTIVE.recorders:
+            return await original(self, method, str_or_url, **options)
+        around = current_sending()
+        request = around.request if around is not None and around.sender is self else None
+        if isinstance(request, AiohttpRequest):
+            return await original(self, method, str_or_url, **_with_payload(library, self, request, options))
+        request = _request_of(method, str_or_url, options)
+        options = _with_payload(library, self, request, options)
+        return await _watched(library, self, request, original(self, method, str_or_url, **options), options)
+
+    return _request
+
+
+def _with_payload(
+    library: AiohttpLibrary, session: Any, request: AiohttpRequest, options: dict[str, Any]
+) -> dict[str, Any]:
+    """The options with the JSON body as the payload that aiohttp would make of it, so that it is made only once."""
+    asked = options.get("json")
+    if asked is None or options.get("data") is not None or getattr(session, "_json_serialize_bytes", None) is not None:
+        return options
+    request.payload = library.module.JsonPayload(asked, dumps=session.json_serialize)
+    return {**options, "json": None, "data": request.payload}
+
+
+async def _watched(
+    library: AiohttpLibrary, session: Any, request: AiohttpRequest, sent: Awaitable[Any], options: dict[str, Any]
+) -> Any:
+    on_its_way = sending(library, session, request, streamed=True)
+    if on_its_way is None:
+        return await sent
+    try:
+        on_its_way.begin()
+    except BaseException:
+        _close(sent)
+        raise
+    try:
+        if not on_its_way.plain and await on_its_way.ask_async() is not None:
+            _close(sent)
+            raise on_its_way.cannot_play()
+        response = await sent
+    except BaseException as error:
+        on_its_way.failed(error)
+        raise
+    finally:
+        on_its_way.end()
+    request.info = getattr(response, "request_info", None)
+    if request.payload is None and options.get("json") is not None:
+        request.payload = _made(session, options["json"])
+    on_its_way.arrived(response.status, response.headers)
+    for draft in on_its_way.drafts:
+        draft.encoded = False if getattr(session, "auto_decompress", True) else None
+    _tee(response, on_its_way.drafts)
+    return response
+
+
+def _close(sent: Any) -> None:
+    close = getattr(sent, "close", None)
+    if close is not None:
+        close()
+
+
+class _Made:
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes | None) -> None:
+        self._value = value
+
+
+def _made(session: Any, asked: Any) -> _Made | None:
+    """A JSON body that was made where it could not be seen; the caller may change its objects soon."""
+    dumps = getattr(session, "_json_serialize_bytes", None) or session.json_serialize
+    try:
+        return _Made(sent_bytes(dumps(asked)))
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def _tee(response: Any, drafts: list[Draft]) -> None:
+    content = response.content
+    if content is None or response.status == 101:
+        for draft in drafts:
+            draft.finish("complete")
+        return
+    response.content = _Content(content, drafts)
+    if content.at_eof():
+        for draft in drafts:
+            draft.finish("complete")
 
 
 class _Content:
-    """A response's content; whatever is read of it is noted. aiohttp has decoded it already."""
+    """Stands in front of a response's content and notes what is read of it."""
 
-    def __init__(self, content: Any, pending: Pending) -> None:
+    def __init__(self, content: Any, drafts: list[Draft]) -> None:
         self._content = content
-        self._pending = pending
+        self._drafts = drafts
 
     def __getattr__(self, name: str) -> Any:
+        if name in ("_content", "_drafts"):
+            raise AttributeError(name)
         return getattr(self._content, name)
+
+    def _note(self, data: bytes) -> bytes:
+        ended = self._content.at_eof()
+        for draft in self._drafts:
+            if data and draft.end is None:
+                draft.chunk(data)
+            if ended:
+                draft.finish("complete")
+        return data
 
     async def _noted(self, reading: Awaitable[bytes]) -> bytes:
         try:
             data = await reading
         except BaseException as error:
-            self._pending.finish(ended_by(error, "cut"), error)
+            for draft in self._drafts:
+                draft.cut(error)
             raise
-        if data:
-            self._pending.chunk(data)
-        if self._content.at_eof():
-            self._pending.finish("complete")
-        return data
+        return self._note(data)
 
     async def read(self, n: int = -1) -> bytes:
         return await self._noted(self._content.read(n))
@@ -80,15 +239,17 @@ class _Content:
     async def readexactly(self, n: int) -> bytes:
         return await self._noted(self._content.readexactly(n))
 
+    def read_nowait(self, n: int = -1) -> bytes:
+        return self._note(self._content.read_nowait(n))
+
     async def readchunk(self) -> tuple[bytes, bool]:
-        ends: list[bool] = []
-
-        async def chunk() -> bytes:
+        try:
             data, end = await self._content.readchunk()
-            ends.append(end)
-            return bytes(data)
-
-        return await self._noted(chunk()), ends[0]
+        except BaseException as error:
+            for draft in self._drafts:
+                draft.cut(error)
+            raise
+        return self._note(data), end
 
     def iter_any(self) -> _Pieces:
         return _Pieces(self.readany)
@@ -101,6 +262,16 @@ class _Content:
 
     def __aiter__(self) -> _Pieces:
         return _Pieces(self.readline)
+
+    def set_exception(self, error: Any, *cause: Any) -> None:
+        """The response tells its content that it was closed or released."""
+        self._content.set_exception(error, *cause)
+        for draft in self._drafts:
+            draft.finish("closed")
+
+    def __del__(self) -> None:
+        for draft in self._drafts:
+            draft.abandon()
 
 
 class _Pieces:
@@ -118,65 +289,3 @@ class _Pieces:
         if data == self._end:
             raise StopAsyncIteration
         return data
-
-
-def _sent_body(session: Any, options: dict[str, Any]) -> bytes | None:
-    """The body that will be sent. It is made now: the caller may change its own objects before the sample ends."""
-    data, asked = options.get("data"), options.get("json")
-    if asked is not None:
-        try:
-            dumped = getattr(session, "json_serialize", json.dumps)(asked)
-        except (TypeError, ValueError, RecursionError):
-            return None
-        return dumped if isinstance(dumped, bytes) else str(dumped).encode("utf-8", "surrogatepass")
-    if isinstance(data, str):
-        return data.encode("utf-8", "surrogatepass")
-    return data if isinstance(data, bytes) else bytes(data) if isinstance(data, bytearray) else None
-
-
-def patch(module: ModuleType, label: str, recorder: Recorder) -> Callable[[], None]:
-    """Watch ``aiohttp``; gives back a function that takes the watch away."""
-    request = module.ClientSession._request
-
-    async def watched(self: Any, method: str, str_or_url: Any, **options: Any) -> Any:
-        around = inside.get()
-        if recorder in around or not recorder.recording:
-            return await request(self, method, str_or_url, **options)
-        body = _sent_body(self, options)
-        if recorder.before_send is not None:
-            recorder.before_send(Outgoing(label, method.upper(), str(str_or_url), (), body, current_path(), True))
-        source = AiohttpSource(method, str_or_url, body)
-        pending = recorder.begin(label, source, streamed=True)
-        pending.encoded = not getattr(self, "auto_decompress", True)
-        token = inside.set((*around, recorder))
-        try:
-            response = await request(self, method, str_or_url, **options)
-        except BaseException as error:
-            pending.finish(ended_by(error, "failed"), error)
-            raise
-        finally:
-            inside.reset(token)
-        source.answered = response
-        _tee(response, pending)
-        return response
-
-    module.ClientSession._request = watched
-
-    def undo() -> None:
-        module.ClientSession._request = request
-
-    return undo
-
-
-def _tee(response: Any, pending: Pending) -> None:
-    response.content = _Content(response.content, pending)
-    for name in ("close", "release"):
-        ending = getattr(response, name)
-
-        def ended(ending: Callable[[], Any] = ending) -> Any:
-            try:
-                return ending()
-            finally:
-                pending.finish("closed")
-
-        setattr(response, name, ended)

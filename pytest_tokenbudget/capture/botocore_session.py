@@ -6,43 +6,42 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from pytest_tokenbudget.capture.httpx_family import ended_by, inside
-from pytest_tokenbudget.capture.raw_body import tee_raw
-from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.requests_session import PreparedSource, refuse
+from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.patching import Watched
+from pytest_tokenbudget.capture.raw_body import RawBody
+from pytest_tokenbudget.capture.requests_session import PreparedLibrary
+from pytest_tokenbudget.capture.sending import sending
 
 
-def patch(module: ModuleType, label: str, recorder: Recorder) -> Callable[[], None]:
-    """Watch ``botocore.httpsession``; gives back a function that takes the watch away."""
-    send = module.URLLib3Session.send
+def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
+    """The method of ``botocore.httpsession`` to watch."""
+    library = PreparedLibrary(client)
+    return (Watched(module.URLLib3Session, "send", lambda send: _send(library, send)),)
 
-    def watched(self: Any, request: Any) -> Any:
-        around = inside.get()
-        if recorder in around or not recorder.recording:
-            return send(self, request)
+
+def _send(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
+    def send(self: Any, request: Any) -> Any:
+        if not ACTIVE.recorders:
+            return original(self, request)
         streamed = bool(getattr(request, "stream_output", False))
-        source = PreparedSource(request)
-        refuse(recorder, label, source, streamed=streamed)
-        pending = recorder.begin(label, source, streamed=streamed)
-        token = inside.set((*around, recorder))
+        on_its_way = sending(library, self, request, streamed=streamed)
+        if on_its_way is None:
+            return original(self, request)
+        on_its_way.begin()
         try:
-            response = send(self, request)
+            if not on_its_way.plain and on_its_way.ask() is not None:
+                raise on_its_way.cannot_play()
+            response = original(self, request)
         except BaseException as error:
-            pending.finish(ended_by(error, "failed"), error)
+            on_its_way.failed(error)
             raise
         finally:
-            inside.reset(token)
-        source.answered = response
+            on_its_way.end()
+        on_its_way.arrived(response.status_code, response.headers)
         if streamed:
-            source.whole = False
-            tee_raw(response.raw, pending)
+            response.raw = RawBody(response.raw, on_its_way.drafts)
         else:
-            pending.finish("complete")
+            on_its_way.whole(response.content or b"")
         return response
 
-    module.URLLib3Session.send = watched
-
-    def undo() -> None:
-        module.URLLib3Session.send = send
-
-    return undo
+    return send

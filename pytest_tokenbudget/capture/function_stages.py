@@ -5,72 +5,115 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from inspect import getattr_static
+from types import ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.stage_rules import StageRule
 from pytest_tokenbudget.capture.stages import stage
 
+_MISSING = object()
 
-def wrap_functions(rules: Sequence[StageRule]) -> Callable[[], None]:
-    """Wrap the functions that the rules name.
 
-    A function that other modules have imported by name is replaced there, too. Modules that are not imported yet are
-    imported: the rule names application code that the test is about to run.
+class FunctionStages:
+    """Wraps the functions that rules name, as soon as their modules are imported, and puts them back.
+
+    Nothing is imported for it. A name that does not exist is passed over: a gate on its stage says so.
 
     Args:
         rules: All rules; those of other kinds are passed over.
-
-    Returns:
-        A function that puts everything back. A name that does not exist is passed over: the gate on its stage says so.
     """
-    restored: list[Callable[[], None]] = []
-    for rule in rules:
-        if rule.kind == "function":
+
+    def __init__(self, rules: Sequence[StageRule]) -> None:
+        self._waiting = [rule for rule in rules if rule.kind == "function"]
+        self._undo: list[Callable[[], None]] = []
+        self._packages = frozenset(rule.pattern.partition(".")[0] for rule in self._waiting)
+        self._replaced: list[tuple[Any, Any]] = []
+
+    def wants(self, module: str) -> bool:
+        """Whether a rule may name something in a module with this name."""
+        return any(rule.pattern.startswith(f"{module}.") for rule in self._waiting)
+
+    def wrap(self) -> None:
+        """Wrap what can be found now."""
+        waiting, self._waiting = self._waiting, []
+        references: list[tuple[Any, Any]] = []
+        for rule in waiting:
             found = _find(rule.pattern)
-            if found is not None:
-                _wrap(*found, rule.stage, restored)
+            if found is None:
+                self._waiting.append(rule)
+            else:
+                references += self._wrap(*found, rule.stage)
+        _replace_references(references, near=self._packages)
+        self._replaced += references
 
-    def undo() -> None:
-        while restored:
-            restored.pop()()
+    def _wrap(self, holder: Any, name: str, path: str) -> list[tuple[Any, Any]]:
+        """Wrap one; gives the function and its wrapper where other modules may hold it, too."""
+        kept = getattr_static(holder, name)
+        replacement = kept
+        for part in reversed(path.split("/")):
+            replacement = stage(part)(replacement)
+        before = vars(holder).get(name, _MISSING)
+        setattr(holder, name, replacement)
 
-    return undo
+        def put_back() -> None:
+            if vars(holder).get(name) is not replacement:
+                return
+            if before is _MISSING:
+                delattr(holder, name)
+            else:
+                setattr(holder, name, before)
+
+        self._undo.append(put_back)
+        return [(kept, replacement)] if isinstance(holder, ModuleType) else []
+
+    def put_back(self) -> None:
+        """Put everything back, also in modules that imported a wrapped function meanwhile."""
+        while self._undo:
+            self._undo.pop()()
+        _replace_references([(wrapper, function) for function, wrapper in self._replaced], near=self._packages)
+        self._replaced.clear()
 
 
 def _find(dotted: str) -> tuple[Any, str] | None:
-    """The object that holds the function (a module or a class), and the function's name there."""
-    from importlib import import_module
-
+    """The module or class that holds a function, and the function's name there; ``None`` where it is not imported."""
     parts = dotted.split(".")
     for cut in range(len(parts) - 1, 0, -1):
-        try:
-            holder: Any = import_module(".".join(parts[:cut]))
-        except ImportError:
+        holder: Any = sys.modules.get(".".join(parts[:cut]))
+        if holder is None:
             continue
         for part in parts[cut:-1]:
-            holder = getattr(holder, part, None)
-        return (holder, parts[-1]) if hasattr(holder, parts[-1]) else None
+            holder = getattr_static(holder, part, None)
+        if not isinstance(holder, ModuleType | type):
+            return None
+        target = getattr_static(holder, parts[-1], None)
+        wrappable = callable(target) or isinstance(target, staticmethod | classmethod)
+        return (holder, parts[-1]) if wrappable and not isinstance(target, type) else None
     return None
 
 
-def _wrap(holder: Any, name: str, stage_name: str, restored: list[Callable[[], None]]) -> None:
-    kept = getattr_static(holder, name)
-    if isinstance(kept, (staticmethod, classmethod)):
-        replacement: Any = type(kept)(stage(stage_name)(kept.__func__))
-    elif callable(kept):
-        replacement = stage(stage_name)(kept)
-    else:
+def _replace_references(pairs: Sequence[tuple[Any, Any]], *, near: frozenset[str]) -> None:
+    """Replace functions in the namespaces of modules that imported them by name.
+
+    Args:
+        pairs: Each function and what takes its place.
+        near: Top-level packages of the application, which are looked at wherever they are installed.
+    """
+    if not pairs:
         return
-    inherited = isinstance(holder, type) and name not in vars(holder)
-    setattr(holder, name, replacement)
-    restored.append((lambda: delattr(holder, name)) if inherited else (lambda: setattr(holder, name, kept)))
-    if not isinstance(holder, type):
-        for module in list(sys.modules.values()):
-            for alias, value in list(vars(module).items()) if hasattr(module, "__dict__") else ():
-                if value is kept and module is not holder:
-                    setattr(module, alias, replacement)
-                    restored.append(_put_back(module, alias, kept))
+    replacements = {id(old): new for old, new in pairs}
+    for name, module in list(sys.modules.items()):
+        if not _may_hold(name, module, near):
+            continue
+        for alias, value in list(getattr(module, "__dict__", {}).items()):
+            new = replacements.get(id(value))
+            if new is not None:
+                setattr(module, alias, new)
 
 
-def _put_back(module: Any, name: str, value: Any) -> Callable[[], None]:
-    return lambda: setattr(module, name, value)
+def _may_hold(name: str, module: ModuleType, near: frozenset[str]) -> bool:
+    """Whether a module may have imported the application: the standard library and installed packages do not."""
+    package = name.partition(".")[0]
+    if package in near or package == "__main__":
+        return True
+    file = getattr(module, "__file__", None) or ""
+    return package not in sys.stdlib_module_names and "site-packages" not in file and "dist-packages" not in file

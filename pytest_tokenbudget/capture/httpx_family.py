@@ -2,218 +2,215 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextvars import ContextVar
-from functools import cache
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from pytest_tokenbudget.capture.answer import Outgoing
-from pytest_tokenbudget.capture.local import local_response
-from pytest_tokenbudget.capture.recorder import Pending, Recorder
-from pytest_tokenbudget.capture.request_usage import UsageFilter, asking_for_usage
-from pytest_tokenbudget.capture.stages import current_path
-from pytest_tokenbudget.records.exchange import End, Headers
-
-inside: ContextVar[tuple[Recorder, ...]] = ContextVar("tokenbudget_inside", default=())
-"""The recorders whose outermost ``send`` is running in this context: what is sent underneath is the same exchange."""
-
-
-class HttpxSource:
-    """The parts of an exchange, read from httpx's own objects afterwards."""
-
-    __slots__ = ("_request", "answered")
-
-    def __init__(self, request: Any) -> None:
-        self._request = request
-        self.answered: Any = None
-
-    def request(self) -> tuple[str, str, Headers, bytes | None]:
-        """Method, URL, headers and body; the body is ``None`` where it was a stream that is gone."""
-        request = self._request
-        body = getattr(request, "_content", None)
-        return request.method, str(request.url), tuple(request.headers.multi_items()), body
-
-    def response(self) -> tuple[int | None, Headers, bytes | None]:
-        """Status, headers and, where it was read, the decoded body."""
-        if self.answered is None:
-            return None, (), None
-        body = getattr(self.answered, "_content", None)
-        return self.answered.status_code, tuple(self.answered.headers.multi_items()), body
+from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.draft import is_encoded
+from pytest_tokenbudget.capture.httpx_streams import streams_of
+from pytest_tokenbudget.capture.local import play, play_async
+from pytest_tokenbudget.capture.patching import Watched
+from pytest_tokenbudget.capture.request_usage import asking_for_usage, is_event_stream
+from pytest_tokenbudget.capture.sending import Sending, sending
+from pytest_tokenbudget.records.exchange import Headers
 
 
-def ended_by(error: BaseException, otherwise: End) -> End:
-    """How an exception ends an exchange."""
-    return "cancelled" if type(error).__name__ in ("CancelledError", "Cancelled") else otherwise
+@dataclass(frozen=True, slots=True)
+class HttpxLibrary:
+    """How the objects of ``httpx`` or ``httpx2`` are read.
+
+    Attributes:
+        module: The module.
+        client: Its name and version.
+    """
+
+    module: ModuleType
+    client: str
+
+    def request_parts(self, request: Any) -> tuple[str, str, Headers, bytes | None]:
+        """Method, URL, headers and body; the body is ``None`` where it is a stream that nobody read."""
+        try:
+            body: bytes | None = request.content
+        except self.module.RequestNotRead:
+            body = None
+        return request.method.upper(), str(request.url), self.header_pairs(request.headers), body
+
+    def header_pairs(self, headers: Any) -> Headers:
+        """The pairs of a ``Headers`` object, which gives names in lower case."""
+        return tuple(headers.multi_items())
 
 
-def patch(module: ModuleType, label: str, recorder: Recorder) -> Callable[[], None]:
-    """Watch a module's clients.
+def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
+    """The methods to watch.
 
     Args:
         module: ``httpx`` or ``httpx2``.
-        label: Its name and version.
-        recorder: Who records.
-
-    Returns:
-        A function that takes the watch away.
+        client: Its name and version.
     """
-    tee, async_tee = tees(module)
-    send, async_send = module.Client.send, module.AsyncClient.send
+    library = HttpxLibrary(module, client)
+    return (
+        Watched(module.Client, "send", lambda send: _send(library, send)),
+        Watched(module.AsyncClient, "send", lambda send: _async_send(library, send)),
+    )
 
-    def watched(self: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
-        around = inside.get()
-        if recorder in around or not recorder.recording:
-            return send(self, request, stream=stream, **options)
-        request, usage_filter = _prepared(module, recorder, request, stream)
-        outgoing = _outgoing(label, request, stream, recorder)
-        source = HttpxSource(request)
-        pending = recorder.begin(label, source, streamed=stream)
-        token = inside.set((*around, recorder))
+
+def _send(library: HttpxLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
+    streams, senders = streams_of(library.module), _codes(original, play)
+
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        if not ACTIVE.recorders:
+            return original(self, request, **options)
+        streamed = bool(options.get("stream", False))
+        on_its_way = sending(library, self, request, streamed=streamed)
+        if on_its_way is None:
+            return original(self, request, **options)
+        on_its_way.begin()
         try:
-            answer = recorder.answerer.answer(outgoing) if recorder.answerer and outgoing else None
-            if answer is None:
-                response = send(self, request, stream=stream, **options)
+            if on_its_way.plain:
+                response = original(self, request, **options)
             else:
-                pending.answer = answer
-                response = local_response(module, request, answer)
-                if not stream:
-                    response.read()
+                response = _send_prepared(library, on_its_way, original, self, request, options)
         except BaseException as error:
-            pending.finish(ended_by(error, "failed"), error)
+            _note_partial(library.module, on_its_way, senders, error)
+            on_its_way.failed(error)
             raise
         finally:
-            inside.reset(token)
-        source.answered = response
-        if stream and not response.is_closed:
-            response.stream = tee(response.stream, pending, usage_filter)
+            on_its_way.end()
+        on_its_way.arrived(response.status_code, response.headers)
+        if not streamed or response.is_closed:
+            on_its_way.whole(_content(library.module, response))
         else:
-            pending.finish("complete")
+            response.stream = _teed(response.stream, on_its_way, streams.tee, streams.hiding)
         return response
 
-    async def watched_async(self: Any, request: Any, *, stream: bool = False, **options: Any) -> Any:
-        around = inside.get()
-        if recorder in around or not recorder.recording:
-            return await async_send(self, request, stream=stream, **options)
-        request, usage_filter = _prepared(module, recorder, request, stream)
-        outgoing = _outgoing(label, request, stream, recorder)
-        source = HttpxSource(request)
-        pending = recorder.begin(label, source, streamed=stream)
-        token = inside.set((*around, recorder))
+    return send
+
+
+def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    streams, senders = streams_of(library.module), _codes(original, play_async)
+
+    async def send(self: Any, request: Any, **options: Any) -> Any:
+        if not ACTIVE.recorders:
+            return await original(self, request, **options)
+        streamed = bool(options.get("stream", False))
+        on_its_way = sending(library, self, request, streamed=streamed)
+        if on_its_way is None:
+            return await original(self, request, **options)
+        on_its_way.begin()
         try:
-            answer = await recorder.answerer.answer_async(outgoing) if recorder.answerer and outgoing else None
-            if answer is None:
-                response = await async_send(self, request, stream=stream, **options)
+            if on_its_way.plain:
+                response = await original(self, request, **options)
             else:
-                pending.answer = answer
-                response = local_response(module, request, answer, asynchronous=True)
-                if not stream:
-                    await response.aread()
+                response = await _async_send_prepared(library, on_its_way, original, self, request, options)
         except BaseException as error:
-            pending.finish(ended_by(error, "failed"), error)
+            _note_partial(library.module, on_its_way, senders, error)
+            on_its_way.failed(error)
             raise
         finally:
-            inside.reset(token)
-        source.answered = response
-        if stream and not response.is_closed:
-            response.stream = async_tee(response.stream, pending, usage_filter)
+            on_its_way.end()
+        on_its_way.arrived(response.status_code, response.headers)
+        if not streamed or response.is_closed:
+            on_its_way.whole(_content(library.module, response))
         else:
-            pending.finish("complete")
+            response.stream = _teed(response.stream, on_its_way, streams.async_tee, streams.async_hiding)
         return response
 
-    module.Client.send, module.AsyncClient.send = watched, watched_async
-
-    def undo() -> None:
-        module.Client.send, module.AsyncClient.send = send, async_send
-
-    return undo
+    return send
 
 
-def _prepared(module: ModuleType, recorder: Recorder, request: Any, stream: bool) -> tuple[Any, UsageFilter | None]:
-    if not (recorder.request_usage and stream):
-        return request, None
-    return asking_for_usage(module, request)
+def _send_prepared(
+    library: HttpxLibrary,
+    on_its_way: Sending,
+    original: Callable[..., Any],
+    client: Any,
+    request: Any,
+    options: dict[str, Any],
+) -> Any:
+    """Send a request that somebody may answer or wants to ask for its usage."""
+    asked = _asked(library, on_its_way, request, options)
+    answer = on_its_way.ask()
+    if answer is not None:
+        response = play(library.module, client, request, answer, streamed=bool(options.get("stream")))
+    else:
+        response = original(client, asked, **options)
+    return _returned(library, on_its_way, response, request, asked)
 
 
-def _outgoing(label: str, request: Any, stream: bool, recorder: Recorder) -> Outgoing | None:
-    """What is about to leave, where anybody wants to know; whoever refuses it raises."""
-    if recorder.before_send is None and recorder.answerer is None:
-        return None
-    method, url, headers, body = HttpxSource(request).request()
-    outgoing = Outgoing(label, method.upper(), url, headers, body, current_path(), stream)
-    if recorder.before_send is not None:
-        recorder.before_send(outgoing)
-    return outgoing
+async def _async_send_prepared(
+    library: HttpxLibrary,
+    on_its_way: Sending,
+    original: Callable[..., Awaitable[Any]],
+    client: Any,
+    request: Any,
+    options: dict[str, Any],
+) -> Any:
+    asked = _asked(library, on_its_way, request, options)
+    answer = await on_its_way.ask_async()
+    if answer is not None:
+        response = await play_async(library.module, client, request, answer, streamed=bool(options.get("stream")))
+    else:
+        response = await original(client, asked, **options)
+    return _returned(library, on_its_way, response, request, asked)
 
 
-@cache
-def tees(module: ModuleType) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The two stream classes of a module that pass a body on, chunk by chunk."""
+def _asked(library: HttpxLibrary, on_its_way: Sending, request: Any, options: dict[str, Any]) -> Any:
+    """The request that is sent: the caller's, or one that asks for usage in its place."""
+    if not (on_its_way.requests_usage and options.get("stream")):
+        return request
+    asked = asking_for_usage(library.module, request)
+    if asked is None:
+        return request
+    on_its_way.replace(asked)
+    return asked
 
-    class Tee(module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
-        def __init__(self, stream: Any, pending: Pending, usage_filter: UsageFilter | None) -> None:
-            self._stream = stream
-            self._pending = pending
-            self._filter = usage_filter
 
-        def __iter__(self) -> Iterator[bytes]:
-            pending, usage_filter = self._pending, self._filter
-            try:
-                for chunk in self._stream:
-                    pending.chunk(chunk)
-                    if usage_filter is None:
-                        yield chunk
-                    elif shown := usage_filter.pass_on(chunk):
-                        yield shown
-                if usage_filter is not None and (rest := usage_filter.rest()):
-                    yield rest
-            except GeneratorExit:
-                raise
-            except BaseException as error:
-                pending.finish(ended_by(error, "cut"), error)
-                raise
-            pending.finish("complete")
+def _returned(library: HttpxLibrary, on_its_way: Sending, response: Any, request: Any, asked: Any) -> Any:
+    """The response, as if the caller's own request had been sent."""
+    if asked is not request:
+        headers = library.header_pairs(response.headers)
+        on_its_way.hides_usage = response.status_code == 200 and is_event_stream(headers) and not is_encoded(headers)
+        if response.request is asked:
+            response.request = request
+    return response
 
-        def close(self) -> None:
-            try:
-                self._stream.close()
-            finally:
-                self._pending.finish("closed")
 
-        def __del__(self) -> None:
-            self._pending.finish("closed")
+def _teed(stream: Any, on_its_way: Sending, tee: Callable[..., Any], hiding: Callable[..., Any]) -> Any:
+    for draft in on_its_way.drafts:
+        stream = tee(stream, draft)
+    return hiding(stream) if on_its_way.hides_usage else stream
 
-    class AsyncTee(module.AsyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
-        def __init__(self, stream: Any, pending: Pending, usage_filter: UsageFilter | None) -> None:
-            self._stream = stream
-            self._pending = pending
-            self._filter = usage_filter
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            pending, usage_filter = self._pending, self._filter
-            try:
-                async for chunk in self._stream:
-                    pending.chunk(chunk)
-                    if usage_filter is None:
-                        yield chunk
-                    elif shown := usage_filter.pass_on(chunk):
-                        yield shown
-                if usage_filter is not None and (rest := usage_filter.rest()):
-                    yield rest
-            except GeneratorExit:
-                raise
-            except BaseException as error:
-                pending.finish(ended_by(error, "cut"), error)
-                raise
-            pending.finish("complete")
+def _content(module: ModuleType, response: Any) -> bytes:
+    """The body that the client, one of its hooks or its transport has read; nothing where it was thrown away."""
+    try:
+        content: bytes = response.content
+    except module.ResponseNotRead:
+        return b""
+    return content
 
-        async def aclose(self) -> None:
-            try:
-                await self._stream.aclose()
-            finally:
-                self._pending.finish("closed")
 
-        def __del__(self) -> None:
-            self._pending.finish("closed")
+def _codes(*functions: Any) -> frozenset[Any]:
+    """The code of functions, and of those that they wrap."""
+    codes = set()
+    for function in functions:
+        wrapped = function
+        while wrapped is not None:
+            codes.add(getattr(wrapped, "__code__", None))
+            wrapped = getattr(wrapped, "__wrapped__", None)
+    return frozenset(codes)
 
-    return Tee, AsyncTee
+
+def _note_partial(module: ModuleType, on_its_way: Sending, senders: frozenset[Any], error: BaseException) -> None:
+    """Note that there was a response where reading its body failed within ``send``: the connection was cut.
+
+    The client closes and drops that response; it is still found in the frame of its ``send``.
+    """
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code in senders:
+            response = trace.tb_frame.f_locals.get("response")
+            if isinstance(response, module.Response):
+                on_its_way.arrived(response.status_code, response.headers)
+        trace = trace.tb_next

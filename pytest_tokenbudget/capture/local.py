@@ -1,78 +1,97 @@
-"""A response that was given locally, as a real response object of the client's own module."""
+"""A response that is given locally: a real response object of the client's own module."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.capture.answer import LocalAnswer
+from pytest_tokenbudget.capture.answer import Fault, LocalAnswer
+from pytest_tokenbudget.capture.httpx_streams import streams_of
 
-_EXCEPTIONS = {
-    "connect_timeout": ("ConnectTimeout", "the scripted connection timed out"),
-    "read_timeout": ("ReadTimeout", "the scripted answer timed out"),
-    "connect_error": ("ConnectError", "the scripted connection failed"),
-    "cut": ("RemoteProtocolError", "peer closed connection without sending complete message body"),
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_FAULTS: dict[Fault, tuple[str, str]] = {
+    "connect_timeout": ("ConnectTimeout", "timed out while connecting (played locally)"),
+    "read_timeout": ("ReadTimeout", "timed out while reading (played locally)"),
+    "connect_error": ("ConnectError", "all connection attempts failed (played locally)"),
+    "cut": ("RemoteProtocolError", "peer closed connection without sending complete message body (played locally)"),
 }
 
+# The chunks are plain and come one by one, whatever the headers of the recording say.
+_DROPPED = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 
-def local_response(module: ModuleType, request: Any, answer: LocalAnswer, *, asynchronous: bool = False) -> Any:
-    """Make a response of ``httpx`` or ``httpx2``.
+
+def play(module: ModuleType, client: Any, request: Any, answer: LocalAnswer, *, streamed: bool) -> Any:
+    """Answer a synchronous client, and run its event hooks.
 
     Args:
-        module: The client's module.
-        request: The request that is answered.
+        module: ``httpx`` or ``httpx2``.
+        client: The client.
+        request: Its request.
         answer: The answer.
-        asynchronous: Whether an asynchronous client reads it.
+        streamed: Whether the caller asked for a streamed response; the body is read at once if not.
 
     Returns:
-        The response; its body is not read yet.
+        The module's own response.
 
     Raises:
         Exception: The module's own timeout or connection error where the answer says so.
     """
-    if answer.fault is not None and answer.fault != "cut":
-        raise _error(module, request, answer.fault)
-    stream = _async_stream(module, request, answer) if asynchronous else _sync_stream(module, request, answer)
-    response = module.Response(
-        status_code=answer.status,
-        headers=[(name, value) for name, value in answer.headers if name.lower() != "content-encoding"],
-        stream=stream,
-        request=request,
-        extensions={"http_version": b"HTTP/1.1"},
-    )
-    response.elapsed = timedelta(0)
+    _check_open(client)
+    for hook in client.event_hooks["request"]:
+        hook(request)
+    response = _response(module, client, request, answer, streams_of(module).local)
+    try:
+        for hook in client.event_hooks["response"]:
+            hook(response)
+        if not streamed:
+            response.read()
+    except BaseException:
+        response.close()
+        raise
     return response
 
 
-def _error(module: ModuleType, request: Any, fault: str) -> Exception:
-    name, text = _EXCEPTIONS[fault]
-    error: Exception = getattr(module, name)(text, request=request)
-    return error
+async def play_async(module: ModuleType, client: Any, request: Any, answer: LocalAnswer, *, streamed: bool) -> Any:
+    """The same for an asynchronous client."""
+    _check_open(client)
+    for hook in client.event_hooks["request"]:
+        await hook(request)
+    response = _response(module, client, request, answer, streams_of(module).async_local)
+    try:
+        for hook in client.event_hooks["response"]:
+            await hook(response)
+        if not streamed:
+            await response.aread()
+    except BaseException:
+        await response.aclose()
+        raise
+    return response
 
 
-def _sync_stream(module: ModuleType, request: Any, answer: LocalAnswer) -> Any:
-    class LocalStream(module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
-        def __iter__(self) -> Iterator[bytes]:
-            for number, chunk in enumerate(answer.chunks):
-                if answer.before_chunk is not None:
-                    answer.before_chunk(number)
-                yield chunk
-            if answer.fault == "cut":
-                raise _error(module, request, "cut")
-
-    return LocalStream()
+def _check_open(client: Any) -> None:
+    if client.is_closed:
+        raise RuntimeError("Cannot send a request, as the client has been closed.")
 
 
-def _async_stream(module: ModuleType, request: Any, answer: LocalAnswer) -> Any:
-    class LocalStream(module.AsyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            for number, chunk in enumerate(answer.chunks):
-                if answer.before_chunk_async is not None:
-                    await answer.before_chunk_async(number)
-                yield chunk
-            if answer.fault == "cut":
-                raise _error(module, request, "cut")
-
-    return LocalStream()
+def _response(module: ModuleType, client: Any, request: Any, answer: LocalAnswer, stream: Callable[..., Any]) -> Any:
+    fault = answer.fault
+    error: Exception | None = None
+    if fault is not None:
+        name, text = _FAULTS[fault]
+        error = getattr(module, name)(text, request=request)
+        if fault != "cut":
+            raise error
+    response = module.Response(
+        status_code=answer.status,
+        headers=[(name, value) for name, value in answer.headers if name.lower() not in _DROPPED],
+        stream=stream(answer, error),
+        request=request,
+        extensions={"http_version": b"HTTP/1.1"},
+    )
+    # Otherwise the client sets it when the stream is closed; the time that is projected is the recorder's business.
+    response.elapsed = timedelta(0)
+    client.cookies.extract_cookies(response)
+    return response

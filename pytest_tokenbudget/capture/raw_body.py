@@ -3,61 +3,119 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any
 
-from pytest_tokenbudget.capture.httpx_family import ended_by
-from pytest_tokenbudget.capture.recorder import Pending
+from pytest_tokenbudget.capture.draft import Draft
 
 
-def tee_raw(raw: Any, pending: Pending) -> None:
-    """Note what is read of a urllib3 response, whichever of its methods is used.
+class RawBody:
+    """Stands in front of a urllib3 response and notes what is read of it, whichever of its methods is used."""
 
-    Args:
-        raw: The response. Its own methods ``stream`` and ``read`` are shadowed on this one object.
-        pending: The exchange that it belongs to.
-    """
-    stream, read, close = raw.stream, raw.read, raw.close
-    streaming = False
+    def __init__(self, raw: Any, drafts: list[Draft]) -> None:
+        self._raw = raw
+        self._drafts = drafts
 
-    def decoding(asked: bool | None) -> None:
-        pending.encoded = not (raw.decode_content if asked is None else asked)
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_raw", "_drafts"):
+            raise AttributeError(name)
+        return getattr(self._raw, name)
 
-    def watched_stream(*args: Any, **options: Any) -> Iterator[bytes]:
-        nonlocal streaming
-        streaming = True
-        decoding(options.get("decode_content", args[1] if len(args) > 1 else None))
+    def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
+        """Read the body piece by piece."""
+        self._decoding(decode_content)
+        return self._pieces(self._raw.stream(amt, decode_content))
+
+    def read_chunked(self, amt: int | None = None, decode_content: bool | None = None) -> Iterator[bytes]:
+        """Read a body with chunked transfer encoding, chunk by chunk."""
+        self._decoding(decode_content)
+        return self._pieces(self._raw.read_chunked(amt, decode_content))
+
+    def __iter__(self) -> Iterator[bytes]:
+        self._decoding(True)
+        return self._pieces(iter(self._raw))
+
+    def _pieces(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        drafts = self._drafts
         try:
-            for chunk in stream(*args, **options):
-                pending.chunk(chunk)
-                yield chunk
+            for piece in pieces:
+                for draft in drafts:
+                    draft.chunk(piece)
+                yield piece
         except GeneratorExit:
+            self._finish("closed")
             raise
         except BaseException as error:
-            pending.finish(ended_by(error, "cut"), error)
+            self._cut(error)
             raise
-        pending.finish("complete")
+        self._finish("complete")
 
-    def watched_read(amt: int | None = None, *args: Any, **options: Any) -> bytes:
-        if not streaming:
-            decoding(args[0] if args else options.get("decode_content"))
+    def read(self, amt: int | None = None, decode_content: bool | None = None, **options: Any) -> bytes:
+        """Read at most ``amt`` bytes, or all."""
+        self._decoding(decode_content)
+        return self._noted(lambda: self._raw.read(amt, decode_content, **options), amt)
+
+    def read1(self, amt: int | None = None, decode_content: bool | None = None) -> bytes:
+        """Read what one call of the system brings."""
+        self._decoding(decode_content)
+        return self._noted(lambda: self._raw.read1(amt, decode_content), 1)
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into a buffer."""
+        view = memoryview(buffer).cast("B")
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def _noted(self, read: Callable[[], bytes], amt: int | None) -> bytes:
         try:
-            data: bytes = read(amt, *args, **options)
+            data = read()
         except BaseException as error:
-            pending.finish(ended_by(error, "cut"), error)
+            self._cut(error)
             raise
-        if not streaming:
-            if data:
-                pending.chunk(data)
-            if amt is None or not data:
-                pending.finish("complete")
+        if data:
+            for draft in self._drafts:
+                draft.chunk(data)
+        if amt is None or amt < 0 or (amt and not data):
+            self._finish("complete")
         return data
 
-    def watched_close() -> None:
-        try:
-            close()
-        finally:
-            pending.finish("closed")
+    def _decoding(self, asked: bool | None) -> None:
+        decoded = getattr(self._raw, "decode_content", True) if asked is None else asked
+        if decoded:
+            for draft in self._drafts:
+                draft.encoded = False
 
-    shadows: dict[str, Callable[..., Any]] = {"stream": watched_stream, "read": watched_read, "close": watched_close}
-    for name, method in shadows.items():
-        setattr(raw, name, method)
+    def _finish(self, end: Any) -> None:
+        for draft in self._drafts:
+            draft.finish(end)
+
+    def _cut(self, error: BaseException) -> None:
+        for draft in self._drafts:
+            draft.cut(error)
+
+    def close(self) -> None:
+        """Close the connection."""
+        try:
+            self._raw.close()
+        finally:
+            self._finish("closed")
+
+    def release_conn(self) -> None:
+        """Give the connection back."""
+        try:
+            self._raw.release_conn()
+        finally:
+            self._finish("closed")
+
+    def __enter__(self) -> RawBody:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        for draft in self._drafts:
+            draft.abandon()

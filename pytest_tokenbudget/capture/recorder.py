@@ -1,83 +1,35 @@
-"""What is captured of one sample: exchanges and the times in which stages were open.
-
-The hot path only takes references and clock readings; exchanges are built when they are asked for.
-"""
+"""What is captured of one sample: exchanges, and the times in which stages were open."""
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal, Protocol
+from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_tokenbudget.capture.answer import Answerer, LocalAnswer, Outgoing
-from pytest_tokenbudget.capture.stages import current_path
-from pytest_tokenbudget.records.exchange import End, Exchange, Headers
+from pytest_tokenbudget.capture.answer import Answerer, Outgoing
+from pytest_tokenbudget.capture.draft import Draft, Library
+from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Span
 
 
-class Source(Protocol):
-    """How the parts of an exchange are read from a client's own objects, afterwards."""
+class OpenSpan:
+    """A time in which a stage is open, while it is."""
 
-    def request(self) -> tuple[str, str, Headers, bytes | None]:
-        """Method, URL, headers and body of the request."""
+    __slots__ = ("_clock", "ended", "stage", "started")
 
-    def response(self) -> tuple[int | None, Headers, bytes | None]:
-        """Status, headers, and the decoded body where it was read at once."""
+    def __init__(self, stage: str, clock: Callable[[], float]) -> None:
+        self.stage = stage
+        self.ended: float | None = None
+        self._clock = clock
+        self.started = clock()
 
-
-class Pending:
-    """An exchange on its way: references and clock readings."""
-
-    __slots__ = (
-        "agent",
-        "answer",
-        "chunk_times",
-        "chunks",
-        "client",
-        "encoded",
-        "end",
-        "ended",
-        "error",
-        "recorder",
-        "source",
-        "stage",
-        "started",
-        "streamed",
-    )
-
-    def __init__(self, recorder: Recorder, client: str, source: Source, *, streamed: bool) -> None:
-        self.recorder = recorder
-        self.client = client
-        self.source = source
-        self.streamed = streamed
-        self.encoded = streamed
-        self.stage = current_path()
-        self.agent = _current_agent()
-        self.chunks: list[bytes] = []
-        self.chunk_times: list[float] = []
-        self.answer: LocalAnswer | None = None
-        self.ended = 0.0
-        self.end: End = "open"
-        self.error: str | None = None
-        self.started = recorder.clock()
-
-    def chunk(self, data: bytes) -> None:
-        """A piece of a streamed body arrived."""
-        self.chunk_times.append(self.recorder.clock())
-        self.chunks.append(data)
-
-    def finish(self, end: End, error: BaseException | None = None) -> None:
-        """The exchange ended; only the first end counts."""
-        if self.end != "open":
-            return
-        self.ended = self.recorder.clock()
-        self.error = None if error is None else type(error).__name__
-        self.end = end
-        self.recorder.ended(self)
+    def close(self) -> None:
+        """The stage was closed."""
+        self.ended = self._clock()
 
 
 class Recorder:
@@ -86,8 +38,8 @@ class Recorder:
     Args:
         clock: The sample's clock, s.
         answerer: Who answers instead of the network, if anybody does.
-        before_send: Called before a request leaves; may raise to refuse it.
-        on_end: Called with each exchange as soon as it ended, where that is needed.
+        before_send: Called with a request before it leaves; may raise to refuse it, and it is not recorded then.
+        on_end: Called with each exchange as soon as it ended, where that is needed. It must not raise.
         request_usage: Whether OpenAI-style streams are asked for their usage.
     """
 
@@ -105,112 +57,88 @@ class Recorder:
         self.before_send = before_send
         self.on_end = on_end
         self.request_usage = request_usage
-        self._pending: list[Pending] = []
-        self._spans: list[Span] = []
-        self._open_stages: dict[int, tuple[str, float]] = {}
+        self.plain = answerer is None and before_send is None and not request_usage
+        self.recording = True
+        self._drafts: list[Draft] = []
+        self._spans: list[OpenSpan] = []
+        self._abandoned: deque[Draft] = deque()
         self._pauses = 0
         self._lock = threading.Lock()
 
-    @property
-    def recording(self) -> bool:
-        """Whether exchanges that begin now are recorded."""
-        return self._pauses == 0
-
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """Exchanges that begin meanwhile are not recorded."""
-        with self._lock:
-            self._pauses += 1
+        """What is sent, and which stages are opened, in the meantime is not recorded (a session's fixtures, say)."""
+        self._pause(1)
         try:
             yield
         finally:
-            with self._lock:
-                self._pauses -= 1
+            self._pause(-1)
 
-    def begin(self, client: str, source: Source, *, streamed: bool) -> Pending:
-        """An exchange begins."""
-        pending = Pending(self, client, source, streamed=streamed)
-        self._pending.append(pending)
-        return pending
+    def _pause(self, change: int) -> None:
+        with self._lock:
+            self._pauses += change
+            self.recording = self._pauses == 0
 
-    def ended(self, pending: Pending) -> None:
+    def begin(self, library: Library, request: Any, *, streamed: bool) -> Draft:
+        """A request is about to be sent."""
+        if self._abandoned:
+            self._catch_up()
+        draft = Draft(self, library, request, streamed=streamed)
+        self._drafts.append(draft)
+        return draft
+
+    def forget(self, draft: Draft) -> None:
+        """It was refused and never left."""
+        with self._lock:
+            self._drafts.remove(draft)
+
+    def ended(self, draft: Draft) -> None:
         """An exchange ended."""
         if self.on_end is not None:
-            self.on_end(_exchange(pending, self._pending.index(pending), pending.ended))
+            self.on_end(draft.exchange(self._drafts.index(draft), draft.ended))
 
-    def open_stage(self, key: int, path: str) -> None:
-        """A stage was opened; ``key`` tells this opening from others of the same stage."""
-        self._open_stages[key] = (path, self.clock())
+    def abandoned(self, draft: Draft) -> None:
+        """An exchange was ended by the garbage collector, which may hold any lock: tell about it later."""
+        if self.on_end is not None:
+            self._abandoned.append(draft)
 
-    def close_stage(self, key: int) -> None:
-        """The stage that was opened with ``key`` was closed."""
-        opened = self._open_stages.pop(key, None)
-        if opened is not None:
-            self._spans.append(Span(opened[0], opened[1], self.clock()))
+    def _catch_up(self) -> None:
+        while self._abandoned:
+            self.ended(self._abandoned.popleft())
+
+    def open_span(self, path: str) -> OpenSpan | None:
+        """A stage was opened; whoever opened it closes the span."""
+        if not self.recording:
+            return None
+        span = OpenSpan(path, self.clock)
+        self._spans.append(span)
+        return span
 
     def exchanges(self) -> tuple[Exchange, ...]:
         """All exchanges in the order of their starts; those still running end now, with the end ``open``."""
+        if self._abandoned:
+            self._catch_up()
         now = self.clock()
-        return tuple(
-            _exchange(pending, number, now if pending.end == "open" else pending.ended)
-            for number, pending in enumerate(list(self._pending))
-        )
+        return tuple(draft.exchange(number, now) for number, draft in enumerate(tuple(self._drafts)))
 
     def spans(self) -> tuple[Span, ...]:
         """The times in which stages were open; those still open are closed now."""
         now = self.clock()
-        still_open = [Span(path, started, now) for path, started in list(self._open_stages.values())]
-        return (*self._spans, *still_open)
+        return tuple(
+            Span(span.stage, span.started, now if span.ended is None else span.ended) for span in tuple(self._spans)
+        )
 
     def hosts(self) -> dict[str, int]:
-        """Hosts that were contacted, with the number of requests."""
+        """Hosts that were contacted (with the port where it is not the scheme's own), and the number of requests."""
         counts: dict[str, int] = {}
-        for pending in list(self._pending):
-            host = urlsplit(pending.source.request()[1]).netloc.rpartition("@")[2]
+        for exchange in self.exchanges():
+            host = _host(exchange.url)
             counts[host] = counts.get(host, 0) + 1
         return dict(sorted(counts.items()))
 
 
-def _exchange(pending: Pending, sequence: int, ended: float) -> Exchange:
-    method, url, headers, body = pending.source.request()
-    status, response_headers, whole = pending.source.response()
-    chunks, times, encoded = tuple(pending.chunks), tuple(pending.chunk_times), pending.encoded
-    if whole is not None and not chunks:
-        chunks, times, encoded = (whole,), (ended,), False
-    answered_by: Literal["network", "replay", "script"] = "network"
-    if pending.answer is not None:
-        answered_by, encoded = pending.answer.answered_by, False
-    return Exchange(
-        client=pending.client,
-        method=method.upper(),
-        url=url,
-        request_headers=headers,
-        request_body=body,
-        status=status,
-        response_headers=response_headers,
-        chunks=chunks,
-        chunk_times=times[: len(chunks)],
-        encoded=encoded,
-        streamed=pending.streamed,
-        started=pending.started,
-        ended=ended,
-        end=pending.end,
-        error=pending.error,
-        stage=pending.stage,
-        agent=pending.agent,
-        answered_by=answered_by,
-        token_basis=pending.answer.token_basis if pending.answer is not None else None,
-        sequence=sequence,
-    )
-
-
-def _current_agent() -> str | None:
-    """``gen_ai.agent.name`` of the current OpenTelemetry span, where the application uses OpenTelemetry."""
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:
-        return None
+def _host(url: str) -> str:
     try:
-        name = trace.get_current_span().attributes.get("gen_ai.agent.name")
-    except AttributeError:  # a span that is not recording has no attributes
-        return None
-    return str(name) if name else None
+        return urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:  # a client of its own making may hand over anything
+        return url

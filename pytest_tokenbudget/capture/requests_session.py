@@ -3,91 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from pytest_tokenbudget.capture.answer import Outgoing
-from pytest_tokenbudget.capture.httpx_family import ended_by, inside
-from pytest_tokenbudget.capture.raw_body import tee_raw
-from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.stages import current_path
+from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.patching import Watched
+from pytest_tokenbudget.capture.raw_body import RawBody
+from pytest_tokenbudget.capture.sending import sending
 from pytest_tokenbudget.records.exchange import Headers
 
 
-class PreparedSource:
-    """The parts of an exchange, read from objects with ``method``, ``url``, ``headers`` and ``body``."""
+@dataclass(frozen=True, slots=True)
+class PreparedLibrary:
+    """How requests are read that have ``method``, ``url``, ``headers`` and ``body``: those of requests and botocore.
 
-    __slots__ = ("_request", "answered", "whole")
+    Attributes:
+        client: The library's name and version.
+    """
 
-    def __init__(self, request: Any) -> None:
-        self._request = request
-        self.answered: Any = None
-        self.whole = True
+    client: str
 
-    def request(self) -> tuple[str, str, Headers, bytes | None]:
+    def request_parts(self, request: Any) -> tuple[str, str, Headers, bytes | None]:
         """Method, URL, headers and body; the body is ``None`` where it is a stream."""
-        request = self._request
-        body = request.body
-        if isinstance(body, str):
-            body = body.encode("utf-8", "surrogatepass")
-        elif isinstance(body, bytearray):
-            body = bytes(body)
-        return str(request.method), str(request.url), _headers(request.headers), body if isinstance(body, bytes) else None
+        return (
+            str(request.method).upper(),
+            str(request.url),
+            self.header_pairs(request.headers),
+            sent_bytes(request.body),
+        )
 
-    def response(self) -> tuple[int | None, Headers, bytes | None]:
-        """Status, headers and, where it was read at once, the decoded body."""
-        if self.answered is None:
-            return None, (), None
-        body = self.answered.content if self.whole else None
-        return self.answered.status_code, _headers(self.answered.headers), body
+    def header_pairs(self, headers: Any) -> Headers:
+        """The pairs of any mapping of headers."""
+        return tuple((_text(name).lower(), _text(value)) for name, value in headers.items())
 
 
-def _headers(headers: Any) -> Headers:
-    return tuple((_text(name).lower(), _text(value)) for name, value in headers.items())
+def sent_bytes(body: Any) -> bytes | None:
+    """A body as bytes, ``None`` where it is neither a text nor bytes."""
+    if isinstance(body, str):
+        return body.encode("utf-8", "surrogatepass")
+    return bytes(body) if isinstance(body, bytes | bytearray | memoryview) else None
 
 
 def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def refuse(recorder: Recorder, label: str, source: PreparedSource, *, streamed: bool) -> None:
-    """Ask whoever may refuse a request before it leaves."""
-    if recorder.before_send is not None:
-        method, url, headers, body = source.request()
-        recorder.before_send(Outgoing(label, method.upper(), url, headers, body, current_path(), streamed))
+def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
+    """The method of ``requests`` to watch."""
+    library = PreparedLibrary(client)
+    return (Watched(module.Session, "send", lambda send: _send(library, send)),)
 
 
-def patch(module: ModuleType, label: str, recorder: Recorder) -> Callable[[], None]:
-    """Watch ``requests``; gives back a function that takes the watch away."""
-    send = module.Session.send
-
-    def watched(self: Any, request: Any, **options: Any) -> Any:
-        around = inside.get()
-        if recorder in around or not recorder.recording:
-            return send(self, request, **options)
+def _send(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        if not ACTIVE.recorders:
+            return original(self, request, **options)
         streamed = bool(options.get("stream", self.stream))
-        source = PreparedSource(request)
-        refuse(recorder, label, source, streamed=streamed)
-        pending = recorder.begin(label, source, streamed=streamed)
-        token = inside.set((*around, recorder))
+        on_its_way = sending(library, self, request, streamed=streamed)
+        if on_its_way is None:
+            return original(self, request, **options)
+        on_its_way.begin()
         try:
-            response = send(self, request, **options)
+            if not on_its_way.plain and on_its_way.ask() is not None:
+                raise on_its_way.cannot_play()
+            response = original(self, request, **options)
         except BaseException as error:
-            pending.finish(ended_by(error, "failed"), error)
+            on_its_way.failed(error)
             raise
         finally:
-            inside.reset(token)
-        source.answered = response
-        if streamed and response.raw is not None:
-            source.whole = False
-            tee_raw(response.raw, pending)
+            on_its_way.end()
+        on_its_way.arrived(response.status_code, response.headers)
+        # Whether the body was read is known to the response alone: a hook may have read one that was to be streamed.
+        if streamed and response.raw is not None and not getattr(response, "_content_consumed", False):
+            response.raw = RawBody(response.raw, on_its_way.drafts)
         else:
-            pending.finish("complete")
+            on_its_way.whole(response.content or b"")
         return response
 
-    module.Session.send = watched
-
-    def undo() -> None:
-        module.Session.send = send
-
-    return undo
+    return send

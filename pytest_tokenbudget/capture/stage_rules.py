@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import Literal, get_args
 
-from pytest_tokenbudget.capture.stages import check_name
+from pytest_tokenbudget.capture.stages import checked_name
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 
 RuleKind = Literal["function", "model", "url", "system"]
-KINDS: tuple[RuleKind, ...] = ("function", "model", "url", "system")
+KINDS: tuple[RuleKind, ...] = get_args(RuleKind)
+
+_EXAMPLES = {
+    "function": "worker = function:app.agents.Worker.run",
+    "model": "router = model:deepseek-router*",
+    "url": "judge = url:*/v1/messages",
+    "system": "finalize = system:*Turn the answer into JSON*",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +42,55 @@ def parse_stage_rules(lines: Sequence[str]) -> tuple[StageRule, ...]:
     Args:
         lines: Such as ``worker = function:app.agents.Worker.run``; empty ones and comments (``#``) are passed over.
 
+    Returns:
+        The rules in their order: the first that fits wins.
+
     Raises:
-        SettingsError: If a line cannot be understood; it names the line.
+        SettingsError: If a line cannot be understood; it names the line and shows one that can.
     """
     return tuple(_parse(line.strip()) for line in lines if line.strip() and not line.lstrip().startswith("#"))
 
 
 def _parse(line: str) -> StageRule:
-    stage, equals, rule = (part.strip() for part in line.partition("="))
+    path, equals, rule = (part.strip() for part in line.partition("="))
     kind, colon, pattern = (part.strip() for part in rule.partition(":"))
-    remedy = "worker = function:app.agents.Worker.run (or model:, url:, system: and a pattern)"
-    if not equals or not colon or not pattern or kind not in KINDS:
-        raise SettingsError(f"tokenbudget_stages: {line!r} cannot be understood", remedy=remedy)
-    try:
-        check_name(stage)
-    except TokenBudgetError as error:
-        raise SettingsError(f"tokenbudget_stages: {line!r}: {error.message}", remedy=remedy) from None
-    if kind == "function" and not all(part.isidentifier() for part in pattern.split(".")):
-        raise SettingsError(f"tokenbudget_stages: {line!r}: {pattern!r} is no dotted name", remedy=remedy)
-    if kind == "function" and "." not in pattern:
-        raise SettingsError(f"tokenbudget_stages: {line!r}: {pattern!r} names no module", remedy=remedy)
-    return StageRule(stage, kind, pattern)
+    if not equals or not colon:
+        raise _error(line, "it is not of the form STAGE = KIND:PATTERN", "function")
+    known = next((known for known in KINDS if known == kind), None)
+    if known is None:
+        raise _error(line, f"{kind!r} is not one of {', '.join(KINDS)}", _nearest(kind))
+    if not pattern:
+        raise _error(line, f"nothing stands behind {known}:", known)
+    for part in path.split("/"):
+        try:
+            checked_name(part)
+        except TokenBudgetError as error:
+            raise _error(line, error.message, known) from None
+    if known == "function" and not ("." in pattern and all(part.isidentifier() for part in pattern.split("."))):
+        raise _error(line, f"{pattern!r} is not a dotted name of a module and a function in it", known)
+    return StageRule(path, known, pattern)
 
 
-def resolve_stage(
-    rules: Sequence[StageRule], *, code_stage: str, url: str, model: str, system_text: str
-) -> str | None:
+def _nearest(kind: str) -> RuleKind:
+    from difflib import get_close_matches
+
+    near = get_close_matches(kind, KINDS, n=1, cutoff=0.4)
+    return next((known for known in KINDS if near and known == near[0]), "function")
+
+
+def _error(line: str, problem: str, kind: RuleKind) -> SettingsError:
+    return SettingsError(
+        f"tokenbudget_stages: the line {line!r} cannot be understood: {problem}",
+        remedy=f"write it like this: {_EXAMPLES[kind]}",
+    )
+
+
+def resolve_stage(rules: Sequence[StageRule], *, code_stage: str, url: str, model: str, system_text: str) -> str | None:
     """The stage of a call.
 
     Args:
-        rules: The rules; the first that matches wins.
-        code_stage: The stage that code has opened (``function:`` rules too), ``""`` for none.
+        rules: The rules; the first that matches wins. Upper and lower case matter.
+        code_stage: The stage that code has opened (``function:`` rules open theirs), ``""`` for none.
         url: The whole URL.
         model: Name of the model.
         system_text: The system prompt.
@@ -75,8 +100,8 @@ def resolve_stage(
     """
     if code_stage:
         return code_stage
-    held = {"model": model, "url": url, "system": system_text}
+    asked = {"model": model, "url": url, "system": system_text}
     for rule in rules:
-        if rule.kind != "function" and fnmatchcase(held[rule.kind], rule.pattern):
+        if rule.kind != "function" and fnmatchcase(asked[rule.kind], rule.pattern):
             return rule.stage
     return None

@@ -1,68 +1,103 @@
 """Stages: named parts of an agent's run, opened in code.
 
 ``stage`` may stay in the application: outside a marked test it does nothing and costs less than a microsecond, and this
-module imports nothing that is not imported anyway.
+module imports nothing heavy.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextvars import ContextVar, Token
-from functools import wraps
-from types import TracebackType
-from typing import Any, ParamSpec, Protocol, TypeVar, cast
+from contextvars import ContextVar
+from functools import lru_cache, wraps
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, TracebackType
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.errors import TokenBudgetError
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Generator
 
-_path: ContextVar[str] = ContextVar("tokenbudget_stage", default="")
+    from pytest_tokenbudget.capture.recorder import OpenSpan
 
+Decorated = TypeVar("Decorated", bound="Callable[..., Any]")
 
-class SpanSink(Protocol):
-    """Who is told when stages open and close."""
-
-    def open_stage(self, key: int, path: str) -> None:
-        """A stage was opened."""
-
-    def close_stage(self, key: int) -> None:
-        """It was closed."""
+MAX_NAME_LENGTH = 100
+# A slash nests, a star and a comma are syntax of metrics, an equals sign of the rules; the others spoil reports.
+_FORBIDDEN = frozenset("/*,=|`\"'\\<>")
 
 
-# The one thing that is global: the code under test cannot be handed a recorder, and threads that it starts do not carry
-# its context. The innermost watch is the last; watches add and remove themselves.
-_sinks: list[SpanSink] = []
+class _Open:
+    """A stage while it is open.
+
+    The contextvar of the context in which it was opened, and of the contexts that were copied from it (tasks, threads),
+    points to it, or to a stage opened within it.
+    """
+
+    __slots__ = ("epoch", "parent", "path", "spans")
+
+    def __init__(self, name: str) -> None:
+        parent = _innermost()
+        self.parent: _Open | None = parent
+        self.path: str = f"{parent.path}/{name}" if parent else name
+        self.epoch = ACTIVE.epoch
+        self.spans: list[OpenSpan] = []
+        self.resume()
+        _current.set(self)
+
+    def resume(self) -> None:
+        """Its time runs."""
+        self.spans = [span for recorder in ACTIVE.recorders if (span := recorder.open_span(self.path))]
+
+    def suspend(self) -> None:
+        """Its time stands still."""
+        for span in self.spans:
+            span.close()
+        self.spans = []
+
+    def close(self) -> None:
+        """It is over; stages may be closed in another order than they were opened in, or in another context."""
+        self.suspend()
+        inner = _current.get()
+        if inner is self:
+            _current.set(self.parent)
+            return
+        while inner is not None:
+            if inner.parent is self:
+                inner.parent = self.parent
+                return
+            inner = inner.parent
 
 
-def add_sink(sink: SpanSink) -> None:
-    """Stages are reported to this sink from now on."""
-    _sinks.append(sink)
+_current: ContextVar[_Open | None] = ContextVar("tokenbudget_stage", default=None)
 
 
-def remove_sink(sink: SpanSink) -> None:
-    """Stages are no longer reported to this sink."""
-    _sinks.remove(sink)
+def _innermost() -> _Open | None:
+    opened = _current.get()
+    return opened if opened is not None and opened.epoch is ACTIVE.epoch else None
 
 
 def current_path() -> str:
     """Path of the innermost open stage, ``"worker/finalize"``; ``""`` where none is open."""
-    return _path.get()
+    opened = _current.get()
+    return opened.path if opened is not None and opened.epoch is ACTIVE.epoch else ""
 
 
-class stage:  # noqa: N801  # used as a context manager and decorator, like contextlib's own
+class stage:
     """A named part of an agent's run: a context manager and a decorator.
 
-    As a decorator it takes plain functions, coroutine functions, generators and async generators; of the latter two it
-    is open while their own code runs, not while their consumer's does. It follows tasks, ``asyncio.to_thread`` and
-    anyio's threads. Stages nest: inside ``worker``, ``stage("finalize")`` is ``worker/finalize``.
+    It is carried by context variables, so it follows tasks, ``asyncio.to_thread`` and anyio's threads. Stages nest:
+    inside ``worker``, ``stage("finalize")`` is ``worker/finalize``. One object may be entered any number of times, also
+    at the same time by several tasks or threads.
+
+    As a decorator it takes plain functions, coroutine functions, generators and async generators; the latter two are in
+    the stage while their own code runs, and their consumer is not. A ``with`` in the body of a generator cannot know
+    when the consumer runs, and stays open: decorate the generator instead.
 
     Args:
-        name: Its name; ``"a/b"`` opens ``b`` within ``a``.
+        name: Its name; at most 100 printable characters without slash, star, comma, equals sign, bar or quotes.
 
     Raises:
-        TokenBudgetError: If the name is empty, or has an empty part, a control character or a comma or star.
+        TokenBudgetError: If it is no such name.
 
     Example::
 
@@ -70,70 +105,115 @@ class stage:  # noqa: N801  # used as a context manager and decorator, like cont
             answer = agent.run(question)
     """
 
-    __slots__ = ("_entered", "name")
+    __slots__ = ("_opened", "name")
 
     def __init__(self, name: str) -> None:
-        if _sinks:
-            check_name(name)
-        self.name = name
-        self._entered: list[tuple[Token[str], tuple[SpanSink, ...]]] | None = None
+        self.name = checked_name(name)
+        self._opened: list[_Open] | None = None
 
     def __enter__(self) -> stage:
-        if _sinks:
-            above = _path.get()
-            path = f"{above}/{self.name}" if above else self.name
-            token, sinks = _path.set(path), tuple(_sinks)
-            if self._entered is None:
-                self._entered = []
-            self._entered.append((token, sinks))
-            for sink in sinks:
-                sink.open_stage(id(token), path)
+        if ACTIVE.recorders:
+            opened = _Open(self.name)
+            if self._opened is None:
+                self._opened = []
+            self._opened.append(opened)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if not self._entered:
-            return
-        token, sinks = self._entered.pop()
-        for sink in sinks:
-            sink.close_stage(id(token))
-        try:
-            _path.reset(token)
-        except ValueError:
-            # It is closed in another context than it was opened in (a fixture's teardown): that context ends anyway.
-            pass
+        if self._opened:
+            self._leave(self._opened)
 
-    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
+    def _leave(self, mine: list[_Open]) -> None:
+        """Close what this context opened last; a fixture's teardown may run in another context than its setup."""
+        opened = _current.get()
+        while opened is not None and opened not in mine:
+            opened = opened.parent
+        if opened is None:
+            opened = mine[-1]
+        mine.remove(opened)
+        opened.close()
+
+    def __call__(self, function: Decorated) -> Decorated:
+        """Put a function into the stage; its type, and what ``inspect`` says of it, stay."""
+        import inspect
+
         name = self.name
-        if inspect.isasyncgenfunction(function):
-            return cast(Callable[_P, _R], _async_generator(function, name))
-        if inspect.iscoroutinefunction(function):
-            return cast(Callable[_P, _R], _coroutine(function, name))
-        if inspect.isgeneratorfunction(function):
-            return cast(Callable[_P, _R], _generator(function, name))
+        target: Any = function
+        if isinstance(target, staticmethod | classmethod):
+            return cast("Decorated", type(target)(self(target.__func__)))
+        if isinstance(target, type) or not callable(target):
+            raise TokenBudgetError(
+                f"stage({name!r}) cannot decorate {target!r}", remedy="decorate a function or a method of it"
+            )
+        if inspect.isasyncgenfunction(target):
+            return cast("Decorated", _async_generator_function(target, name))
+        if inspect.iscoroutinefunction(target):
+            return cast("Decorated", _coroutine_function(target, name))
+        if inspect.isgeneratorfunction(target):
+            return cast("Decorated", _generator_function(target, name))
+        return cast("Decorated", _function(target, name))
 
-        @wraps(function)
-        def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            with stage(name):
-                return function(*args, **kwargs)
 
-        return call
-
-
-def check_name(name: object) -> None:
+def checked_name(name: object) -> str:
     """Check the name of a stage.
 
+    Args:
+        name: What the user wrote.
+
+    Returns:
+        The same.
+
     Raises:
-        TokenBudgetError: If it is none.
+        TokenBudgetError: If it is no name; the remedy is to the point.
     """
-    text = name if isinstance(name, str) else ""
-    wrong = not text or any(not part.strip() for part in text.split("/"))
-    if wrong or not text.isprintable() or any(sign in text for sign in ",*"):
-        raise TokenBudgetError(f"{name!r} is no name of a stage", remedy='a plain name such as stage("worker")')
+    remedy = f'a plain name such as stage("worker"): 1 to {MAX_NAME_LENGTH} printable characters'
+    problem = "it is not a text"
+    if isinstance(name, str):
+        problem = _problem(name)
+        if not problem:
+            return name
+        parts = ", ".join(f'stage("{part}")' for part in name.split("/") if part)
+        remedy = f"stages nest by themselves: with {parts}: ..." if "/" in name and parts else remedy
+    raise TokenBudgetError(f"a stage cannot be called {name!r}: {problem}", remedy=remedy)
 
 
-def _coroutine(function: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Awaitable[Any]]:
+@lru_cache(maxsize=1024)
+def _problem(name: str) -> str:
+    """What is wrong with a name, ``""`` for nothing."""
+    if not name.strip():
+        return "it is empty"
+    if len(name) > MAX_NAME_LENGTH:
+        return f"it has {len(name)} characters"
+    found = "".join(sorted(_FORBIDDEN.intersection(name)))
+    if found:
+        return f"it holds {found}"
+    if not name.isprintable():
+        return "it holds a character that cannot be printed"
+    return "" if name == name.strip() else "it begins or ends with a blank"
+
+
+def _function(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not ACTIVE.recorders:
+            return function(*args, **kwargs)
+        with stage(name):
+            result = function(*args, **kwargs)
+        # A plain function may hand out what a coroutine function or a generator would: its code is still to run.
+        if isinstance(result, CoroutineType):
+            return _coroutine_function(lambda: result, name)()
+        if isinstance(result, GeneratorType):
+            return _generator_function(lambda: result, name)()
+        if isinstance(result, AsyncGeneratorType):
+            return _async_generator_function(lambda: result, name)()
+        return result
+
+    return call
+
+
+def _coroutine_function(function: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
     @wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
         with stage(name):
@@ -142,55 +222,92 @@ def _coroutine(function: Callable[..., Awaitable[Any]], name: str) -> Callable[.
     return call
 
 
-def _generator(function: Callable[..., Generator[Any, Any, Any]], name: str) -> Callable[..., Generator[Any, Any, Any]]:
+def _generator_function(
+    function: Callable[..., Generator[Any, Any, Any]], name: str
+) -> Callable[..., Generator[Any, Any, Any]]:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        inner = function(*args, **kwargs)
-        step: Callable[[], Any] = lambda: next(inner)  # noqa: E731  # rebound for each resume
+        inner, resumed = function(*args, **kwargs), _WhileResumed(name)
+        resume: Callable[[Any], Any] = inner.send
+        value: Any = None
         while True:
             try:
-                with stage(name):
-                    value = step()
+                with resumed:
+                    item = resume(value)
             except StopIteration as stop:
                 return stop.value
             try:
-                sent = yield value
+                resume, value = inner.send, (yield item)
             except GeneratorExit:
-                with stage(name):
+                with resumed:
                     inner.close()
                 raise
             except BaseException as error:
-                thrown = error
-                step = lambda: inner.throw(thrown)  # noqa: B023, E731  # called before the loop goes on
-            else:
-                step = lambda: inner.send(sent)  # noqa: B023, E731  # called before the loop goes on
+                resume, value = inner.throw, error
 
     return call
 
 
-def _async_generator(
+def _async_generator_function(
     function: Callable[..., AsyncGenerator[Any, Any]], name: str
 ) -> Callable[..., AsyncGenerator[Any, Any]]:
     @wraps(function)
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        inner = function(*args, **kwargs)
-        step: Callable[[], Awaitable[Any]] = lambda: anext(inner)  # noqa: E731  # rebound for each resume
+        inner, resumed = function(*args, **kwargs), _WhileResumed(name)
+        resume: Callable[[Any], Awaitable[Any]] = inner.asend
+        value: Any = None
         while True:
             try:
-                with stage(name):
-                    value = await step()
+                with resumed:
+                    item = await resume(value)
             except StopAsyncIteration:
                 return
             try:
-                sent = yield value
+                resume, value = inner.asend, (yield item)
             except GeneratorExit:
-                with stage(name):
+                with resumed:
                     await inner.aclose()
                 raise
             except BaseException as error:
-                thrown = error
-                step = lambda: inner.athrow(thrown)  # noqa: B023, E731  # called before the loop goes on
-            else:
-                step = lambda: inner.asend(sent)  # noqa: B023, E731  # called before the loop goes on
+                resume, value = inner.athrow, error
 
     return call
+
+
+class _WhileResumed:
+    """A stage that is open only while a generator's own code runs, with the stages opened in it."""
+
+    __slots__ = ("_inner", "_name", "_outer", "_root")
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._root: _Open | None = None
+        self._inner: _Open | None = None
+        self._outer: _Open | None = None
+
+    def __enter__(self) -> None:
+        root = self._root
+        self._outer = _current.get()
+        if root is not None and root.epoch is ACTIVE.epoch:
+            for opened in self._chain():
+                opened.resume()
+            _current.set(self._inner)
+        else:
+            self._root = _Open(self._name) if ACTIVE.recorders else None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._root is None:
+            return
+        self._inner = _current.get()
+        for opened in self._chain():
+            opened.suspend()
+        _current.set(self._outer)
+
+    def _chain(self) -> Generator[_Open, None, None]:
+        """The stages from the innermost to this one."""
+        opened = self._inner
+        while opened is not None:
+            yield opened
+            opened = None if opened is self._root else opened.parent

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
+from importlib import import_module
 from types import ModuleType
-from typing import Any
 
-from pytest_tokenbudget.capture import aiohttp_client, botocore_session, httpx_family, requests_session
-from pytest_tokenbudget.capture.function_stages import wrap_functions
+from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.arrivals import Arrivals
+from pytest_tokenbudget.capture.function_stages import FunctionStages
+from pytest_tokenbudget.capture.patching import Watched, put_in_place
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.stage_rules import StageRule
-from pytest_tokenbudget.capture.stages import add_sink, remove_sink
-
-Patch = Callable[[ModuleType, str, Recorder], Callable[[], None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,36 +25,34 @@ class Family:
     Attributes:
         module: The module whose arrival matters.
         package: The package that has the version.
-        patch: Watches its clients; gives back a function that takes the watch away.
+        home: Our module that knows it: its ``watched(module, client)`` gives the methods to watch.
     """
 
     module: str
     package: str
-    patch: Patch
+    home: str
 
 
+# One more library is one more line, and one more file beside this one.
 FAMILIES: tuple[Family, ...] = (
-    Family("httpx", "httpx", httpx_family.patch),
-    Family("httpx2", "httpx2", httpx_family.patch),
-    Family("requests", "requests", requests_session.patch),
-    Family("aiohttp", "aiohttp", aiohttp_client.patch),
-    Family("botocore.httpsession", "botocore", botocore_session.patch),
+    Family("httpx", "httpx", "httpx_family"),
+    Family("httpx2", "httpx2", "httpx_family"),
+    Family("requests", "requests", "requests_session"),
+    Family("aiohttp", "aiohttp", "aiohttp_client"),
+    Family("botocore.httpsession", "botocore", "botocore_session"),
 )
+_MODULES = frozenset(family.module for family in FAMILIES)
 
 
 def watched_clients() -> tuple[str, ...]:
-    """Name and version of each client library that is imported, and so is or would be watched."""
-    return tuple(_label(family) for family in _arrived())
+    """Name and version of each client library that is imported, and so is watched while a watch is on."""
+    return tuple(_label(family) for family in FAMILIES if _arrived(family) is not None)
 
 
-def _arrived() -> list[Family]:
-    """The families that are imported; an alias of one under another's name counts once."""
-    found: dict[int, Family] = {}
-    for family in FAMILIES:
-        module = sys.modules.get(family.module)
-        if module is not None and module.__name__ == family.module:
-            found.setdefault(id(module), family)
-    return list(found.values())
+def _arrived(family: Family) -> ModuleType | None:
+    """The family's module, if it is imported; another one that goes by its name (``alias_httpx``) counts as itself."""
+    module = sys.modules.get(family.module)
+    return module if module is not None and getattr(module, "__name__", "") == family.module else None
 
 
 def _label(family: Family) -> str:
@@ -63,68 +60,73 @@ def _label(family: Family) -> str:
     return f"{family.package} {version}".strip()
 
 
+class _Patches:
+    """The methods that are replaced as long as any watch is on; one set, however many watches there are."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._undo: list[Callable[[], None]] = []
+        self._arrivals = Arrivals(_MODULES.__contains__, lambda name: self._place())
+
+    def begin(self, recorder: Recorder) -> None:
+        """A watch begins; the first one puts the patches in place."""
+        with self._lock:
+            first = not ACTIVE.recorders
+            ACTIVE.add(recorder)
+            if first:
+                self._arrivals.start()
+                self._place()
+
+    def end(self, recorder: Recorder) -> None:
+        """A watch ends; the last one takes the patches away."""
+        with self._lock:
+            ACTIVE.remove(recorder)
+            if not ACTIVE.recorders:
+                self._arrivals.stop()
+                while self._undo:
+                    self._undo.pop()()
+
+    def _place(self) -> None:
+        with self._lock:
+            for family in FAMILIES if ACTIVE.recorders else ():
+                module = _arrived(family)
+                for method in _methods(family, module) if module is not None else ():
+                    put_back = put_in_place(method)
+                    if put_back is not None:
+                        self._undo.append(put_back)
+
+
+def _methods(family: Family, module: ModuleType) -> tuple[Watched, ...]:
+    home = import_module(f"{__package__}.{family.home}")
+    try:
+        methods: tuple[Watched, ...] = home.watched(module, _label(family))
+    except AttributeError:  # it is being imported by another thread, and not complete yet: its arrival will be told
+        return ()
+    return methods
+
+
+_PATCHES = _Patches()
+
+
 @contextmanager
 def watching(recorder: Recorder, *, rules: Sequence[StageRule] = ()) -> Iterator[None]:
-    """Record what every client sends, until the end of the block; watches may be nested.
+    """Record what every client sends, until the end of the block.
+
+    Watches may be nested and may overlap; each sees the traffic. A client library is never imported for it. Whatever
+    was put in place is taken away exactly when the last one ends.
 
     Args:
         recorder: Who records.
         rules: Stages by configuration; functions that they name open their stage meanwhile.
     """
-    undo: list[Callable[[], None]] = []
-
-    def patch(family: Family) -> None:
-        module = sys.modules[family.module]
-        undo.append(family.patch(module, _label(family), recorder))
-
-    arrivals = _Arrivals(patch)
-    for family in _arrived():
-        patch(family)
-    sys.meta_path.insert(0, arrivals)
-    add_sink(recorder)
-    undo.append(wrap_functions(rules))
+    functions = FunctionStages(rules)
+    named = Arrivals(functions.wants, lambda name: functions.wrap())
+    _PATCHES.begin(recorder)
     try:
+        named.start()
+        functions.wrap()
         yield
     finally:
-        remove_sink(recorder)
-        sys.meta_path.remove(arrivals)
-        while undo:
-            undo.pop()()
-
-
-class _Arrivals:
-    """Watches a client library that is imported while a sample runs."""
-
-    def __init__(self, patch: Callable[[Family], None]) -> None:
-        self._patch = patch
-        self._waited_for = {family.module: family for family in FAMILIES}
-
-    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Find a module as all others do, and take note when it is loaded."""
-        family = self._waited_for.get(name)
-        if family is None or name in sys.modules:
-            return None
-        for finder in sys.meta_path:
-            if isinstance(finder, _Arrivals):
-                continue
-            spec = finder.find_spec(name, path, target)
-            if spec is not None and spec.loader is not None:
-                self._note(spec.loader, family)
-                return spec
-        return None
-
-    def _note(self, loader: Any, family: Family) -> None:
-        execute = loader.exec_module
-
-        def exec_module(module: ModuleType) -> None:
-            execute(module)
-            # The outermost watch first, so that watches are taken away in the opposite order.
-            for finder in reversed(sys.meta_path):
-                if isinstance(finder, _Arrivals):
-                    finder.arrived(family)
-
-        loader.exec_module = exec_module
-
-    def arrived(self, family: Family) -> None:
-        """A client library was imported."""
-        self._patch(family)
+        named.stop()
+        functions.put_back()
+        _PATCHES.end(recorder)

@@ -1,0 +1,178 @@
+"""One request on its way through a client's ``send``, whatever the library, for all recorders that watch."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.stages import current_path
+from pytest_tokenbudget.errors import ScriptError, TokenBudgetError
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.draft import Draft, Library
+
+
+class Sending:
+    """A request on its way, from the call of ``send`` to its return.
+
+    Attributes:
+        sender: The client object.
+        request: The library's request.
+        drafts: The exchange as each recorder sees it.
+        answer: The answer that is given locally, if one is.
+        hides_usage: Whether the response holds a usage chunk that the caller did not ask for.
+    """
+
+    __slots__ = ("_around", "_done", "_library", "_streamed", "answer", "drafts", "hides_usage", "request", "sender")
+
+    def __init__(self, library: Library, sender: Any, request: Any, *, streamed: bool, around: Sending | None) -> None:
+        self._library = library
+        self.sender = sender
+        self.request = request
+        self._streamed = streamed
+        self._around = around
+        self._done = False
+        self.answer: LocalAnswer | None = None
+        self.hides_usage = False
+        self.drafts: list[Draft] = []
+
+    def begin(self) -> None:
+        """Begin to record, after whoever may refuse the request was asked.
+
+        Raises:
+            TokenBudgetError: If it is refused.
+        """
+        recorders = [recorder for recorder in ACTIVE.recorders if recorder.recording]
+        for recorder in recorders:
+            if recorder.before_send is not None:
+                recorder.before_send(self.outgoing())
+        self.drafts = [recorder.begin(self._library, self.request, streamed=self._streamed) for recorder in recorders]
+        _sending.set(self)
+
+    def end(self) -> None:
+        """``send`` returns or raises."""
+        self._done = True
+        _sending.set(self._around)
+
+    @property
+    def plain(self) -> bool:
+        """Whether nobody wants to do more than look on."""
+        return all(draft.recorder.plain for draft in self.drafts)
+
+    @property
+    def requests_usage(self) -> bool:
+        """Whether a recorder wants streams to be asked for their usage."""
+        return any(draft.recorder.request_usage for draft in self.drafts)
+
+    def replace(self, request: Any) -> None:
+        """Another request is sent in the place of the caller's."""
+        self.request = request
+        for draft in self.drafts:
+            draft.request = request
+
+    def outgoing(self) -> Outgoing:
+        """The request, as those who may refuse or answer it see it."""
+        method, url, headers, body = self._library.request_parts(self.request)
+        return Outgoing(self._library.client, method, url, headers, body, current_path(), self._streamed)
+
+    def ask(self) -> LocalAnswer | None:
+        """Ask for an answer that is given locally; the innermost watch is asked first."""
+        for draft in reversed(self.drafts):
+            answerer = draft.recorder.answerer
+            if answerer is not None and (answer := answerer.answer(self.outgoing())) is not None:
+                return self._answered(answer)
+        return None
+
+    async def ask_async(self) -> LocalAnswer | None:
+        """The same for an asynchronous client."""
+        for draft in reversed(self.drafts):
+            answerer = draft.recorder.answerer
+            if answerer is not None and (answer := await answerer.answer_async(self.outgoing())) is not None:
+                return self._answered(answer)
+        return None
+
+    def _answered(self, answer: LocalAnswer) -> LocalAnswer:
+        self.answer = answer
+        for draft in self.drafts:
+            draft.answer = answer
+        return answer
+
+    def cannot_play(self) -> TokenBudgetError:
+        """The error for a library whose responses cannot be made locally."""
+        self.answer = None
+        return ScriptError(
+            f"{self._library.client} cannot be answered locally: its answer is recorded or scripted",
+            remedy="let the agent use a client that is built on httpx or httpx2, or run this test with live traffic",
+        )
+
+    def arrived(self, status: int, headers: Any) -> None:
+        """The response's head arrived."""
+        for draft in self.drafts:
+            draft.arrived(status, headers)
+
+    def whole(self, body: bytes) -> None:
+        """The response's body was read, and decoded, by the client."""
+        for draft in self.drafts:
+            draft.whole(body)
+
+    def failed(self, error: BaseException) -> None:
+        """``send`` raised."""
+        for draft in self.drafts:
+            # Our own errors mean that the request was refused before it left.
+            if isinstance(error, TokenBudgetError) and self.answer is None:
+                draft.recorder.forget(draft)
+            elif draft.status is None:
+                draft.fail(error)
+            else:
+                draft.cut(error)
+
+    def is_same(self, sender: Any, library: Library, request: Any) -> bool:
+        """Whether a request that is sent underneath is this one, handed on by the client or by its transport.
+
+        It is, if the same client sends it (a redirect), if it goes to the same address, or if it carries the same body.
+        Any other is one of its own: an agent behind an in-process transport calls its model from there.
+        """
+        if self._done:
+            return self._around is not None and self._around.is_same(sender, library, request)
+        if sender is self.sender:
+            return True
+        method, url, _, body = library.request_parts(request)
+        my_method, my_url, _, my_body = self._library.request_parts(self.request)
+        if method == my_method and (_address(url) == _address(my_url) or (body and body == my_body)):
+            return True
+        return self._around is not None and self._around.is_same(sender, library, request)
+
+
+_sending: ContextVar[Sending | None] = ContextVar("tokenbudget_sending", default=None)
+
+
+def current_sending() -> Sending | None:
+    """The request that is on its way in this context, if one is."""
+    return _sending.get()
+
+
+def sending(library: Library, sender: Any, request: Any, *, streamed: bool) -> Sending | None:
+    """A request is about to be sent.
+
+    Args:
+        library: The client's library.
+        sender: The client object.
+        request: The library's request.
+        streamed: Whether the caller asked for a streamed response.
+
+    Returns:
+        What accompanies it; ``None`` if nobody watches, or if it is part of a request that is accompanied already.
+        Between its ``begin`` and its ``end`` the request is sent.
+    """
+    if not any(recorder.recording for recorder in ACTIVE.recorders):
+        return None
+    around = _sending.get()
+    if around is not None and around.is_same(sender, library, request):
+        return None
+    return Sending(library, sender, request, streamed=streamed, around=around)
+
+
+def _address(url: str) -> str:
+    return url.partition("?")[0].partition("#")[0].rstrip("/")
