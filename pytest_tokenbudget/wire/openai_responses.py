@@ -66,7 +66,7 @@ def walk(documents: list[dict[str, Any]], harvest: Harvest) -> None:
     last: dict[str, Any] = {}
     items: list[dict[str, Any]] = []
     for index, document in enumerate(documents):
-        kind = document.get("type")
+        kind = as_str(document.get("type"))
         if kind in _TEXTS:
             harvest.text(document.get("delta"), index)
         elif kind == "response.output_item.added":

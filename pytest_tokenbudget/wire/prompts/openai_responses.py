@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pytest_tokenbudget.records.prompt import (
@@ -32,6 +33,7 @@ from pytest_tokenbudget.wire.prompts.shape import (
 
 EXTRA = ("previous_response_id", "conversation", "prompt", "reasoning", "truncation", "context_management", "text")
 _SERVER_STATE = ("previous_response_id", "conversation", "prompt")
+_ADDED = "additional_tools"
 _CALLS = frozenset(
     {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
 )
@@ -59,7 +61,7 @@ def prompt(body: dict[str, Any], model: str = "", api: str = "openai.responses")
     given = body.get("input")
     if isinstance(given, str):
         messages.append(Message("user", texts(given), None, "user"))
-    messages.extend(_item(item) for item in dicts(given))
+    messages.extend(_item(item) for item in dicts(given) if item.get("type") != _ADDED)
     text_format = as_dict(as_dict(body.get("text")).get("format"))
     extra = kept(body, EXTRA)
     if text_format.get("type") in (None, "text", "json_schema"):
@@ -70,12 +72,18 @@ def prompt(body: dict[str, Any], model: str = "", api: str = "openai.responses")
         api=api,
         model=as_str(body.get("model")) or model,
         messages=with_names(messages),
-        tools=tuple(_tool(item) for item in dicts(body.get("tools"))),
+        tools=(*(_tool(item) for item in dicts(body.get("tools"))), *_added(given)),
         tool_choice=None if choice is None else named_choice(choice),
         output_schema=_output_schema(text_format),
         opaque_reasoning=sealed or any(body.get(name) is not None for name in _SERVER_STATE),
         extra=extra,
     )
+
+
+def _added(given: object) -> list[Tool]:
+    """Tools that were made available in the course of the conversation; their kind is their item's type."""
+    added = [item for item in dicts(given) if item.get("type") == _ADDED]
+    return [replace(_tool(tool), kind=_ADDED) for item in added for tool in dicts(item.get("tools"))]
 
 
 def _item(item: dict[str, Any]) -> Message:
@@ -86,7 +94,8 @@ def _item(item: dict[str, Any]) -> Message:
     if kind in _CALLS:
         arguments = item.get("arguments", item.get("input", item.get("action", "")))
         name = as_str(item.get("name")) or kind.removesuffix("_call")
-        call = ToolCall(name, compact(arguments), as_str(item.get("call_id")) or as_str(item.get("id")))
+        own_id = as_str(item.get("id"))
+        call = ToolCall(name, compact(arguments), as_str(item.get("call_id")) or own_id, stored=bool(own_id))
         return Message("assistant", (call,), None, kind)
     if kind in _RESULTS:
         result = ToolResult(_result(item.get("output")), "", as_str(item.get("call_id")))
