@@ -13,6 +13,9 @@ from pytest_tokenbudget.explain.stages import Compositions, Leaf, leaf_shares, l
 from pytest_tokenbudget.explain.words import instead, moved, plain
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 
+DUST = Fraction(1, 10**9)
+"""Of values that are no whole numbers, a share that is smaller than this part of the largest is no cause."""
+
 _TIMES = ("latency", "model_time")
 _CACHED = ("cached_input_tokens", "cache_write_tokens")
 _REST = dict.fromkeys(_CACHED, "framing")
@@ -137,17 +140,25 @@ def _rest_text(before: StageComposition | None, after: StageComposition | None) 
 
 
 def _causes(metric: str, shares: list[Share], values: tuple[Fraction, Fraction]) -> tuple[Cause, ...]:
+    counted = metric.rpartition(".")[2] in (*ADDITIVE, *_CACHED) and all(value.denominator == 1 for value in values)
     shares = sorted(shares, key=lambda share: (-abs(share.delta), share.stage, share.part, share.name))
-    exact = [share.delta for share in shares]
     total = values[1] - values[0]
     deltas: list[int] | list[float]
-    if metric.rpartition(".")[2] in (*ADDITIVE, *_CACHED) and all(value.denominator == 1 for value in values):
-        deltas = whole(exact, int(total))
+    if counted:
+        deltas = whole([share.delta for share in shares], int(total))
     else:
-        deltas = floating(exact, total)
+        shares = _without_dust(shares)
+        deltas = floating([share.delta for share in shares], total)
     causes = [
         Cause(metric, share.stage, share.part, plain(share.name), delta, share.words)
         for share, delta in zip(shares, deltas, strict=True)
         if delta
     ]
     return tuple(sorted(causes, key=lambda cause: (-abs(cause.delta), cause.stage, cause.part, cause.name)))
+
+
+def _without_dust(shares: list[Share]) -> list[Share]:
+    """Give what is no more than the rounding of the two values to the largest share, which is the first."""
+    kept = [share for share in shares if abs(share.delta) > DUST * abs(shares[0].delta)]
+    dust = sum((share.delta for share in shares[len(kept) :]), Fraction(0))
+    return [replace(kept[0], delta=kept[0].delta + dust), *kept[1:]] if kept else []
