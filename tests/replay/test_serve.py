@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import socket
 import urllib.error
@@ -46,11 +47,11 @@ def test_any_http_client_gets_the_answers():
 
 def test_chunks_are_flushed_one_by_one():
     """The first event can be read while the rest is not written yet, and a cut stream breaks off."""
-    with ScriptedModel([cut(text("A longer answer, in pieces."), after_chunks=2)]).serve() as server:
-        with post(server.base_url, {**CHAT, "stream": True}) as response:
-            assert b"assistant" in response.readline()
-            with pytest.raises(Exception, match="IncompleteRead|2 bytes|IncompleteRead"):
-                response.read()
+    model = ScriptedModel([cut(text("A longer answer, in pieces."), after_chunks=2)])
+    with model.serve() as server, post(server.base_url, {**CHAT, "stream": True}) as response:
+        assert b"assistant" in response.readline()
+        with pytest.raises(http.client.IncompleteRead):
+            response.read()
 
 
 def test_a_timeout_is_no_answer():
