@@ -8,6 +8,7 @@
 #   make check   format, lint, types, import contracts, tests, build: what has to be green
 #   make bench   what the plugin costs, as one table
 #   make lock    write requirements/*.txt anew
+#   make picture draw docs/failing-run.svg anew
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
@@ -16,7 +17,7 @@ both  := .venv
 httpx := .venv-httpx
 bin   := $(both)/bin
 
-.PHONY: demo test check bench lint build test-httpx lock clean
+.PHONY: demo test check bench lint build test-httpx lock picture clean
 
 demo: $(both)/.made
 	@$(bin)/python conftest_examples/calendar_agent/demo.py
@@ -47,6 +48,9 @@ lock: $(both)/.made
 	for cell in "both --all-extras" httpx httpx2; do set -- $$cell; \
 	$(bin)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
 		--group $$1 $$2 --output-file requirements/$$1.txt pyproject.toml || exit 1; done
+
+picture: $(both)/.made
+	$(bin)/python conftest_examples/calendar_agent/demo.py --svg docs/failing-run.svg
 
 clean:
 	rm -rf .venv .venv-httpx .nox dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

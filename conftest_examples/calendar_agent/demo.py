@@ -41,7 +41,7 @@ CALENDAR_WRITE["function"]["parameters"]["properties"]["travel"] = {
         "traffic_margin_percent": {"type": "integer", "description": "Added between 7:30 and 9:30 and from 17:00 to 19:00."},
     },
 }
-for _language in ("English", "Spanish", "French", "German", "Italian", "Portuguese", "Dutch", "Swedish"):
+for _language in ("English", "Spanish", "French", "German", "Italian", "Portuguese", "Dutch", "Swedish", "Danish", "Polish", "Czech"):
     CALENDAR_WRITE["function"]["description"] += (
         f" If the user writes in {_language}, write title, description and reason in {_language}, "
         f"with the punctuation, capitals and date formats that are usual in {_language}."
@@ -75,7 +75,7 @@ def _acts(copy: Path, svg: Path | None) -> int:
         return _failed("the improved agent should have passed")
 
     _say(
-        "3", "Now somebody adds a field to calendar_write, and rules for eight languages. Every answer stays right ..."
+        "3", "Now somebody adds a field to calendar_write, and rules for eleven languages. Every answer stays right ..."
     )
     schemas = copy / "schemas.py"
     schemas.write_text(schemas.read_text() + REGRESSION)
@@ -92,7 +92,18 @@ def _acts(copy: Path, svg: Path | None) -> int:
 
 def _pytest(place: Path, *arguments: str) -> tuple[int, str]:
     """Run pytest as at a desk: not as in CI, where annotations would be written for a failure that is on purpose."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:randomly", "--no-header"]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:randomly",
+        "-p",
+        "no:asyncio",
+        "--no-header",
+    ]
     command += ["--color=yes" if _color() else "--color=no", *arguments]
     clean = {
         name: value

@@ -1,5 +1,7 @@
 """The improved agent has a target: the worker reads 30 % less than it did before, and the calendar ends the same.
 
+Nor may it talk longer: one gate beside the target.
+
 The reference `before` was recorded from the first agent, with the same test:
 
     CALENDAR_AGENT=first pytest test_improved.py --tokenbudget-reference=before
@@ -24,7 +26,7 @@ def agent(client: Any, calendar: Any) -> CalendarAgent:
     return (CalendarAgent if first else ImprovedAgent)(client, calendar)
 
 
-@token_budget(reduce={"worker.input_tokens": "30%"}, against="before")
+@token_budget({"output_tokens": "10%"}, reduce={"worker.input_tokens": "30%"}, against="before")
 def test_does_the_same_with_less(agent: CalendarAgent, calendar: Any, budget: Any) -> None:
     """The same three turns; an outcome that differs from the reference's fails the test."""
     for said in TURNS:
