@@ -53,12 +53,14 @@ class File:
 class ToolCall:
     """A tool call that the model made (in the history of a prompt, or in an answer).
 
-    ``arguments`` is the JSON text as it stands on the wire; where the wire has an object, its compact dump.
+    ``arguments`` is the JSON text as it stands on the wire; where the wire has an object, its compact dump. ``stored``:
+    whether the item has an id of its own beside the call's, so that the server puts what it stored in its place.
     """
 
     name: str
     arguments: str = ""
     id: str = ""
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from pytest_tokenbudget.records.composition import Composition, Piece
 from pytest_tokenbudget.records.prompt import Prompt
@@ -186,8 +187,7 @@ class Counter:
         for tokenizer in self._tokenizers:
             count = tokenizer(provider=provider, model=model)
             if callable(count):
-                own = TextCounts(None, lambda texts: [count(text) for text in texts])
-                return _Scale(own, f"tokenizer of {model}", exact=True)
+                return _Scale(TextCounts(None, partial(_each, count)), f"tokenizer of {model}", exact=True)
         choice = encoding_of(model, self._encodings)
         if not choice.configured and not available(choice.name):
             choice = EncodingChoice(stand_in(), exact=False)
@@ -196,6 +196,10 @@ class Counter:
             key = fingerprint(choice.name) if choice.configured else choice.name
             counts = self._vocabularies[choice.name] = TextCounts(key, _Lazy(choice), self._cache)
         return _Scale(counts, choice.name, choice.exact)
+
+
+def _each(count: Callable[[str], int], texts: Sequence[str]) -> list[int]:
+    return [count(text) for text in texts]
 
 
 class _Lazy:

@@ -54,5 +54,5 @@ class TextCounts:
                 if self._cache is not None:
                     self._cache.set(f"{self._key} {digests[at]}", count)
         self._characters += sum(map(len, texts))
-        for text, count, found in zip(texts, tokens, digests, strict=True):
-            self._known[text] = (count or 0, found)
+        for text, known, found in zip(texts, tokens, digests, strict=True):
+            self._known[text] = (known or 0, found)

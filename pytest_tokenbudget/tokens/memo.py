@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import marshal
 from collections.abc import Callable, Hashable
+from typing import Any
 
 _LIMIT = 10_000
 
@@ -44,7 +45,7 @@ def compact_json(content: object) -> str:
         return ""
 
 
-def _bytes(content: object) -> bytes:
+def _bytes(content: Any) -> bytes:
     try:
         # version 2 writes no references, so equal contents have equal bytes; several times as fast as JSON
         return marshal.dumps(content, 2)

@@ -20,6 +20,7 @@ from pytest_tokenbudget.tokens.openai_turns import (
     Turn,
     compact_arguments,
     content,
+    has_calls,
     parsed,
     text_of,
     turns,
@@ -76,15 +77,13 @@ def _tools(
 
 
 def _schema(prompt: Prompt, kind: Family, *, instructed: bool, tools: bool) -> Iterator[Fragment]:
-    """The schema of a structured output, and its name in the header of each answer where no tool could be called."""
+    """The schema of a structured output, and its name in the header of each answer that is no tool call."""
     if prompt.output_schema is None:
         return
     yield Fragment("framing", text=response_format(prompt.output_schema))
-    if tools:
-        yield framing(1, "format")
-        return
-    answers = 1 + sum(message.role == "assistant" for message in prompt.messages)
-    own_message = 0 if instructed or kind.reasoning else MESSAGE
+    answers = sum(message.role == "assistant" and not has_calls(message) for message in prompt.messages)
+    answers += not tools
+    own_message = 1 if tools else 0 if instructed or kind.reasoning else MESSAGE
     name = prompt.output_schema.name
     yield Fragment(
         "framing", text=name, identity="format", weight=answers * MILLI, fixed=(2 * answers + own_message) * MILLI
@@ -106,6 +105,8 @@ def _message(message: Message, kind: Family, model: str, *, extended: bool) -> I
 
 def _tool_turn(turn: Turn, kind: Family, model: str) -> Iterator[Fragment]:
     said = "".join(item.text for item in turn.message.parts if isinstance(item, Text)) if turn.calls else ""
+    if turn.calls and turn.message.name:
+        yield Fragment("framing", text=f":{turn.message.name}")
     if said:
         yield framing(MESSAGE + kind.assistant, "assistant")
         yield Fragment("assistant", text=said)
@@ -113,9 +114,10 @@ def _tool_turn(turn: Turn, kind: Family, model: str) -> Iterator[Fragment]:
         yield from _parallel(turn.calls, turn.results, kind)
         return
     for call in turn.calls:
-        # header: ` to=functions.name` and the arguments' format; the result's header repeats the name
-        yield framing(17 if kind.reasoning else 11, "call")
-        yield Fragment("assistant", text=f"functions.{call.name}", weight=2 * MILLI)
+        # the call's header has ` to=functions.`, the name and the arguments' format; the result's header the whole name
+        yield framing(18 if kind.harmony else 12, "call")
+        yield Fragment("assistant", text=call.name)
+        yield Fragment("framing", text=f"functions.{call.name}")
         yield Fragment("assistant", text=compact_arguments(call.arguments))
     for result in turn.results:
         if not turn.calls:

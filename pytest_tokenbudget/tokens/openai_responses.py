@@ -17,28 +17,41 @@ from pytest_tokenbudget.tokens.openai_tools import namespace, response_format
 from pytest_tokenbudget.tokens.openai_turns import PART_OF, Turn, compact_arguments, content, turns, uncertain
 from pytest_tokenbudget.tokens.typescript import Dialect
 
-_SEALED_BYTES_PER_TOKEN = 5
-"""Encrypted reasoning holds about this many base64 characters a token."""
+_SEALED_OVERHEAD = 800
+"""Characters of an encrypted reasoning item that are no reasoning."""
+
+_ADDED_TOOLS = 90
+"""A section of tools that were added in the course of the conversation, with its own preamble."""
+
+_SEALED_MILLI = 140
+"""Thousandths of a token a further character."""
 
 
 def render(prompt: Prompt, memo: Memo) -> Rendering:
     """A Responses request as fragments: tools, then items, then what primes the answer."""
     kind = family(prompt.model)
     functions = [tool for tool in prompt.tools if tool.kind == "function"]
+    added = [tool for tool in prompt.tools if tool.kind == "additional_tools"]
     fragments = [*_tools(functions, prompt.tool_choice, memo, kind)]
+    if added:
+        fragments += [framing(_ADDED_TOOLS, "additional_tools"), *namespace(added, memo, Dialect(), apart=True)]
     if prompt.output_schema is not None:
         fragments.append(Fragment("framing", text=response_format(prompt.output_schema)))
         fragments.append(framing(0 if kind.reasoning else 1, "format"))
     items = [message for message in prompt.messages if not _silent(message)]
+    asked = max((at for at, item in enumerate(items) if item.role == "user"), default=-1)
+    recent = {id(item) for item in items[asked + 1 :]}
     for turn in turns(items, merge_calls=True):
         if turn.calls or turn.results:
             fragments += _tool_turn(turn, kind, prompt.model)
+        elif sealed := [part for part in turn.message.parts if isinstance(part, Reasoning)]:
+            fragments += _sealed(sealed, current=id(turn.message) in recent)
         else:
             fragments += _message(turn.message, kind, prompt.model)
     fragments.append(framing(kind.prime, "prime"))
     estimated = (
         prompt.opaque_reasoning
-        or len(functions) != len(prompt.tools)
+        or len(functions) + len(added) != len(prompt.tools)
         or any(uncertain(message.parts) for message in prompt.messages)
     )
     return Rendering(tuple(fragments), estimated)
@@ -58,27 +71,31 @@ def _tools(functions: Sequence[Tool], choice: str | None, memo: Memo, kind: Fami
         yield Fragment("framing", text=choice or "", identity="tool_choice", fixed=7 * MILLI)
 
 
+def _sealed(items: Sequence[Reasoning], *, current: bool) -> Iterator[Fragment]:
+    """Encrypted reasoning: the model reads that of the current turn, what precedes the user's last message is dropped.
+
+    (OpenAI, "Reasoning models", "Keeping reasoning items in context", read 2026-11-24; tokens by size: fitted.)
+    """
+    for item in items:
+        tokens = max(0, item.size - _SEALED_OVERHEAD) * _SEALED_MILLI if current else 0
+        yield Fragment("assistant", identity=f"reasoning {item.size}", fixed=tokens)
+
+
 def _message(message: Message, kind: Family, model: str) -> Iterator[Fragment]:
-    part = PART_OF[message.role]
-    sealed = [item for item in message.parts if isinstance(item, Reasoning)]
-    for item in sealed:
-        tokens = item.size // _SEALED_BYTES_PER_TOKEN
-        yield Fragment("assistant", identity=f"reasoning {item.size}", fixed=tokens * MILLI)
-    if len(sealed) == len(message.parts) and sealed:
-        return
     yield framing(MESSAGE + (kind.assistant if message.role == "assistant" else 0), message.role)
-    yield from content(message.parts, part, "", model)
+    yield from content(message.parts, PART_OF[message.role], "", model)
 
 
 def _tool_turn(turn: Turn, kind: Family, model: str) -> Iterator[Fragment]:
     count = len(turn.calls)
     if count == 1:
-        yield framing(18 if kind.reasoning else 12, "call")
+        # an item with an id is replaced by the stored one, whose header names the arguments' format
+        yield framing(kind.response_call + (3 if turn.calls[0].stored else 0), "call")
     elif count:
-        yield framing(46 + 19 * (count - 2) if kind.reasoning else 18 + 9 * (count - 2), "parallel")
+        yield framing(46 + 19 * (count - 2) if kind.reasoning else 9 * count, "parallel")
     for call in turn.calls:
         yield Fragment("assistant", text=f"functions.{call.name}", weight=2 * MILLI)
-        yield Fragment("assistant", text=compact_arguments(call.arguments))
+        yield Fragment("assistant", text=compact_arguments(call.arguments) if kind.reasoning else call.arguments)
     for result in turn.results:
         if not count:
             yield framing(MESSAGE, "result")

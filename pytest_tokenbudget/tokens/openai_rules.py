@@ -15,6 +15,7 @@ from pytest_tokenbudget.tokens.fragments import bare_model
 
 _REASONING = re.compile(r"o[134](?:$|-)|gpt-5|codex|computer-use")
 _GPT5 = re.compile(r"gpt-5|codex")
+_FIRST_GPT5 = re.compile(r"gpt-5(?:$|-)")
 
 MESSAGE = 4
 """Start, role, separator and end of a message."""
@@ -30,12 +31,26 @@ class Family:
     Attributes:
         reasoning: Harmony rather than ChatML: messages of the assistant name their channel.
         gpt5: A GPT-5 model, which has its own preamble for tools in chat completions.
+        first_gpt5: A GPT-5 of 2025-08, before 5.1.
         escapes: Whether the results of parallel calls are ASCII-only JSON. All models but gpt-4o-2024-08-06 write them so.
     """
 
     reasoning: bool
     gpt5: bool
+    first_gpt5: bool
     escapes: bool
+
+    @property
+    def harmony(self) -> bool:
+        """Whether tool messages name their channel and recipient too; the o-series is older than that."""
+        return self.gpt5
+
+    @property
+    def response_call(self) -> int:
+        """Tokens of the headers of a call and its result in Responses, beside the two names."""
+        if not self.reasoning:
+            return 9
+        return 15 if self.first_gpt5 else 18
 
     @property
     def prime(self) -> int:
@@ -54,6 +69,7 @@ def family(model: str) -> Family:
     return Family(
         reasoning=_REASONING.match(name) is not None,
         gpt5=_GPT5.match(name) is not None,
+        first_gpt5=_FIRST_GPT5.match(name) is not None,
         escapes=name not in ("gpt-4o-2024-08-06", "gpt-4o"),
     )
 

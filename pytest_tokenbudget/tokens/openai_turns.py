@@ -55,6 +55,11 @@ def turns(messages: Sequence[Message], *, merge_calls: bool) -> Iterator[Turn]:
         yield turn
 
 
+def has_calls(message: Message) -> bool:
+    """Whether a message holds tool calls."""
+    return any(isinstance(part, ToolCall) for part in message.parts)
+
+
 def _calls(message: Message) -> list[ToolCall]:
     return [part for part in message.parts if isinstance(part, ToolCall)]
 

@@ -46,7 +46,7 @@ def tool_type(tool: Tool, dialect: Dialect) -> str:
         return f"{about}type {tool.name} = () => any"
     lead = _comments(root)
     writer = _Writer(schema, dialect)
-    return f"{about}type {tool.name} = (_: {''.join(line + chr(10) for line in lead)}{writer.object(root, 0)}) => any"
+    return f"{about}type {tool.name} = (_: {''.join(line + chr(10) for line in lead)}{writer.fields(root, 0)}) => any"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class _Writer:
     root: Schema
     dialect: Dialect
 
-    def object(self, schema: Schema, depth: int) -> str:
+    def fields(self, schema: Schema, depth: int) -> str:
         """``{ a: string, b?: number }`` on one line, or a line each as soon as a property has a comment."""
         required = schema.get("required")
         needed = {name for name in required if isinstance(name, str)} if isinstance(required, list) else set()
@@ -78,15 +78,15 @@ class _Writer:
         """A property's type with what stands between it and the colon."""
         if self.dialect.unions_explained and (lines := self._explained(schema, depth)):
             return "\n" + "\n".join(lines) + "\n"
-        return f" {self.type(schema, depth)}"
+        return f" {self.kind(schema, depth)}"
 
     def _explained(self, schema: Schema, depth: int) -> list[str]:
         """The lines of a union whose variants have something to say, ``[]`` where none has."""
         kinds = schema.get("type")
         if isinstance(kinds, list) and len(kinds) > 1 and (about := _lines(schema.get("description"))):
             lines: list[str] = []
-            for kind in kinds:
-                lines += [*(f"// {line}" for line in about), f" | {self.type({**schema, 'type': kind}, depth)}"]
+            for one in kinds:
+                lines += [*(f"// {line}" for line in about), f" | {self.kind({**schema, 'type': one}, depth)}"]
             return lines
         for key in ("anyOf", "oneOf"):
             variants = [_resolved(variant, self.root) for variant in _list(schema.get(key))]
@@ -94,29 +94,29 @@ class _Writer:
                 return [f" | {self._variant(variant, depth)}{_format(variant)}" for variant in variants]
         return []
 
-    def type(self, schema: Schema, depth: int) -> str:
+    def kind(self, schema: Schema, depth: int) -> str:
         """A type as it stands behind a property's name."""
         if depth > _DEEP:
             return "any"
         schema = _resolved(schema, self.root)
-        if values := _list(schema.get("enum")):
+        if values := _list(schema.get("enum")) or [schema[key] for key in ("const",) if key in schema]:
             return " | ".join(_json(value) for value in values)
-        if "const" in schema:
-            return _json(schema["const"])
         for key in ("anyOf", "oneOf"):
             if variants := _list(schema.get(key)):
                 return " | ".join(self._variant(variant, depth + 1) for variant in variants)
-        merged = _list(schema.get("allOf"))
-        if len(merged) == 1:
-            return self.type(merged[0], depth + 1)
-        kind = schema.get("type")
-        if isinstance(kind, list):
-            return " | ".join(self.type({**schema, "type": one}, depth + 1) for one in kind)
-        if kind == "array":
+        if len(merged := _list(schema.get("allOf"))) == 1:
+            return self.kind(merged[0], depth + 1)
+        name = schema.get("type")
+        if isinstance(name, list):
+            return " | ".join(self.kind({**schema, "type": one}, depth + 1) for one in name)
+        return self._named(name, schema, depth)
+
+    def _named(self, name: object, schema: Schema, depth: int) -> str:
+        if name == "array":
             return self._array(schema, depth)
-        if kind == _OBJECT or _properties(schema):
-            return self.object(schema, depth) if _properties(schema) else _OBJECT
-        return _TYPES.get(kind, kind) if isinstance(kind, str) else "any"
+        if _properties(schema):
+            return self.fields(schema, depth)
+        return _TYPES.get(name, name) if isinstance(name, str) else "any"
 
     def _variant(self, variant: object, depth: int) -> str:
         """A union's variant; by its counts, chat completions name an array of simple values ``array``."""
@@ -125,14 +125,14 @@ class _Writer:
             items = _resolved(schema.get("items"), self.root)
             if isinstance(items.get("type"), str) and items["type"] != _OBJECT:
                 return "array"
-        return self.type(schema, depth)
+        return self.kind(schema, depth)
 
     def _array(self, schema: Schema, depth: int) -> str:
         """``T[]``; an object with comments stands on its own lines in ``Array<...>`` behind its title."""
         if not schema.get("items"):
             return "any[]"
         items = _resolved(schema["items"], self.root)
-        inner = self.type(items, depth + 1)
+        inner = self.kind(items, depth + 1)
         if inner.startswith("{\n"):
             return "\n".join(["Array<", *_comments(items), inner, ">"])
         return f"{inner}[]"
