@@ -67,6 +67,8 @@ def _block(block: dict[str, Any], index: int, harvest: Harvest) -> None:
         else:
             harvest.call(use.get("name"), use.get("input"), index)
     harvest.text(block.get("text"), index)
+    for piece in dicts(as_dict(block.get("citationsContent")).get("content")):
+        harvest.text(piece.get("text"), index)
     harvest.text(as_dict(as_dict(block.get("reasoningContent")).get("reasoningText")).get("text"), index)
 
 

@@ -48,6 +48,14 @@ def response_body(exchange: Exchange) -> Body:
     return _whole(exchange.chunks, header(exchange.response_headers, "content-encoding"))
 
 
+def response_pieces(exchange: Exchange) -> tuple[bytes, ...]:
+    """The response's body, decoded, in the pieces in which it arrived."""
+    if not exchange.encoded:
+        return exchange.chunks
+    encoding = header(exchange.response_headers, "content-encoding")
+    return tuple(_pieces(exchange.chunks, encoding, []))
+
+
 def request_body(exchange: Exchange) -> Body:
     """The request's body, empty where it could not be kept."""
     data = exchange.request_body or b""

@@ -40,6 +40,8 @@ class OpenAIChat(BuiltinFormat):
             return True
         if not request.ends("/completions", "/invocations", ":rawPredict", ":streamRawPredict"):
             return False
+        if "/publishers/anthropic/" in request.path:
+            return False
         body = request.body
         return body is not None and isinstance(body.get("messages"), list) and "anthropic_version" not in body
 

@@ -77,6 +77,12 @@ def _media(item: dict[str, Any]) -> tuple[Text | Image | File, ...]:
     guarded = as_dict(as_dict(item.get("guardContent")).get("text"))
     if guarded:
         return texts(guarded.get("text"))
+    if isinstance(item.get("citationsContent"), dict):
+        return tuple(
+            text for piece in dicts(item["citationsContent"].get("content")) for text in texts(piece.get("text"))
+        )
+    if isinstance(item.get("searchResult"), dict):
+        return (_search_result(item["searchResult"]),)
     for kind in ("image", "document", "video", "audio"):
         if isinstance(item.get(kind), dict):
             return _file(kind, item[kind])
@@ -96,6 +102,12 @@ def _file(kind: str, held: dict[str, Any]) -> tuple[Text | Image | File, ...]:
     if isinstance(source.get("content"), list):
         return (*lead, *(text for piece in dicts(source["content"]) for text in texts(piece.get("text"))))
     return (*lead, inline_file(data, media_type) if data else File(media_type, reference=where))
+
+
+def _search_result(held: dict[str, Any]) -> File:
+    inner = "".join(as_str(piece.get("text")) for piece in dicts(held.get("content")))
+    text = "\n".join(filter(None, (as_str(held.get("title")), inner)))
+    return File("text/plain", None, text, as_str(held.get("source")))
 
 
 def _tool(item: dict[str, Any]) -> Tool:

@@ -84,6 +84,7 @@ def _part(item: dict[str, Any]) -> tuple[Part, ...]:
         found.append(ToolCall(as_str(call.get("name")), compact(call.get("args", {})), as_str(call.get("id"))))
     if answer:
         found.append(_result(answer))
+    found.extend(_server_tool(item))
     if inline:
         found.append(_inline(inline))
     if file:
@@ -102,6 +103,20 @@ def _part(item: dict[str, Any]) -> tuple[Part, ...]:
     if signature:
         found.append(Reasoning(opaque=True, size=len(signature)))
     return tuple(found)
+
+
+def _server_tool(item: dict[str, Any]) -> list[Part]:
+    """A tool that the provider ran itself, sent back as history."""
+    found: list[Part] = []
+    call = as_dict(either(item, "toolCall", "tool_call"))
+    if call:
+        name = as_str(either(call, "toolType", "tool_type"))
+        found.append(ToolCall(name, compact(call.get("args", {})), as_str(call.get("id"))))
+    answer = as_dict(either(item, "toolResponse", "tool_response"))
+    if answer:
+        name = as_str(either(answer, "toolType", "tool_type"))
+        found.append(ToolResult(texts(compact(answer.get("response", {}))), name, as_str(answer.get("id"))))
+    return found
 
 
 def _inline(inline: dict[str, Any]) -> Image | File:
