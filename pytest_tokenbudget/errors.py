@@ -87,3 +87,9 @@ class BudgetExceeded(TokenBudgetError):
     """Raised instead of sending a model call when a ``stop_at`` ceiling has been passed."""
 
     slug = "stop-at"
+
+
+class ABError(TokenBudgetError):
+    """An A/B run that cannot begin or go on: its base, one of its sides, or the report that it is to confirm."""
+
+    slug = "ab"

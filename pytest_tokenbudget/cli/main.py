@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pytest_tokenbudget.cli.ab import AB
 from pytest_tokenbudget.cli.command import Command
 from pytest_tokenbudget.cli.schema import SCHEMA
 from pytest_tokenbudget.errors import TokenBudgetError
 
-COMMANDS: tuple[Command, ...] = (SCHEMA,)
+COMMANDS: tuple[Command, ...] = (AB, SCHEMA)
 """All commands, in the order of ``--help``."""
 
 EXIT_ERROR = 2
@@ -27,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 all is well, 1 what was checked is not held, 2 an error.
     """
-    arguments = _parser().parse_args(argv)
+    own, passed_on = _split(sys.argv[1:] if argv is None else argv)
+    arguments = _parser().parse_args(own, argparse.Namespace(passed_on=passed_on))
     try:
         code: int = arguments.command.run(arguments)
         sys.stdout.flush()
@@ -39,6 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
+
+
+def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is ours, and what stands after `--` for the program that a command runs.
+
+    Not left to argparse, which takes a positional argument's values once, in the first place where it finds any.
+    """
+    passing = {command.name for command in COMMANDS if command.passes_on}
+    if not argv or argv[0] not in passing or "--" not in argv:
+        return list(argv), []
+    at = argv.index("--")
+    return list(argv[:at]), list(argv[at + 1 :])
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,0 +1,181 @@
+"""One side of an A/B run: pytest in a process of its own, in its own tree, with its own import path."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pytest_tokenbudget.ab.transcript import Transcript, read_transcript
+from pytest_tokenbudget.ab.worktree import Sides
+from pytest_tokenbudget.errors import ABError
+
+OPTIONS = ("--tokenbudget=report", "--tokenbudget-samples=1", "--tokenbudget-missing=fail")
+"""What both sides are told: measure once, fail nothing by a stored baseline, write none."""
+
+_FOREIGN = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER")
+"""Variables that would make each of many runs speak for the whole."""
+
+_PATIENCE_S = 5.0
+"""How long pytest may take to tear its fixtures down when it is interrupted."""
+
+_SHOWN_LINES = 40
+_NOTHING_COLLECTED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One side.
+
+    Attributes:
+        name: How messages call it: ``main (1a2b3c4)``, ``the working tree``.
+        place: The directory in which pytest runs.
+        arguments: pytest's arguments, as the user wrote them but for absolute paths into the other tree.
+        environment: The whole environment of its processes.
+    """
+
+    name: str
+    place: Path
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+
+
+def arms(sides: Sides, arguments: Sequence[str]) -> tuple[Arm, Arm]:
+    """The base and the head."""
+    return (
+        _arm(sides.name, sides.base, sides, arguments),
+        _arm("the working tree", sides.head, sides, arguments),
+    )
+
+
+def _arm(name: str, root: Path, sides: Sides, arguments: Sequence[str]) -> Arm:
+    place = root / sides.inside
+    environment = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
+    environment["PWD"] = str(place)
+    environment["PYTHONPATH"] = os.pathsep.join(import_path(root, sides.head, os.environ.get("PYTHONPATH", "")))
+    return Arm(name, place, tuple(moved(text, sides.head, root) for text in arguments), environment)
+
+
+def import_path(root: Path, head: Path, inherited: str) -> list[str]:
+    """What stands first on a side's import path: its own tree.
+
+    That beats an editable installation of the head, which comes after PYTHONPATH (as a ``.pth`` entry, or as a finder
+    behind the usual ones).
+
+    Args:
+        root: Root of the side's tree.
+        head: Root of the tree as it is, whose entries become those of this side.
+        inherited: ``PYTHONPATH`` of this process.
+    """
+    own = [str(root)]
+    if (root / "src").is_dir():
+        own.insert(0, str(root / "src"))
+    return [*own, *(moved(entry, head, root) for entry in inherited.split(os.pathsep) if entry)]
+
+
+def moved(text: str, head: Path, root: Path) -> str:
+    """An argument with absolute paths into the head's tree turned into the same ones of another tree."""
+    if root == head:
+        return text
+    old = str(head)
+    if text == old:
+        return str(root)
+    return text.replace(old + os.sep, str(root) + os.sep)
+
+
+def collect(arm: Arm) -> Transcript:
+    """Find out which tests a side has, before anything is spent.
+
+    Raises:
+        ABError: If its pytest cannot collect.
+    """
+    seen = _run(arm, None, ("--collect-only",))
+    if seen.exit_code not in (0, _NOTHING_COLLECTED):
+        raise _broken(arm, seen, "cannot collect its tests")
+    return seen
+
+
+def sample(arm: Arm, tests: Sequence[str]) -> Transcript:
+    """Run some tests once.
+
+    Raises:
+        ABError: If its pytest ended in another way than by tests that passed or failed.
+    """
+    seen = _run(arm, tests, ())
+    if seen.exit_code not in (0, 1) and not seen.results:
+        raise _broken(arm, seen, "ended before any test was measured")
+    return seen
+
+
+def _broken(arm: Arm, seen: Transcript, what: str) -> ABError:
+    return ABError(
+        f"{arm.name}: pytest {what} (exit code {seen.exit_code}) in {arm.place}:\n{seen.output}",
+        remedy=f"make `pytest {' '.join(arm.arguments)}` work there; what git ignores (.env, data) is not in a checkout:"
+        " give a directory as BASE where the tests need it",
+    )
+
+
+def _run(arm: Arm, only: Sequence[str] | None, further: Sequence[str]) -> Transcript:
+    with tempfile.TemporaryDirectory(prefix="tokenbudget-arm-") as name:
+        place = Path(name)
+        (place / "only.json").write_text(json.dumps(only if only is None else list(only)), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", *arm.arguments, *OPTIONS, *further]
+        output = place / "output.txt"
+        began = time.monotonic()
+        with output.open("wb") as file:
+            code = _to_its_end(command, arm, {**arm.environment, "TOKENBUDGET_ARM": name}, file.fileno())
+        return read_transcript(
+            place / "transcript.jsonl",
+            exit_code=code,
+            output=_end_of(output),
+            seconds=time.monotonic() - began,
+        )
+
+
+def _to_its_end(command: Sequence[str], arm: Arm, environment: Mapping[str, str], output: int) -> int:
+    # A session of its own: Ctrl-C reaches this process alone, which then ends the other with all that it started.
+    process = subprocess.Popen(
+        command,
+        cwd=arm.place,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        return process.wait()
+    except BaseException:
+        _end(process)
+        raise
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and all that it started: first politely, so that fixtures are torn down."""
+    from pytest_tokenbudget.ab.interrupts import deferred
+
+    with deferred():
+        if not hasattr(os, "killpg"):
+            process.kill()
+            process.wait()
+            return
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_PATIENCE_S)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _end_of(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
+    return "\n".join(f"    {line}" for line in lines[-_SHOWN_LINES:])

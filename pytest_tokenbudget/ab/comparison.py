@@ -1,0 +1,107 @@
+"""A whole A/B run: both sides are collected, pairs are run, and the view for the reports is made."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pytest_tokenbudget import __version__
+from pytest_tokenbudget.ab.arms import Arm, collect
+from pytest_tokenbudget.ab.confirm import Suspicion
+from pytest_tokenbudget.ab.interleave import Contest, Say, interleave, results_of
+from pytest_tokenbudget.ab.transcript import Transcript
+from pytest_tokenbudget.ab.verdicts import Court
+from pytest_tokenbudget.ab.wishes import parse_wishes
+from pytest_tokenbudget.errors import ABError
+from pytest_tokenbudget.measure.metrics import metric_table
+from pytest_tokenbudget.report.view import RunView
+
+_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asks for.
+
+    Attributes:
+        increases: Values of ``--max-increase``.
+        reductions: Values of ``--reduce``.
+        max_samples: Most pairs.
+        suspicion: What is to be confirmed, ``None`` where everything is compared.
+    """
+
+    increases: Sequence[str] = ()
+    reductions: Sequence[str] = ()
+    max_samples: int = 30
+    suspicion: Suspicion | None = None
+
+
+def compare(arms: tuple[Arm, Arm], asked: Asked, say: Say) -> RunView:
+    """Compare two sides.
+
+    Args:
+        arms: Base and head.
+        asked: What the user wants to know.
+        say: Told what is going on.
+
+    Returns:
+        What is reported.
+
+    Raises:
+        ABError: If a side cannot run, or there is nothing to compare.
+    """
+    base, head = arms
+    # The head first: mistakes are more often there, and nothing is lost.
+    now = collect(head)
+    then = collect(base)
+    table = metric_table((*then.metrics, *now.metrics))
+    wishes = parse_wishes(asked.increases, asked.reductions, max_samples=asked.max_samples, table=table)
+    tests, messages = _common(arms, then, now, asked.suspicion)
+    say(f"{len(tests)} test{'' if len(tests) == 1 else 's'}: {base.name} against {head.name}")
+    only = asked.suspicion.gates if asked.suspicion is not None else None
+    court = Court(table, family=asked.suspicion.family if asked.suspicion is not None else 1, only=only)
+    contests = interleave(arms, tests, wishes, court, say)
+    messages += [f"{contest.nodeid} {contest.left_out}" for contest in contests if contest.left_out]
+    results = results_of(contests)
+    if not results:
+        raise ABError("no test ran on both sides: " + "; ".join(messages), remedy="see why they are skipped")
+    return RunView(__version__, "gate", results, (_headline(arms, contests), *messages))
+
+
+def _headline(arms: tuple[Arm, Arm], contests: Sequence[Contest]) -> str:
+    most = max((len(contest.head) for contest in contests), default=0)
+    pairs = "1 pair" if most == 1 else f"up to {most} pairs"
+    return f"A/B: {arms[0].name} against {arms[1].name}, {pairs} of samples, interleaved"
+
+
+def _common(
+    arms: tuple[Arm, Arm], then: Transcript, now: Transcript, suspicion: Suspicion | None
+) -> tuple[list[str], list[str]]:
+    """The tests that both sides have, and notes on those that only one has."""
+    base, head = arms
+    wanted = [nodeid for nodeid, marked in now.collected.items() if marked]
+    gone = [nodeid for nodeid, marked in then.collected.items() if marked and nodeid not in now.collected]
+    messages = []
+    if suspicion is not None:
+        missing = sorted(set(suspicion.gates) - set(wanted))
+        messages += _named(missing, f"to be confirmed, but not collected at {head.name}")
+        wanted = [nodeid for nodeid in wanted if nodeid in suspicion.gates]
+        gone = []
+    tests = [nodeid for nodeid in wanted if nodeid in then.collected]
+    messages += _named([nodeid for nodeid in wanted if nodeid not in then.collected], f"only at {head.name}")
+    messages += _named(gone, f"only at {base.name}")
+    if not tests:
+        raise ABError(
+            f"no budgeted test is on both sides ({len(then.collected)} tests at {base.name}, {len(wanted)} budgeted ones"
+            f" at {head.name})" + "".join(f"\n  {message}" for message in messages),
+            remedy="mark a test that BASE has too with token_budget, and name it after `--`",
+        )
+    return tests, messages
+
+
+def _named(nodeids: Sequence[str], where: str) -> list[str]:
+    if not nodeids:
+        return []
+    shown = ", ".join(nodeids[:_NAMED])
+    more = f" and {len(nodeids) - _NAMED} more" if len(nodeids) > _NAMED else ""
+    return [f"{where}, not compared: {shown}{more}"]

@@ -1,0 +1,76 @@
+"""What a side's pytest wrote down: which tests there are, what they measured, what failed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pytest_tokenbudget.errors import ABError
+from pytest_tokenbudget.measure.metrics import MetricSpec
+from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.results import decode
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """One process of one side.
+
+    Attributes:
+        exit_code: pytest's.
+        output: The end of what it printed.
+        seconds: How long it took, s.
+        collected: Node ids of the tests, and whether each has a budget; filled where it was asked to collect only.
+        metrics: Metrics that the project adds, likewise.
+        results: What was measured, by node id.
+        failures: Phase and text of each failure, by node id.
+        skipped: Node ids of tests that were skipped (or failed as expected).
+    """
+
+    exit_code: int
+    output: str
+    seconds: float
+    collected: Mapping[str, bool] = field(default_factory=dict)
+    metrics: tuple[MetricSpec, ...] = ()
+    results: Mapping[str, TestResult] = field(default_factory=dict)
+    failures: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    skipped: frozenset[str] = frozenset()
+
+
+def read_transcript(path: Path, *, exit_code: int, output: str, seconds: float) -> Transcript:
+    """Read what a side's pytest wrote down; nothing where it did not come that far.
+
+    Raises:
+        ABError: If it cannot be understood.
+    """
+    collected: dict[str, bool] = {}
+    metrics: list[MetricSpec] = []
+    results: dict[str, TestResult] = {}
+    failures: dict[str, tuple[str, str]] = {}
+    skipped: set[str] = set()
+    try:
+        for line in path.read_text(encoding="ascii").splitlines() if path.exists() else ():
+            said: dict[str, Any] = json.loads(line)
+            collected.update({str(nodeid): bool(marked) for nodeid, marked in said.get("collected", ())})
+            metrics += [_spec(*spec) for spec in said.get("metrics", ())]
+            if "result" in said:
+                result = decode(said["result"])
+                results[result.nodeid] = result
+            if "failure" in said:
+                nodeid, when, text = said["failure"]
+                failures.setdefault(nodeid, (when, text))
+            if "skipped" in said:
+                skipped.add(said["skipped"])
+    except (ValueError, TypeError, OSError) as error:
+        raise ABError(
+            f"what a side measured cannot be read: {error}",
+            remedy="run both sides with this version of pytest-tokenbudget: none may come from the trees themselves",
+        ) from error
+    return Transcript(exit_code, output, seconds, collected, tuple(metrics), results, failures, frozenset(skipped))
+
+
+def _spec(name: str, unit: Any, text: str, pooled: bool) -> MetricSpec:
+    """A metric of the project as far as it matters here: its values were computed over there."""
+    return MetricSpec(name, unit, text, lambda _: None, (lambda _: None) if pooled else None)

@@ -1,0 +1,123 @@
+"""``tokenbudget ab BASE -- PYTEST ARGS``: base and head interleaved in one session, judged without drift."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.errors import ABError
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.report.view import RunView
+
+_WRITING = ("--tokenbudget-update", "--tokenbudget-ratchet", "--tokenbudget-accept", "--tokenbudget-reference")
+_RECORDING = "--tokenbudget-traffic=record"
+_PROGRAM = "tokenbudget ab"
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "tokenbudget ab BASE [options] -- [PYTEST ARGS]"
+    parser.add_argument("base", metavar="BASE", help="a git revision, or a directory with the code before")
+    parser.add_argument(
+        "--max-increase",
+        action="append",
+        default=[],
+        metavar="[METRIC=]RULE",
+        help="allowed increase, beside the tests' own: 10%% (default gates), worker.latency=20%%; repeatable",
+    )
+    parser.add_argument(
+        "--reduce",
+        action="append",
+        default=[],
+        metavar="METRIC=SHARE",
+        help="wanted reduction: worker.input_tokens=30%%, worker.latency.p95=25%%; repeatable",
+    )
+    parser.add_argument("--max-samples", type=int, default=30, metavar="N", help="most pairs of samples (default 30)")
+    parser.add_argument(
+        "--report", action="append", default=[], type=Path, metavar="PATH", help="write a report (.json, .md); repeatable"
+    )
+    parser.add_argument(
+        "--confirm", type=Path, metavar="REPORT.json", help="run only what this earlier report suspects"
+    )
+    parser.add_argument("-q", "--quiet", action="store_true", help="show only the gates that are not within their bounds")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.ab.interrupts import Interrupted, interruptible
+
+    try:
+        with interruptible():
+            return _compare(arguments)
+    except Interrupted as interrupted:
+        print(f"{_PROGRAM}: interrupted; the base's work tree is removed", file=sys.stderr)
+        return interrupted.exit_code
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.ab.arms import arms
+    from pytest_tokenbudget.ab.comparison import Asked, compare
+    from pytest_tokenbudget.ab.confirm import suspicion
+    from pytest_tokenbudget.ab.worktree import sides
+    from pytest_tokenbudget.report.terminal import section_lines
+
+    _check(arguments.passed_on)
+    writers = [(_writer(path), path) for path in arguments.report]
+    suspected = suspicion(arguments.confirm) if arguments.confirm is not None else None
+    if suspected is not None and not suspected.gates:
+        print(f"{arguments.confirm}: nothing is suspected, so there is nothing to confirm")
+        return 0
+    asked = Asked(arguments.max_increase, arguments.reduce, arguments.max_samples, suspected)
+    with sides(arguments.base, Path.cwd()) as trees:
+        run = compare(arms(trees, arguments.passed_on), asked, _say)
+    for write, path in writers:
+        try:
+            write(run, path)
+        except OSError as error:
+            raise ABError(f"--report {path}: cannot be written: {error.strerror or error}", remedy="give another path") from None
+    _summary(run)
+    for line in section_lines(run, verbosity=0 if arguments.quiet else 1):
+        print(line)
+    return 0 if run.exit_ok else 1
+
+
+def _check(passed_on: Sequence[str]) -> None:
+    """Nothing may be written by the many runs of an A/B comparison.
+
+    Raises:
+        ABError: If one of pytest's arguments would.
+    """
+    for text in passed_on:
+        if text.partition("=")[0] in _WRITING or text == _RECORDING:
+            raise ABError(
+                f"{text}: an A/B run stores nothing",
+                remedy=f"leave it out, and run `pytest {text}` once the comparison pleases you",
+            )
+
+
+def _writer(path: Path) -> Callable[[RunView, Path], None]:
+    from pytest_tokenbudget.report import json_report, markdown
+
+    writers = {".json": json_report.write, ".md": markdown.write}
+    if path.suffix not in writers:
+        raise ABError(f"--report {path}: no such format; known suffixes: {', '.join(writers)}", remedy="--report ab.md")
+    return writers[path.suffix]
+
+
+def _summary(run: RunView) -> None:
+    from pytest_tokenbudget.report.github import append_summary
+
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    if summary:
+        append_summary(run, Path(summary))
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+AB = Command("ab", "compare the code with a base: both run interleaved, judged without drift", _arguments, _run, True)
