@@ -130,7 +130,8 @@ def time_shares(
 def cache_shares(before: StageComposition, after: StageComposition, values: tuple[Fraction, Fraction]) -> list[Share]:
     """The shares in the difference of what a cache served: what it could serve, times how much of it it did."""
     could = [Fraction(side.input_tokens - side.fresh_input_tokens) for side in (before, after)]
-    if could[0] <= 0 or could[1] <= 0:
+    # Of next to nothing that it could serve, the part that it did serve tells nothing.
+    if min(could) <= max(could) / 10:
         return [_could_share(before, after, values[1] - values[0])]
     served = [value / size for value, size in zip(values, could, strict=True)]
     by_could, by_served = shapley(product, *zip(could, served, strict=True))

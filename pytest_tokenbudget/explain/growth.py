@@ -116,6 +116,16 @@ class Effect:
     calls: Fraction
     own: Fraction
 
+    def and_own(self, more: int) -> Effect:
+        """With so much more of the part's own."""
+        return Effect(self.calls, self.own + more)
+
+
+def followed(effect: Effect, more_calls: int) -> Effect:
+    """The effect of framing, which follows the calls altogether: a longer conversation has more messages to frame."""
+    together = effect.calls + effect.own
+    return Effect(together, Fraction(0)) if together * more_calls > 0 else effect
+
 
 def carried_effect(before: PartTotal | None, after: PartTotal | None, more_calls: int) -> Effect:
     """Split the tokens of a part that a call carries or does not: calls that carry it times its size.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from pytest_tokenbudget.explain.growth import FIXED, new_effect
+from pytest_tokenbudget.explain.growth import FIXED, followed, new_effect
 from pytest_tokenbudget.explain.phrases import detail, own_text, title
 from pytest_tokenbudget.explain.share import Share, merged
-from pytest_tokenbudget.explain.tokens_read import calls_share, pairs
+from pytest_tokenbudget.explain.tokens_read import calls_share, pairs, with_drift
 from pytest_tokenbudget.explain.words import amount, counted
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition
 
@@ -48,9 +48,19 @@ class Break:
 
 
 def behind_breaks(composition: StageComposition) -> int:
-    """Tokens that an earlier call had carried and that yet stand behind its common prefix with any earlier call."""
+    """Tokens that an earlier call had carried and that yet stand behind its common prefix with any earlier call.
+
+    Framing is alike in many places, so that much of it stands behind a prefix although nothing is broken: 0 where framing
+    can be all that there is.
+    """
+    behind = _repeated_behind(composition)
+    framing = sum(part.repeated_tokens for part in composition.parts if part.part == "framing")
+    return behind if behind > framing else 0
+
+
+def _repeated_behind(composition: StageComposition) -> int:
     new = sum(part.tokens - part.repeated_tokens for part in composition.parts)
-    return max(0, composition.fresh_input_tokens - new)
+    return composition.fresh_input_tokens - new
 
 
 def find_break(composition: StageComposition, other: StageComposition | None = None) -> Break | None:
@@ -92,37 +102,48 @@ def fresh_shares(before: StageComposition, after: StageComposition) -> list[Shar
     Such input is of two kinds: contents that no earlier call had carried, by part; and unchanged ones behind a piece that
     differs from call to call, which go to that piece.
     """
+    more = after.calls - before.calls
     calls: list[tuple[str, Fraction]] = []
     shares: list[Share] = []
+    drift = Fraction(0)
     for pair in pairs(before, after):
         effect = new_effect(pair.before, pair.after, before.calls, after.calls)
+        if pair.key[0] == "framing":
+            effect = followed(effect.and_own(_framing_behind(after) - _framing_behind(before)), more)
         calls.append((detail(pair.key[0]), effect.calls))
-        shares.append(Share(*pair.key, effect.own, own_text(pair.before, pair.after)))
+        if pair.recounted(more):
+            drift += effect.own
+        else:
+            shares.append(Share(*pair.key, effect.own, own_text(pair.before, pair.after)))
     broken, by_calls = _break_shares(before, after)
     calls.append(("behind a broken prefix", by_calls))
-    shares = [calls_share(before, after, calls), *shares, *broken]
-    return [share for share in merged(shares) if share.delta]
+    shares = with_drift([calls_share(before, after, calls), *shares], drift, before, after)
+    # The break is said first: of a part that breaks the prefix it is what matters, not how many tokens it has itself.
+    kept = merged([*broken, *shares])
+    texts = {(share.part, share.name): share.text for share in broken}
+    return [replace(share, text=texts.get((share.part, share.name), share.text)) for share in kept if share.delta]
+
+
+def _framing_behind(composition: StageComposition) -> int:
+    """Framing behind a prefix that nothing breaks."""
+    return 0 if behind_breaks(composition) else _repeated_behind(composition)
 
 
 def _break_shares(before: StageComposition, after: StageComposition) -> tuple[list[Share], Fraction]:
     """What breaks of the prefix did, and how much of it is the number of calls' doing (Shapley for the product)."""
-    was, now = _unserved(before), _unserved(after)
-    difference = now - was
-    if not difference:
+    was, now = behind_breaks(before), behind_breaks(after)
+    if was == now:
         return [], Fraction(0)
     further = (max(1, before.calls - 1), max(1, after.calls - 1))
-    by_calls = (further[1] - further[0]) * (was / further[0] + now / further[1]) / 2 if was and now else Fraction(0)
-    own = difference - by_calls
+    each = Fraction(was, further[0]) + Fraction(now, further[1])
+    by_calls = (further[1] - further[0]) * each / 2 if was and now else Fraction(0)
+    own = now - was - by_calls
     found, other = (after, before) if own > 0 else (before, after)
-    broken = find_break(found, other)
+    broken = find_break(found, other) or find_break(other, found)
     if broken is None:
         return [Share("framing", "", own, "input behind the common prefix of the calls")], by_calls
     text = broken.text if own > 0 else f"no longer so: {broken.text}"
     return [Share(broken.part, broken.name, own, text)], by_calls
-
-
-def _unserved(composition: StageComposition) -> Fraction:
-    return Fraction(composition.fresh_input_tokens - sum(p.tokens - p.repeated_tokens for p in composition.parts))
 
 
 def _places(composition: StageComposition) -> dict[tuple[str, str], int]:

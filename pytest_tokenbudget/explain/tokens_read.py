@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from pytest_tokenbudget.explain.growth import FIXED, Effect, carried_effect, gathered_effect, same_direction
+from pytest_tokenbudget.explain.growth import FIXED, Effect, carried_effect, followed, gathered_effect, same_direction
 from pytest_tokenbudget.explain.phrases import detail, own_text
 from pytest_tokenbudget.explain.share import Share
 from pytest_tokenbudget.explain.words import amount, instead, plain
@@ -85,7 +85,7 @@ def read_shares(before: StageComposition, after: StageComposition, parts: Collec
         else:
             own.append(Share(*pair.key, effect.own, own_text(pair.before, pair.after)))
     shares = [calls_share(before, after, calls), *own]
-    return [share for share in _with_drift(shares, sum(drift, Fraction(0)), before, after) if share.delta]
+    return [share for share in with_drift(shares, sum(drift, Fraction(0)), before, after) if share.delta]
 
 
 def calls_share(before: StageComposition, after: StageComposition, details: list[tuple[str, Fraction]]) -> Share:
@@ -99,13 +99,10 @@ def _effect(pair: Pair, calls_before: int, calls_after: int) -> Effect:
     if part not in FIXED:
         return gathered_effect(pair.before, pair.after, calls_before, calls_after)
     effect = carried_effect(pair.before, pair.after, calls_after - calls_before)
-    # A longer conversation has more messages to frame, so framing follows the calls altogether.
-    if part == "framing" and (effect.calls + effect.own) * (calls_after - calls_before) > 0:
-        return Effect(effect.calls + effect.own, Fraction(0))
-    return effect
+    return followed(effect, calls_after - calls_before) if part == "framing" else effect
 
 
-def _with_drift(shares: list[Share], drift: Fraction, before: StageComposition, after: StageComposition) -> list[Share]:
+def with_drift(shares: list[Share], drift: Fraction, before: StageComposition, after: StageComposition) -> list[Share]:
     """Give the change in the count of unchanged texts to what caused it.
 
     With another model it is the model. Otherwise the provider's tokenizer counts an unchanged text as before, and only

@@ -95,6 +95,12 @@ def _history(loop: Loop, turn: int) -> list[Raw]:
     return [raw for each in kept for raw in each] * loop.copies_of_history
 
 
+def _framed(raws: list[Raw]) -> list[Raw]:
+    """With the tokens around every message, which are alike everywhere, and those that open the answer."""
+    around = _raw("framing", "", "around a message", 4)
+    return [*(each for raw in raws for each in (around, raw)), _raw("framing", "", "answer", 3)]
+
+
 def _composed(raws: list[Raw], ratio: float) -> Composition:
     """Pieces scaled to what the provider counts, by largest remainder, as a composition is made."""
     counted = sum(tokens for _, _, tokens, _ in raws)
@@ -111,8 +117,7 @@ def _calls(stage: str, loop: Loop) -> list[Call]:
     calls = [Call(stage=stage, provider="openai", api="openai.chat", error="http 429")] * loop.failed
     for turn in range(len(loop.steps) + 1):
         history = _history(loop, turn)
-        framing = [_raw("framing", "", "", 3 + 4 * (len(history) + 2))]
-        composition = _composed([*_opening(loop, turn), *history, *framing], loop.ratio)
+        composition = _composed(_framed([*_opening(loop, turn), *history]), loop.ratio)
         written = (loop.steps[turn].says if turn < len(loop.steps) else loop.answer) + (loop.reasoning or 0)
         usage = Usage(composition.input_tokens, written, reasoning_tokens=loop.reasoning)
         calls.append(

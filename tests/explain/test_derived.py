@@ -135,7 +135,7 @@ def test_hostile_names_are_shown_plainly_and_cut(agent: Any, simulate: Any) -> N
     after = simulate(_worker(agent, tools=((name, 900), *agent["worker"].tools)))
     before = simulate(agent)
     values = before["worker"].input_tokens, after["worker"].input_tokens
-    (cause,) = explain("input_tokens", "worker", before, after, before_value=values[0], after_value=values[1])
+    cause = explain("input_tokens", "worker", before, after, before_value=values[0], after_value=values[1])[0]
     assert cause.name.startswith("[2Jxxx")
     assert cause.text.isprintable()
     assert len(cause.text) < 120

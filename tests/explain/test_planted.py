@@ -169,6 +169,18 @@ def test_change_without_a_size_is_the_first_note(change: Any, first: str, agent:
     assert found[0].startswith(first), found
 
 
+@pytest.mark.parametrize("longer", [1, 3], ids=["one longer", "twice as long"])
+def test_longer_loop_breaks_no_prefix(longer: int, agent: Any, simulate: Any) -> None:
+    """Framing that is alike everywhere is no sign of a broken prefix, and a longer loop is the one cause."""
+    steps = agent["worker"].steps
+    before, after = simulate(agent), simulate(_worker(steps=steps + steps[:longer])(agent))
+    assert notes(before, after) == ()
+    values = _value(before, "worker.fresh_input_tokens"), _value(after, "worker.fresh_input_tokens")
+    causes = explain("fresh_input_tokens", "worker", before, after, before_value=values[0], after_value=values[1])
+    assert causes[0].part == "calls"
+    assert "prefix" not in " ".join(cause.text for cause in causes)
+
+
 def test_unchanged_agent_has_neither_causes_nor_notes(agent: Any, simulate: Any) -> None:
     """Two equal runs have nothing to explain."""
     runs = simulate(agent), simulate(agent)
