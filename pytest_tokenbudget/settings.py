@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pytest_tokenbudget.errors import SettingsError
+
 Mode = Literal["gate", "report", "off"]
 TrafficMode = Literal["auto", "live", "record", "replay"]
 Missing = Literal["create", "fail"]
@@ -166,6 +168,23 @@ OPTIONS: tuple[Option, ...] = (
         "How many recorded seconds pass in one real second where a replay has to hold an answer.",
     ),
 )
+
+
+def pairs(lines: tuple[str, ...], *, option: str, example: str) -> tuple[tuple[str, str], ...]:
+    """Lines of the form ``pattern = value`` as pairs; comments (``#``) are passed over.
+
+    Raises:
+        SettingsError: If a line has no such form; it names the line.
+    """
+    found = []
+    for line in lines:
+        if line.startswith("#"):
+            continue
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if not equals or not key or not value:
+            raise SettingsError(f"{option}: {line!r} has not the form pattern = value", remedy=f"{option} = {example}")
+        found.append((key, value))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

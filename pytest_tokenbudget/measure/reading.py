@@ -139,9 +139,9 @@ class Reader:
     ) -> tuple[Source | None, int | None]:
         if asked is None:
             return None, None
-        counted = self.counter.count_prompt(asked, provider=reading.provider).tokens
         if exchange.token_basis is None:
-            return "counted", counted
+            return "counted", self.counter.estimate_prompt(asked, provider=reading.provider).tokens
+        counted = self.counter.count_prompt(asked, provider=reading.provider).tokens
         return "calibrated", calibrated(counted, *exchange.token_basis)
 
     def _output(self, reading: Reading, usage: Usage) -> tuple[Usage, Source | None]:

@@ -31,7 +31,8 @@ def sampling(
         while len(samples) < fixed:
             yield ()
         return
-    if workshop.settings.replaces:
+    # What is replayed or scripted is the same in every sample, and what replaces the baseline needs no confirmation.
+    if workshop.settings.replaces or samples[-1].traffic != "live":
         return
     while any(sample.calls for sample in samples) and len(samples) < budget.max_samples:
         gates = gates_of(place, budget, workshop, samples)

@@ -106,12 +106,26 @@ class TestRun:
         self._check_traffic()
         if self._ceiling is not None and self._ceiling.passed:
             self._stopped()
+        self._record()
+
+    def _record(self) -> None:
+        """Keep the live run in its cassette; only the first sample of a test that passed is kept."""
+        assert self.running is not None
+        assert self.traffic is not None
+        tape = self.traffic.tape
+        if tape is None or not tape.records or len(self.samples) > 1:
+            return
+        try:
+            tape.keep(self.running.recorder.exchanges(), self.workshop)
+        except TokenBudgetError as error:
+            pytest.fail(str(error), pytrace=False)
 
     def _take_sample(self, call_phase: float, wall: float) -> None:
         assert self.running is not None
         assert self.traffic is not None
         own_time = self.traffic.own_time(wall)
         self._watched = watched_clients()
+        self.running.messages += self.traffic.notes()
         self.samples.append(self.running.finish(call_phase=call_phase, own_time=own_time))
 
     def _check_traffic(self) -> None:

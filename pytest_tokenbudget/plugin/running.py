@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,15 @@ class RunningSample:
     outcomes: dict[str, Any] = field(default_factory=dict)
     turn_marks: list[tuple[float, float]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def turn(self, number: int) -> Iterator[None]:
+        """A turn of a scenario: the calls that begin meanwhile are its calls."""
+        started = self.clock() - self.origin
+        try:
+            yield
+        finally:
+            self.turn_marks.append((started, self.clock() - self.origin))
 
     def measured(self, *, call_phase: float, own_time: float | None = None) -> tuple[Sequence[Call], Measured]:
         """Calls and figures of what was captured so far."""
@@ -93,7 +103,7 @@ class RunningSample:
     def _turns(self, calls: Sequence[Call], spans: Sequence[Span]) -> tuple[Turn, ...]:
         turns = []
         for number, (start, end) in enumerate(self.turn_marks, start=1):
-            mine = [call for call in calls if start <= call.started < end]
+            mine = [call for call in calls if start <= call.started and (call.started < end or start == end)]
             measured = self._measure(mine, (), end - start, None)
             turns.append(Turn(number, measured.total))
         return tuple(turns)

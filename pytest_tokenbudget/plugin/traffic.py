@@ -15,12 +15,14 @@ from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watching
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.plugin.counting import body_counter, text_counter
+from pytest_tokenbudget.plugin.tape import Tape, cassette_of
 from pytest_tokenbudget.plugin.workshop import Workshop
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.tokens.counter import Counter
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.replay.clock import VirtualClock
+    from pytest_tokenbudget.replay.scenario import Scenario
     from pytest_tokenbudget.replay.script import ScriptedModel
 
 SCRIPT_FIXTURE = "scripted_llm"
@@ -35,6 +37,8 @@ class Traffic:
         answerer: Who answers instead of the network, if anybody does.
         virtual: The clock where it is a projection.
         script: The scripted model that answers, if one does.
+        tape: The cassette, if there is one.
+        notes: What a reader of the projected times should know.
         problems: Asked when the test's body has ended: why the run does not fit its answers, ``None`` where it does.
     """
 
@@ -42,6 +46,8 @@ class Traffic:
     answerer: Answerer | None = None
     virtual: VirtualClock | None = None
     script: ScriptedModel | None = None
+    tape: Tape | None = None
+    notes: Callable[[], tuple[str, ...]] = tuple
     problems: list[Callable[[], TokenBudgetError | None]] = field(default_factory=list)
 
     def own_time(self, wall: float) -> float | None:
@@ -66,8 +72,29 @@ def traffic_for(item: pytest.Item, budget: Budget, workshop: Workshop) -> Iterat
         with VirtualClock(scale=workshop.settings.time_scale) as clock:
             model = _model(clock, workshop.reader.counter)
             yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: _left_over(model)])
-    else:
-        yield Traffic()
+        return
+    tape = cassette_of(item, budget, workshop.settings)
+    if tape is None or tape.records:
+        yield Traffic(tape=tape)
+        return
+    from pytest_tokenbudget.replay.clock import VirtualClock
+    from pytest_tokenbudget.replay.player import Player
+
+    with VirtualClock(scale=workshop.settings.time_scale) as clock:
+        reader = workshop.reader
+        player = Player(tape.path, clock=clock, formats=reader.formats, counter=reader.counter)
+        yield Traffic(clock, player, virtual=clock, tape=tape, problems=[player.problem], notes=player.notes)
+
+
+def scenario_for(request: pytest.FixtureRequest) -> Scenario:
+    """The ``scenario`` fixture: each turn is kept with the running sample, if there is one."""
+    from pytest_tokenbudget.plugin.run import run_key
+    from pytest_tokenbudget.replay.scenario import Scenario
+
+    run = request.node.stash.get(run_key, None)
+    running = run.running if run is not None else None
+    directory = request.path.parent
+    return Scenario(directory=directory) if running is None else Scenario(running.turn, directory=directory)
 
 
 @contextmanager

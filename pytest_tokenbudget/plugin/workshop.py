@@ -21,7 +21,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
-from pytest_tokenbudget.settings import Settings
+from pytest_tokenbudget.settings import Settings, pairs
 from pytest_tokenbudget.tokens.counter import Counter
 
 
@@ -63,7 +63,11 @@ class Workshop:
         reader = Reader(
             formats=tuple(wire for given in hook.pytest_tokenbudget_wire_formats() for wire in given),
             counter=Counter(
-                encodings=settings.encodings, tokenizers=(hook.pytest_tokenbudget_tokenizer,), cache=counts
+                encodings=pairs(
+                    settings.encodings, option="tokenbudget_encodings", example="deepseek-* = path/to/tokenizer.json"
+                ),
+                tokenizers=(hook.pytest_tokenbudget_tokenizer,),
+                cache=counts,
             ),
             prices=PriceBook(own=settings.prices, hooks=(hook.pytest_tokenbudget_price,)),
             stage_of=_stage_of(rules, hook.pytest_tokenbudget_stage),
