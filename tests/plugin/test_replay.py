@@ -1,0 +1,190 @@
+"""Replay: recorded once from live traffic, then exact, free and without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ledger_server import LedgerServer, Reply, ToolCall
+
+AGENT = """
+TOOLS = {tools}
+
+@token_budget("10%", replay=True)
+def test_agent(ask, budget):
+    with stage("worker"):
+        for n in range({calls}):
+            ask({prompt!r} + str(n), tools=TOOLS)
+    ask("bye", stage_name="finalize")
+"""
+TOOL = '[{{"type": "function", "function": {{"name": "{name}", "description": "{text}", "parameters": {{}}}}}}]'
+
+
+def _agent(*, calls: int = 3, prompt: str = "hello", tool: str = "calendar_write", text: str = "Writes.") -> str:
+    return AGENT.format(calls=calls, prompt=prompt, tools=TOOL.format(name=tool, text=text))
+
+
+@pytest.fixture
+def recorded(project: Any) -> Any:
+    """A project whose test was recorded from the server."""
+    call = ToolCall("calendar_write", {"title": "a"})
+    project.server.play([Reply("ok", input_tokens=500, output_tokens=7, delay=0.02)] * 2 + [Reply(tool_calls=(call,), delay=0.02)])
+    project.write(_agent())
+    project.run("--tokenbudget-samples=1").assert_outcomes(passed=1)
+    return project
+
+
+def _cassette(project: Any) -> Path:
+    (path,) = (project.pytester.path / "__budgets__" / "cassettes").glob("*.jsonl")
+    return Path(path)
+
+
+TOKENS = ("input_tokens", "output_tokens", "calls", "attempts", "tool_calls", "tool_schema_tokens", "system_tokens", "cost")
+
+
+def test_unchanged_code_replays_to_the_token(recorded: Any) -> None:
+    """The replay asks no server and equals the live run in every count, and in time."""
+    live, asked = recorded.test, len(recorded.server.ledger)
+    for _ in range(2):
+        recorded.run().assert_outcomes(passed=1)
+        replayed = recorded.test
+        assert replayed["traffic"] == "replay"
+        assert len(recorded.server.ledger) == asked
+        for name in TOKENS:
+            assert replayed["total"][name] == live["total"][name]
+            assert replayed["stages"]["worker"][name] == live["stages"]["worker"][name]
+        assert [c["input_source"] for c in replayed["calls"]] == ["calibrated"] * 4
+        assert replayed["total"]["model_time"] == pytest.approx(live["total"]["model_time"], rel=0.05)
+
+
+def test_a_longer_prompt_is_counted_now_and_calibrated(recorded: Any) -> None:
+    """A schema that grew fails, exactly, with the schema as the first cause, and nothing is sent."""
+    asked = len(recorded.server.ledger)
+    recorded.write(_agent(text="Writes. " + "And explains at length what it has written. " * 40))
+    recorded.run().assert_outcomes(failed=1)
+    gate = recorded.gate("worker.input_tokens")
+    assert gate["verdict"] == "regression"
+    assert gate["exact"] is True
+    causes = [cause for cause in recorded.test["causes"] if cause["metric"] == "worker.input_tokens"]
+    assert (causes[0]["part"], causes[0]["name"]) == ("tools", "calendar_write")
+    assert sum(cause["delta"] for cause in causes) == gate["value"] - gate["baseline"]
+    assert len(recorded.server.ledger) == asked
+
+
+@pytest.mark.parametrize(
+    ("changed", "hint"),
+    [
+        ({"calls": 4}, "*makes call*no answer*"),
+        ({"calls": 2}, "*1 recorded answers were not asked for*worker*"),
+        ({"tool": "calendar_edit"}, "*calls the tool 'calendar_write', which the request no longer offers*"),
+    ],
+)
+def test_a_run_that_no_longer_fits_diverges(recorded: Any, changed: dict[str, Any], hint: str) -> None:
+    """More or fewer calls, or a tool that is gone, are said; no numbers are made up."""
+    recorded.write(_agent(**changed))
+    result = recorded.run()
+    result.assert_outcomes(failed=1)
+    assert recorded.test["verdict"] == "diverged"
+    assert recorded.test["gates"] == []
+    result.stdout.fnmatch_lines([hint, "*--tokenbudget-traffic=record*"])
+
+
+def test_recording_anew_replaces_the_cassette(recorded: Any) -> None:
+    """--tokenbudget-traffic=record asks the model again; a failed run leaves the old cassette."""
+    before = _cassette(recorded).read_bytes()
+    recorded.write(_agent(calls=4).replace('ask("bye"', 'assert 0; ask("bye"'))
+    recorded.run("--tokenbudget-traffic=record").assert_outcomes(failed=1)
+    assert _cassette(recorded).read_bytes() == before
+    recorded.write(_agent(calls=4))
+    recorded.run("--tokenbudget-traffic=record", "--tokenbudget-update").assert_outcomes(passed=1)
+    assert _cassette(recorded).read_bytes() != before
+    recorded.run().assert_outcomes(passed=1)
+
+
+def test_ci_never_records(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where CI is set a missing cassette fails before anything is sent."""
+    monkeypatch.setenv("CI", "true")
+    project.write(_agent())
+    result = project.run()
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*no cassette*", "*--tokenbudget-traffic=record*"])
+    assert not project.server.ledger
+
+
+def test_a_cassette_holds_no_credentials(project: Any, llm_server: LedgerServer) -> None:
+    """Keys in headers and URLs stay out; one in a prompt keeps the cassette from being written."""
+    source = f"""
+import httpx
+
+@token_budget("10%", replay="named")
+def test_agent():
+    httpx.post(
+        {llm_server.url!r} + "/v1/chat/completions?key=AIzaSECRET&api-version=1",
+        headers={{"authorization": "Bearer sk-abcdefghijklmnopqrstuvwx", "cookie": "secret"}},
+        json={{"model": "gpt-4o", "messages": [{{"role": "user", "content": TEXT}}]}},
+    )
+"""
+    project.write('TEXT = "my account is acct-12345"\n' + source)
+    project.run("-o", r"tokenbudget_redact=acct-\d+").assert_outcomes(passed=1)
+    path = project.pytester.path / "__budgets__" / "cassettes" / "named.jsonl"
+    text = path.read_text(encoding="utf-8")
+    for secret in ("SECRET", "sk-abc", "cookie", "acct-12345", "authorization"):
+        assert secret not in text
+    assert "[redacted]" in text
+    kept = path.read_bytes()
+    project.write('TEXT = "use sk-abcdefghijklmnopqrstuvwx"\n' + source)
+    result = project.run("--tokenbudget-traffic=record")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*looks like a key*", "*tokenbudget_redact*"])
+    assert path.read_bytes() == kept
+
+
+def test_damaged_cassettes_name_the_line(recorded: Any) -> None:
+    """A broken line is one clear error, without a traceback."""
+    path = _cassette(recorded)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for broken, hint in (
+        (lines[:2] + ["{"] + lines[3:], "*line 3: is no JSON*"),
+        (["{}"] + lines[1:], "*line 1: does not say*"),
+        (['{"tokenbudget_cassette":99}'] + lines[1:], "*format 99*"),
+        (lines[:1] + lines[2:], "*is damaged*"),
+    ):
+        path.write_text("\n".join(broken), encoding="utf-8")
+        result = recorded.run()
+        result.assert_outcomes(errors=1)
+        result.stdout.fnmatch_lines([hint])
+        result.stdout.no_fnmatch_line("*Traceback*")
+
+
+def test_scenarios_keep_each_turns_numbers(project: Any) -> None:
+    """A conversation of three turns has three rows of numbers."""
+    project.write("""
+@token_budget("10%")
+def test_agent(ask, scenario):
+    replies = scenario(lambda said: ask(said).status_code, turns=["create", "move it", "cancel that meeting"])
+    assert replies == [200, 200, 200]
+""")
+    project.run().assert_outcomes(passed=1)
+    turns = project.test["turns"]
+    assert [turn["turn"] for turn in turns] == [1, 2, 3]
+    assert [turn["input_tokens"] for turn in turns] == [entry.input_tokens for entry in project.server.ledger]
+
+
+def test_scenarios_are_loaded_from_a_file(project: Any) -> None:
+    """Turns may stand in a file beside the test, for synchronous and asynchronous agents."""
+    (project.pytester.path / "calendar.json").write_text('{"turns": ["create", "cancel"]}')
+    project.write("""
+import asyncio
+
+@token_budget("10%")
+def test_agent(ask, scenario):
+    calendar = scenario.load("calendar.json")
+    assert len(calendar(ask)) == 2
+
+    async def agent(said):
+        return ask(said).status_code
+    assert asyncio.run(calendar.arun(agent)) == [200, 200]
+""")
+    project.run().assert_outcomes(passed=1)
+    assert len(project.test["turns"]) == 4
