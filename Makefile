@@ -13,6 +13,9 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 
+# Many tests start processes of their own; without byte code each would compile all of its libraries anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 both  := .venv
 httpx := .venv-httpx
 bin   := $(both)/bin

@@ -25,8 +25,8 @@ class Session:
 
 
 def environment() -> dict[str, str]:
-    """The environment without what changes a session from outside: CI, a step summary, options."""
-    leave_out = ("CI", "GITHUB_", "PYTEST_", "TOKENBUDGET_", "COV_")
+    """The environment without what changes a session from outside: CI, a step summary, options, no byte code."""
+    leave_out = ("CI", "GITHUB_", "PYTEST_", "TOKENBUDGET_", "COV_", "PYTHONDONTWRITEBYTECODE")
     return {name: value for name, value in os.environ.items() if not name.startswith(leave_out)}
 
 
