@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pytest_tokenbudget.records.exchange import Exchange
@@ -26,6 +26,7 @@ class Answer:
         numbers: For each document the number of its event, line or item in the body.
         body: The decoded body.
         messages: Messages of a binary event stream, else empty.
+        inner: What stands in the payloads of the messages, where they are pieces of another stream (SageMaker).
         problems: What could not be read, in words.
     """
 
@@ -35,6 +36,7 @@ class Answer:
     body: bytes
     messages: tuple[eventstream.Message, ...] = ()
     problems: tuple[str, ...] = ()
+    inner: Answer | None = None
 
     @property
     def streamed(self) -> bool:
@@ -48,11 +50,22 @@ class Answer:
             return sse.end_of(self.body, number)
         if self.framing == "ndjson":
             return ndjson.end_of(self.body, number)
+        if self.inner is not None:
+            return self._end_around(self.inner.end_of(index))
         if self.framing == "eventstream":
             return self.messages[number].end
         text = self.body.decode("utf-8", "replace")
         items = array_items(text)
         return len(text[: items[number][1]].encode()) if number < len(items) else len(self.body)
+
+    def _end_around(self, offset: int) -> int:
+        """Offset behind the message whose payload reaches an offset in the joined payloads."""
+        length = 0
+        for message in self.messages:
+            length += len(message.payload)
+            if length >= offset:
+                return message.end
+        return len(self.body)
 
 
 def answer_of(exchange: Exchange) -> Answer:
@@ -62,22 +75,18 @@ def answer_of(exchange: Exchange) -> Answer:
     if not body:
         return Answer([], "none", [], body, (), decoded.problems)
     content_type = header(exchange.response_headers, "content-type")
-    if eventstream.CONTENT_TYPE in content_type or eventstream.looks_like(body[:12]):
-        found = _from_eventstream(body)
-    elif sse.looks_like(body[:64]) or "text/event-stream" in content_type:
-        found = _from_sse(body)
-    else:
-        found = _from_json(body)
+    found = _framed(body, content_type)
     if not decoded.problems:
         return found
-    return Answer(
-        found.documents,
-        found.framing,
-        found.numbers,
-        body,
-        found.messages,
-        decoded.problems + found.problems,
-    )
+    return replace(found, problems=decoded.problems + found.problems)
+
+
+def _framed(body: bytes, content_type: str) -> Answer:
+    if eventstream.CONTENT_TYPE in content_type or eventstream.looks_like(body[:12]):
+        return _from_eventstream(body)
+    if sse.looks_like(body[:64]) or "text/event-stream" in content_type:
+        return _from_sse(body)
+    return _from_json(body)
 
 
 def _from_sse(body: bytes) -> Answer:
@@ -153,6 +162,10 @@ def _from_eventstream(body: bytes) -> Answer:
     if not messages:
         return _from_json(body)
     problems = () if whole else ("the event stream was cut",)
+    if all(message.headers.get(":event-type") == "PayloadPart" for message in messages):
+        inner = _framed(b"".join(message.payload for message in messages), "")
+        found = problems + inner.problems
+        return Answer(inner.documents, "eventstream", inner.numbers, body, tuple(messages), found, inner)
     documents: list[dict[str, Any]] = []
     numbers: list[int] = []
     values = parse_many([message.payload for message in messages])

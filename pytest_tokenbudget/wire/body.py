@@ -16,6 +16,9 @@ from pytest_tokenbudget.records.exchange import Exchange, Headers
 MAX_BYTES = 256 * 1024 * 1024
 """Decoded bytes that are kept of a body: what a hostile server may make us hold."""
 
+_PLAIN = (b"{", b"[", b"d", b"e", b":", b"<")
+"""How JSON, event streams and HTML begin, and no compressed body."""
+
 
 class _Decoder(Protocol):
     def feed(self, data: bytes) -> bytes:
@@ -98,21 +101,20 @@ def _pieces(chunks: Iterable[bytes], encoding: str, problems: list[str]) -> Iter
         return
     chain = [decoder for decoder in decoders if decoder is not None]
     length, damaged = 0, False
-    for number, chunk in enumerate(chunks):
-        piece = chunk
+    undecoded = b""
+    for chunk in chunks:
         if damaged or length > MAX_BYTES:
             yield b""
             continue
+        piece = chunk
+        undecoded = b"" if length else undecoded + chunk
         try:
             for decoder in chain:
                 piece = decoder.feed(piece)
         except ValueError:
-            damaged = True
             problems.append(f"the body is not valid {encoding}")
-            if number == 0 and chunk.lstrip()[:1] in (b"{", b"[", b"d", b"e", b":", b"<"):
-                chain, piece, damaged = [], chunk, False
-            else:
-                piece = b""
+            plain = undecoded.lstrip()[:1] in _PLAIN
+            piece, chain, damaged = (undecoded, [], False) if plain else (b"", chain, True)
         length += len(piece)
         yield piece
 
@@ -135,34 +137,31 @@ class _Zlib:
     def __init__(self, window: int) -> None:
         self._window = window
         self._inner = zlib.decompressobj(window)
-        self._fresh = True
+        self._head: bytes | None = b""
 
     def feed(self, data: bytes) -> bytes:
+        if self._head is not None:
+            data = self._head + data
+            if len(data) < 2:
+                self._head = data
+                return b""
+            self._head = None
+            if self._window == zlib.MAX_WBITS and (data[0] & 0x0F != 8 or int.from_bytes(data[:2], "big") % 31):
+                # servers that say deflate and leave out zlib's frame (RFC 1950: method 8, check of 31)
+                self._window = -zlib.MAX_WBITS
+                self._inner = zlib.decompressobj(self._window)
         done = bytearray()
         while data:
             if self._inner.eof:
-                if not data.strip(b"\x00"):
-                    break
                 self._inner = zlib.decompressobj(self._window)
             try:
                 done += self._inner.decompress(data, MAX_BYTES)
             except zlib.error as error:
                 if done:
                     break  # bytes behind the last member
-                if not self._fresh or self._window != zlib.MAX_WBITS:
-                    raise ValueError(str(error)) from error
-                self._window = -zlib.MAX_WBITS
-                self._inner = zlib.decompressobj(self._window)
-                done += self._raw(data)
-            self._fresh = False
-            data = self._inner.unused_data
+                raise ValueError(str(error)) from error
+            data = self._inner.unused_data.lstrip(b"\x00")
         return bytes(done)
-
-    def _raw(self, data: bytes) -> bytes:
-        try:
-            return self._inner.decompress(data, MAX_BYTES)
-        except zlib.error as error:
-            raise ValueError(str(error)) from error
 
 
 class _Foreign:

@@ -23,6 +23,8 @@ _PATHS = (
     "/text/chatcompletion_v2",
     "/cortex/inference:complete",
 )
+_SERVED = ("/invocations", "/invocations-response-stream", ":rawPredict", ":streamRawPredict")
+
 Calls = dict[tuple[object, object], str]
 """Tool calls so far: (choice, place in it) -> id."""
 
@@ -38,7 +40,7 @@ class OpenAIChat(BuiltinFormat):
         """By path; completions, model serving and raw prediction paths by the messages in the body."""
         if request.ends(*_PATHS):
             return True
-        if not request.ends("/completions", "/invocations", ":rawPredict", ":streamRawPredict"):
+        if not request.ends("/completions", *_SERVED):
             return False
         if "/publishers/anthropic/" in request.path:
             return False
@@ -52,6 +54,10 @@ class OpenAIChat(BuiltinFormat):
             if f"/{marker}/" in path:
                 return segment_after(path, marker)
         return segment_after(path, "models").partition(":")[0] if ":" in path else ""
+
+    def asked_stream(self, request: Request) -> bool:
+        """By the body, or by the path of model serving."""
+        return request.path.endswith(("-response-stream", ":streamRawPredict")) or super().asked_stream(request)
 
     def api_of(self, request: Request) -> str:
         """Mistral's dialect has its own name."""

@@ -114,12 +114,12 @@ def eventstream(*events: tuple[str, Json]) -> bytes:
     return b"".join(event_message({":message-type": "event", ":event-type": kind}, held) for kind, held in events)
 
 
-def event_message(headers: dict[str, str], payload: Json) -> bytes:
+def event_message(headers: dict[str, str], payload: Json | bytes) -> bytes:
     """One message of Amazon's event stream."""
     head = b""
     for name, value in headers.items():
         head += bytes([len(name)]) + name.encode() + b"\x07" + struct.pack(">H", len(value)) + value.encode()
-    data = json.dumps(payload).encode()
+    data = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     prelude = struct.pack(">II", 16 + len(head) + len(data), len(head))
     message = prelude + struct.pack(">I", zlib.crc32(prelude)) + head + data
     return message + struct.pack(">I", zlib.crc32(message))

@@ -327,6 +327,16 @@ def test_an_exception_in_an_event_stream_is_an_error(answered):
     assert found.error == "throttlingException: slow down"
 
 
+def test_sagemaker_streams_pieces_of_another_stream(answered):
+    """The payloads of its event stream are cut anywhere, also inside an event."""
+    body = sse(HI, {**END, "usage": usage(4, 5)})
+    parts = [body[start : start + 17] for start in range(0, len(body), 17)]
+    stream = b"".join(event_message({":event-type": "PayloadPart"}, part) for part in parts)
+    found = answered("/endpoints/e/invocations-response-stream", STREAM, stream)
+    assert (found.api, found.usage, found.stream, found.problems) == ("openai.chat", Usage(4, 5), True, ())
+    assert 0 < found.first_content_at < len(stream)
+
+
 def test_only_the_first_of_several_choices_gives_the_reason(answered):
     """With ``n`` above 1 the reasons may differ."""
     choices = [{"index": 0, "text": "a", "finish_reason": "length"}, {"index": 1, "text": "b", "finish_reason": "stop"}]
