@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_tokenbudget.capture.recorder import Recorder
@@ -110,8 +110,6 @@ class RunningSample:
 
 
 def _without_prompt(call: Call) -> Call:
-    from dataclasses import replace
-
     return replace(call, prompt=None) if call.prompt is not None else call
 
 
@@ -124,10 +122,13 @@ def traffic_of(exchanges: Sequence[Exchange]) -> Traffic:
 
 
 def problems(calls: Sequence[Call]) -> tuple[str, ...]:
-    """What could not be read, once each."""
-    seen = {
-        f"{call.api} ({call.model or call.request_model}): {text}": None for call in calls for text in call.problems
-    }
+    """What could not be read, and which models have no price; once each."""
+    seen: dict[str, None] = {}
+    for call in calls:
+        model = call.model or call.request_model
+        seen.update(dict.fromkeys(f"{call.api} ({model}): {text}" for text in call.problems))
+        if call.succeeded and call.cost is None:
+            seen[f"no price is known for {model} ({call.provider}); the ini option tokenbudget_prices can give one"] = None
     return tuple(seen)
 
 

@@ -69,7 +69,7 @@ class Workshop:
                 tokenizers=(hook.pytest_tokenbudget_tokenizer,),
                 cache=counts,
             ),
-            prices=PriceBook(own=settings.prices, hooks=(hook.pytest_tokenbudget_price,)),
+            prices=PriceBook(own=settings.prices, hooks=(hook.pytest_tokenbudget_price,), root=config.rootpath),
             stage_of=_stage_of(rules, hook.pytest_tokenbudget_stage),
         )
         # Those of the project come last here, and so win over built-in ones of the same name.

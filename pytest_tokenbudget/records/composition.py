@@ -124,7 +124,7 @@ class Cause:
 
     Attributes:
         metric: The metric, ``"worker.input_tokens"``.
-        stage: Stage of the metric, ``""`` for the whole test.
+        stage: Stage in which the cause lies, ``""`` where it is none's.
         part: ``system``, ``tools``, ``user``, ``assistant``, ``tool_results``, ``images``, ``files``, ``framing``,
             ``calls``, ``output``, ``reasoning``, ``retries``, ``stage`` or ``model``.
         name: Tool or stage name, else ``""``.
