@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.figures import Figure, report
-from benchmarks.sessions import run
+from benchmarks.sessions import PLUGIN, run
 
 ROUNDS = 3
 TESTS = 9
@@ -95,10 +95,10 @@ def main() -> int:
         (place / "pytest.ini").write_text("[pytest]\nmarkers =\n    token_budget: known also without the plugin\n")
         (place / "conftest.py").write_text(CONFTEST)
         (place / "test_body.py").write_text(TEST)
-        run(place, only=["tokenbudget"])  # writes the baseline
+        run(place, only=[PLUGIN])  # writes the baseline
         for _ in range(ROUNDS):
             bare += after_ms(place, [])[1:]
-            loaded = after_ms(place, ["tokenbudget"])
+            loaded = after_ms(place, [PLUGIN])
             first.append(loaded[0])
             later += loaded[1:]
     nothing = statistics.median(bare)

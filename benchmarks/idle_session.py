@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.figures import Figure, report
-from benchmarks.sessions import run
+from benchmarks.sessions import PLUGIN, run
 
 ROUNDS = 11
 TESTS = 50
@@ -39,7 +39,7 @@ def ratio(place: Path, bare: list[str], loaded: list[str], *, alone: bool) -> tu
     times: dict[bool, list[float]] = {True: [], False: []}
     for number in range(ROUNDS + 1):
         for which in (True, False) if number % 2 else (False, True):
-            only = ([] if not which else ["tokenbudget"]) if alone else None
+            only = ([] if not which else [PLUGIN]) if alone else None
             session = run(place, *(loaded if which else bare), only=only)
             if number:  # the first round warms the disk's cache and writes byte code
                 times[which].append(session.seconds)
@@ -55,7 +55,7 @@ def main() -> int:
         (place / "test_idle.py").write_text(TEST)
         usual, usual_with, usual_without = ratio(place, ["-p", "no:tokenbudget"], [], alone=False)
         strict, strict_with, strict_without = ratio(place, [], [], alone=True)
-        output = run(place, "-s", only=["tokenbudget"]).output
+        output = run(place, "-s", only=[PLUGIN]).output
     imported = output.partition("imported:")[2].splitlines()[0].split()
     target = f"<= {MOST}"
     return report(

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"
 from ledger_server import LedgerServer, Reply
 
 from benchmarks.figures import Figure, report
-from benchmarks.sessions import run
+from benchmarks.sessions import PLUGIN, run
 
 ROUNDS = 3
 FILES, TESTS = 100, 20
@@ -52,10 +52,10 @@ def main() -> int:
         (place / "conftest.py").write_text(CONFTEST.format(url=server.url + "/v1"))
         for number in range(FILES):
             (place / f"test_agent_{number}.py").write_text(TEST)
-        run(place, only=["tokenbudget"])  # writes the baselines
+        run(place, only=[PLUGIN])  # writes the baselines
         for number in range(ROUNDS):
             for which in (True, False) if number % 2 else (False, True):
-                times[which].append(run(place, only=["tokenbudget"] if which else []).seconds)
+                times[which].append(run(place, only=[PLUGIN] if which else []).seconds)
                 server.forget()
     with_it, without = statistics.median(times[True]), statistics.median(times[False])
     share = (with_it - without) / with_it
