@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PLUGIN = "pytest_tokenbudget.plugin"
+EMPTY = "an_empty_plugin"
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,10 @@ def run(place: Path, *arguments: str, only: Sequence[str] | None = None) -> Sess
     variables = environment()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={place}"]
     if only is not None:
-        # Not with -p: that would have pytest look through all that is installed, which is no plugin's doing.
-        variables |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ",".join(only)}
+        # To find a plugin by name pytest looks through all that is installed, which is no plugin's doing: so it has to
+        # find an empty one in a bare session too.
+        (place / f"{EMPTY}.py").touch()
+        variables |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ",".join([EMPTY, *only])}
     started = time.perf_counter()
     done = subprocess.run([*command, *arguments], cwd=place, env=variables, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - started
