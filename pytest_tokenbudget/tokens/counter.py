@@ -17,7 +17,7 @@ from pytest_tokenbudget.tokens.encodings import EncodingChoice, encoding_of
 from pytest_tokenbudget.tokens.fragments import MILLI, Rendering
 from pytest_tokenbudget.tokens.memo import Memo
 from pytest_tokenbudget.tokens.openai_rules import is_openai
-from pytest_tokenbudget.tokens.profiles import profile_of
+from pytest_tokenbudget.tokens.profile_table import profile_of
 from pytest_tokenbudget.tokens.shares import split
 from pytest_tokenbudget.tokens.vocabularies import CountTexts, available, fingerprint, load, stand_in
 
@@ -42,11 +42,12 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """How the texts of one model are counted."""
+    """How the texts of one model are counted; ``own``: by what the project configured or handed in."""
 
     counts: TextCounts
     encoding: str
     exact: bool
+    own: bool = False
 
 
 class Counter:
@@ -89,8 +90,9 @@ class Counter:
         tokens = scale.counts.measure([text])[0][0]
         if scale.exact:
             return Count(tokens, scale.encoding, estimated=False)
-        profile = profile_of(provider, model)
-        return Count(round(tokens * profile.text), _profiled(scale.encoding, profile.name), estimated=True)
+        profile = profile_of(provider, "", model)
+        tokens = round(tokens * profile.text) + (self._memo.split_digits(text) if profile.splits_digits else 0)
+        return Count(tokens, _profiled(scale.encoding, profile.name), estimated=True)
 
     def count_output(self, text: str, *, provider: str, model: str) -> Count:
         """Tokens of what a model wrote: a bare text. See :meth:`count_text`."""
@@ -165,8 +167,8 @@ class Counter:
         if scale.exact and is_openai(prompt.api, prompt.model):
             render = openai_responses.render if prompt.api.startswith("openai.responses") else openai_chat.render
             return render(prompt, self._memo), scale.encoding
-        profile = profile_of(provider, prompt.model)
-        rendering = profile_render.render(prompt, self._memo, profile, provider, exact_text=scale.exact)
+        profile = profile_of(provider, prompt.api, prompt.model)
+        rendering = profile_render.render(prompt, self._memo, profile, provider, exact_text=scale.own)
         return rendering, _profiled(scale.encoding, profile.name)
 
     def _digest(self, text: str) -> str:
@@ -187,7 +189,7 @@ class Counter:
         for tokenizer in self._tokenizers:
             count = tokenizer(provider=provider, model=model)
             if callable(count):
-                return _Scale(TextCounts(None, partial(_each, count)), f"tokenizer of {model}", exact=True)
+                return _Scale(TextCounts(None, partial(_each, count)), f"tokenizer of {model}", exact=True, own=True)
         choice = encoding_of(model, self._encodings)
         if not choice.configured and not available(choice.name):
             choice = EncodingChoice(stand_in(), exact=False)
@@ -195,7 +197,7 @@ class Counter:
         if counts is None:
             key = fingerprint(choice.name) if choice.configured else choice.name
             counts = self._vocabularies[choice.name] = TextCounts(key, _Lazy(choice), self._cache)
-        return _Scale(counts, choice.name, choice.exact)
+        return _Scale(counts, choice.name, choice.exact, own=choice.configured)
 
 
 def _each(count: Callable[[str], int], texts: Sequence[str]) -> list[int]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import marshal
+import re
 from collections.abc import Callable, Hashable
 from typing import Any
 
 _LIMIT = 10_000
+_NUMBERS = re.compile(r"[0-9]{2,}")
 
 
 class Memo:
@@ -15,6 +17,7 @@ class Memo:
 
     def __init__(self) -> None:
         self._texts: dict[tuple[Hashable, bytes], str] = {}
+        self._digits: dict[str, int] = {}
 
     def render(self, key: Hashable, content: object, make: Callable[[], str]) -> str:
         """The text made of some content, made now or before.
@@ -31,6 +34,15 @@ class Memo:
                 self._texts.clear()
             text = self._texts[whole] = make()
         return text
+
+    def split_digits(self, text: str) -> int:
+        """Tokens more where a vocabulary has a token for each digit of a number and not for three."""
+        more = self._digits.get(text)
+        if more is None:
+            if len(self._digits) >= _LIMIT:
+                self._digits.clear()
+            more = self._digits[text] = sum(len(run) - -(-len(run) // 3) for run in _NUMBERS.findall(text))
+        return more
 
     def compact(self, content: object) -> str:
         """Compact JSON of a value, non-ASCII as it stands."""

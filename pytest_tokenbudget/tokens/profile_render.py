@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.prompt import File, Image, Message, Prompt, Reasoning, Text, ToolCall, ToolResult
 from pytest_tokenbudget.tokens.fragments import MILLI, Fragment, Rendering
 from pytest_tokenbudget.tokens.media import file_fragment, image_fragment
@@ -11,7 +13,29 @@ from pytest_tokenbudget.tokens.memo import Memo
 from pytest_tokenbudget.tokens.openai_turns import PART_OF
 from pytest_tokenbudget.tokens.profiles import Profile
 
-_SEALED_BYTES_PER_TOKEN = 5
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """Writes fragments; ``exact_text``: the texts are counted by the model's own vocabulary, so that no ratio applies."""
+
+    profile: Profile
+    provider: str
+    model: str
+    memo: Memo
+    exact_text: bool
+
+    def text(self, part: PartName, name: str, text: str, more: float = 0) -> Fragment:
+        """A text, with the amount that goes with it."""
+        if self.exact_text:
+            return Fragment(part, name, text, fixed=_milli(more))
+        fixed = _milli(more) + (self.memo.split_digits(text) * MILLI if self.profile.splits_digits else 0)
+        return Fragment(part, name, text, weight=_milli(self.profile.text), fixed=fixed)
+
+    def medium(self, item: Image | File) -> Fragment:
+        """An image or a file."""
+        if isinstance(item, Image):
+            return image_fragment(item, provider=self.provider, model=self.model)
+        return file_fragment(item)
 
 
 def render(prompt: Prompt, memo: Memo, profile: Profile, provider: str, *, exact_text: bool) -> Rendering:
@@ -24,54 +48,64 @@ def render(prompt: Prompt, memo: Memo, profile: Profile, provider: str, *, exact
         provider: Provider, which decides the images' formula.
         exact_text: Whether the texts are counted by the model's own vocabulary, so that no ratio applies.
     """
-    text = MILLI if exact_text else _milli(profile.text)
-    fragments = [Fragment("framing", identity="start", fixed=_milli(profile.start))]
-    fragments += _tools(prompt, memo, profile, text if exact_text else None)
-    if prompt.output_schema is not None and profile.schema:
-        schema = memo.compact(prompt.output_schema.schema)
-        fragments.append(Fragment("framing", text=schema, weight=_milli(profile.schema)))
-    for message in prompt.messages:
-        system = profile.system if message.role == "system" else 0.0
-        fragments.append(Fragment("framing", identity=message.role, fixed=_milli(profile.message + system)))
-        fragments += _message(message, profile, provider, prompt.model.lower(), text)
+    writer = _Writer(profile, provider, prompt.model.lower(), memo, exact_text)
+    start = profile.start + (profile.thinking if _thinks(prompt) else 0)
+    if any(message.role == "system" for message in prompt.messages):
+        start += profile.system
+    fragments = [Fragment("framing", identity="start", fixed=_milli(start))]
+    fragments += _tools(prompt, writer)
+    if prompt.output_schema is not None:
+        schema, weight = memo.compact(prompt.output_schema.schema), _milli(profile.schema)
+        fragments.append(Fragment("framing", text=schema, weight=weight, fixed=_milli(profile.schema_start)))
+    asked = max((at for at, message in enumerate(prompt.messages) if message.role == "user"), default=-1)
+    for at, message in enumerate(prompt.messages):
+        fragments.append(Fragment("framing", identity=message.role, fixed=_milli(profile.message)))
+        fragments += _message(message, writer, reasoning=at > asked or profile.keeps_reasoning)
     return Rendering(tuple(fragments), estimated=True)
 
 
-def _tools(prompt: Prompt, memo: Memo, profile: Profile, text: int | None) -> Iterator[Fragment]:
-    if not prompt.tools:
+def _tools(prompt: Prompt, writer: _Writer) -> Iterator[Fragment]:
+    profile = writer.profile
+    if not prompt.tools or (prompt.tool_choice == "none" and profile.drops_unused_tools):
         return
-    yield Fragment("framing", identity="tools", fixed=_milli(profile.tools))
+    forced = profile.forced if prompt.tool_choice not in (None, "auto", "none") else 0
+    yield Fragment("framing", identity="tools", fixed=_milli(profile.tools + forced))
+    weight = MILLI if writer.exact_text else _milli(profile.tool_text)
     for tool in prompt.tools:
-        definition = memo.compact(tool.definition or {"name": tool.name})
-        weight = _milli(profile.tool_text) if text is None else text
+        definition = writer.memo.compact(tool.definition or {"name": tool.name})
         yield Fragment("tools", tool.name, definition, weight=weight, fixed=_milli(profile.tool))
 
 
-def _message(message: Message, profile: Profile, provider: str, model: str, weight: int) -> Iterator[Fragment]:
-    part = PART_OF[message.role]
+def _message(message: Message, writer: _Writer, *, reasoning: bool) -> Iterator[Fragment]:
+    profile = writer.profile
     for item in message.parts:
         if isinstance(item, Text):
-            yield Fragment(part, text=item.text, weight=weight)
+            yield writer.text(PART_OF[message.role], "", item.text)
         elif isinstance(item, ToolCall):
-            yield Fragment("assistant", text=item.name + item.arguments, weight=weight, fixed=_milli(profile.call))
+            yield writer.text("assistant", "", item.name + item.arguments, profile.call)
         elif isinstance(item, ToolResult):
             yield Fragment("framing", identity="result", fixed=_milli(profile.result))
             for inner in item.parts:
                 if isinstance(inner, Text):
-                    yield Fragment("tool_results", item.name, inner.text, weight=weight)
+                    yield writer.text("tool_results", item.name, inner.text)
                 else:
-                    yield _medium(inner, provider, model)
-        elif isinstance(item, Reasoning):
-            sealed = item.size // _SEALED_BYTES_PER_TOKEN * MILLI if item.opaque and not item.text else 0
-            yield Fragment(
-                "assistant", text=item.text, weight=weight, fixed=sealed, identity=item.text or f"sealed {item.size}"
-            )
-        else:
-            yield _medium(item, provider, model)
+                    yield writer.medium(inner)
+        elif not isinstance(item, Reasoning):
+            yield writer.medium(item)
+        elif reasoning and item.text:
+            yield writer.text("assistant", "", item.text)
+        elif reasoning:
+            sealed = profile.sealed * item.size if item.opaque else 0
+            yield Fragment("assistant", identity=f"sealed {item.size}", fixed=_milli(sealed))
 
 
-def _medium(item: Image | File, provider: str, model: str) -> Fragment:
-    return image_fragment(item, provider=provider, model=model) if isinstance(item, Image) else file_fragment(item)
+def _thinks(prompt: Prompt) -> bool:
+    """Whether the request asks for thinking, in Anthropic's words or through Bedrock."""
+    asked = prompt.extra.get("thinking")
+    more = prompt.extra.get("additionalModelRequestFields")
+    if asked is None and isinstance(more, dict):
+        asked = more.get("thinking")
+    return bool(asked) and not (isinstance(asked, dict) and asked.get("type") == "disabled")
 
 
 def _milli(tokens: float) -> int:
