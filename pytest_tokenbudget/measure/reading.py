@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from types import MappingProxyType
 
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
@@ -12,6 +13,7 @@ from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens.counter import Counter
+from pytest_tokenbudget.wire.background import polled, settled
 from pytest_tokenbudget.wire.format import Request, WireFormat
 from pytest_tokenbudget.wire.registry import ReadExchange, read
 
@@ -47,11 +49,13 @@ class Reader:
         Returns:
             The calls and failed attempts, and the traffic that looks like model calls but could not be attributed.
         """
+        kept = tuple(exchanges)
+        polls = polled(kept, self.formats)
         calls: list[Call] = []
         unknown: dict[tuple[str, str, str], Unattributed] = {}
         tries: dict[tuple[str, str, str, bytes | None], int] = {}
-        for exchange in exchanges:
-            found = self.read(exchange, origin=origin)
+        for exchange in kept:
+            found = self.read(exchange, origin=origin, polls=polls)
             if isinstance(found, Unattributed):
                 key = (found.host, found.path, found.reason)
                 seen = unknown.get(key)
@@ -63,13 +67,21 @@ class Reader:
                 tries[work] = 0 if found.succeeded else attempt + 1
         return tuple(calls), tuple(unknown.values())
 
-    def read(self, exchange: Exchange, *, origin: float, compose: bool = True) -> Call | Unattributed | None:
+    def read(
+        self,
+        exchange: Exchange,
+        *,
+        origin: float,
+        compose: bool = True,
+        polls: Mapping[str, Reading] = MappingProxyType({}),
+    ) -> Call | Unattributed | None:
         """Read one exchange.
 
         Args:
             exchange: The exchange.
             origin: The sample's start on the exchange's clock, s.
             compose: Whether the prompt is to be split into its parts.
+            polls: What later polls said of responses that were made in the background, by their ids.
 
         Returns:
             A call or failed attempt; traffic that looks like a model call; or ``None`` for anything else.
@@ -79,6 +91,8 @@ class Reader:
             return found
         if found.reading.operation == "other":
             return None
+        if polls:
+            found = replace(found, reading=settled(found.reading, polls))
         return self._call(exchange, found, origin=origin, compose=compose)
 
     def _call(self, exchange: Exchange, found: ReadExchange, *, origin: float, compose: bool) -> Call:

@@ -22,14 +22,20 @@ from pytest_tokenbudget.settings import Settings
 Writer = Callable[[RunView, Path], None]
 
 
+def store_of(config: pytest.Config) -> BaselineStore:
+    """Where baselines are: what a project's hook gives, else the JSON files beside the tests."""
+    builtins.register(config)
+    store: BaselineStore = config.hook.pytest_tokenbudget_baseline_store(config=config)
+    return store
+
+
 def write_baselines(config: pytest.Config, settings: Settings, results: Sequence[TestResult]) -> list[str]:
     """Write what this run changes in the stored numbers.
 
     Returns:
         What could not be written, and why; every other file is written all the same.
     """
-    builtins.register(config)
-    store: BaselineStore = config.hook.pytest_tokenbudget_baseline_store(config=config)
+    store = store_of(config)
     problems: list[str] = []
     files: dict[Path, dict[str, TestResult]] = {}
     for result in results:
