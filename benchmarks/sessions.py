@@ -50,7 +50,7 @@ def run(place: Path, *arguments: str, only: Sequence[str] | None = None) -> Sess
         # To find a plugin by name pytest looks through all that is installed, which is no plugin's doing: so it has to
         # find an empty one in a bare session too.
         (place / f"{EMPTY}.py").touch()
-        variables |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ",".join([EMPTY, *only])}
+        variables |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ",".join(only) or EMPTY}
     started = time.perf_counter()
     done = subprocess.run([*command, *arguments], cwd=place, env=variables, capture_output=True, text=True, check=False)
     seconds = time.perf_counter() - started
