@@ -69,10 +69,12 @@ def measure(
     Returns:
         The figures. A stage that only a rule opened (no code) is open while its calls run.
     """
-    views = {
-        path: _view(path, calls, spans, call_phase=call_phase, own_time=own_time, compose=compose)
-        for path in ("", *stage_paths(calls, spans))
-    }
+    whole = compose(calls)
+    views = {"": _view("", calls, spans, call_phase=call_phase, own_time=own_time, composition=whole)}
+    for path in stage_paths(calls, spans):
+        mine = [call for call in calls if inside(call.stage, path)]
+        composition = whole if len(mine) == len(calls) else compose(mine)
+        views[path] = _view(path, mine, spans, call_phase=call_phase, own_time=None, composition=composition)
     return Measured(
         total=values(views[""], table),
         stages={path: values(view, table) for path, view in views.items() if path},
@@ -88,22 +90,19 @@ def _view(
     *,
     call_phase: float,
     own_time: float | None,
-    compose: Compose,
+    composition: StageComposition,
 ) -> StageView:
-    mine = [call for call in calls if inside(call.stage, path)]
-    succeeded = [call for call in mine if call.succeeded]
-    intervals = [(call.started, call.started + call.latency) for call in mine]
-    model_time = union_length(intervals)
+    model_time = union_length([(call.started, call.started + call.latency) for call in calls])
+    opened = [(span.started, span.ended) for span in spans if inside(span.stage, path)]
     if path:
-        opened = [(span.started, span.ended) for span in spans if inside(span.stage, path)]
         open_time = union_length(opened) if opened else model_time
     else:
         open_time = call_phase
     return StageView(
-        calls=succeeded,
-        attempts=[call for call in mine if not call.succeeded],
+        calls=[call for call in calls if call.succeeded],
+        attempts=[call for call in calls if not call.succeeded],
         open_time=open_time,
         model_time=model_time,
-        composition=compose(mine),
-        own_time=own_time if not path else None,
+        composition=composition,
+        own_time=own_time,
     )
