@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import time
-from collections.abc import Generator
-from contextlib import ExitStack
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -126,7 +127,8 @@ class TestRun:
         own_time = self.traffic.own_time(wall)
         self._watched = watched_clients()
         self.running.messages += self.traffic.notes()
-        self.samples.append(self.running.finish(call_phase=call_phase, own_time=own_time))
+        with _collecting_later():
+            self.samples.append(self.running.finish(call_phase=call_phase, own_time=own_time))
 
     def _check_traffic(self) -> None:
         assert self.traffic is not None
@@ -185,7 +187,26 @@ class TestRun:
         return judge_test(self.place, self.budget, self.workshop, self.samples, self._watched)
 
     def _fail(self, result: TestResult) -> None:
-        pytest.fail(failure_text(result, remedies=remedies(result)), pytrace=False)
+        pytest.fail(
+            failure_text(result, remedies=remedies(result, reports=self.workshop.settings.reports)), pytrace=False
+        )
+
+
+@contextmanager
+def _collecting_later() -> Iterator[None]:
+    """Keep the garbage collector from running meanwhile.
+
+    Reading a sample makes many small objects that all stay; collecting over and over, with the objects of every imported
+    SDK to look through, would take as long as the reading itself.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def is_xfailed(item: pytest.Item) -> bool:
