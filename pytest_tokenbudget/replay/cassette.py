@@ -1,8 +1,9 @@
-"""A cassette: the recorded calls of one run, as JSON lines.
+"""Cassettes as files: JSON lines that can be read and compared.
 
-The first line says the format. A ``part`` line holds a message, a tool or a long text, once, under its digest; a
-``call`` line holds one exchange and refers to parts by their digests. Every line is one JSON object with sorted keys, so
-that a diff shows what changed and nothing else. No header, query key or text that looks like a credential gets in.
+The first line is the header. A ``content`` line holds a message, a tool schema or another large part of a request, once;
+a ``take`` line holds a request that refers to contents, and the line after it the ``answer`` with the time of each chunk.
+
+Version 1: the first.
 """
 
 from __future__ import annotations
@@ -10,258 +11,275 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from pytest_tokenbudget.errors import CassetteError
-from pytest_tokenbudget.records.exchange import End, Headers
+from pytest_tokenbudget.replay.folding import dump, fold, pack, unfold, unpack
+from pytest_tokenbudget.replay.secrets import refuse_keys
+from pytest_tokenbudget.replay.take import Take
 
-FORMAT = 1
-"""1: the first format (2026-11)."""
+VERSION = 1
+KIND = "tokenbudget_cassette"
+RECORD = "pytest --tokenbudget-traffic=record"
+_DIGITS = 6
+"""Times are kept to the microsecond."""
 
-_LONG = 120
-"""Characters from which on a text of a request is stored once and referred to."""
-
-_REFERENCE = "$part"
-Json = Any
+_ENDINGS = ("complete", "cut", "failed", "abandoned")
+_FAULTS = (None, "connect_timeout", "read_timeout", "connect_error", "cut")
 
 
-@dataclass(frozen=True, slots=True)
-class RecordedCall:
-    """One recorded exchange.
+def write_cassette(path: Path, takes: Sequence[Take]) -> None:
+    """Write a cassette, whole or not at all.
 
-    Attributes:
-        number: Its position in the order of starts, from 0.
-        stage: Path of the stage that code had opened, ``""`` for none.
-        api: Its wire format.
-        method: HTTP method.
-        url: URL without credentials.
-        body: The request's JSON object.
-        streamed: Whether a streamed answer was asked for.
-        status: HTTP status, ``None`` where there was no response.
-        headers: Response headers that matter to a client.
-        chunks: The decoded body in the pieces in which it arrived.
-        times: When each piece arrived, s after the start.
-        started: Its start, s after the run's first.
-        duration: Its duration, s.
-        end: How it ended.
-        error: Type name of the exception that ended it.
-        input_tokens: The provider's input tokens, ``None`` where it sent none.
-        counted_tokens: The local count of the request.
-        tool_calls: Names of the tools that the answer calls.
+    Raises:
+        CassetteError: If something in it looks like a key, or the file cannot be written; the old file stays.
     """
-
-    number: int
-    stage: str
-    api: str
-    method: str
-    url: str
-    body: dict[str, Any]
-    streamed: bool
-    status: int | None
-    headers: Headers
-    chunks: tuple[bytes, ...]
-    times: tuple[float, ...]
-    started: float
-    duration: float
-    end: End = "complete"
-    error: str | None = None
-    input_tokens: int | None = None
-    counted_tokens: int = 0
-    tool_calls: tuple[str, ...] = ()
+    text = "".join(line + "\n" for line in lines(takes))
+    refuse_keys(_places(takes))
+    temporary = ""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
+        ) as file:
+            temporary = file.name
+            file.write(text)
+        os.replace(temporary, path)
+    except (OSError, UnicodeEncodeError) as error:
+        if temporary:
+            with suppress(OSError):
+                os.unlink(temporary)
+        raise CassetteError(f"{path} cannot be written: {error}", remedy="make its folder writable") from None
 
 
-def digest(value: Json) -> str:
-    """Digest of a JSON value: equal content, equal digest."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return blake2b(text.encode(), digest_size=9).hexdigest()
+def _places(takes: Sequence[Take]) -> Iterator[tuple[str, str]]:
+    for number, take in enumerate(takes, start=1):
+        yield f"the URL of call {number}", take.url
+        # Escapes of JSON would hide a key that stands behind a line break.
+        yield f"the request of call {number}", dump(take.body).replace("\\n", "\n").replace('\\"', '"')
+        answer = b"".join(take.chunks).decode("utf-8", "replace")
+        yield f"the answer of call {number}", answer.replace("\\n", "\n").replace('\\"', '"')
+        yield f"the headers of call {number}", "\n".join(value for _, value in take.headers)
+        yield f"what the model says in call {number}", take.output_text
 
 
-def dump(calls: Iterable[RecordedCall]) -> str:
-    """The text of a cassette."""
-    parts: dict[str, Json] = {}
-    lines = [_line({"tokenbudget_cassette": FORMAT})]
-    for call in calls:
-        new: dict[str, Json] = {}
-        written = _call_json(call, new)
-        lines += [_line({"part": key, "value": value}) for key, value in new.items() if key not in parts]
-        parts.update(new)
-        lines.append(_line(written))
-    return "\n".join(lines) + "\n"
+def lines(takes: Sequence[Take]) -> Iterator[str]:
+    """The lines of a cassette, without their ends."""
+    yield _line({KIND: VERSION, "calls": len(takes)})
+    written: set[str] = set()
+    fresh: list[str] = []
+
+    def keep(name: str, content: Any) -> None:
+        if name not in written:
+            written.add(name)
+            fresh.append(_line({"content": name, "value": content}))
+
+    for number, take in enumerate(takes, start=1):
+        request = None if take.body is None else fold(take.body, keep)
+        yield from fresh
+        fresh.clear()
+        yield _line(_request_line(number, take, request))
+        yield _line(_answer_line(number, take))
 
 
-def _line(value: Json) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).translate(_LONE_SURROGATES)
+class _LoneSurrogates(dict[int, str]):
+    """Escapes what JSON may hold and UTF-8 may not."""
 
-
-class _Surrogates(dict[int, str]):
     def __missing__(self, code: int) -> str:
         return f"\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else chr(code)
 
 
-_LONE_SURROGATES = _Surrogates()
+_ESCAPED = _LoneSurrogates()
 
 
-def _call_json(call: RecordedCall, parts: dict[str, Json]) -> Json:
-    return {
-        "call": call.number,
-        "api": call.api,
-        "body": {key: _stored(value, parts) for key, value in call.body.items()},
-        "chunks": [_chunk_json(chunk) for chunk in call.chunks],
-        "counted_tokens": call.counted_tokens,
-        "duration": round(call.duration, 6),
-        "end": call.end,
-        "error": call.error,
-        "headers": [list(pair) for pair in call.headers],
-        "input_tokens": call.input_tokens,
-        "method": call.method,
-        "stage": call.stage,
-        "started": round(call.started, 6),
-        "status": call.status,
-        "streamed": call.streamed,
-        "times": [round(time, 6) for time in call.times],
-        "tool_calls": list(call.tool_calls),
-        "url": call.url,
+def _line(value: dict[str, Any]) -> str:
+    return dump(value).translate(_ESCAPED)
+
+
+def _request_line(number: int, take: Take, request: object) -> dict[str, Any]:
+    line = {
+        "take": number,
+        "stage": take.stage,
+        "api": take.api,
+        "provider": take.provider,
+        "model": take.model,
+        "method": take.method,
+        "url": take.url,
+        "started": round(take.started, _DIGITS),
+        "request": request,
     }
+    return {**line, "redacted": True} if take.redacted else line
 
 
-def _stored(value: Json, parts: dict[str, Json]) -> Json:
-    """A field of a request: its items, and long texts, become references."""
-    if isinstance(value, list):
-        return [_part(item, parts) if isinstance(item, dict) else _stored(item, parts) for item in value]
-    if isinstance(value, dict) or (isinstance(value, str) and len(value) >= _LONG):
-        return _part(value, parts)
-    return value
+def _answer_line(number: int, take: Take) -> dict[str, Any]:
+    line: dict[str, Any] = {
+        "answer": number,
+        "status": take.status,
+        "headers": dict(take.headers),
+        "input_tokens": take.input_tokens,
+        "counted_tokens": take.counted_tokens,
+        "output_tokens": take.output_tokens,
+        "tool_calls": list(take.tool_calls),
+        "duration": round(take.duration, _DIGITS),
+        "ending": take.ending,
+    }
+    if take.fault is not None:
+        line["fault"] = take.fault
+    line["chunks"] = pack(take.chunks, tuple(round(time, _DIGITS) for time in take.times))
+    return line
 
 
-def _part(value: Json, parts: dict[str, Json]) -> Json:
-    key = digest(value)
-    parts[key] = value
-    return {_REFERENCE: key}
-
-
-def _chunk_json(chunk: bytes) -> Json:
-    try:
-        return chunk.decode()
-    except UnicodeDecodeError:
-        return {"base64": b64encode(chunk).decode()}
-
-
-def load(path: Path) -> tuple[RecordedCall, ...]:
-    """Read a cassette.
+def read_cassette(path: Path) -> tuple[Take, ...]:
+    """Read a cassette: its takes in the order of their starts.
 
     Raises:
-        CassetteError: If it cannot be read; it names the file and the line.
+        CassetteError: If it is missing or damaged; the message names the line.
     """
     try:
-        text = path.read_bytes().decode()
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise CassetteError(f"there is no cassette {path}", remedy=f"record it: {RECORD}") from None
     except OSError as error:
         raise _broken(path, f"cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise _broken(path, f"is no UTF-8 text (byte {error.start})") from None
-    parts: dict[str, Json] = {}
-    calls: list[RecordedCall] = []
-    lines = list(_lines(path, text))
-    _check_format(path, lines[0][1] if lines else {})
-    for number, value in lines[1:]:
-        try:
-            if "part" in value:
-                parts[value["part"]] = value["value"]
-            else:
-                calls.append(_call(value, parts))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise _broken(path, f"line {number}: is damaged ({type(error).__name__}: {error})") from None
-    return tuple(calls)
-
-
-def _lines(path: Path, text: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
-            raise _broken(path, f"line {number}: holds the conflict marker of a merge")
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise _broken(path, f"line {number}: is no JSON ({error})") from None
-        if not isinstance(value, dict):
-            raise _broken(path, f"line {number}: is no JSON object")
-        yield number, value
-
-
-def _check_format(path: Path, head: Mapping[str, Any]) -> None:
-    found = head.get("tokenbudget_cassette")
-    if not isinstance(found, int):
-        raise _broken(path, "line 1: does not say that this is a cassette")
-    if found > FORMAT:
-        raise CassetteError(
-            f"{path}: has format {found}, this version reads up to {FORMAT}",
-            remedy="pip install --upgrade pytest-tokenbudget",
-        )
+    return _Reader(path).read(text)
 
 
 def _broken(path: Path, problem: str) -> CassetteError:
-    return CassetteError(f"{path}: {problem}", remedy="pytest --tokenbudget-traffic=record")
+    return CassetteError(f"{path}: {problem}", remedy=f"restore it, or record again: {RECORD}")
 
 
-def _call(value: Mapping[str, Any], parts: Mapping[str, Json]) -> RecordedCall:
-    return RecordedCall(
-        number=int(value["call"]),
-        stage=str(value["stage"]),
-        api=str(value["api"]),
-        method=str(value["method"]),
-        url=str(value["url"]),
-        body={key: _restored(item, parts) for key, item in value["body"].items()},
-        streamed=bool(value["streamed"]),
-        status=value["status"],
-        headers=tuple((str(name), str(content)) for name, content in value["headers"]),
-        chunks=tuple(_chunk(chunk) for chunk in value["chunks"]),
-        times=tuple(float(time) for time in value["times"]),
-        started=float(value["started"]),
-        duration=float(value["duration"]),
-        end=value["end"],
-        error=value["error"],
-        input_tokens=value["input_tokens"],
-        counted_tokens=int(value["counted_tokens"]),
-        tool_calls=tuple(map(str, value["tool_calls"])),
-    )
+class _Damaged(Exception):
+    """A line that is not as it should be."""
 
 
-def _restored(value: Json, parts: Mapping[str, Json]) -> Json:
-    if isinstance(value, list):
-        return [_restored(item, parts) for item in value]
-    if isinstance(value, dict) and set(value) == {_REFERENCE}:
-        return parts[value[_REFERENCE]]
+class _Reader:
+    """Reads the lines of one file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._contents: dict[str, Any] = {}
+        self._asked: dict[str, Any] | None = None
+        self._takes: list[Take] = []
+
+    def read(self, text: str) -> tuple[Take, ...]:
+        """All lines."""
+        calls: object = None
+        for number, line in enumerate(text.split("\n"), start=1):
+            if not line.strip():
+                continue
+            value = self._json(number, line)
+            if calls is None:
+                calls = self._header(number, value)
+                continue
+            try:
+                self._line(value)
+            except KeyError as error:
+                raise self._damaged(number, f"{error} is missing") from None
+            except (_Damaged, ValueError, TypeError) as error:
+                raise self._damaged(number, str(error)) from None
+        if calls is None:
+            raise _broken(self._path, "is empty")
+        if self._asked is not None or calls != len(self._takes):
+            raise _broken(self._path, f"ends too early: {len(self._takes)} of {calls} calls")
+        return tuple(self._takes)
+
+    def _damaged(self, number: int, what: str) -> CassetteError:
+        return _broken(self._path, f"line {number}: is damaged: {what}")
+
+    def _json(self, number: int, line: str) -> dict[str, Any]:
+        if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
+            raise _broken(self._path, f"line {number}: holds the conflict marker of a merge")
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise _broken(self._path, f"line {number}: is no JSON ({error})") from None
+        if not isinstance(value, dict):
+            raise _broken(self._path, f"line {number}: is no JSON object")
+        return value
+
+    def _header(self, number: int, value: dict[str, Any]) -> object:
+        version = value.get(KIND)
+        if type(version) is not int or version < 1:
+            raise _broken(self._path, f"line {number}: does not say that this is a cassette")
+        if version > VERSION:
+            raise CassetteError(
+                f"{self._path}: has format {version}, this version reads up to {VERSION}",
+                remedy="pip install --upgrade pytest-tokenbudget",
+            )
+        return value.get("calls", -1)
+
+    def _line(self, value: dict[str, Any]) -> None:
+        if self._asked is not None:
+            if value.get("answer") != self._asked["take"]:
+                raise _Damaged(f"the answer of take {self._asked['take']} is missing")
+            self._takes.append(self._take(self._asked, value))
+            self._asked = None
+        elif "content" in value:
+            self._contents[_text(value, "content")] = value["value"]
+        elif "take" in value:
+            if value["take"] != len(self._takes) + 1:
+                raise _Damaged(f"take {value['take']!r} where take {len(self._takes) + 1} should be")
+            self._asked = value
+        else:
+            raise _Damaged("neither content, take nor answer")
+
+    def _take(self, asked: dict[str, Any], answer: dict[str, Any]) -> Take:
+        folded = asked.get("request")
+        if folded is not None and not isinstance(folded, dict):
+            raise _Damaged("request is no object")
+        chunks, times = unpack(answer.get("chunks"))
+        headers = answer.get("headers")
+        calls = answer.get("tool_calls", [])
+        if not isinstance(headers, dict) or not isinstance(calls, list):
+            raise _Damaged("headers or tool_calls are malformed")
+        ending, fault = answer.get("ending"), answer.get("fault")
+        if ending not in _ENDINGS or fault not in _FAULTS:
+            raise _Damaged(f"ending {ending!r} or fault {fault!r} is not known")
+        return Take(
+            api=_text(asked, "api"),
+            provider=_text(asked, "provider"),
+            stage=_text(asked, "stage"),
+            method=_text(asked, "method"),
+            url=_text(asked, "url"),
+            model=_text(asked, "model"),
+            body=None if folded is None else unfold(folded, self._contents),
+            started=_number(asked, "started"),
+            duration=_number(answer, "duration"),
+            status=int(_number(answer, "status")),
+            headers=tuple((str(name), str(text)) for name, text in headers.items()),
+            chunks=chunks,
+            times=times,
+            ending=ending,
+            fault=fault,
+            tool_calls=tuple(map(str, calls)),
+            input_tokens=_tokens(answer, "input_tokens"),
+            counted_tokens=_tokens(answer, "counted_tokens"),
+            output_tokens=_tokens(answer, "output_tokens"),
+            redacted=asked.get("redacted") is True,
+        )
+
+
+def _text(line: dict[str, Any], name: str) -> str:
+    value = line.get(name)
+    if not isinstance(value, str):
+        raise _Damaged(f"{name} is {value!r}, not a text")
     return value
 
 
-def _chunk(value: Json) -> bytes:
-    return b64decode(value["base64"]) if isinstance(value, dict) else str(value).encode("utf-8", "surrogatepass")
+def _number(line: dict[str, Any], name: str) -> float:
+    value = line.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
+        raise _Damaged(f"{name} is {value!r}, not a number of 0 or more")
+    return float(value)
 
 
-def write(path: Path, text: str) -> None:
-    """Write a cassette in one step: what stood there stays until the new one is whole.
-
-    Raises:
-        CassetteError: If it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text.encode())
-            Path(temporary).replace(path)
-        except BaseException:
-            with suppress(OSError):
-                Path(temporary).unlink()
-            raise
-    except OSError as error:
-        raise CassetteError(
-            f"{path}: cannot be written: {error.strerror or error}", remedy="make its directory writable"
-        ) from None
+def _tokens(line: dict[str, Any], name: str) -> int | None:
+    value = line.get(name)
+    if value is not None and (type(value) is not int or value < 0):
+        raise _Damaged(f"{name} is {value!r}, not a number of tokens")
+    return value

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
-from typing import Any
 
 from pytest_tokenbudget.errors import Diverged
-from pytest_tokenbudget.replay.cassette import RecordedCall, digest
+from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.replay.asked import JsonObject
+from pytest_tokenbudget.replay.likeness import Look, likeness, look_of, names
+from pytest_tokenbudget.replay.take import Take
 
 RECORD_AGAIN = "pytest --tokenbudget-traffic=record"
+
+CLEARLY = 0.15
+"""By how much more alike a later answer of a stage must be than the next one, to be taken out of order."""
+
+AHEAD = 16
+"""How many answers are looked at: more branches beside each other are rare, and looking takes time."""
+
+ALIKE = 0.5
+"""From which likeness on an answer of another stage is taken, where the request's stage has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,104 +32,126 @@ class Wanted:
         stage: Path of the stage that code has opened.
         api: Its wire format.
         body: Its JSON object.
-        tools: Names of the tools that it offers.
+        prompt: What it asks, ``None`` where that cannot be read.
     """
 
     stage: str
     api: str
-    body: dict[str, Any]
-    tools: frozenset[str]
+    body: JsonObject | None
+    prompt: Prompt | None
 
 
 class Matcher:
-    """Hands out the answers of a cassette, each once.
+    """Hands out the answers of a cassette, each once; safe with several threads.
 
-    Answers of a stage are given in the order in which they were recorded. Where several were under way at the same time,
-    their order is chance, and the one whose request is most like the one that is asked now is given.
+    A request gets the first answer of its stage whose recorded request was exactly the same; else the most alike of the
+    next answer and those that were under way together with it, whose order is chance; else a later one of the stage that
+    is clearly more alike (branches that go on beside each other). A stage that the recording does not know (it was
+    renamed, or opened since) takes from the others what is alike.
 
     Args:
-        calls: The recorded calls.
+        takes: What was recorded.
+        prompt_of: What a recorded request asks.
     """
 
-    def __init__(self, calls: Sequence[RecordedCall]) -> None:
-        self._left = list(calls)
-        self._given = 0
+    def __init__(self, takes: Sequence[Take], prompt_of: Callable[[Take], Prompt | None]) -> None:
+        self._takes = tuple(takes)
+        self._left = list(range(len(takes)))
+        self._prompt_of = prompt_of
+        self._looks: dict[int, Look] = {}
         self._lock = Lock()
 
-    def match(self, wanted: Wanted) -> RecordedCall:
+    def match(self, wanted: Wanted) -> Take:
         """The answer to a request.
 
         Raises:
             Diverged: If there is none that fits; it says what was asked and what was nearest.
         """
         with self._lock:
-            candidates = self._candidates(wanted.stage)
-            if not candidates:
-                raise self._none_left(wanted)
-            call = max(candidates, key=lambda call: (likeness(wanted.body, call.body), -call.number))
-            _check(wanted, call)
-            self._left.remove(call)
-            self._given += 1
-            return call
+            number = self._find(wanted)
+            self._check(wanted, number)
+            self._left.remove(number)
+            return self._takes[number]
 
     def left_over(self) -> Diverged | None:
         """Why the run ended too early; ``None`` where every answer was given."""
         if not self._left:
             return None
-        stages = ", ".join(sorted({call.stage or "main" for call in self._left}))
+        stages = ", ".join(sorted({self._takes[number].stage or "main" for number in self._left}))
         return Diverged(
-            f"the run made {self._given} calls, the cassette has {self._given + len(self._left)}:"
+            f"the run made {len(self._takes) - len(self._left)} calls, the cassette has {len(self._takes)}:"
             f" {len(self._left)} recorded answers were not asked for (stage {stages})",
             remedy=RECORD_AGAIN,
         )
 
-    def _candidates(self, stage: str) -> list[RecordedCall]:
-        """The next answer of a stage, and those that were under way together with it."""
-        of_stage = [call for call in self._left if call.stage == stage]
+    def _find(self, wanted: Wanted) -> int:
+        takes = self._takes
+        of_stage = [number for number in self._left if takes[number].stage == wanted.stage]
+        if not of_stage and any(take.stage == wanted.stage for take in takes):
+            raise self._no_answer(wanted, self._left[0] if self._left else None)
+        candidates = of_stage or self._left
+        same = next((number for number in candidates if takes[number].body == wanted.body), None)
+        if same is not None and takes[same].api == wanted.api:
+            return same
+        if len(of_stage) == 1:
+            return of_stage[0]
+        if not candidates:
+            raise self._no_answer(wanted, None)
+        candidates = candidates[:AHEAD]
+        look = look_of(wanted.prompt)
+        scores = {number: self._likeness(wanted, look, number) for number in candidates}
+        # Of equals, max gives the first.
+        best = max(candidates, key=lambda number: scores[number])
         if not of_stage:
-            return []
-        ended = of_stage[0].started + of_stage[0].duration
-        return [call for call in of_stage if call is of_stage[0] or call.started < ended]
+            if scores[best] < ALIKE:
+                raise self._no_answer(wanted, best)
+            return best
+        first = takes[of_stage[0]]
+        together = [number for number in candidates if number == of_stage[0] or takes[number].started < first.ended]
+        likely = max(together, key=lambda number: scores[number])
+        return best if scores[best] > scores[likely] + CLEARLY else likely
 
-    def _none_left(self, wanted: Wanted) -> Diverged:
+    def _likeness(self, wanted: Wanted, look: Look, number: int) -> float:
+        if number not in self._looks:
+            self._looks[number] = look_of(self._prompt_of(self._takes[number]))
+        return likeness(look, self._looks[number]) * (self._takes[number].api == wanted.api)
+
+    def _check(self, wanted: Wanted, number: int) -> None:
+        """An answer that no longer makes sense is no answer."""
+        take = self._takes[number]
+        if take.api != wanted.api:
+            raise Diverged(
+                f"call {number + 1} was recorded from {take.api}, the run now asks {wanted.api}", remedy=RECORD_AGAIN
+            )
+        offered = names(wanted.prompt)
+        missing = [name for name in take.tool_calls if name not in offered]
+        # A tool that the recorded request did not offer either was never the agent's to answer.
+        missing = [name for name in missing if name in names(self._prompt_of(take))]
+        if missing:
+            raise Diverged(
+                f"the recorded answer to call {number + 1} calls the tool {missing[0]!r}, which the request no longer"
+                f" offers; it offers: {', '.join(sorted(offered)) or 'none'}",
+                remedy=RECORD_AGAIN,
+            )
+
+    def _no_answer(self, wanted: Wanted, nearest: int | None) -> Diverged:
         where = f"stage {wanted.stage!r}" if wanted.stage else "no stage"
-        if self._left:
-            nearest = max(self._left, key=lambda call: likeness(wanted.body, call.body))
-            hint = f"nearest: call {nearest.number + 1}, {nearest.api} in stage {nearest.stage or 'main'!r}"
-        else:
+        if nearest is None:
             hint = "all its answers were given"
+        else:
+            take = self._takes[nearest]
+            hint = f"nearest: call {nearest + 1}, {take.api} {take.model} in stage {take.stage or 'main'!r}"
         return Diverged(
-            f"the run makes call {self._given + 1} ({wanted.api} in {where}) and the cassette has no answer to it; {hint}",
+            f"the run makes call {len(self._takes) - len(self._left) + 1} ({wanted.api} in {where}, {_said(wanted.prompt)})"
+            f" and the cassette has no answer to it; {hint}",
             remedy=RECORD_AGAIN,
         )
 
 
-def _check(wanted: Wanted, call: RecordedCall) -> None:
-    """An answer that no longer makes sense is no answer."""
-    if call.api != wanted.api:
-        raise Diverged(
-            f"call {call.number + 1} was recorded from {call.api}, the run now asks {wanted.api}", remedy=RECORD_AGAIN
-        )
-    missing = [name for name in call.tool_calls if name not in wanted.tools]
-    if missing:
-        offered = ", ".join(sorted(wanted.tools)) or "none"
-        raise Diverged(
-            f"the recorded answer to call {call.number + 1} calls the tool {missing[0]!r}, which the request no longer"
-            f" offers; it offers: {offered}",
-            remedy=RECORD_AGAIN,
-        )
-
-
-def likeness(asked: dict[str, Any], recorded: dict[str, Any]) -> float:
-    """How alike two requests are: the share of their parts that are the same, between 0 and 1."""
-    ours, theirs = _parts(asked), _parts(recorded)
-    union = len(ours | theirs)
-    return len(ours & theirs) / union if union else 1.0
-
-
-def _parts(body: dict[str, Any]) -> frozenset[str]:
-    parts = set()
-    for key, value in body.items():
-        for item in value if isinstance(value, list) else [value]:
-            parts.add(f"{key}:{digest(item)}")
-    return frozenset(parts)
+def _said(prompt: Prompt | None) -> str:
+    """The last message in a few words."""
+    if prompt is None or not prompt.messages:
+        return "no messages"
+    texts = [text for part in prompt.messages[-1].parts if (text := getattr(part, "text", None))]
+    said = " ".join(" ".join(texts).split())
+    return f"last message {said if len(said) <= 60 else said[:57] + '...'!r}"

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pytest_tokenbudget.capture.answer import Fault, LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import Diverged, TokenBudgetError
-from pytest_tokenbudget.records.exchange import Exchange
-from pytest_tokenbudget.replay.cassette import RecordedCall, load
-from pytest_tokenbudget.replay.durations import Slope, slope_of
+from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.replay.cassette import read_cassette
 from pytest_tokenbudget.replay.matching import RECORD_AGAIN, Matcher, Wanted
+from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
+from pytest_tokenbudget.replay.slope import Slope, slopes
+from pytest_tokenbudget.replay.take import Take
 from pytest_tokenbudget.replay.timing import Holder, Schedule
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.wire.format import Request, WireFormat
-from pytest_tokenbudget.wire.looks import unattributed
-from pytest_tokenbudget.wire.provider import provider_of
-from pytest_tokenbudget.wire.registry import request_of
 
-_FAULTS: dict[str, Fault] = {
-    "ConnectTimeout": "connect_timeout",
-    "PoolTimeout": "connect_timeout",
-    "ReadTimeout": "read_timeout",
-    "WriteTimeout": "read_timeout",
-    "TimeoutException": "read_timeout",
-}
+ANSWERED = ("httpx ", "httpx2 ")
+"""Labels of the clients whose requests can be answered locally."""
+
+FOREVER = 1e6
+"""Virtual s after which an answer that the agent never got is asked for in earnest."""
 
 
 class Player:
@@ -34,23 +33,23 @@ class Player:
         path: The cassette.
         clock: Holds answers until they are due, in virtual time.
         formats: The wire formats.
-        counter: Counts requests as they were counted when they were recorded.
+        counter: Counts requests.
 
     Raises:
         CassetteError: If the cassette cannot be read.
     """
 
     def __init__(self, path: Path, *, clock: Holder, formats: Sequence[WireFormat], counter: Counter) -> None:
-        calls = load(path)
-        self._path = path
+        takes = read_cassette(path)
+        self._name = path.name
         self._clock = clock
-        self._formats = formats
-        self._counter = counter
-        self._matcher = Matcher(calls)
-        self._slope: Slope | None = slope_of(calls)
+        self._recogniser = Recogniser(formats, counter)
+        self._recorded: dict[int, Recognised | None] = {}
+        self._matcher = Matcher(takes, self._prompt_of)
+        self._slopes: dict[str, Slope] = slopes(takes)
         self._failures: list[TokenBudgetError] = []
-        self._corrected = 0
-        self._left_as_they_were = 0
+        self._corrected: Tally[str] = Tally()
+        self._left_alone: Tally[str] = Tally()
 
     def answer(self, outgoing: Outgoing) -> LocalAnswer | None:
         """Answer a synchronous client; ``None`` for what is no model call.
@@ -61,8 +60,10 @@ class Player:
         prepared = self._prepare(outgoing)
         if prepared is None:
             return None
-        prepared[1].before_head()
-        return prepared[0]
+        take, given, schedule = prepared
+        schedule.before_head()
+        self._still_there(take)
+        return given
 
     async def answer_async(self, outgoing: Outgoing) -> LocalAnswer | None:
         """Answer an asynchronous client; ``None`` for what is no model call.
@@ -73,8 +74,19 @@ class Player:
         prepared = self._prepare(outgoing)
         if prepared is None:
             return None
-        await prepared[1].before_head_async()
-        return prepared[0]
+        take, given, schedule = prepared
+        await schedule.before_head_async()
+        self._still_there(take)
+        return given
+
+    def before_send(self, outgoing: Outgoing) -> None:
+        """Refuse a model call of a client that cannot be answered locally, so that it does not leave either.
+
+        Raises:
+            Diverged: If it is one.
+        """
+        if not outgoing.client.startswith(ANSWERED) and self._recogniser.outgoing(outgoing) is not None:
+            raise self._fail(self._cannot_answer(outgoing, f"{outgoing.client} cannot be answered locally"))
 
     def problem(self) -> TokenBudgetError | None:
         """Why the run does not fit the cassette, also where the agent swallowed the error; ``None`` where it does."""
@@ -82,81 +94,101 @@ class Player:
 
     def notes(self) -> tuple[str, ...]:
         """What a reader of the projected times should know."""
-        lines = []
-        if self._corrected:
-            lines.append(f"{self._corrected} recorded durations were corrected for requests of another size")
-        if self._left_as_they_were:
-            lines.append(
-                f"{self._left_as_they_were} requests have another size than recorded; their durations were left as"
-                " recorded, since the cassette does not tell how time depends on size"
-            )
-        return tuple(lines)
+        corrected = [
+            f"durations of {count} calls to {model} were corrected by {self._slopes[model].seconds_per_token * 1e3:.3g} ms"
+            f" an input token, as {self._slopes[model].calls} recorded calls tell"
+            for model, count in sorted(self._corrected.items())
+        ]
+        left = [
+            f"{count} calls to {model} have another size than recorded; their durations are as recorded, since the"
+            " cassette does not tell how they depend on size"
+            for model, count in sorted(self._left_alone.items())
+        ]
+        return (*corrected, *left)
 
-    def _prepare(self, outgoing: Outgoing) -> tuple[LocalAnswer, Schedule] | None:
-        request = request_of(
-            Exchange(outgoing.client, outgoing.method, outgoing.url, outgoing.headers, request_body=outgoing.body)
-        )
-        wire_format = next((known for known in self._formats if known.recognises(request)), None)
-        if wire_format is None or request.body is None:
-            if wire_format is not None or unattributed(request) is not None:
-                raise self._fail(
-                    Diverged(
-                        f"{outgoing.method} {outgoing.url.partition('?')[0]} looks like a model call that {self._path.name}"
-                        " cannot answer; nothing may leave in a replay",
-                        remedy=RECORD_AGAIN,
-                    )
-                )
+    def _prepare(self, outgoing: Outgoing) -> tuple[Take, LocalAnswer, Schedule] | None:
+        recognised = self._recogniser.outgoing(outgoing)
+        if recognised is None:
             return None
+        prompt = recognised.prompt()
         try:
-            return self._given(outgoing, wire_format, request)
+            take = self._matcher.match(Wanted(outgoing.stage, recognised.api, recognised.request.body, prompt))
         except Diverged as error:
             raise self._fail(error) from None
+        counted = self._counted_then(take)
+        schedule = self._schedule(take, self._later(take, counted, recognised))
+        given = LocalAnswer(
+            status=take.status,
+            headers=take.headers,
+            chunks=take.chunks,
+            before_chunk=schedule.before_chunk,
+            before_chunk_async=schedule.before_chunk_async,
+            fault=take.fault,
+            answered_by="replay",
+            token_basis=None if counted is None else (take.input_tokens, counted),
+        )
+        return take, given, schedule
+
+    def _still_there(self, take: Take) -> None:
+        """An answer that the agent did not wait for when it was recorded is not known."""
+        if take.ending == "abandoned":
+            raise self._fail(
+                Diverged(
+                    f"the recorded run gave up on a call to {take.model} after {take.duration:.3g} s, and this one waits"
+                    " for its answer, which is not known",
+                    remedy=RECORD_AGAIN,
+                )
+            )
+
+    def _cannot_answer(self, outgoing: Outgoing, why: str) -> Diverged:
+        return Diverged(
+            f"{outgoing.method} {outgoing.url.partition('?')[0]} looks like a model call that {self._name} cannot answer"
+            f" ({why}); nothing may leave in a replay",
+            remedy=RECORD_AGAIN,
+        )
 
     def _fail(self, error: Diverged) -> Diverged:
         self._failures.append(error)
         return error
 
-    def _given(self, outgoing: Outgoing, wire_format: WireFormat, request: Request) -> tuple[LocalAnswer, Schedule]:
-        assert request.body is not None
-        prompt = wire_format.prompt(request)
-        tools = frozenset(tool.name for tool in prompt.tools) if prompt is not None else frozenset()
-        api = getattr(wire_format, "api_of", lambda _: wire_format.api)(request)
-        call = self._matcher.match(Wanted(outgoing.stage, api, request.body, tools))
-        counted = call.counted_tokens
-        if prompt is not None:
-            counted = self._counter.count_prompt(prompt, provider=provider_of(request.url, api)).tokens
-        later = self._correction(call, counted)
-        schedule = self._schedule(call, later)
-        fault: Fault | None = None
-        if call.status is None:
-            fault = _FAULTS.get(call.error or "", "connect_error")
-        elif call.end == "cut":
-            fault = "cut"
-        answer = LocalAnswer(
-            status=call.status or 0,
-            headers=call.headers,
-            chunks=call.chunks,
-            before_chunk=schedule.before_chunk,
-            before_chunk_async=schedule.before_chunk_async,
-            fault=fault,
-            answered_by="replay",
-            token_basis=(call.input_tokens, call.counted_tokens),
-        )
-        return answer, schedule
+    def _counted_then(self, take: Take) -> int | None:
+        """The recorded request, counted as requests are counted now, so that an improved count moves no number.
 
-    def _correction(self, call: RecordedCall, counted: int) -> float:
-        """Virtual s by which the answer comes later, because its request is larger than the recorded one."""
-        more = counted - call.counted_tokens
-        if not more:
-            return 0.0
-        if self._slope is None:
-            self._left_as_they_were += 1
-            return 0.0
-        self._corrected += 1
-        first = call.times[0] if call.times else call.duration
-        return max(self._slope.seconds_per_token * more, -first)
+        Where something was redacted the request is not what was sent; then the count of the recording stands.
+        """
+        recorded = self._recognised(take)
+        if take.redacted or recorded is None:
+            return take.counted_tokens
+        return self._recogniser.count(recorded, take.provider)
 
-    def _schedule(self, call: RecordedCall, later: float) -> Schedule:
-        times = tuple(time + later for time in call.times)
-        head = times[0] if times else call.duration + later
-        return Schedule(self._clock, self._clock(), head, times)
+    def _later(self, take: Take, counted_then: int | None, recognised: Recognised) -> float:
+        """Virtual s by which the answer comes later (earlier: below 0), because its request has another size."""
+        if counted_then is None or not take.input_tokens or take.body == recognised.request.body:
+            return 0.0
+        counted_now = self._recogniser.count(recognised, take.provider)
+        if counted_now is None or counted_now == counted_then:
+            return 0.0
+        slope = self._slopes.get(take.model)
+        if slope is None:
+            self._left_alone[take.model] += 1
+            return 0.0
+        self._corrected[take.model] += 1
+        more = (counted_now - counted_then) * take.input_tokens / counted_then if counted_then else 0.0
+        first = take.times[0] if take.times else take.duration
+        return max(slope.seconds_per_token * more, -first)
+
+    def _schedule(self, take: Take, later: float) -> Schedule:
+        if take.ending == "abandoned" and not take.chunks:
+            return Schedule(self._clock, self._clock(), FOREVER)
+        times = tuple(time + later for time in take.times)
+        return Schedule(self._clock, self._clock(), times[0] if times else take.duration + later, times)
+
+    def _prompt_of(self, take: Take) -> Prompt | None:
+        recorded = self._recognised(take)
+        return None if recorded is None else recorded.prompt()
+
+    def _recognised(self, take: Take) -> Recognised | None:
+        if id(take) not in self._recorded:
+            request = Request(take.method, urlsplit(take.url), {}, take.body)
+            self._recorded[id(take)] = self._recogniser.request(request)
+        return self._recorded[id(take)]

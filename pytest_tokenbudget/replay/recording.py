@@ -1,67 +1,132 @@
-"""From the exchanges of a live run to a cassette."""
+"""A live run becomes a cassette. Afterwards: during the run only the capture's own tee listens."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from re import Pattern
 
-from pytest_tokenbudget.records.exchange import Exchange, Unattributed
-from pytest_tokenbudget.replay.cassette import RecordedCall, dump, write
-from pytest_tokenbudget.replay.secrets import clean_url, kept_headers, redacted, refuse_keys
+from pytest_tokenbudget.capture.answer import Fault
+from pytest_tokenbudget.errors import CassetteError
+from pytest_tokenbudget.records.call import Reading
+from pytest_tokenbudget.records.exchange import Exchange
+from pytest_tokenbudget.replay.asked import JsonObject
+from pytest_tokenbudget.replay.cassette import write_cassette
+from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
+from pytest_tokenbudget.replay.secrets import Redactor, bare_url, kept_headers
+from pytest_tokenbudget.replay.take import Ending, Take
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.wire.body import response_pieces
 from pytest_tokenbudget.wire.format import WireFormat
-from pytest_tokenbudget.wire.registry import read, request_prompt
+from pytest_tokenbudget.wire.registry import read, request_of
+
+_NO_READING = Reading(api="unknown", provider="")
 
 
-def record(exchanges: Sequence[Exchange], formats: Sequence[WireFormat], counter: Counter) -> tuple[RecordedCall, ...]:
+def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter: Counter) -> tuple[Take, ...]:
     """The model calls of a run, failed attempts included; other traffic is left out.
 
     Args:
-        exchanges: The exchanges in the order of their starts.
+        exchanges: The exchanges of one sample.
         formats: The wire formats.
         counter: Counts each request as it is counted when it is replayed.
     """
-    calls: list[RecordedCall] = []
-    origin = exchanges[0].started if exchanges else 0.0
-    for exchange in exchanges:
-        found = read(exchange, formats)
-        if found is None or isinstance(found, Unattributed) or found.request.body is None:
+    recogniser = Recogniser(formats, counter)
+    takes: list[Take] = []
+    origin: float | None = None
+    for exchange in sorted(exchanges, key=lambda one: one.started):
+        recognised = recogniser.request(request_of(exchange))
+        if recognised is None:
             continue
-        prompt = request_prompt(found)
-        counted = counter.count_prompt(prompt, provider=found.reading.provider).tokens if prompt is not None else 0
-        calls.append(
-            RecordedCall(
-                number=len(calls),
-                stage=exchange.stage,
-                api=found.reading.api,
-                method=exchange.method,
-                url=clean_url(exchange.url),
-                body=found.request.body,
-                streamed=exchange.streamed,
-                status=exchange.status,
-                headers=kept_headers(exchange.response_headers),
-                chunks=response_pieces(exchange),
-                times=tuple(time - exchange.started for time in exchange.chunk_times),
-                started=exchange.started - origin,
-                duration=exchange.ended - exchange.started,
-                end=exchange.end,
-                error=exchange.error,
-                input_tokens=found.reading.usage.input_tokens,
-                counted_tokens=counted,
-                tool_calls=found.reading.tool_calls,
-            )
-        )
-    return tuple(calls)
+        origin = exchange.started if origin is None else origin
+        takes.append(_take(exchange, recognised, recogniser, origin))
+    return tuple(takes)
 
 
-def save(path: Path, calls: Sequence[RecordedCall], patterns: Sequence[Pattern[str]]) -> None:
-    """Write a cassette, cleaned, in one step.
+def _take(exchange: Exchange, recognised: Recognised, recogniser: Recogniser, origin: float) -> Take:
+    reading: Reading = getattr(read(exchange, recogniser.formats), "reading", _NO_READING)
+    chunks = response_pieces(exchange)
+    ending, fault = _ending(exchange)
+    return Take(
+        api=recognised.api,
+        provider=reading.provider,
+        stage=exchange.stage,
+        method=exchange.method,
+        url=bare_url(exchange.url),
+        model=reading.request_model or reading.model,
+        body=recognised.request.body,
+        started=exchange.started - origin,
+        duration=exchange.ended - exchange.started,
+        status=exchange.status or 0,
+        headers=kept_headers(exchange.response_headers),
+        chunks=chunks,
+        times=_times(exchange, len(chunks)),
+        ending=ending,
+        fault=fault,
+        tool_calls=reading.tool_calls,
+        input_tokens=reading.usage.input_tokens,
+        counted_tokens=recogniser.count(recognised, reading.provider),
+        output_tokens=reading.usage.output_tokens,
+        output_text=reading.output_text,
+    )
+
+
+def save(path: Path, takes: Sequence[Take], patterns: Sequence[re.Pattern[str]] = ()) -> None:
+    """Write a cassette, redacted, in one step.
+
+    Args:
+        path: The file.
+        takes: What was recorded.
+        patterns: What they match is replaced.
 
     Raises:
-        CassetteError: If it cannot be written, or something in it looks like a key; what stood there stays.
+        CassetteError: If a pattern matches across the pieces of a stream, where it cannot be replaced; if something
+            looks like a key; or if the file cannot be written. What stood there stays.
     """
-    text = redacted(dump(calls), patterns)
-    refuse_keys(text, str(path))
-    write(path, text)
+    redactor = Redactor(tuple(patterns))
+    write_cassette(path, [_redacted(take, number, redactor) for number, take in enumerate(takes, start=1)])
+
+
+def _redacted(take: Take, number: int, redactor: Redactor) -> Take:
+    body: JsonObject | None = redactor.value(take.body)
+    chunks = tuple(map(redactor.chunk, take.chunks))
+    # What is spread over the pieces of a stream cannot be replaced piece by piece.
+    before = b"".join(take.chunks).decode("utf-8", "replace")
+    missed = redactor.spread(take.output_text, before) or redactor.left(b"".join(chunks).decode("utf-8", "replace"))
+    if missed is not None:
+        raise CassetteError(
+            f"the cassette is not written: {missed!r} matches across the pieces of answer {number}",
+            remedy="keep it out of what the model says, or record without streaming",
+        )
+    return replace(
+        take,
+        url=redactor.text(take.url),
+        body=body,
+        chunks=chunks,
+        headers=tuple((name, redactor.text(value)) for name, value in take.headers),
+        output_text=redactor.text(take.output_text),
+        redacted=take.redacted or body != take.body,
+    )
+
+
+def _times(exchange: Exchange, pieces: int) -> tuple[float, ...]:
+    """Arrival of each piece; the last one is there when the answer ends, so that its duration is kept."""
+    times = [max(0.0, time - exchange.started) for time in exchange.chunk_times[:pieces]]
+    times += [exchange.ended - exchange.started] * (pieces - len(times))
+    if times and exchange.end == "complete":
+        times[-1] = max(times[-1], exchange.ended - exchange.started)
+    return tuple(times)
+
+
+def _ending(exchange: Exchange) -> tuple[Ending, Fault | None]:
+    if exchange.end in ("complete", "closed"):
+        return "complete", None
+    if exchange.end == "cut":
+        return "cut", "cut"
+    if exchange.end in ("cancelled", "open"):
+        return "abandoned", None
+    error = exchange.error or ""
+    if "ConnectTimeout" in error or "PoolTimeout" in error:
+        return "failed", "connect_timeout"
+    return "failed", "read_timeout" if "Timeout" in error else "connect_error"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -31,18 +31,24 @@ def outgoing():
     return build
 
 
-@pytest.fixture
-def played() -> Iterator[Any]:
-    """Lets a player answer what clients send; gives the recorder."""
-    opened: list[AbstractContextManager[None]] = []
+class Played:
+    """Lets a player answer what clients send, until it is stopped; gives the recorder."""
 
-    def play(answerer: Any, clock: Any = None) -> Recorder:
+    def __init__(self) -> None:
+        self._open = ExitStack()
+
+    def __call__(self, answerer: Any, clock: Any = None) -> Recorder:
         recorder = Recorder(answerer=answerer, **({} if clock is None else {"clock": clock}))
-        watch = watching(recorder)
-        watch.__enter__()
-        opened.append(watch)
+        self._open.enter_context(watching(recorder))
         return recorder
 
+    def stop(self) -> None:
+        self._open.close()
+
+
+@pytest.fixture
+def played() -> Iterator[Played]:
+    """Lets a player answer what clients send."""
+    play = Played()
     yield play
-    for watch in reversed(opened):
-        watch.__exit__(None, None, None)
+    play.stop()
