@@ -16,6 +16,7 @@ from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget, Gate
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, Verdict
+from pytest_tokenbudget.stats.moderation import Prior
 
 _SEVERITY: tuple[Verdict, ...] = (
     "diverged",
@@ -44,6 +45,7 @@ class Question:
         family: Number of latency gates in the session, among which the level is shared out.
         fixed: Whether the number of samples is fixed, as opposed to adaptive.
         paired: Whether the baseline's samples were taken in this very run, interleaved with the new ones.
+        spread: What the suite's baselines say about the spread of live times, if they say enough.
     """
 
     budget: Budget
@@ -54,6 +56,7 @@ class Question:
     family: int = 1
     fixed: bool = True
     paired: bool = False
+    spread: Prior | None = None
 
 
 def decide(question: Question) -> tuple[GateResult, ...]:
@@ -183,6 +186,7 @@ def _against_baseline(
         fixed=question.fixed,
         max_samples=question.budget.max_samples,
         paired=question.paired,
+        spread=question.spread if spec.timed else None,
     )
     models = _models_now(question.samples, stage), set(_models_then(entry, stage))
     if models[0] and models[1] and not models[0] & models[1] and not question.paired:

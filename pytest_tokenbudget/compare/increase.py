@@ -12,6 +12,7 @@ from pytest_tokenbudget.compare.terms import Kind
 from pytest_tokenbudget.compare.values import Number, as_number
 from pytest_tokenbudget.records.gate import Gate
 from pytest_tokenbudget.records.verdict import GateResult, Verdict
+from pytest_tokenbudget.stats.moderation import Prior
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Evidence:
         fixed: Whether the number of samples is fixed, as opposed to adaptive.
         max_samples: Most samples that will be taken.
         paired: Whether the sessions were drawn interleaved with the values, so that no drift lies between them.
+        spread: The learned spread of live times.
     """
 
     values: Sequence[Number]
@@ -41,6 +43,7 @@ class Evidence:
     fixed: bool
     max_samples: int
     paired: bool = False
+    spread: Prior | None = None
 
     @property
     def kind(self) -> Kind:
@@ -58,6 +61,8 @@ def judge_increase(blank: GateResult, gate: Gate, evidence: Evidence) -> GateRes
         max_increase=gate.rule,
         kind=evidence.kind,
         paired_run=evidence.paired,
+        s0=evidence.spread.scale if evidence.spread else None,
+        d0=evidence.spread.df if evidence.spread else None,
         statistic=gate.metric.statistic,
         fixed=evidence.fixed,
         family=evidence.family,
@@ -116,6 +121,8 @@ def judge_reduction(blank: GateResult, gate: Gate, evidence: Evidence) -> GateRe
         reduce=gate.reduction,
         kind=evidence.kind,
         paired_run=evidence.paired,
+        s0=evidence.spread.scale if evidence.spread else None,
+        d0=evidence.spread.df if evidence.spread else None,
         statistic=gate.metric.statistic,
         fixed=evidence.fixed,
         max_samples=None if evidence.pooled else evidence.max_samples,

@@ -124,6 +124,7 @@ def gates_of(place: Place, budget: Budget, workshop: Workshop, samples: Sequence
             may_create or settings.replaces,
             workshop.table,
             family=workshop.family(),
+            spread=workshop.spread(),
             fixed=(settings.samples or budget.samples) is not None,
         )
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
+from pytest_tokenbudget.plugin.judgement import Place
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.run import TestRun, run_key
@@ -37,7 +38,8 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             config.pluginmanager.register(Refusal(str(error)), "tokenbudget-refusal")
             return
         raise pytest.UsageError(str(error)) from None
-    workshop.expect(budgets.values())
+    places = [Place.of(item, budget.against) for item, budget in budgets.items()]
+    workshop.expect(budgets.values(), [(place.path, place.key) for place in places])
     if not config.option.collectonly:
         config.pluginmanager.register(BudgetSession(workshop, budgets), "tokenbudget-session")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,6 +10,8 @@ import pytest
 
 from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
+from pytest_tokenbudget.compare.spread import learned_spread
+from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.plugin import builtins
@@ -22,6 +24,7 @@ from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
 from pytest_tokenbudget.settings import Settings, pairs
+from pytest_tokenbudget.stats.moderation import Prior
 from pytest_tokenbudget.tokens.counter import Counter
 
 
@@ -47,6 +50,8 @@ class Workshop:
     progress: Progress
     counts: PytestCountCache
     _timed_gates: int = 1
+    _places: tuple[tuple[Path, str], ...] = ()
+    _spread: tuple[Prior | None] | None = None
     _entries: dict[Path, Mapping[str, BaselineEntry]] = field(default_factory=dict)
 
     @classmethod
@@ -77,9 +82,30 @@ class Workshop:
         store = hook.pytest_tokenbudget_baseline_store(config=config)
         return cls(settings, metric_table(metrics), reader, rules, store, Progress(config), counts)
 
-    def expect(self, budgets: Iterable[Budget]) -> None:
-        """Take note of the session's tests, among whose latency gates the level is shared out beforehand."""
+    def expect(self, budgets: Iterable[Budget], places: Iterable[tuple[Path, str]]) -> None:
+        """Take note of the session's tests: the level is shared out beforehand among their latency gates.
+
+        Args:
+            budgets: What they allow.
+            places: Baseline file and key of each.
+        """
         self._timed_gates = max(1, sum(timed_gates(budget, self.table) for budget in budgets))
+        self._places = tuple(places)
+
+    def spread(self) -> Prior | None:
+        """The spread of live times that the session's baselines teach, learned when it is first asked for."""
+        if self._spread is None:
+            self._spread = (learned_spread(self._stored()),)
+        return self._spread[0]
+
+    def _stored(self) -> Iterator[BaselineEntry]:
+        for path, key in self._places:
+            try:
+                entry = self.entry(path, key)
+            except TokenBudgetError:  # the tests of that file say so
+                continue
+            if entry is not None:
+                yield entry
 
     def family(self) -> int:
         """Number of latency gates of the session."""
