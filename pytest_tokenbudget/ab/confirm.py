@@ -49,7 +49,9 @@ def suspicion(path: Path) -> Suspicion:
             if suspected:
                 gates[str(test["nodeid"])] = suspected
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        what = (error.strerror or "cannot be read") if isinstance(error, OSError) else f"is no report of pytest-tokenbudget ({error!r})"
+        what = f"is no report of pytest-tokenbudget ({error!r})"
+        if isinstance(error, OSError):
+            what = error.strerror or "cannot be read"
         raise ABError(
             f"--confirm {path}: {what}", remedy="write it with `pytest --tokenbudget-report=report.json`"
         ) from None

@@ -36,7 +36,8 @@ def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         )
     except OSError as error:
         raise ABError(
-            f"git cannot be run: {error.strerror or error}", remedy="install git, or give a directory instead of a revision"
+            f"git cannot be run: {error.strerror or error}",
+            remedy="install git, or give a directory instead of a revision",
         ) from error
 
 

@@ -33,7 +33,9 @@ class Court:
     family: int = 1
     only: Mapping[str, Collection[GateKey]] | None = None
 
-    def gates(self, nodeid: str, budget: Budget, base: Sequence[Sample], head: Sequence[Sample]) -> tuple[GateResult, ...]:
+    def gates(
+        self, nodeid: str, budget: Budget, base: Sequence[Sample], head: Sequence[Sample]
+    ) -> tuple[GateResult, ...]:
         """What the gates of a test say of the pairs so far; their ``more`` asks for further ones."""
         judged = decide(
             Question(budget, head, _entry(base), False, self.table, family=self.family, fixed=False, paired=True)
@@ -47,7 +49,8 @@ class Court:
     def timed_gates(self, gates: Sequence[GateResult]) -> int:
         """How many of some gates compare live times."""
         return sum(
-            not gate.exact and gate.kind != "limit" and self.table[gate.metric.rpartition(".")[2]].timed for gate in gates
+            not gate.exact and gate.kind != "limit" and self.table[gate.metric.rpartition(".")[2]].timed
+            for gate in gates
         )
 
 

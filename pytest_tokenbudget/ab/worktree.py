@@ -58,17 +58,18 @@ def sides(base: str, here: Path) -> Iterator[Sides]:
     with _checked_out(root, found) as tree:
         inside = here.relative_to(root)
         if not (tree / inside).is_dir():
-            raise ABError(f"{base} has no directory {inside.as_posix()}", remedy="run it where both sides have the tests")
+            raise ABError(
+                f"{base} has no directory {inside.as_posix()}", remedy="run it where both sides have the tests"
+            )
         yield Sides(tree, root, inside, base if found.startswith(base) else f"{base} ({found[:7]})")
 
 
 def _directory(base: str, here: Path, root: Path | None) -> Sides:
     other = (here / base).resolve()
     if not other.is_dir():
-        where = "no git repository was found here, and there is" if root is None else "it is no revision of this repository, and"
-        where += " no such directory"
+        where = "no git repository was found here" if root is None else "it is no revision of this repository"
         raise ABError(
-            f"BASE {base!r}: {where}",
+            f"BASE {base!r}: {where}, and there is no such directory",
             remedy="give a revision (`main`, `HEAD~1`, fetched first where it is a remote one) or a directory",
         )
     # A second checkout is the counterpart of this one; any other directory is that of the current directory.

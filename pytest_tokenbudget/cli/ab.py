@@ -39,12 +39,19 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--max-samples", type=int, default=30, metavar="N", help="most pairs of samples (default 30)")
     parser.add_argument(
-        "--report", action="append", default=[], type=Path, metavar="PATH", help="write a report (.json, .md); repeatable"
+        "--report",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="PATH",
+        help="write a report (.json, .md); repeatable",
     )
     parser.add_argument(
         "--confirm", type=Path, metavar="REPORT.json", help="run only what this earlier report suspects"
     )
-    parser.add_argument("-q", "--quiet", action="store_true", help="show only the gates that are not within their bounds")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="show only the gates that are not within their bounds"
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -78,7 +85,9 @@ def _compare(arguments: argparse.Namespace) -> int:
         try:
             write(run, path)
         except OSError as error:
-            raise ABError(f"--report {path}: cannot be written: {error.strerror or error}", remedy="give another path") from None
+            raise ABError(
+                f"--report {path}: cannot be written: {error.strerror or error}", remedy="give another path"
+            ) from None
     _summary(run)
     for line in section_lines(run, verbosity=0 if arguments.quiet else 1):
         print(line)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.records.verdict import TestResult
+    from pytest_tokenbudget.records.verdict import TestResult, Verdict
     from pytest_tokenbudget.report.view import RunView
 
 
@@ -22,6 +22,7 @@ class Controller:
         self._config = config
         self._results: dict[str, TestResult] = {}
         self._messages: list[str] = []
+        self._suite: list[tuple[Verdict, str]] = []
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -36,17 +37,20 @@ class Controller:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write what is to be written; what cannot be written fails the session."""
+        """Write what is to be written; what cannot be written, and a suite that got slower, fail the session."""
         if not self._results:
             return
         from pytest_tokenbudget.plugin.options import read_settings
+        from pytest_tokenbudget.plugin.suite import suite_verdicts
         from pytest_tokenbudget.plugin.writing import write_baselines, write_reports
 
         results = [self._results[nodeid] for nodeid in sorted(self._results)]
         settings = read_settings(self._config)
+        self._suite = suite_verdicts(self._config, settings, results)
+        slower = settings.mode == "gate" and any(verdict == "regression" for verdict, _ in self._suite)
         self._messages += write_baselines(self._config, settings, results)
         self._messages += write_reports(self._config, settings, self._view())
-        if self._messages and session.exitstatus == pytest.ExitCode.OK:
+        if (self._messages or slower) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     @pytest.hookimpl(trylast=True)
@@ -71,4 +75,6 @@ class Controller:
         from pytest_tokenbudget.report.view import RunView
 
         results = tuple(self._results[nodeid] for nodeid in sorted(self._results))
-        return RunView(__version__, read_settings(self._config).mode, results, tuple(self._messages))
+        messages = (*(text for _, text in self._suite), *self._messages)
+        suite = tuple(verdict for verdict, _ in self._suite)
+        return RunView(__version__, read_settings(self._config).mode, results, messages, suite)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from pytest_tokenbudget.records.verdict import TestResult
+import os
+import shlex
+from collections.abc import Sequence
+
+from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
+from pytest_tokenbudget.records.verdict import GateResult, TestResult
+
+_TIMED = frozenset(spec.name for spec in BUILTIN_METRICS if spec.timed)
 
 
-def remedies(result: TestResult) -> list[str]:
-    """Lines for the end of a failure's text."""
+def remedies(result: TestResult, *, reports: Sequence[str] = ()) -> list[str]:
+    """Lines for the end of a failure's text.
+
+    Args:
+        result: What is said of the test.
+        reports: Paths of the reports that this run writes.
+    """
     verdicts = {gate.verdict for gate in result.gates} | {result.verdict}
     lines = []
     if result.verdict == "no_baseline":
@@ -18,4 +30,29 @@ def remedies(result: TestResult) -> list[str]:
             lines.append(f"write the reference first: `pytest --tokenbudget-reference={result.against}`")
     if "regression" in verdicts:
         lines.append("if this growth is wanted: `pytest --tokenbudget-update`, and commit the new numbers")
+    if any(_drifts(gate) for gate in result.gates):
+        lines.append(
+            "unconfirmed: a time of today against one of another day. To confirm it without the provider's drift: "
+            f"`{confirmation(result.nodeid, reports, os.environ.get('GITHUB_BASE_REF', ''))}`"
+        )
     return lines
+
+
+def _drifts(gate: GateResult) -> bool:
+    """Whether a gate fails on a live time against a stored one."""
+    return gate.verdict == "regression" and not gate.exact and gate.metric.rpartition(".")[2] in _TIMED
+
+
+def confirmation(nodeid: str, reports: Sequence[str], target: str) -> str:
+    """The command that runs a test again, interleaved with the code before the change.
+
+    Args:
+        nodeid: The test.
+        reports: Paths of the reports that this run writes; a JSON one tells the command what is suspected.
+        target: Branch that a pull request goes to, ``""`` where that is not known.
+    """
+    base = f"origin/{target}" if target else "main"
+    report = next((path for path in reports if path.endswith(".json") and not path.endswith(".bmf.json")), None)
+    if report is not None:
+        return f"tokenbudget ab {shlex.quote(base)} --confirm {shlex.quote(report)}"
+    return f"tokenbudget ab {shlex.quote(base)} -- {shlex.quote(nodeid)}"

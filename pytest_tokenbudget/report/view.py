@@ -25,22 +25,25 @@ class RunView:
         mode: ``gate`` or ``report``.
         results: What the plugin says of each marked test, in the order of their node ids.
         messages: Notes on the whole run.
+        suite: Verdicts on the suite's shift, one for each provider and model; the sentences stand in ``messages``.
     """
 
     version: str
     mode: str
     results: tuple[TestResult, ...]
     messages: tuple[str, ...] = ()
+    suite: tuple[Verdict, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
-        """The worst verdict of all tests."""
-        return worst_verdict([result.verdict for result in self.results])
+        """The worst verdict of all tests, and of the whole suite."""
+        return worst_verdict([*(result.verdict for result in self.results), *self.suite])
 
     @property
     def exit_ok(self) -> bool:
-        """Whether no marked test failed, by its budget or by its own assertions."""
-        return not any(result.failed or not result.passed for result in self.results)
+        """Whether no marked test failed, by its budget or by its own assertions, and the suite did not get slower."""
+        slower = self.mode == "gate" and "regression" in self.suite
+        return not slower and not any(result.failed or not result.passed for result in self.results)
 
 
 def run_json(run: RunView) -> RunJson:

@@ -77,7 +77,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         entry.main(["--help"])
     assert caught.value.code == 0
-    shown = capsys.readouterr().out
+    shown = " ".join(capsys.readouterr().out.split())
     assert all(command.name in shown and command.help in shown for command in entry.COMMANDS)
 
 

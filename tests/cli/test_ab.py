@@ -1,0 +1,286 @@
+"""``tokenbudget ab``: base and head interleaved, each with its own code."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and process groups are those of POSIX")
+
+LIVE_TEST = """
+from pathlib import Path
+
+@token_budget({"latency": "20%", "input_tokens": "10%"})
+def test_agent(ask):
+    import agent
+    ask(agent.PROMPT)
+    with open(os.environ["DIARY"], "a") as diary:
+        print(Path(agent.__file__).parents[1], file=diary)
+"""
+
+LIVE_HEAD = """
+import os
+import httpx
+import pytest
+from pytest_tokenbudget import token_budget
+
+@pytest.fixture
+def ask():
+    def ask(said):
+        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": said}]}
+        httpx.post(os.environ["MODEL_URL"] + "/v1/chat/completions", json=body).raise_for_status()
+    return ask
+"""
+
+
+def test_growth_is_caught_and_explained(repository: Any, temporary: Path) -> None:
+    """One pair decides a scripted test: the base's own code ran at the base, the table names the cause, reports are written."""
+    repository.write(prompt=4000)
+    done = repository.ab("main", "--report", "ab.json", "--report", "ab.md")
+    assert done.code == 1, done.err
+    assert "REGRESSION" in done.out
+    assert "user messages" in done.out
+    gate = repository.gate("worker.input_tokens")
+    assert gate["verdict"] == "regression"
+    assert gate["value"] - gate["baseline"] >= 400
+    assert gate["exact"] is True
+    report = repository.report()
+    assert report["tests"][0]["samples"] == 1
+    assert report["tests"][0]["against"].startswith("main (")
+    assert "REGRESSION" in (repository.root / "ab.md").read_text(encoding="utf-8")
+    assert "pair 1" in done.err
+    assert repository.is_clean(temporary)
+
+
+def test_unchanged_code_passes(repository: Any, temporary: Path) -> None:
+    """Exit code 0, and no baseline is written."""
+    done = repository.ab("HEAD", "--report", "ab.json")
+    assert done.code == 0, done.err
+    assert {gate["verdict"] for gate in repository.report()["tests"][0]["gates"]} == {"ok"}
+    assert repository.is_clean(temporary)
+
+
+def test_targets_are_met_or_missed(repository: Any) -> None:
+    """--reduce decides; an outcome that the base never had spoils a target that was met in numbers."""
+    repository.write(prompt=400, calls=2)
+    repository.commit()
+    repository.write(prompt=400, calls=1)
+    met = repository.ab("HEAD", "--reduce", "worker.input_tokens=40%", "--report", "ab.json")
+    assert met.code == 0, met.err
+    assert "improved" in met.out
+    missed = repository.ab("HEAD", "--reduce", "worker.input_tokens=60%", "-q")
+    assert missed.code == 1
+    assert "TARGET MISSED" in missed.out
+    repository.write(prompt=400, calls=1, booked="nothing")
+    spoilt = repository.ab("HEAD", "--reduce", "worker.input_tokens=40%")
+    assert spoilt.code == 1
+    assert "outcome 'booked' was 'lunch', is 'nothing'" in spoilt.out
+
+
+def test_live_runs_are_interleaved_and_adaptive(repository: Any, llm_server: Any, tmp_path: Path) -> None:
+    """A B B A A B: a live time is not decided before three pairs; each side runs its own code, from inside a folder too."""
+    diary = tmp_path / "diary"
+    repository.write_tests(LIVE_TEST, head=LIVE_HEAD)
+    repository.commit()
+    repository.write(prompt=404)
+    done = repository.ab(
+        "main",
+        "--max-increase", "latency=1000%",
+        "--max-samples", "5",
+        inside="tests",
+        args=("test_agent.py",),
+        MODEL_URL=llm_server.url,
+        DIARY=str(diary),
+    )  # fmt: skip
+    assert done.code == 0, done.out + done.err
+    order = ["B" if Path(line) == repository.root else "A" for line in diary.read_text().splitlines()]
+    assert "".join(order).startswith("ABBAAB")
+    assert order.count("A") == order.count("B") <= 5
+    assert len(llm_server.ledger) == len(order)
+    assert "undecided after 1" in done.err
+
+
+def test_a_failing_test_fails_the_command(repository: Any, temporary: Path) -> None:
+    """By its own assertions, on either side; it is not run again, and the side is named."""
+    repository.write_tests(
+        "\n@token_budget('10%')\ndef test_agent(ask):\n    ask('x')\n    assert agent.CALLS == 1, 'too many'\n"
+    )
+    repository.commit()
+    repository.write(calls=2)
+    done = repository.ab("main")
+    assert done.code == 1
+    assert "fails at the working tree: AssertionError: too many" in done.out
+    assert "failed on its own" in done.out
+    assert repository.is_clean(temporary)
+
+
+def test_one_sided_tests_are_named_and_budgets_may_be_new(repository: Any) -> None:
+    """A test without a budget at the base is measured there; one that is missing on a side is not compared."""
+    repository.write_tests(
+        "\ndef test_agent(ask):\n    ask(agent.PROMPT)\n\n@token_budget('10%')\ndef test_old(ask):\n    ask('x')\n"
+    )
+    repository.commit()
+    repository.write_tests(
+        "\n@token_budget('10%')\ndef test_agent(ask):\n    ask(agent.PROMPT)\n"
+        "\n@token_budget('10%')\ndef test_new(ask):\n    ask('x')\n\ndef test_plain():\n    assert False\n"
+    )
+    done = repository.ab("main", "--report", "ab.json")
+    assert done.code == 0, done.out + done.err
+    assert [test["nodeid"] for test in repository.report()["tests"]] == ["tests/test_agent.py::test_agent"]
+    assert "only at the working tree, not compared: tests/test_agent.py::test_new" in done.out
+    assert "tests/test_agent.py::test_old" in done.out
+
+
+def test_a_confirmation_runs_only_what_is_suspected(repository: Any) -> None:
+    """The gates that a report calls a regression, and no others; nothing suspected needs no run."""
+    repository.write_tests("\n@token_budget('10%')\ndef test_other(ask):\n    ask('x')\n", name="test_other.py")
+    repository.commit()
+    repository.write(prompt=4000)
+    assert repository.ab("main", "--report", "report.json").code == 1
+    again = repository.ab("main", "--confirm", "report.json", "--report", "ab.json")
+    assert again.code == 1, again.err
+    (test,) = repository.report()["tests"]
+    assert {gate["metric"] for gate in test["gates"]} == {"input_tokens", "worker.input_tokens"}
+    report = repository.report("report.json")
+    for gate in (gate for test in report["tests"] for gate in test["gates"]):
+        gate["verdict"] = "ok"
+    (repository.root / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    nothing = repository.ab("main", "--confirm", "report.json")
+    assert (nothing.code, nothing.err) == (0, "")
+    assert "nothing to confirm" in nothing.out
+
+
+def test_a_directory_is_a_base(repository: Any, tmp_path: Path) -> None:
+    """A second checkout; git is asked to do nothing there."""
+    other = tmp_path / "before"
+    repository.git("clone", "--quiet", ".", str(other))
+    repository.write(prompt=4000)
+    done = repository.ab("../before", "--report", "ab.json")
+    assert done.code == 1, done.err
+    assert repository.gate("input_tokens")["verdict"] == "regression"
+    assert other.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no-such-thing"], "it is no revision of this repository"),
+        (["main", "--reduce", "worker.input_token=30%"], "nearest: input_tokens"),
+        (["main", "--max-increase", "lots"], "is no rule"),
+        (["main", "--report", "ab.xyz"], "known suffixes"),
+        (["main", "--confirm", "pytest.ini"], "is no report"),
+        (["main", "--max-samples", "0"], "at least one pair"),
+    ],
+)
+def test_what_cannot_be_understood_is_an_error(
+    repository: Any, temporary: Path, arguments: list[str], said: str
+) -> None:
+    """Exit code 2, with a remedy, and nothing stays behind."""
+    done = repository.ab(*arguments)
+    assert done.code == 2
+    assert said in done.err
+    assert "mend:" in done.err
+    assert repository.is_clean(temporary)
+
+
+def test_a_side_that_does_not_collect_is_an_error(repository: Any, temporary: Path) -> None:
+    """Its name and the end of what pytest said; the work tree is gone."""
+    (repository.root / "src" / "agent.py").write_text("import no_such_module\n", encoding="utf-8")
+    repository.commit()
+    repository.write()
+    done = repository.ab("main")
+    assert done.code == 2
+    assert "main (" in done.err
+    assert "no_such_module" in done.err
+    assert repository.is_clean(temporary)
+
+
+def test_an_option_that_would_write_is_refused(repository: Any) -> None:
+    """An A/B run stores nothing."""
+    done = repository.ab("main", args=("tests", "--tokenbudget-update"))
+    assert done.code == 2
+    assert "stores nothing" in done.err
+
+
+def test_a_stage_that_no_test_opens_is_an_error(repository: Any) -> None:
+    """A slip in a stage's name is no target that was met."""
+    done = repository.ab("main", "--reduce", "wroker.input_tokens=30%")
+    assert done.code == 2
+    assert "no test opened the stage 'wroker'; opened: worker" in done.err
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_nothing_is_left_after_a_signal(
+    repository: Any, temporary: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """The running pytest is ended, so that its fixtures are torn down, and the work tree is removed."""
+    _hang(repository, tmp_path)
+    process = _started(repository, tmp_path)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert "interrupted" in err
+    assert (tmp_path / "torn-down").exists()
+    assert repository.is_clean(temporary)
+
+
+def test_what_a_killed_run_left_is_removed_by_the_next(repository: Any, temporary: Path, tmp_path: Path) -> None:
+    """SIGKILL leaves a work tree; the next run removes it, but never one that is in use."""
+    _hang(repository, tmp_path)
+    killed, alive = _started(repository, tmp_path), _started(repository, tmp_path)
+    killed.kill()
+    killed.wait()
+    assert len(repository.git("worktree", "list").splitlines()) == 3
+    assert repository.ab("no-such-thing").code == 2
+    repository.write_tests("\n@token_budget('10%')\ndef test_agent(ask):\n    ask('x')\n")
+    assert repository.ab("main", args=("tests", "-k", "nothing")).code == 2
+    assert len(repository.git("worktree", "list").splitlines()) == 2
+    alive.send_signal(signal.SIGINT)
+    alive.communicate(timeout=60)
+    assert len(repository.git("worktree", "list").splitlines()) == 1
+    killed.communicate()
+
+
+def _hang(repository: Any, tmp_path: Path) -> None:
+    """A test that says that it began, and waits for longer than anybody does."""
+    repository.write_tests(f"""
+import time
+from pathlib import Path
+
+@pytest.fixture
+def resource():
+    yield
+    Path({str(tmp_path)!r}, "torn-down").touch()
+
+@token_budget("10%")
+def test_agent(ask, resource):
+    ask("x")
+    Path({str(tmp_path)!r}, f"began-{{os.getpid()}}").touch()
+    time.sleep(60)
+""")
+    repository.commit()
+
+
+def _started(repository: Any, tmp_path: Path) -> subprocess.Popen[str]:
+    """The command, as soon as its first sample runs."""
+    before = len(list(tmp_path.glob("began-*")))
+    process = subprocess.Popen(
+        [*repository.command, "main", "--", "tests"],
+        cwd=repository.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(tmp_path.glob("began-*"))) == before:
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
