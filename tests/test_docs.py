@@ -9,7 +9,7 @@ import pytest
 
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.verdict import Verdict
-from pytest_tokenbudget.report.shape import CallJson, GateJson, RunJson, TestJson, json_schema
+from pytest_tokenbudget.report import shape
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -22,7 +22,7 @@ def test_every_metric_and_verdict_is_documented(name: str) -> None:
 
 def test_the_report_has_a_schema() -> None:
     """Every field of the report stands in its JSON Schema."""
-    schema = json_schema()
-    assert set(RunJson.__annotations__) == set(schema["properties"])
-    for shape in (TestJson, GateJson, CallJson):
-        assert set(shape.__annotations__) == set(schema["$defs"][shape.__name__]["properties"])
+    schema = shape.json_schema()
+    assert set(shape.RunJson.__annotations__) == set(schema["properties"])
+    for part in (shape.TestJson, shape.GateJson, shape.CallJson):
+        assert set(part.__annotations__) == set(schema["$defs"][part.__name__]["properties"])
