@@ -19,7 +19,7 @@ _OPENAI: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"gpt-3\.5|gpt-35|gpt-4$|gpt-4-|gpt-4:|ft:gpt-4$|ft:gpt-4-|ft:gpt-3\.5", "cl100k_base"),
         (r"text-embedding-|davinci-002|babbage-002|ft:davinci-002|ft:babbage-002", "cl100k_base"),
         (r"gpt-|chatgpt-|ft:gpt-|o[1-9](?:$|-)|codex-|computer-use|omni-", "o200k_base"),
-        (r"text-davinci-00[23]|code-(?:davinci|cushman)", "p50k_base"),
+        (r"text-davinci-00[23]|text-davinci-edit|code-(?:davinci|cushman)|(?:davinci|cushman)-codex", "p50k_base"),
         (r"(?:text-)?(?:davinci|curie|babbage|ada)(?:-001)?$", "r50k_base"),
     )
 )

@@ -141,8 +141,9 @@ def _parallel(calls: Sequence[ToolCall], results: Sequence[ToolResult], kind: Fa
         text = text_of(result)
         value = parsed(text)
         shown = json.dumps(value if isinstance(value, dict | list) else text, ensure_ascii=kind.escapes)
+        shown = opening + shown
         cut = _before_punctuation(shown)
-        yield Fragment("tool_results", result.name, opening + shown[:cut], identity=text)
+        yield Fragment("tool_results", result.name, shown[:cut], identity=text)
         opening = f"{shown[cut:]}, "
     if results:
         yield Fragment("framing", text=f"{opening.removesuffix(', ')}]")
