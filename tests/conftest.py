@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -37,6 +39,16 @@ def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper().endswith(("_API_KEY", "_PROXY", "_BASE_URL")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _inner_agents_leave_no_litter(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Agents in a session inside a test leave clients open, as users' do; the next test is not to be blamed for them."""
+    yield
+    if "pytester" in request.fixturenames:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
 
 
 @pytest.fixture
