@@ -84,7 +84,7 @@ class Persistent:
 
 def _once(cell: Cell, rng: Random) -> tuple[str, int]:
     """One simulation: the verdict, and the new values that it took."""
-    limits = {"max_increase": LIMIT, "family": cell.family_size}
+    limits: Any = {"max_increase": LIMIT, "family": cell.family_size}
     sampled: Sampled[Any]
     if cell.design == "counts":
         draw = COUNTS[cell.family]
@@ -93,7 +93,7 @@ def _once(cell: Cell, rng: Random) -> tuple[str, int]:
             lambda: (None, cell.change * draw(rng)), lambda _, new: judge(sessions, new, kind="count", **limits), 1
         )
     elif cell.design.startswith("A/B"):
-        known = {"s0": 0.2, "d0": 20.0} if "learned" in cell.design else {}
+        known: Any = {"s0": 0.2, "d0": 20.0} if "learned" in cell.design else {}
         pairs = Interleaved(FAMILIES[cell.family], cell.change, rng, incidents="incidents" in cell.design)
         sampled = sample_until_decided(
             pairs, lambda base, new: judge(base, new, paired_run=True, **limits, **known), PAIRED.looks[0]

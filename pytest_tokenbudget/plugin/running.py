@@ -128,7 +128,8 @@ def problems(calls: Sequence[Call]) -> tuple[str, ...]:
         model = call.model or call.request_model
         seen.update(dict.fromkeys(f"{call.api} ({model}): {text}" for text in call.problems))
         if call.succeeded and call.cost is None:
-            seen[f"no price is known for {model} ({call.provider}); the ini option tokenbudget_prices can give one"] = None
+            unpriced = f"no price is known for {model} ({call.provider})"
+            seen[f"{unpriced}; the ini option tokenbudget_prices can give one"] = None
     return tuple(seen)
 
 

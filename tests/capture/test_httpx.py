@@ -147,9 +147,12 @@ def test_a_refused_connection_is_a_failure(httpx: Any, server: Any, recorder: Re
 def test_a_stream_that_is_cut(httpx: Any, server: Any, recorder: Recorder) -> None:
     """The connection breaks while the body is read: what came is kept."""
     server.play(chunks=CHUNKS[:2], chunked=True, cut=True)
-    with httpx.Client() as client, client.stream("POST", server.url) as response:
-        with pytest.raises(httpx.RemoteProtocolError):
-            response.read()
+    with (
+        httpx.Client() as client,
+        client.stream("POST", server.url) as response,
+        pytest.raises(httpx.RemoteProtocolError),
+    ):
+        response.read()
     exchange = only(recorder)
     assert (exchange.status, exchange.end, exchange.error) == (200, "cut", "RemoteProtocolError")
     assert b"".join(exchange.chunks) == b"".join(CHUNKS[:2])
@@ -187,11 +190,14 @@ def test_an_exception_in_the_consumer_of_an_async_stream(httpx: Any, server: Any
     async def read() -> None:
         async with httpx.AsyncClient(limits=httpx.Limits(max_connections=1)) as client:
             with pytest.raises(LookupError):
-                async with client.stream("POST", server.url) as response:
-                    async for _ in response.aiter_bytes():
-                        raise LookupError
+                await consume(client)
             server.play()
             await client.get(server.url, timeout=2)
+
+    async def consume(client: Any) -> None:
+        async with client.stream("POST", server.url) as response:
+            async for _ in response.aiter_bytes():
+                raise LookupError
 
     asyncio.run(read())
     first, second = recorder.exchanges()
@@ -282,9 +288,9 @@ def test_a_streamed_request_body_is_left_alone(httpx: Any, server: Any, recorder
 def test_a_response_hook_that_reads_a_stream(httpx: Any, server: Any, recorder: Recorder) -> None:
     """Loggers read responses in hooks; the body is recorded all the same."""
     server.play(chunks=CHUNKS, chunked=True)
-    with httpx.Client(event_hooks={"response": [lambda response: response.read()]}) as client:
-        with client.stream("POST", server.url) as response:
-            assert b"".join(response.iter_bytes()) == b"".join(CHUNKS)
+    hooks = {"response": [lambda response: response.read()]}
+    with httpx.Client(event_hooks=hooks) as client, client.stream("POST", server.url) as response:
+        assert b"".join(response.iter_bytes()) == b"".join(CHUNKS)
     exchange = only(recorder)
     assert (exchange.end, exchange.chunks) == ("complete", (b"".join(CHUNKS),))
 

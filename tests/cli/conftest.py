@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -67,6 +68,8 @@ class Repository:
         (self.root / "src").mkdir(exist_ok=True)
         text = f"CALLS = {calls}\nPROMPT = 'x' * {prompt}\nBOOKED = {booked!r}\n"
         (self.root / "src" / "agent.py").write_text(text, encoding="utf-8")
+        # Byte code is taken for fresh where a text of the same length was written within the same second.
+        shutil.rmtree(self.root / "src" / "__pycache__", ignore_errors=True)
 
     def write_tests(self, source: str, head: str = SCRIPTED, name: str = "test_agent.py") -> None:
         """Write a test module."""
@@ -141,7 +144,7 @@ def repository(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch)
     root.mkdir()
     made = Repository(root)
     made.git("init", "--quiet", "--initial-branch=main")
-    (root / "pytest.ini").write_text("[pytest]\npythonpath = src\n", encoding="utf-8")
+    (root / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
     made.write()
     made.write_tests(ONE_TEST)
     made.commit()

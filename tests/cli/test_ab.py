@@ -87,6 +87,10 @@ def test_targets_are_met_or_missed(repository: Any) -> None:
 def test_live_runs_are_interleaved_and_adaptive(repository: Any, llm_server: Any, tmp_path: Path) -> None:
     """A B B A A B: a live time is not decided before three pairs; each side runs its own code, from inside a folder too."""
     diary = tmp_path / "diary"
+    installed = tmp_path / "site"
+    installed.mkdir()
+    # What an editable installation of the working tree does.
+    (installed / "sitecustomize.py").write_text(f"import sys\nsys.path.append({str(repository.root / 'src')!r})\n")
     repository.write_tests(LIVE_TEST, head=LIVE_HEAD)
     repository.commit()
     repository.write(prompt=404)
@@ -98,6 +102,7 @@ def test_live_runs_are_interleaved_and_adaptive(repository: Any, llm_server: Any
         args=("test_agent.py",),
         MODEL_URL=llm_server.url,
         DIARY=str(diary),
+        PYTHONPATH=str(installed),
     )  # fmt: skip
     assert done.code == 0, done.out + done.err
     order = ["B" if Path(line) == repository.root else "A" for line in diary.read_text().splitlines()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,8 @@ class Project:
         """Write a test module; ``token_budget``, ``stage`` and ``pytest`` are imported for it."""
         head = "import pytest\nfrom pytest_tokenbudget import stage, token_budget\n\n"
         self.pytester.makepyfile(**{name: head + source})
+        # Byte code is taken for fresh where a text of the same length was written within the same second.
+        shutil.rmtree(self.pytester.path / "__pycache__", ignore_errors=True)
 
     def run(self, *args: str, subprocess: bool = False) -> pytest.RunResult:
         """Run pytest; a JSON report is always written."""

@@ -29,7 +29,9 @@ def _agent(*, calls: int = 3, prompt: str = "hello", tool: str = "calendar_write
 def recorded(project: Any) -> Any:
     """A project whose test was recorded from the server."""
     call = ToolCall("calendar_write", {"title": "a"})
-    project.server.play([Reply("ok", input_tokens=500, output_tokens=7, delay=0.02)] * 2 + [Reply(tool_calls=(call,), delay=0.02)])
+    project.server.play(
+        [Reply("ok", input_tokens=500, output_tokens=7, delay=0.02)] * 2 + [Reply(tool_calls=(call,), delay=0.02)]
+    )
     project.write(_agent())
     project.run("--tokenbudget-samples=1").assert_outcomes(passed=1)
     return project
@@ -40,7 +42,16 @@ def _cassette(project: Any) -> Path:
     return Path(path)
 
 
-TOKENS = ("input_tokens", "output_tokens", "calls", "attempts", "tool_calls", "tool_schema_tokens", "system_tokens", "cost")
+TOKENS = (
+    "input_tokens",
+    "output_tokens",
+    "calls",
+    "attempts",
+    "tool_calls",
+    "tool_schema_tokens",
+    "system_tokens",
+    "cost",
+)
 
 
 def test_unchanged_code_replays_to_the_token(recorded: Any) -> None:
@@ -145,9 +156,9 @@ def test_damaged_cassettes_name_the_line(recorded: Any) -> None:
     path = _cassette(recorded)
     lines = path.read_text(encoding="utf-8").splitlines()
     for broken, hint in (
-        (lines[:2] + ["{"] + lines[3:], "*line 3: is no JSON*"),
-        (["{}"] + lines[1:], "*line 1: does not say*"),
-        (['{"tokenbudget_cassette":99}'] + lines[1:], "*format 99*"),
+        ([*lines[:2], "{", *lines[3:]], "*line 3: is no JSON*"),
+        (["{}", *lines[1:]], "*line 1: does not say*"),
+        (['{"tokenbudget_cassette":99}', *lines[1:]], "*format 99*"),
         (lines[:1] + lines[2:], "*is damaged*"),
     ):
         path.write_text("\n".join(broken), encoding="utf-8")

@@ -16,9 +16,7 @@ from pytest_tokenbudget.tokens.aggregate import PREFIX_PIECES, median_compositio
 def _call(*pieces: Piece, written: int | None = 1, **more: Any) -> Call:
     total = sum(piece.tokens for piece in pieces)
     fields = {"model": "m", "usage": Usage(total, written), **more}
-    return Call(
-        stage="s", provider="p", api="a", composition=Composition(tuple(pieces), total, total, "e"), **fields
-    )
+    return Call(stage="s", provider="p", api="a", composition=Composition(tuple(pieces), total, total, "e"), **fields)
 
 
 SYSTEM = Piece("system", "", 100, "s")
