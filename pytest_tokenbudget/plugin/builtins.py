@@ -1,6 +1,9 @@
 """The built-in formats, metrics, reports and store, registered through the hooks that a user's conftest.py uses.
 
 They come last, so that whatever a project adds is asked first.
+
+Import what is in this module, not the module from its package: in a session inside a session (pytester) the package stays
+while its modules are imported anew, and would still hold the module of the session before.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ class Builtins:
         return {".json": json_report.write, ".md": markdown.write}
 
 
-def register(config: pytest.Config) -> None:
+def register_builtins(config: pytest.Config) -> None:
     """Register them, once a session."""
     if not config.pluginmanager.has_plugin(NAME):
         config.pluginmanager.register(Builtins(), NAME)

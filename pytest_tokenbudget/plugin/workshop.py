@@ -14,7 +14,7 @@ from pytest_tokenbudget.compare.spread import learned_spread
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader
-from pytest_tokenbudget.plugin import builtins
+from pytest_tokenbudget.plugin.builtins import register_builtins
 from pytest_tokenbudget.plugin.count_cache import PytestCountCache
 from pytest_tokenbudget.plugin.progress import Progress
 from pytest_tokenbudget.prices import PriceBook
@@ -61,7 +61,7 @@ class Workshop:
         Raises:
             TokenBudgetError: If a setting cannot be understood.
         """
-        builtins.register(config)
+        register_builtins(config)
         hook = config.hook
         rules = parse_stage_rules(settings.stages)
         counts = PytestCountCache(config)
@@ -134,7 +134,7 @@ def timed_gates(budget: Budget, table: Mapping[str, MetricSpec]) -> int:
 def _stage_of(
     rules: tuple[StageRule, ...], hook: Callable[..., str | None]
 ) -> Callable[[Exchange, Call, Callable[[], Prompt | None]], str]:
-    """The four ways of DESIGN 4, in their order; ``main`` where none finds a stage."""
+    """The ways to find a call's stage, in their order: code, rules, hook, OpenTelemetry; ``main`` where none does."""
 
     def stage_of(exchange: Exchange, call: Call, prompt: Callable[[], Prompt | None]) -> str:
         if exchange.stage:

@@ -12,7 +12,7 @@ from pytest_tokenbudget.baselines.evolve import Mode, change
 from pytest_tokenbudget.baselines.paths import check_reference
 from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
-from pytest_tokenbudget.plugin import builtins
+from pytest_tokenbudget.plugin.builtins import register_builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.github import append_summary
@@ -24,7 +24,7 @@ Writer = Callable[[RunView, Path], None]
 
 def store_of(config: pytest.Config) -> BaselineStore:
     """Where baselines are: what a project's hook gives, else the JSON files beside the tests."""
-    builtins.register(config)
+    register_builtins(config)
     store: BaselineStore = config.hook.pytest_tokenbudget_baseline_store(config=config)
     return store
 
@@ -128,7 +128,7 @@ def check_outputs(config: pytest.Config, settings: Settings) -> None:
 
 def _formats(config: pytest.Config) -> dict[str, Writer]:
     """Writers by suffix; what a project's conftest.py gives comes before what is built in."""
-    builtins.register(config)
+    register_builtins(config)
     formats: dict[str, Writer] = {}
     for given in config.hook.pytest_tokenbudget_report_formats():
         formats = {**given, **formats}

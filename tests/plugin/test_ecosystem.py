@@ -234,6 +234,16 @@ def test_strict_fails_what_is_inconclusive(project: Any) -> None:
     project.run("--tokenbudget-strict").assert_outcomes(failed=1)
 
 
+def test_sessions_in_one_process_do_not_mix(project: Any) -> None:
+    """pytester imports the plugin anew for each of its sessions; each has its own modules, whole."""
+    project.write('@token_budget("0")\ndef test_agent(ask):\n    ask("how are you? " * 20)\n')
+    project.run("--tokenbudget-samples=1").assert_outcomes(passed=1)
+    first = project.test["composition"]
+    assert first[""]["user"] > first[""]["framing"]
+    project.run("--tokenbudget-samples=1").assert_outcomes(passed=1)
+    assert project.test["composition"] == first
+
+
 def test_user_hooks_take_part(project: Any) -> None:
     """A conftest adds a metric, a stage, a price and a report format through the same hooks."""
     conftest = (project.pytester.path / "conftest.py").read_text()
