@@ -216,6 +216,8 @@ def _function(function: Callable[..., Any], name: str) -> Callable[..., Any]:
 def _coroutine_function(function: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
     @wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
+        if not ACTIVE.recorders:
+            return await function(*args, **kwargs)
         with stage(name):
             return await function(*args, **kwargs)
 
