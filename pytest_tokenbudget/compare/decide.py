@@ -71,8 +71,7 @@ def decide(question: Question) -> tuple[GateResult, ...]:
     opened = {stage for sample in question.samples for stage in sample.stages}
     known = {stage for stage in question.entry.composition if stage} if question.entry else set()
     gates = expand(question.budget, stages=sorted(opened | known), default_metrics=DEFAULT_GATES)
-    ceilings = tuple(Gate(metric, "limit", ceiling=ceiling) for metric, ceiling in question.budget.stop_at)
-    unique = {(gate.metric, gate.kind, gate.text): gate for gate in (*ceilings, *gates)}
+    unique = {(gate.metric, gate.kind, gate.text): gate for gate in gates}
     return tuple(_judge(gate, question, opened, known) for gate in unique.values())
 
 

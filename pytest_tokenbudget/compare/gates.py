@@ -38,6 +38,7 @@ def expand(budget: Budget, *, stages: Collection[str], default_metrics: Iterable
         else:
             put(metric, rule, 2, explicit=True)
     gates = [
+        *(Gate(metric, "limit", ceiling=ceiling) for metric, ceiling in _each(budget.stop_at, stages)),
         *(Gate(metric, "limit", ceiling=ceiling) for metric, ceiling in _each(budget.limit, stages)),
         *(Gate(metric, "reduce", reduction=reduction) for metric, reduction in _each(budget.reduce, stages)),
         *(

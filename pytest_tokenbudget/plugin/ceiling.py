@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from pytest_tokenbudget.capture.answer import Outgoing
+from pytest_tokenbudget.compare.values import sample_values, statistic
 from pytest_tokenbudget.errors import BudgetExceeded
-from pytest_tokenbudget.measure.metrics import MetricSpec
-from pytest_tokenbudget.measure.reading import Reader
-from pytest_tokenbudget.measure.sample import measure
+from pytest_tokenbudget.measure.sample import inside
+from pytest_tokenbudget.plugin.running import RunningSample
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
-from pytest_tokenbudget.records.gate import Budget, Metric
-from pytest_tokenbudget.tokens.aggregate import stage_composition
+from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.wire.format import WireFormat
 from pytest_tokenbudget.wire.registry import request_of
+
+_COMPOSED = ("tool_schema_tokens", "system_tokens", "history_tokens", "fresh_input_tokens")
 
 
 def is_model_call(outgoing: Outgoing, formats: Sequence[WireFormat]) -> bool:
@@ -28,33 +30,26 @@ def is_model_call(outgoing: Outgoing, formats: Sequence[WireFormat]) -> bool:
     return any(wire_format.recognises(request) for wire_format in formats)
 
 
-_COMPOSED = ("tool_schema_tokens", "system_tokens", "history_tokens", "fresh_input_tokens")
-
-
 @dataclass(slots=True)
 class Ceiling:
     """Reads each call as soon as it ends, and refuses every further one once a ceiling has been passed.
 
+    Calls that are under way count as calls, so that a fan-out cannot leave all at once.
+
     Attributes:
         ceilings: Ceilings by metric.
-        reader: Reads calls.
-        table: The known metrics.
-        clock: The sample's clock, s.
+        running: The sample.
         passed: What was passed, ``""`` as long as nothing was.
+        refused: Number of calls that were refused.
     """
 
     ceilings: tuple[tuple[Metric, Fraction], ...]
-    reader: Reader
-    table: Mapping[str, MetricSpec]
-    clock: Callable[[], float]
+    running: RunningSample = field(init=False)
     passed: str = ""
+    refused: int = 0
     _calls: list[Call] = field(default_factory=list)
+    _under_way: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @classmethod
-    def of(cls, budget: Budget, reader: Reader, table: Mapping[str, MetricSpec], clock: Callable[[], float]) -> Ceiling:
-        """The ceilings of a budget."""
-        return cls(budget.stop_at, reader, {m.name: table[m.name] for m, _ in budget.stop_at}, clock)
 
     def before_send(self, outgoing: Outgoing) -> None:
         """Refuse a call before it leaves.
@@ -62,25 +57,52 @@ class Ceiling:
         Raises:
             BudgetExceeded: If a ceiling has been passed.
         """
-        if self.passed and is_model_call(outgoing, self.reader.formats):
-            raise BudgetExceeded(
-                f"{outgoing.method} {outgoing.url.partition('?')[0]} was not sent: {self.passed}",
-                remedy="raise the ceiling in stop_at, or find out why the agent went on",
-            )
+        if not is_model_call(outgoing, self.running.reader.formats):
+            return
+        with self._lock:
+            self._compare()
+            if not self.passed:
+                self._under_way.append(outgoing.stage)
+                return
+            self.refused += 1
+        raise BudgetExceeded(
+            f"{outgoing.method} {outgoing.url.partition('?')[0]} was not sent: {self.passed}",
+            remedy="raise the ceiling in stop_at, or find out why the agent went on",
+        )
 
     def on_end(self, exchange: Exchange) -> None:
         """Read a call that has just ended, and compare."""
         compose = any(metric.name in _COMPOSED for metric, _ in self.ceilings)
-        found = self.reader.read(exchange, origin=0.0, compose=compose)
+        found = self.running.reader.read(exchange, origin=self.running.origin, compose=compose)
         if not isinstance(found, Call):
             return
         with self._lock:
+            if exchange.stage in self._under_way:
+                self._under_way.remove(exchange.stage)
             self._calls.append(found)
-            measured = measure(
-                self._calls, (), call_phase=0.0, own_time=None, table=self.table, compose=stage_composition
-            )
-            for metric, ceiling in self.ceilings:
-                figures = measured.stages.get(metric.stage, {}) if metric.stage else measured.total
-                value = figures.get(metric.name)
-                if value is not None and Fraction(value) > ceiling:
+            self._compare()
+
+    @property
+    def note(self) -> str:
+        """What is said of it at the end."""
+        later = "1 later call was" if self.refused == 1 else f"{self.refused} later calls were"
+        return f"stopped: {self.passed}; {later} refused"
+
+    def _compare(self) -> None:
+        if self.passed:
+            return
+        measured = self.running.so_far(self._calls)
+        sample = Sample(total=measured.total, stages=measured.stages, pooled=measured.pooled)
+        for named, ceiling in self.ceilings:
+            for metric in _each(named, measured.stages):
+                values = sample_values([sample], metric, self.running.table[metric.name])
+                value = statistic(values, metric.statistic) if values else 0
+                if metric.name == "calls":
+                    value += sum(inside(stage, metric.stage) for stage in self._under_way)
+                if Fraction(value) > ceiling:
                     self.passed = f"{metric} is {value:,.10g}, stop_at allows {float(ceiling):,.10g}"
+
+
+def _each(metric: Metric, stages: Mapping[str, Values]) -> list[Metric]:
+    """A metric, or where it is of each stage one for each stage so far."""
+    return [replace(metric, stage=stage) for stage in stages] if metric.stage == "*" else [metric]

@@ -13,9 +13,10 @@ import pytest
 
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watched_clients, watching
-from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
 from pytest_tokenbudget.plugin.ceiling import Ceiling
 from pytest_tokenbudget.plugin.judgement import Place, judge_test
+from pytest_tokenbudget.plugin.own_failure import failed_on_its_own, forget_kept, raise_kept
 from pytest_tokenbudget.plugin.remedies import remedies
 from pytest_tokenbudget.plugin.repeat import run_again, sampling
 from pytest_tokenbudget.plugin.running import RunningSample
@@ -40,6 +41,7 @@ class TestRun:
         samples: The samples that were taken.
         result: What is said of it, as soon as that is known.
         repeating: Whether a further sample is being taken.
+        subtest_failed: Whether one of its subtests failed, which pytest does not raise.
         finished: Whether its fixtures were torn down.
     """
 
@@ -55,6 +57,7 @@ class TestRun:
         self.result: TestResult | None = None
         self.repeating = False
         self.finished = False
+        self.subtest_failed = False
         self._watched: tuple[str, ...] = ()
         self._open = ExitStack()
         self._ceiling: Ceiling | None = None
@@ -64,9 +67,9 @@ class TestRun:
         """Begin to watch: from here on, what the test's own fixtures and body send belongs to the sample."""
         settings, reader = self.workshop.settings, self.workshop.reader
         self.traffic = traffic = self._open.enter_context(traffic_for(self.item, self.budget, self.workshop))
-        self._ceiling = (
-            Ceiling.of(self.budget, reader, self.workshop.table, traffic.clock) if self.budget.stop_at else None
-        )
+        # Where nothing may fail, nothing is refused: its ceilings are judged at the end like other limits.
+        stopping = self.budget.stop_at and settings.mode == "gate"
+        self._ceiling = Ceiling(self.budget.stop_at) if stopping else None
         recorder = Recorder(
             clock=traffic.clock,
             answerer=traffic.answerer,
@@ -75,6 +78,8 @@ class TestRun:
             request_usage=settings.request_usage,
         )
         self.running = RunningSample(recorder, reader, self.workshop.table, traffic.clock, traffic.clock())
+        if self._ceiling is not None:
+            self._ceiling.running = self.running
         self._open.enter_context(watching(recorder, rules=self.workshop.stage_rules))
 
     def end_sample(self) -> None:
@@ -92,22 +97,27 @@ class TestRun:
 
     def measured_call(self) -> Generator[None, Any, Any]:
         """The call phase of one sample, measured."""
+        __tracebackhide__ = True
         assert self.running is not None
         assert self.traffic is not None
-        clock, started, began = self.traffic.clock, self.traffic.clock(), time.perf_counter()
+        clock, began = self.traffic.clock, time.perf_counter()
+        self.running.begin_call()
         try:
             yield
+            raise_kept(self.item)
         except (pytest.skip.Exception, pytest.xfail.Exception, KeyboardInterrupt, pytest.exit.Exception):
             raise
         except BaseException as error:
-            self._take_sample(clock() - started, time.perf_counter() - began)
+            self._take_sample(clock(), time.perf_counter() - began)
             self._failed(error)
             raise
-        self._take_sample(clock() - started, time.perf_counter() - began)
+        self._take_sample(clock(), time.perf_counter() - began)
+        self._check_ceiling(None)
         self._check_traffic()
-        if self._ceiling is not None and self._ceiling.passed:
-            self._stopped()
-        self._record()
+        if self.subtest_failed:
+            self._on_its_own()
+        else:
+            self._record()
 
     def _record(self) -> None:
         """Keep the live run in its cassette; only the first sample of a test that passed is kept."""
@@ -121,14 +131,14 @@ class TestRun:
         except TokenBudgetError as error:
             pytest.fail(str(error), pytrace=False)
 
-    def _take_sample(self, call_phase: float, wall: float) -> None:
+    def _take_sample(self, ended: float, wall: float) -> None:
         assert self.running is not None
         assert self.traffic is not None
         own_time = self.traffic.own_time(wall)
         self._watched = watched_clients()
         self.running.messages += self.traffic.notes()
         with _collecting_later():
-            self.samples.append(self.running.finish(call_phase=call_phase, own_time=own_time))
+            self.samples.append(self.running.finish(ended=ended, own_time=own_time))
 
     def _check_traffic(self) -> None:
         assert self.traffic is not None
@@ -140,32 +150,34 @@ class TestRun:
             self._fail(self.result)
 
     def _failed(self, error: BaseException) -> None:
-        """The test failed on its own: its numbers are shown, not gated, never stored."""
-        if self._ceiling is not None and self._ceiling.passed:
-            self._stopped()
+        """The test raised."""
+        self._check_ceiling(error)
         self._check_traffic()
-        if is_xfailed(self.item):
+        if not is_xfailed(self.item):
+            self._on_its_own()
+
+    def _on_its_own(self) -> None:
+        self.result = failed_on_its_own(self._judged())
+
+    def _check_ceiling(self, error: BaseException | None) -> None:
+        """Where a ceiling of ``stop_at`` was passed, that is the failure, whatever the agent made of it."""
+        if self._ceiling is None or not self._ceiling.passed:
             return
+        # What a run spent that was stopped midway is no baseline.
         judged = self._judged()
         self.result = replace(
-            judged,
-            verdict="inconclusive",
-            gates=(),
-            causes=(),
-            passed=False,
-            failed=False,
-            messages=self.samples[-1].messages,
+            judged, verdict="over_limit", passed=False, failed=True, messages=(self._ceiling.note, *judged.messages)
         )
+        self._fail(self.result, cause=None if isinstance(error, BudgetExceeded) else error)
 
-    def _stopped(self) -> None:
-        """A ceiling of ``stop_at`` was passed: that is the failure, whatever the agent made of it."""
-        self.result = self._judged()
-        if self.workshop.settings.mode == "gate":
-            self._fail(self.result)
+    def settled(self) -> bool:
+        """Whether nothing more is to be found out: its result is known, or it is left alone."""
+        return self.result is not None or is_xfailed(self.item)
 
     def repeat(self) -> None:
         """Take further samples: as many as the marker or the command line says, or until the gates are decided."""
-        if self.result is not None or is_xfailed(self.item):
+        __tracebackhide__ = True
+        if self.settled():
             return
         for undecided in sampling(self.budget, self.workshop, self.place, self.samples):
             self.workshop.progress.say(self.item, len(self.samples), undecided)
@@ -174,10 +186,12 @@ class TestRun:
                 run_again(self.item)
             finally:
                 self.repeating = False
+            if self.settled():
+                return
 
     def decide(self) -> None:
         """Judge the samples; a failing verdict fails the test."""
-        if self.result is not None or is_xfailed(self.item):
+        if self.settled():
             return
         self.result = self._judged()
         if self.result.failed:
@@ -186,10 +200,11 @@ class TestRun:
     def _judged(self) -> TestResult:
         return judge_test(self.place, self.budget, self.workshop, self.samples, self._watched)
 
-    def _fail(self, result: TestResult) -> None:
-        pytest.fail(
-            failure_text(result, remedies=remedies(result, reports=self.workshop.settings.reports)), pytrace=False
-        )
+    def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
+        __tracebackhide__ = True
+        forget_kept(self.item)
+        text = failure_text(result, remedies=remedies(result, reports=self.workshop.settings.reports))
+        raise pytest.fail.Exception(text, pytrace=False) from cause
 
 
 @contextmanager

@@ -31,6 +31,7 @@ class RunningSample:
         table: The known metrics.
         clock: The sample's clock, s.
         origin: The sample's start on that clock.
+        call_started: The start of its call phase on that clock; ``None`` as long as fixtures are set up.
     """
 
     recorder: Recorder
@@ -38,6 +39,7 @@ class RunningSample:
     table: Mapping[str, MetricSpec]
     clock: Clock
     origin: float
+    call_started: float | None = None
     recorded_calls: list[Call] = field(default_factory=list)
     outcomes: dict[str, Any] = field(default_factory=dict)
     turn_marks: list[tuple[float, float]] = field(default_factory=list)
@@ -52,11 +54,22 @@ class RunningSample:
         finally:
             self.turn_marks.append((started, self.clock() - self.origin))
 
-    def measured(self, *, call_phase: float, own_time: float | None = None) -> tuple[Sequence[Call], Measured]:
+    def begin_call(self) -> None:
+        """Its call phase begins."""
+        self.call_started = self.clock()
+
+    def _call_phase(self, until: float) -> float:
+        return 0.0 if self.call_started is None else until - self.call_started
+
+    def measured(self) -> tuple[Sequence[Call], Measured]:
         """Calls and figures of what was captured so far."""
         calls, _ = self.reader.read_all(self.recorder.exchanges(), origin=self.origin)
         ordered = self._with_recorded(calls)
-        return ordered, self._measure(ordered, self._spans(), call_phase, own_time)
+        return ordered, self.so_far(ordered)
+
+    def so_far(self, calls: Sequence[Call]) -> Measured:
+        """The figures of calls that have been read already, and of the stages and times so far."""
+        return self._measure(calls, self._spans(), self._call_phase(self.clock()), None)
 
     def _with_recorded(self, calls: Sequence[Call]) -> tuple[Call, ...]:
         return tuple(sorted((*calls, *self.recorded_calls), key=lambda call: call.started))
@@ -73,18 +86,18 @@ class RunningSample:
             Span(span.stage, span.started - self.origin, span.ended - self.origin) for span in self.recorder.spans()
         )
 
-    def finish(self, *, call_phase: float, own_time: float | None = None) -> Sample:
+    def finish(self, *, ended: float, own_time: float | None = None) -> Sample:
         """The sample, measured.
 
         Args:
-            call_phase: Duration of the call phase on the sample's clock, s.
+            ended: The end of the call phase on the sample's clock, s.
             own_time: s of the agent's own code on the real clock, where the sample's clock is a projection.
         """
         exchanges = self.recorder.exchanges()
         calls, unattributed = self.reader.read_all(exchanges, origin=self.origin)
         ordered = self._with_recorded(calls)
         spans = self._spans()
-        measured = self._measure(ordered, spans, call_phase, own_time)
+        measured = self._measure(ordered, spans, self._call_phase(ended), own_time)
         return Sample(
             calls=tuple(_without_prompt(call) for call in ordered),
             total=measured.total,
@@ -258,4 +271,4 @@ class BudgetRecord:
             ) from None
 
     def _figures(self, running: RunningSample) -> tuple[Sequence[Call], Measured]:
-        return running.measured(call_phase=running.clock() - running.origin)
+        return running.measured()

@@ -12,6 +12,7 @@ from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
 from pytest_tokenbudget.plugin.judgement import Place
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings
+from pytest_tokenbudget.plugin.own_failure import failed_on_its_own
 from pytest_tokenbudget.plugin.run import TestRun, run_key
 from pytest_tokenbudget.plugin.running import RunningSample
 from pytest_tokenbudget.plugin.workshop import Workshop
@@ -97,6 +98,7 @@ class BudgetSession:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
         """Begin a sample before the test's fixtures are set up."""
+        __tracebackhide__ = True
         budget = self._budgets.get(item)
         if budget is not None:
             run = item.stash.get(run_key, None)
@@ -113,6 +115,7 @@ class BudgetSession:
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
         """What fixtures of a wider scope cost belongs to no sample."""
+        __tracebackhide__ = True
         running = self._now.running if self._now is not None else None
         shared = running is not None and fixturedef.scope != "function"
         with running.recorder.paused() if running is not None and shared else nullcontext():
@@ -121,6 +124,7 @@ class BudgetSession:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:
         """Measure the call phase, decide, and take further samples where they are needed."""
+        __tracebackhide__ = True
         run = item.stash.get(run_key, None)
         if run is None or item not in self._budgets:
             return (yield)
@@ -135,6 +139,7 @@ class BudgetSession:
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None]:
         """Stop watching once the test's fixtures are torn down."""
+        __tracebackhide__ = True
         run = item.stash.get(run_key, None)
         try:
             return (yield)
@@ -147,7 +152,13 @@ class BudgetSession:
         """Keep the counts for the next session."""
         self._workshop.counts.save()
 
-    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Until its call phase has ended, reports of that phase are those of its subtests."""
+        if self._now is not None and report.when == "call" and report.failed:
+            self._now.subtest_failed = True
+
+    # Outermost, so that what other plugins make of the report is known.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -155,5 +166,8 @@ class BudgetSession:
         report = yield
         run = item.stash.get(run_key, None)
         if run is not None and call.when == "call" and run.result is not None and not hasattr(report, "wasxfail"):
-            report.tokenbudget = run.result  # type: ignore[attr-defined]  # pytest keeps further attributes of reports
+            result = run.result
+            if report.failed and not result.failed:  # a plugin of soft assertions has its say here
+                result = failed_on_its_own(result)
+            report.tokenbudget = result  # type: ignore[attr-defined]  # pytest keeps further attributes of reports
         return report

@@ -33,7 +33,8 @@ def _test_lines(result: TestResult, verbosity: int) -> list[str]:
     # What failed has been explained above, where the failure is; here it is one line a gate.
     details = verbosity > 0 or not result.failed
     body = [f"  {line}" for line in table_lines(gates, result.causes, details=details)]
-    if verbosity > 0 or not result.passed:
+    on_its_own = not result.passed and not result.failed
+    if verbosity > 0 or on_its_own:
         body += [f"  {line}" for line in _stage_lines(result)]
     if (result.verdict not in noted and not result.failed) or verbosity > 0:
         body += [f"  note: {plain(message)}" for message in result.messages]
@@ -41,7 +42,7 @@ def _test_lines(result: TestResult, verbosity: int) -> list[str]:
         body += [f"  unattributed: {plain(unattributed_text(seen))}" for seen in sample.unattributed]
     if not body and not result.failed:
         return []
-    own = "" if result.passed else "  (failed on its own: shown, not gated)"
+    own = "  (failed on its own: shown, not gated)" if on_its_own else ""
     return [f"{plain(result.nodeid)}  {result.verdict.replace('_', ' ')}{own}", *body]
 
 

@@ -239,33 +239,6 @@ def test_setups():
     assert project.test["samples"] == 2
 
 
-def test_stop_at_refuses_every_later_call(project: Any) -> None:
-    """The call that passes the ceiling is the last, also where the agent swallows the refusal."""
-    project.write("""
-@token_budget("off", stop_at={"calls": 2})
-def test_agent(ask):
-    for _ in range(10):
-        try:
-            ask()
-        except Exception:
-            pass
-""")
-    result = project.run()
-    result.assert_outcomes(failed=1)
-    assert len(project.server.ledger) == 3
-    assert project.test["verdict"] == "over_limit"
-    project.write("""
-from pytest_tokenbudget import BudgetExceeded
-
-@token_budget("off", stop_at={"calls": 0})
-def test_agent(ask):
-    ask()
-    with pytest.raises(BudgetExceeded, match="stop_at"):
-        ask()
-""")
-    project.run().assert_outcomes(failed=1)
-
-
 def test_wider_fixtures_belong_to_no_sample(project: Any) -> None:
     """A call in a module-scoped fixture is not charged to the test that happens to come first."""
     project.pytester.makepyfile(

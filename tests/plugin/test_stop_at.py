@@ -1,0 +1,179 @@
+"""``stop_at``: the call that passes a ceiling is the last one that leaves."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+
+def test_every_later_call_is_refused_also_where_the_agent_swallows_it(project: Any) -> None:
+    """The refusal is raised into the agent; whatever it makes of it, the test fails and nothing is stored."""
+    project.write("""
+@token_budget("10%", stop_at={"calls": 2})
+def test_agent(ask):
+    for _ in range(10):
+        try:
+            ask()
+        except Exception:
+            pass
+""")
+    result = project.run("--tokenbudget-update")
+    result.assert_outcomes(failed=1)
+    assert len(project.server.ledger) == 3
+    assert project.test["verdict"] == "over_limit"
+    result.stdout.fnmatch_lines(["*stopped: calls is 3, stop_at allows 2; 7 later calls were refused*"])
+    assert not (project.pytester.path / "__budgets__").exists()
+
+
+def test_what_the_test_itself_expects_does_not_save_it(project: Any) -> None:
+    """Also a test that expects BudgetExceeded, or fails on it, fails with the table alone."""
+    project.write("""
+from pytest_tokenbudget import BudgetExceeded
+
+@token_budget("off", stop_at={"calls": 0})
+def test_expects(ask):
+    ask()
+    with pytest.raises(BudgetExceeded, match="stop_at"):
+        ask()
+
+@token_budget("off", stop_at={"calls": 0})
+def test_raises(ask):
+    ask(); ask()
+
+@token_budget("off", stop_at={"calls": 0})
+def test_asserts(ask):
+    ask()
+    assert 1 == 2, "the agent gave up"
+""")
+    result = project.run()
+    result.assert_outcomes(failed=3)
+    assert [test["verdict"] for test in project.report["tests"]] == ["over_limit"] * 3
+    result.stdout.no_fnmatch_line("*was not sent*")
+    result.stdout.fnmatch_lines(["*the agent gave up*", "*OVER LIMIT: calls*"])
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "left"),
+    [
+        ('{"input_tokens": 1}', 1),
+        ('{"cost": "$0.00001"}', 1),
+        ('{"worker.calls": 1}', 2),
+        ('{"*.calls": 1}', 2),
+        ('{"latency": "20ms"}', 1),
+        ('{"worker.latency": "20ms"}', 1),
+        ('{"worker.call_latency.max": "20ms"}', 1),
+        ('{"system_tokens": 1}', 1),
+    ],
+)
+def test_any_metric_can_be_a_ceiling(project: Any, ceiling: str, left: int) -> None:
+    """Tokens, money, times, single calls and parts of the prompt, of the test, of a stage or of each stage."""
+    from ledger_server import Reply
+
+    project.server.play(lambda asked: Reply("fine", delay=0.03))
+    project.write(f"""
+@token_budget("off", stop_at={ceiling})
+def test_agent(ask):
+    for _ in range(4):
+        with stage("worker"):
+            ask(messages=[{{"role": "system", "content": "be kind " * 50}}, {{"role": "user", "content": "hello"}}])
+""")
+    project.run().assert_outcomes(failed=1)
+    assert len(project.server.ledger) == left
+    assert project.test["verdict"] == "over_limit"
+
+
+def test_a_fan_out_does_not_leave_at_once(project: Any) -> None:
+    """Calls that are under way count: of ten at the same time no more leave than one after another would."""
+    from ledger_server import Reply
+
+    project.server.play(lambda asked: Reply("fine", delay=0.05))
+    project.write(f"""
+import asyncio, httpx
+
+@token_budget("off", stop_at={{"calls": 2}})
+def test_agent():
+    async def agent():
+        async with httpx.AsyncClient() as client:
+            url, body = {project.server.url!r} + "/v1/chat/completions", {{"model": "m", "messages": []}}
+            return await asyncio.gather(*(client.post(url, json=body) for _ in range(10)), return_exceptions=True)
+    asyncio.run(agent())
+""")
+    project.run().assert_outcomes(failed=1)
+    assert len(project.server.ledger) == 3
+
+
+def test_attempts_that_fail_are_no_calls(project: Any) -> None:
+    """A retried call is one call, also for the ceiling."""
+    from ledger_server import Reply
+
+    project.server.play([Reply(status=429), Reply(status=503), Reply("fine"), Reply("fine")])
+    project.write("""
+@token_budget("off", stop_at={"calls": 2})
+def test_agent(ask):
+    for _ in range(4): ask()
+""")
+    project.run().assert_outcomes(passed=1)
+    assert len(project.server.ledger) == 4
+
+
+def test_what_is_no_model_call_is_never_refused(project: Any) -> None:
+    """The agent's own tools go on working."""
+    project.write(f"""
+import httpx
+
+@token_budget("off", stop_at={{"calls": 0}})
+def test_agent(ask):
+    ask()
+    assert httpx.get({project.server.url!r} + "/weather").status_code == 404
+""")
+    project.run().assert_outcomes(failed=1)
+    assert len(project.server.ledger) == 1
+
+
+def test_in_report_mode_nothing_is_refused(project: Any) -> None:
+    """The ceiling is judged like a limit, and the test goes on as if it were not there."""
+    project.write("""
+@token_budget("10%", stop_at={"calls": 1})
+def test_agent(ask):
+    ask(); ask(); ask()
+""")
+    project.run("--tokenbudget=report").assert_outcomes(passed=1)
+    assert len(project.server.ledger) == 3
+    assert project.test["verdict"] == "over_limit"
+    assert [gate["verdict"] for gate in project.test["gates"] if gate["kind"] == "limit"] == ["over_limit"]
+
+
+def test_a_unittest_case_is_stopped_like_any_test(project: Any) -> None:
+    """The refusal that unittest keeps to itself is not shown in the place of the table."""
+    project.write(f"""
+import unittest, httpx
+
+class TestAgent(unittest.TestCase):
+    @token_budget("off", stop_at={{"calls": 0}})
+    def test_agent(self):
+        for _ in range(2):
+            httpx.post({project.server.url!r} + "/v1/chat/completions", json={{"model": "m", "messages": []}})
+""")
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*OVER LIMIT: calls*"])
+    result.stdout.no_fnmatch_line("*was not sent*")
+    assert len(project.server.ledger) == 1
+
+
+def test_each_sample_has_its_own_ceiling(project: Any) -> None:
+    """What one sample spent is not charged to the next; the sample that passes it ends the test."""
+    project.write("""
+RUNS = []
+
+@token_budget("off", stop_at={"calls": 1}, samples=4)
+def test_agent(ask):
+    RUNS.append(1)
+    for _ in RUNS:
+        ask()
+""")
+    project.run().assert_outcomes(failed=1)
+    assert len(project.server.ledger) == 1 + 2
+    assert json.dumps(project.test["samples_detail"]).count('"started"') == 3
