@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from inspect import getattr_static
-from types import ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.stage_rules import StageRule
@@ -17,7 +18,7 @@ _MISSING = object()
 class FunctionStages:
     """Wraps the functions that rules name, as soon as their modules are imported, and puts them back.
 
-    Nothing is imported for it. A name that does not exist is passed over: a gate on its stage says so.
+    Nothing is imported for it. What cannot be wrapped is left as it is, and said in :meth:`problems`.
 
     Args:
         rules: All rules; those of other kinds are passed over.
@@ -39,12 +40,21 @@ class FunctionStages:
         references: list[tuple[Any, Any]] = []
         for rule in waiting:
             found = _find(rule.pattern)
-            if found is None:
-                self._waiting.append(rule)
+            if isinstance(found, _Found):
+                references += self._wrap(found.holder, found.name, rule.stage)
             else:
-                references += self._wrap(*found, rule.stage)
+                self._waiting.append(rule)
         _replace_references(references, near=self._packages)
         self._replaced += references
+
+    def problems(self) -> tuple[str, ...]:
+        """Which rules name nothing that can be in a stage, though their module is imported."""
+        pairs = ((rule, _find(rule.pattern)) for rule in self._waiting)
+        return tuple(
+            f"tokenbudget_stages: {rule.stage} = function:{rule.pattern} has no effect: {found}"
+            for rule, found in pairs
+            if isinstance(found, str)
+        )
 
     def _wrap(self, holder: Any, name: str, path: str) -> list[tuple[Any, Any]]:
         """Wrap one; gives the function and its wrapper where other modules may hold it, too."""
@@ -74,21 +84,33 @@ class FunctionStages:
         self._replaced.clear()
 
 
-def _find(dotted: str) -> tuple[Any, str] | None:
-    """The module or class that holds a function, and the function's name there; ``None`` where it is not imported."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A function, by the module or class that holds it and its name there."""
+
+    holder: ModuleType | type
+    name: str
+
+
+def _find(dotted: str) -> _Found | str | None:
+    """Where a function is; what is wrong with its name; ``None`` where its module is not imported yet."""
     parts = dotted.split(".")
-    for cut in range(len(parts) - 1, 0, -1):
-        holder: Any = sys.modules.get(".".join(parts[:cut]))
-        if holder is None:
-            continue
-        for part in parts[cut:-1]:
-            holder = getattr_static(holder, part, None)
-        if not isinstance(holder, ModuleType | type):
-            return None
-        target = getattr_static(holder, parts[-1], None)
-        wrappable = callable(target) or isinstance(target, staticmethod | classmethod)
-        return (holder, parts[-1]) if wrappable and not isinstance(target, type) else None
-    return None
+    cut = next((cut for cut in range(len(parts) - 1, 0, -1) if ".".join(parts[:cut]) in sys.modules), 0)
+    holder: Any = sys.modules.get(".".join(parts[:cut]))
+    if holder is None:
+        return None
+    for place, part in enumerate(parts[cut:], start=cut):
+        kept = getattr_static(holder, part, _MISSING)
+        if kept is _MISSING:
+            return None if hasattr(holder, "__path__") else f"{'.'.join(parts[:place])} has no {part!r}"
+        if place < len(parts) - 1:
+            holder = kept
+            if not isinstance(holder, ModuleType | type):
+                return f"{'.'.join(parts[: place + 1])} is neither a module nor a class"
+    # An object that can be called has more to it than its call: a wrapper would hide that from the agent.
+    if isinstance(kept, FunctionType | BuiltinFunctionType | staticmethod | classmethod):
+        return _Found(holder, parts[-1])
+    return f"it is no function but {type(kept).__name__!r}; name the method that does the work"
 
 
 def _replace_references(pairs: Sequence[tuple[Any, Any]], *, near: frozenset[str]) -> None:

@@ -109,7 +109,7 @@ _PATCHES = _Patches()
 
 
 @contextmanager
-def watching(recorder: Recorder, *, rules: Sequence[StageRule] = ()) -> Iterator[None]:
+def watching(recorder: Recorder, *, rules: Sequence[StageRule] = ()) -> Iterator[FunctionStages]:
     """Record what every client sends, until the end of the block.
 
     Watches may be nested and may overlap; each sees the traffic. A client library is never imported for it. Whatever
@@ -118,6 +118,9 @@ def watching(recorder: Recorder, *, rules: Sequence[StageRule] = ()) -> Iterator
     Args:
         recorder: Who records.
         rules: Stages by configuration; functions that they name open their stage meanwhile.
+
+    Yields:
+        The functions that rules name.
     """
     functions = FunctionStages(rules)
     named = Arrivals(functions.wants, lambda name: functions.wrap())
@@ -125,7 +128,7 @@ def watching(recorder: Recorder, *, rules: Sequence[StageRule] = ()) -> Iterator
     try:
         named.start()
         functions.wrap()
-        yield
+        yield functions
     finally:
         named.stop()
         functions.put_back()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from pytest_tokenbudget.capture.function_stages import FunctionStages
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watched_clients, watching
 from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
@@ -59,6 +60,7 @@ class TestRun:
         self.finished = False
         self.subtest_failed = False
         self._watched: tuple[str, ...] = ()
+        self._functions: FunctionStages | None = None
         self._open = ExitStack()
         self._ceiling: Ceiling | None = None
         self.traffic: Traffic | None = None
@@ -80,7 +82,7 @@ class TestRun:
         self.running = RunningSample(recorder, reader, self.workshop.table, traffic.clock, traffic.clock())
         if self._ceiling is not None:
             self._ceiling.running = self.running
-        self._open.enter_context(watching(recorder, rules=self.workshop.stage_rules))
+        self._functions = self._open.enter_context(watching(recorder, rules=self.workshop.stage_rules))
 
     def end_sample(self) -> None:
         """Stop watching."""
@@ -137,6 +139,8 @@ class TestRun:
         own_time = self.traffic.own_time(wall)
         self._watched = watched_clients()
         self.running.messages += self.traffic.notes()
+        if self._functions is not None:
+            self.running.messages += self._functions.problems()
         with _collecting_later():
             self.samples.append(self.running.finish(ended=ended, own_time=own_time))
 
