@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_tokenbudget.capture.stages import current_path
+from pytest_tokenbudget.capture.stages import current_path, name_of
 from pytest_tokenbudget.records.exchange import End, Exchange, Headers
 
 if TYPE_CHECKING:
@@ -175,4 +175,4 @@ def _agent_name(span: Any) -> str | None:
     # A span that is not recording has no attributes; one of the SDK has a mapping of them.
     get = getattr(getattr(span, "attributes", None), "get", None)
     name = None if get is None else get("gen_ai.agent.name")
-    return str(name) if name else None
+    return name_of(str(name)) if name else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
-from pytest_tokenbudget.capture.stages import checked_name
+from pytest_tokenbudget.capture.stages import checked_path
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 
 RuleKind = Literal["function", "model", "url", "system"]
@@ -61,11 +61,10 @@ def _parse(line: str) -> StageRule:
         raise _error(line, f"{kind!r} is not one of {', '.join(KINDS)}", _nearest(kind))
     if not pattern:
         raise _error(line, f"nothing stands behind {known}:", known)
-    for part in path.split("/"):
-        try:
-            checked_name(part)
-        except TokenBudgetError as error:
-            raise _error(line, error.message, known) from None
+    try:
+        checked_path(path)
+    except TokenBudgetError as error:
+        raise _error(line, error.message, known) from None
     if known == "function" and not ("." in pattern and all(part.isidentifier() for part in pattern.split("."))):
         raise _error(line, f"{pattern!r} is not a dotted name of a module and a function in it", known)
     return StageRule(path, known, pattern)

@@ -179,6 +179,23 @@ def checked_name(name: object) -> str:
     raise TokenBudgetError(f"a stage cannot be called {name!r}: {problem}", remedy=remedy)
 
 
+def checked_path(path: object) -> str:
+    """Check the path of a stage, ``"worker"`` or ``"worker/finalize"``.
+
+    Raises:
+        TokenBudgetError: If one of its names is none.
+    """
+    if not isinstance(path, str):
+        return checked_name(path)
+    return "/".join(checked_name(name) for name in path.split("/"))
+
+
+def name_of(text: str) -> str:
+    """A name that is made of any text (an agent's, say): what no name may hold becomes ``_``."""
+    kept = "".join("_" if char in _FORBIDDEN or not char.isprintable() else char for char in text)
+    return kept[:MAX_NAME_LENGTH].strip() or "_"
+
+
 @lru_cache(maxsize=1024)
 def _problem(name: str) -> str:
     """What is wrong with a name, ``""`` for nothing."""

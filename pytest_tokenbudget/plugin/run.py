@@ -141,8 +141,11 @@ class TestRun:
         self.running.messages += self.traffic.notes()
         if self._functions is not None:
             self.running.messages += self._functions.problems()
-        with _collecting_later():
-            self.samples.append(self.running.finish(ended=ended, own_time=own_time))
+        try:
+            with _collecting_later():
+                self.samples.append(self.running.finish(ended=ended, own_time=own_time))
+        except TokenBudgetError as error:
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     def _check_traffic(self) -> None:
         assert self.traffic is not None

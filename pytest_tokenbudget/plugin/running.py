@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.stages import current_path
+from pytest_tokenbudget.capture.stages import checked_path, current_path
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import MetricSpec, parse_metric
 from pytest_tokenbudget.measure.reading import Reader
@@ -226,6 +226,9 @@ class BudgetRecord:
             stage: Its stage; by default the one that is open.
             tool_calls: Names of the tools that the model called.
             finish_reason: Why it stopped.
+
+        Raises:
+            TokenBudgetError: If that is no stage.
         """
         running = self._running
         if running is None:
@@ -233,7 +236,7 @@ class BudgetRecord:
         usage = Usage(input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens)
         running.recorded_calls.append(
             Call(
-                stage=(current_path() if stage is None else stage) or "main",
+                stage=(checked_path(stage) if stage else current_path()) or "main",
                 provider=provider,
                 api="recorded",
                 model=model,

@@ -10,8 +10,9 @@ import pytest
 
 from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
+from pytest_tokenbudget.capture.stages import checked_path
 from pytest_tokenbudget.compare.spread import learned_spread
-from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.plugin.builtins import register_builtins
@@ -150,9 +151,17 @@ def _stage_of(
             )
             if found:
                 return found
-        return hook(call=call) or exchange.agent or "main"
+        named = hook(call=call)
+        return _checked(named) if named else exchange.agent or "main"
 
     return stage_of
+
+
+def _checked(named: object) -> str:
+    try:
+        return checked_path(named)
+    except TokenBudgetError as error:
+        raise SettingsError(f"pytest_tokenbudget_stage: {error.message}", remedy=error.remedy) from None
 
 
 def system_text(prompt: Prompt | None) -> str:
