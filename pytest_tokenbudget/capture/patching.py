@@ -25,16 +25,17 @@ class Watched:
     around: Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def put_in_place(method: Watched) -> Callable[[], None] | None:
+def put_in_place(method: Watched) -> Callable[[], bool] | None:
     """Replace a method.
 
     Args:
         method: The method; one that the class inherits is replaced on the class itself.
 
     Returns:
-        A function that puts back what was there; ``None`` where the method is watched already (its module goes by two
-        names). Where somebody has wrapped it meanwhile, and has not taken that away, the watch stays underneath: it is
-        idle as long as nobody watches, and found again by the mark that ``functools.wraps`` hands up.
+        A function that puts back what was there, and says whether it could; ``None`` where the method is watched
+        already (its module goes by two names). Where somebody has wrapped it meanwhile, and has not taken that away, the
+        watch stays underneath: it is idle as long as nobody watches, and found again by the mark that
+        ``functools.wraps`` hands up.
     """
     before = vars(method.owner).get(method.name)
     current = getattr(method.owner, method.name)
@@ -44,12 +45,13 @@ def put_in_place(method: Watched) -> Callable[[], None] | None:
     setattr(replacement, _MARK, method.owner)
     setattr(method.owner, method.name, replacement)
 
-    def put_back() -> None:
+    def put_back() -> bool:
         if vars(method.owner).get(method.name) is not replacement:
-            return
+            return False
         if before is None:
             delattr(method.owner, method.name)
         else:
             setattr(method.owner, method.name, before)
+        return True
 
     return put_back

@@ -65,7 +65,7 @@ class _Patches:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._undo: list[Callable[[], None]] = []
+        self._undo: list[Callable[[], bool]] = []
         self._arrivals = Arrivals(_MODULES.__contains__, lambda name: self._place())
 
     def begin(self, recorder: Recorder) -> None:
@@ -83,8 +83,8 @@ class _Patches:
             ACTIVE.remove(recorder)
             if not ACTIVE.recorders:
                 self._arrivals.stop()
-                while self._undo:
-                    self._undo.pop()()
+                # What is buried under somebody else's patch is tried again when the next watch ends.
+                self._undo = [put_back for put_back in self._undo if not put_back()]
 
     def _place(self) -> None:
         with self._lock:

@@ -1,0 +1,155 @@
+"""Watches: when they are on, what they leave behind, and that they stand several of their kind and of others."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import threading
+import weakref
+from typing import Any
+
+import pytest
+
+from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.watch import watched_clients, watching
+
+
+def test_everything_is_as_it_was_afterwards(httpx: Any) -> None:
+    """The very functions are back on the classes, also after an exception, and no finder is left."""
+    before = [vars(owner)["send"] for owner in (httpx.Client, httpx.AsyncClient)]
+    finders = list(sys.meta_path)
+    with watching(Recorder()):
+        assert vars(httpx.Client)["send"] is not before[0]
+    with pytest.raises(LookupError), watching(Recorder()):
+        raise LookupError
+    assert [vars(owner)["send"] for owner in (httpx.Client, httpx.AsyncClient)] == before
+    assert sys.meta_path == finders
+    assert not ACTIVE.recorders
+
+
+def test_nested_watches_each_see_the_traffic(httpx: Any, server: Any) -> None:
+    """The inner one sees what is sent while it is on, the outer one everything; once each."""
+    outer, inner = Recorder(), Recorder()
+    with httpx.Client() as client, watching(outer):
+        client.get(f"{server.url}/1")
+        with watching(inner):
+            client.get(f"{server.url}/2")
+        client.get(f"{server.url}/3")
+    client_paths = [[exchange.url[-1] for exchange in recorder.exchanges()] for recorder in (outer, inner)]
+    assert client_paths == [["1", "2", "3"], ["2"]]
+
+
+def test_watches_of_several_threads_overlap(httpx: Any, server: Any) -> None:
+    """Watches may begin and end in any order; the last one to end puts everything back."""
+    before = vars(httpx.Client)["send"]
+    first_on, second_on = threading.Event(), threading.Event()
+
+    def first() -> None:
+        with watching(Recorder()):
+            first_on.set()
+            second_on.wait(5)
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    first_on.wait(5)
+    recorder = Recorder()
+    with watching(recorder):
+        second_on.set()
+        thread.join(5)
+        httpx.get(server.url)
+    assert len(recorder.exchanges()) == 1
+    assert vars(httpx.Client)["send"] is before
+
+
+@pytest.mark.parametrize("module", ["httpx", "httpx2", "requests", "aiohttp", "botocore.httpsession"])
+def test_a_library_is_watched_when_it_is_imported_meanwhile(module: str) -> None:
+    """Nothing is imported for a watch; what the code under test imports is watched from then on, and not afterwards."""
+    pytest.importorskip(module, reason=f"{module} is not installed")
+    owner, method = {
+        "httpx": ("Client", "send"),
+        "httpx2": ("AsyncClient", "send"),
+        "requests": ("Session", "send"),
+        "aiohttp": ("ClientSession", "_request"),
+        "botocore.httpsession": ("URLLib3Session", "send"),
+    }[module]
+    code = f"""
+import sys
+from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.watch import watched_clients, watching
+with watching(Recorder()):
+    assert {module!r} not in sys.modules and not watched_clients()
+    import {module}
+    assert hasattr({module}.{owner}.{method}, "__wrapped__"), "it is not watched"
+    assert {module.partition(".")[0]!r} in watched_clients()[0]
+assert not hasattr({module}.{owner}.{method}, "__wrapped__"), "it is still watched"
+assert type({module}.__spec__.loader).__name__ == "SourceFileLoader"
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_subclass_with_a_send_of_its_own(httpx: Any, server: Any, recorder: Recorder) -> None:
+    """Clients of gateways sign or repeat what they send: each request that leaves is recorded once, as it leaves."""
+
+    class Client(httpx.Client):  # type: ignore[misc, name-defined]
+        def send(self, request: Any, **options: Any) -> Any:
+            request.headers["x-signed"] = "yes"
+            super().send(request, **options)
+            return super().send(request, **options)
+
+    with Client() as client:
+        client.post(server.url, json={})
+    assert [("x-signed", "yes") in exchange.request_headers for exchange in recorder.exchanges()] == [True, True]
+
+
+def test_a_patch_of_somebody_else_in_between(httpx: Any, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tool that wraps ``send`` during one watch and beyond is let alone; when it is gone, so are we."""
+    before = vars(httpx.Client)["send"]
+    with watching(Recorder()):
+        watched = httpx.Client.send
+
+        def send(self: Any, request: Any, **options: Any) -> Any:
+            return watched(self, request, **options)
+
+        monkeypatch.setattr(httpx.Client, "send", send)
+    recorder = Recorder()
+    with watching(recorder):
+        httpx.get(server.url)
+    assert len(recorder.exchanges()) == 1, "seen by the new watch and not by the old one, too"
+    monkeypatch.undo()
+    with watching(recorder):
+        httpx.get(server.url)
+    assert len(recorder.exchanges()) == 2
+    assert vars(httpx.Client)["send"] is before
+
+
+def test_nothing_is_kept_alive(httpx: Any, server: Any) -> None:
+    """A recorder holds bodies and headers; clients and responses go when the code under test lets them."""
+    recorder = Recorder()
+    with watching(recorder):
+        client = httpx.Client()
+        response = client.get(server.url)
+        gone = weakref.ref(client), weakref.ref(response)
+        client.close()
+        del client, response
+        gc.collect()
+        assert [ref() for ref in gone] == [None, None]
+    recorded = weakref.ref(recorder)
+    del recorder
+    gc.collect()
+    assert recorded() is None
+
+
+def test_what_is_sent_in_a_pause_is_not_recorded(httpx: Any, server: Any, recorder: Recorder) -> None:
+    """Fixtures of a wider scope belong to no sample; pauses may be nested."""
+    with recorder.paused(), recorder.paused():
+        httpx.get(server.url)
+    httpx.get(f"{server.url}/mine")
+    assert [exchange.url.rpartition("/")[2] for exchange in recorder.exchanges()] == ["mine"]
+
+
+def test_the_clients_of_a_watch_are_told(httpx: Any) -> None:
+    """With their versions; only what is imported."""
+    assert f"{httpx.__name__} {httpx.__version__}" in watched_clients()
