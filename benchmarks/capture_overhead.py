@@ -51,16 +51,21 @@ def serve() -> None:
     }
     with socket.create_server(("127.0.0.1", 0)) as listener:
         print(listener.getsockname()[1], flush=True)
-        connection, _ = listener.accept()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with connection, connection.makefile("rb", buffering=1 << 20) as reader:
-            while reader.readline():
-                length = 0
-                while (line := reader.readline()) != b"\r\n":
-                    if line.lower().startswith(b"content-length:"):
-                        length = int(line.split(b":")[1])
-                body = reader.read(length)
-                connection.sendall(answers[b'"stream":true' in body or b'"stream": true' in body])
+        while True:  # on a busy machine the client's idle connection may expire between two calls
+            connection, _ = listener.accept()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with connection, connection.makefile("rb", buffering=1 << 20) as reader:
+                _answer(connection, reader, answers)
+
+
+def _answer(connection: socket.socket, reader: Any, answers: dict[bool, bytes]) -> None:
+    while reader.readline():
+        length = 0
+        while (line := reader.readline()) != b"\r\n":
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        body = reader.read(length)
+        connection.sendall(answers[b'"stream":true' in body or b'"stream": true' in body])
 
 
 @contextmanager
