@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pytest_tokenbudget.records.composition import PartName
 
@@ -47,6 +48,7 @@ class Rendering:
     estimated: bool
 
 
+@lru_cache(maxsize=1024)
 def framing(tokens: int, identity: str = "") -> Fragment:
     """Tokens that are no one's text: role headers, separators, the provider's own preambles."""
     return Fragment("framing", identity=identity, fixed=tokens * MILLI)

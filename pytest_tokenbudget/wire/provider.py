@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from urllib.parse import SplitResult
 
 _HOSTS: tuple[tuple[str, str], ...] = (
@@ -116,6 +117,7 @@ def host_of(url: SplitResult) -> str:
         return ""
 
 
+@lru_cache(maxsize=256)
 def by_host(host: str) -> str | None:
     """The provider of a host, ``None`` where it is not known."""
     labels = host.split(".")

@@ -40,6 +40,9 @@ EXTRA = (
 """Fields beside messages, tools and schema that change what the model reads."""
 
 
+_REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
+
+
 def prompt(body: dict[str, Any], model: str = "", api: str = "openai.chat") -> Prompt:
     """What a chat completions request asks.
 
@@ -131,6 +134,8 @@ def _file(item: dict[str, Any], kind: str) -> File:
 
 def _reasoning(item: dict[str, Any]) -> tuple[Reasoning, ...]:
     """DeepSeek's ``reasoning_content``, OpenRouter's ``reasoning`` and ``reasoning_details``."""
+    if _REASONING.isdisjoint(item):
+        return ()
     details = dicts(item.get("reasoning_details"))
     sealed = [entry for entry in details if entry.get("data") or entry.get("type") == "reasoning.encrypted"]
     found: list[Reasoning] = []
@@ -148,7 +153,7 @@ def _reasoning(item: dict[str, Any]) -> tuple[Reasoning, ...]:
 
 
 def _calls(item: dict[str, Any]) -> tuple[ToolCall, ...]:
-    calls = [_call(call) for call in dicts(item.get("tool_calls"))]
+    calls = [_call(call) for call in dicts(item.get("tool_calls"))] if "tool_calls" in item else []
     legacy = item.get("function_call")
     if isinstance(legacy, dict):
         calls.append(ToolCall(as_str(legacy.get("name")), compact(legacy.get("arguments", ""))))

@@ -91,17 +91,20 @@ def kept(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 def with_names(messages: list[Message]) -> tuple[Message, ...]:
     """The messages, each tool result with the name of the call whose id it answers."""
     names: dict[str, str] = {}
-    done: list[Message] = []
-    for message in messages:
-        parts: list[Part] = []
-        for part in message.parts:
-            if isinstance(part, ToolCall) and part.id:
-                names[part.id] = part.name
-            elif isinstance(part, ToolResult) and not part.name and part.id in names:
-                part = ToolResult(parts=part.parts, name=names[part.id], id=part.id)  # noqa: PLW2901 - the named one
-            parts.append(part)
-        done.append(Message(message.role, tuple(parts), message.name, message.wire_role))
-    return tuple(done)
+    return tuple(_named(message, names) for message in messages)
+
+
+def _named(message: Message, names: dict[str, str]) -> Message:
+    parts: list[Part] = []
+    named = False
+    for part in message.parts:
+        if isinstance(part, ToolCall) and part.id:
+            names[part.id] = part.name
+        elif isinstance(part, ToolResult) and not part.name and part.id in names:
+            part = ToolResult(parts=part.parts, name=names[part.id], id=part.id)  # noqa: PLW2901 - the named one
+            named = True
+        parts.append(part)
+    return Message(message.role, tuple(parts), message.name, message.wire_role) if named else message
 
 
 def turn_role(wire_role: str, parts: tuple[Part, ...]) -> Role:
