@@ -175,7 +175,7 @@ class TestRun:
         self.result = replace(
             judged, verdict="over_limit", passed=False, failed=True, messages=(self._ceiling.note, *judged.messages)
         )
-        self._fail(self.result, cause=None if isinstance(error, BudgetExceeded) else error)
+        self._fail(self.result, cause=None if _is_refusal(error) else error)
 
     def settled(self) -> bool:
         """Whether nothing more is to be found out: its result is known, or it is left alone."""
@@ -212,6 +212,13 @@ class TestRun:
         forget_kept(self.item)
         text = failure_text(result, remedies=remedies(result, reports=self.workshop.settings.reports))
         raise pytest.fail.Exception(text, pytrace=False) from cause
+
+
+def _is_refusal(error: BaseException | None) -> bool:
+    """Whether an error is our own refusal, or what an SDK made of it."""
+    while error is not None and not isinstance(error, BudgetExceeded):
+        error = error.__cause__
+    return error is not None
 
 
 @contextmanager

@@ -43,13 +43,21 @@ def test_raises(ask):
     ask(); ask()
 
 @token_budget("off", stop_at={"calls": 0})
+def test_wraps(ask):
+    ask()
+    try:
+        ask()
+    except BudgetExceeded as refusal:
+        raise ConnectionError from refusal
+
+@token_budget("off", stop_at={"calls": 0})
 def test_asserts(ask):
     ask()
     assert 1 == 2, "the agent gave up"
 """)
     result = project.run()
-    result.assert_outcomes(failed=3)
-    assert [test["verdict"] for test in project.report["tests"]] == ["over_limit"] * 3
+    result.assert_outcomes(failed=4)
+    assert [test["verdict"] for test in project.report["tests"]] == ["over_limit"] * 4
     result.stdout.no_fnmatch_line("*was not sent*")
     result.stdout.fnmatch_lines(["*the agent gave up*", "*OVER LIMIT: calls*"])
 
