@@ -17,10 +17,17 @@ class BuiltinFormat:
     """A format whose answer is a list of JSON documents that are walked through once.
 
     A format says how it is recognised and gathers the figures from the documents; the rest stands here.
+
+    Attributes:
+        api: Its name.
+        operation: What kind of call it reads.
+        common_path: Whether applications have such a path too (``/api/chat``), so that JSON of another shape in the
+            answer tells that it is none of this API.
     """
 
     api: ClassVar[str]
     operation: ClassVar[Operation] = "chat"
+    common_path: ClassVar[bool] = False
 
     def recognises(self, request: Request) -> bool:
         """Whether this request is a call of this API."""
@@ -42,18 +49,24 @@ class BuiltinFormat:
         """The name of the API, for formats that read several."""
         return self.api
 
-    def read(self, request: Request, exchange: Exchange) -> Reading:
+    def operation_of(self, request: Request, answer: Answer) -> Operation:
+        """What kind of call it was, for formats that read several."""
+        return self.operation
+
+    def read(self, request: Request, exchange: Exchange) -> Reading | None:
         """Read usage, model, tool calls and finish reason."""
         answer = answer_of(exchange)
         harvest = Harvest()
         self.gather(answer, harvest)
+        if self.common_path and answer.documents and not harvest.read and harvest.error is None:
+            return None
         return reading(
             harvest,
             answer,
             request,
             api=self.api_of(request),
             status=exchange.status,
-            operation=self.operation,
+            operation=self.operation_of(request, answer),
             asked_stream=self.asked_stream(request),
             url_model=self.url_model(request),
         )

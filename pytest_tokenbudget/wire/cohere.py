@@ -86,10 +86,11 @@ class CohereChatV1(BuiltinFormat):
     """Chat of version 1, whose stream is JSON lines."""
 
     api = "cohere.chat_v1"
+    common_path = True
 
     def recognises(self, request: Request) -> bool:
         """By path and the one message."""
-        return request.ends("/chat") and request.body is not None and isinstance(request.body.get("message"), str)
+        return request.ends("/v1/chat") and request.body is not None and isinstance(request.body.get("message"), str)
 
     def gather(self, answer: Answer, harvest: Harvest) -> None:
         """Gather from a response, or from the events of a stream."""
@@ -112,6 +113,8 @@ class CohereChatV1(BuiltinFormat):
         harvest.id = harvest.id or as_str(document.get("response_id"))
         harvest.finish = document.get("finish_reason") or harvest.finish
         harvest.usage = usages.cohere(meta)
+        if isinstance(document.get("token_count"), dict):
+            harvest.usage = usages.cohere_counted(document["token_count"])
         if index is not None:
             harvest.text(document.get("text"), index)
         for call in dicts(document.get("tool_calls")):

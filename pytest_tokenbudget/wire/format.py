@@ -54,8 +54,11 @@ class WireFormat(Protocol):
     def recognises(self, request: Request) -> bool:
         """Whether this request is a call of this API, by path and body shape, not by host. Must not raise."""
 
-    def read(self, request: Request, exchange: Exchange) -> Reading:
-        """Read usage, model, tool calls and finish reason. Must not raise: what cannot be read is said in ``problems``."""
+    def read(self, request: Request, exchange: Exchange) -> Reading | None:
+        """Read usage, model, tool calls and finish reason. Must not raise: what cannot be read is said in ``problems``.
+
+        ``None`` where the answer shows that the request was none of this API after all; the next format is asked then.
+        """
 
     def prompt(self, request: Request) -> Prompt | None:
         """What the model was asked, for counting and composition; ``None`` where the body cannot be read."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
-from pytest_tokenbudget.records.call import Reading, Usage
-from pytest_tokenbudget.records.exchange import Exchange
+from pytest_tokenbudget.records.call import Operation, Usage
 from pytest_tokenbudget.wire.answer import Answer
 from pytest_tokenbudget.wire.builtin import BuiltinFormat
 from pytest_tokenbudget.wire.format import Request
@@ -70,10 +68,10 @@ class VertexPredict(BuiltinFormat):
             counts = [count(as_dict(item.get("statistics")).get("token_count")) for item in held]
             harvest.usage = Usage(input_tokens=added(*counts))
 
-    def read(self, request: Request, exchange: Exchange) -> Reading:
-        """Read; an answer that tells output tokens is a completion."""
-        found = super().read(request, exchange)
-        return found if found.usage.output_tokens is None else replace(found, operation="text_completion")
+    def operation_of(self, request: Request, answer: Answer) -> Operation:
+        """An answer that tells output tokens is a completion."""
+        told = any("tokenMetadata" in as_dict(document.get("metadata")) for document in answer.documents)
+        return "text_completion" if told else self.operation
 
 
 def _completion(document: dict[str, Any], metadata: dict[str, Any], index: int, harvest: Harvest) -> None:

@@ -97,9 +97,11 @@ def _candidate(candidate: dict[str, Any], index: int, harvest: Harvest) -> None:
 
 
 def _part(part: dict[str, Any], index: int, harvest: Harvest) -> None:
-    call = part.get("functionCall")
-    if isinstance(call, dict):
-        harvest.call(call.get("name"), call.get("args"), index)
+    call = as_dict(part.get("functionCall"))
+    if call.get("name"):
+        harvest.call(call["name"], call.get("args"), index)
+    for piece in dicts(call.get("partialArgs")):  # streamed arguments: parts without a name go on with the last call
+        harvest.text(piece.get("stringValue"), index)
     code = as_dict(part.get("executableCode"))
     if code:
         harvest.server_tool_calls.append("code_execution")

@@ -13,7 +13,9 @@ _MODEL_KEYS = ("model", "model_id", "modelId", "model_name", "modelName", "deplo
 _PROMPT_KEYS = ("messages", "prompt", "contents", "input", "inputs", "message", "inputText", "chat_history")
 _NO_CALL = re.compile(
     r"(count[-_]?tokens|compute_?tokens|input_tokens|tokenize|detokenize|apply-template"
-    r"|/cachedContents|/cached_contents|/traces|/spans|/logs|/feedback|/telemetry|/evals(/|$)|/fine[-_]tuning|/finetun"
+    r"|/cachedContents|/cached_contents|/traces|/spans|/logs?(/|$|-request)|/feedback|/telemetry|/ingest|/events?(/|$)"
+    r"|/track|/metrics|/datasets?(/|$)|/experiments?(/|$)|/evals(/|$)|/fine[-_]tuning|/finetun"
+    r"|/guard(rails?)?(/|$)|/memor(y|ies)(/|$)|/infer$"
     r"|/api/(pull|push|show|create|copy|delete)|/files|/conversations$|/assistants|/threads|/vector_stores"
     r"|/batches/[^/]+/cancel|/responses/[^/]+/cancel)",
     re.IGNORECASE,
@@ -24,6 +26,7 @@ _BATCH = re.compile(
 )
 _BATCH_KEYS = (
     "requests",
+    "batch",
     "batch_requests",
     "input_file_id",
     "input_files",

@@ -19,6 +19,7 @@ class OllamaChat(BuiltinFormat):
     """Chat."""
 
     api = "ollama.chat"
+    common_path = True
 
     def recognises(self, request: Request) -> bool:
         """By path, messages and model."""
@@ -46,6 +47,7 @@ class OllamaGenerate(BuiltinFormat):
 
     api = "ollama.generate"
     operation = "text_completion"
+    common_path = True
 
     def recognises(self, request: Request) -> bool:
         """By path, prompt and model."""

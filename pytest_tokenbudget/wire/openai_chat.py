@@ -40,7 +40,9 @@ class OpenAIChat(BuiltinFormat):
         """By path; completions, model serving and raw prediction paths by the messages in the body."""
         if request.ends(*_PATHS):
             return True
-        if not request.ends("/completions", *_SERVED):
+        if "/prompts/" in request.path and request.ends("/completions"):  # Portkey keeps the messages
+            return True
+        if not request.ends("/completions", "/openai", *_SERVED):
             return False
         if "/publishers/anthropic/" in request.path:
             return False
@@ -150,10 +152,10 @@ def _rarely(part: dict[str, Any], choice: object, index: int, harvest: Harvest, 
     harvest.text(part.get("refusal"), index)
     if "audio" in part:
         harvest.text(as_dict(part["audio"]).get("transcript"), index)
-    for tool in dicts(part.get("executed_tools")):  # Groq's compound systems
-        harvest.server_tool_calls.append(as_str(tool.get("type")))
-    for position, call in enumerate(dicts(part.get("tool_calls"))):
-        _call(call, (as_key(choice), as_key(call.get("index", position))), index, harvest, calls)
+    if "executed_tools" in part:
+        _executed(part["executed_tools"], as_key(choice), harvest, calls)
+    if part.get("tool_calls"):
+        tool_calls(part["tool_calls"], as_key(choice), index, harvest, calls)
     legacy = part.get("function_call")
     if legacy.__class__ is dict:
         _function(legacy, (as_key(choice), "function"), "", index, harvest, calls)
@@ -173,15 +175,30 @@ def _blocks(content: list[Any], index: int, harvest: Harvest) -> None:
             harvest.text(block, index)
 
 
-def _call(
-    call: dict[str, Any],
-    key: tuple[object, object],
-    index: int,
-    harvest: Harvest,
-    calls: Calls,
-) -> None:
-    function = as_dict(call.get("function")) or as_dict(call.get("custom"))
-    _function(function, key, as_str(call.get("id")), index, harvest, calls)
+def _executed(tools: object, choice: object, harvest: Harvest, calls: Calls) -> None:
+    """Groq's server-side tools: a stream announces each at its index, then sends it again with what it gave."""
+    for position, tool in enumerate(dicts(tools)):
+        key = (choice, f"executed {tool.get('index', position)}")
+        if key not in calls:
+            calls[key] = ""
+            harvest.server_tool_calls.append(as_str(tool.get("name")) or as_str(tool.get("type")))
+
+
+def tool_calls(value: object, choice: object, index: int, harvest: Harvest, calls: Calls) -> None:
+    """Gather a message's tool calls, or pieces of them; a few servers leave out the object around name and arguments.
+
+    Args:
+        value: The list of calls.
+        choice: Which of several answers they belong to.
+        index: Index of the document.
+        harvest: Takes them.
+        calls: The calls so far, which this keeps.
+    """
+    for position, call in enumerate(dicts(value)):
+        function = as_dict(call.get("function")) or as_dict(call.get("custom")) or call
+        place = call.get("index")
+        key = (choice, position if place is None else as_key(place))
+        _function(function, key, as_str(call.get("id")), index, harvest, calls)
 
 
 def _function(

@@ -1,4 +1,4 @@
-"""Text completions: OpenAI's, vLLM's, Together's, Writer's, llama.cpp's."""
+"""Text completions: OpenAI's, vLLM's, Together's, Writer's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class OpenAICompletions(BuiltinFormat):
         """By path; model serving by the prompt in the body. Chat formats are asked before."""
         if request.ends("/completions"):
             return request.has("prompt", "model", "suffix")
-        return request.ends("/completion", "/invocations") and request.body is not None and "prompt" in request.body
+        return request.ends("/invocations") and request.body is not None and "prompt" in request.body
 
     def url_model(self, request: Request) -> str:
         """The deployment or engine that the URL names."""
@@ -30,11 +30,9 @@ class OpenAICompletions(BuiltinFormat):
         return ""
 
     def gather(self, answer: Answer, harvest: Harvest) -> None:
-        """Gather from a completion or its chunks; Writer streams ``value``, llama.cpp ``content``."""
+        """Gather from a completion or its chunks; Writer streams ``value``."""
         openai_chat.walk(answer.documents, harvest)
         for index, document in enumerate(answer.documents):
-            if "choices" not in document:
-                for key in ("value", "content"):
-                    if isinstance(document.get(key), str):
-                        harvest.read = True
-                        harvest.text(document[key], index)
+            if "choices" not in document and isinstance(document.get("value"), str):
+                harvest.read = True
+                harvest.text(document["value"], index)

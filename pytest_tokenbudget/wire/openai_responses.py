@@ -17,6 +17,10 @@ from pytest_tokenbudget.wire.loose import as_dict, as_str, dicts
 
 _CALLS = frozenset({"function_call", "custom_tool_call"})
 _UNNAMED_CALLS = frozenset({"computer_call", "local_shell_call", "shell_call", "apply_patch_call"})
+_RUN_BY_XAI = frozenset(
+    {"x_keyword_search", "x_semantic_search", "x_thread_fetch", "x_user_search", "view_image", "view_x_video"}
+)
+"""Tools that xAI runs itself and answers as calls of custom tools (its documentation of ``x_search``, 2026-11)."""
 _TEXTS = frozenset(
     {
         "response.output_text.delta",
@@ -102,13 +106,15 @@ def _response(response: dict[str, Any], items: list[dict[str, Any]], harvest: Ha
 
 
 def _item(item: dict[str, Any], harvest: Harvest, *, with_texts: bool) -> None:
-    kind = as_str(item.get("type"))
-    if kind in _CALLS:
-        harvest.tool_calls.append(as_str(item.get("name")))
+    kind, name = as_str(item.get("type")), as_str(item.get("name"))
+    if kind == "custom_tool_call" and name in _RUN_BY_XAI:
+        harvest.server_tool_calls.append(name)
+    elif kind in _CALLS:
+        harvest.tool_calls.append(name)
     elif kind in _UNNAMED_CALLS:
         harvest.tool_calls.append(kind.removesuffix("_call"))
     elif kind.endswith("_call"):
-        harvest.server_tool_calls.append(as_str(item.get("name")) or kind.removesuffix("_call"))
+        harvest.server_tool_calls.append(name or kind.removesuffix("_call"))
     if with_texts:
         for key in ("content", "summary"):
             for piece in dicts(item.get(key)):

@@ -21,6 +21,7 @@ from pytest_tokenbudget.wire.format import Request, WireFormat
 from pytest_tokenbudget.wire.google_embed import GoogleEmbed, VertexPredict
 from pytest_tokenbudget.wire.google_generate import GoogleGenerate
 from pytest_tokenbudget.wire.google_interactions import GoogleInteractions
+from pytest_tokenbudget.wire.llamacpp import LlamaCppCompletion
 from pytest_tokenbudget.wire.looks import unattributed
 from pytest_tokenbudget.wire.mistral_conversations import MistralConversations
 from pytest_tokenbudget.wire.ollama_native import OllamaChat, OllamaEmbed, OllamaGenerate
@@ -29,7 +30,7 @@ from pytest_tokenbudget.wire.openai_completions import OpenAICompletions
 from pytest_tokenbudget.wire.openai_embeddings import OpenAIEmbeddings
 from pytest_tokenbudget.wire.openai_responses import OpenAIResponses, OpenAIResponsesCompact
 from pytest_tokenbudget.wire.parsing import parse
-from pytest_tokenbudget.wire.text_generation import HuggingFaceGeneration, SageMakerInvoke
+from pytest_tokenbudget.wire.text_generation import HuggingFaceGeneration, SageMakerInvoke, SGLangGeneration
 from pytest_tokenbudget.wire.uncounted import Uncounted
 from pytest_tokenbudget.wire.watsonx import WatsonxChat, WatsonxGeneration
 from pytest_tokenbudget.wire.writer import WriterChat
@@ -84,6 +85,8 @@ def builtin_formats() -> tuple[WireFormat, ...]:
         MistralConversations(),
         CloudflareRun(),
         HuggingFaceGeneration(),
+        SGLangGeneration(),
+        LlamaCppCompletion(),
         Uncounted(),
     )
 
@@ -106,6 +109,8 @@ def read(exchange: Exchange, formats: Sequence[WireFormat]) -> ReadExchange | Un
             if not wire_format.recognises(request):
                 continue
             found = wire_format.read(request, exchange)
+            if found is None:
+                continue
         except Exception as error:
             return _failed(request, wire_format, error)
         return ReadExchange(found, _ttft(exchange, found), request, wire_format)

@@ -1,12 +1,15 @@
-"""Servers that complete ``inputs``: Hugging Face's text generation inference, and SageMaker endpoints that run it."""
+"""Servers that complete texts: Hugging Face's text generation inference, SageMaker endpoints that run it, SGLang."""
 
 from __future__ import annotations
 
+from typing import Any
+
+from pytest_tokenbudget.wire import usage as usages
 from pytest_tokenbudget.wire.answer import Answer
 from pytest_tokenbudget.wire.builtin import BuiltinFormat
 from pytest_tokenbudget.wire.format import Request
 from pytest_tokenbudget.wire.harvest import Harvest, error_text
-from pytest_tokenbudget.wire.loose import as_dict
+from pytest_tokenbudget.wire.loose import as_dict, as_str
 
 
 class HuggingFaceGeneration(BuiltinFormat):
@@ -34,6 +37,35 @@ class HuggingFaceGeneration(BuiltinFormat):
     def gather(self, answer: Answer, harvest: Harvest) -> None:
         """Gather from a list of generations, or from the events of a stream."""
         gather_generations(answer, harvest)
+
+
+class SGLangGeneration(BuiltinFormat):
+    """SGLang's own completions; each event of a stream holds all that was written so far."""
+
+    api = "sglang.generate"
+    operation = "text_completion"
+    common_path = True
+
+    def recognises(self, request: Request) -> bool:
+        """By path, and a text or its tokens."""
+        body = request.body or {}
+        return request.ends("/generate") and ("text" in body or "input_ids" in body)
+
+    def gather(self, answer: Answer, harvest: Harvest) -> None:
+        """Gather from a response, from one for each prompt, or from the events of a stream."""
+        last: dict[str, dict[str, Any]] = {}
+        for index, document in enumerate(answer.documents):
+            meta = as_dict(document.get("meta_info"))
+            if document.get("error"):
+                harvest.error = error_text(document["error"])
+            if meta:
+                harvest.read = True
+                harvest.id = harvest.id or as_str(meta.get("id"))
+                harvest.texts.clear()
+                harvest.text(document.get("text"), index)
+                harvest.finish = as_dict(meta.get("finish_reason")).get("type") or harvest.finish
+                last[as_str(meta.get("id"))] = meta
+        harvest.usage = usages.sglang(last.values())
 
 
 class SageMakerInvoke(BuiltinFormat):

@@ -19,9 +19,13 @@ from pytest_tokenbudget.wire.harvest import Harvest, error_text, segment_after
 from pytest_tokenbudget.wire.loose import as_dict
 
 _KINDS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("images", re.compile(r"/images/(generations|edits|variations)$")),
-    ("audio", re.compile(r"/audio/(speech|transcriptions|translations)$")),
-    ("videos", re.compile(r"/videos(/generations)?$|:predictLongRunning$")),
+    ("images", re.compile(r"/images?([/_](generations?|generate|edits|variations))?$|/(text|image)[_-]to[_-]image$")),
+    (
+        "audio",
+        re.compile(r"/audio/(speech|transcriptions|translations)$|/(text-to-speech|music_generation|t2a_v2)(/|$)"),
+    ),
+    ("videos", re.compile(r"/videos?([/_]generations?)?$|/(text|image)[_-]to[_-]video$|:predictLongRunning$")),
+    ("pipeline", re.compile(r"/pipeline/[^/]+$")),
     ("moderations", re.compile(r"/moderations$|/guardrail/[^/]+/version/[^/]+/apply$")),
     ("rerank", re.compile(r"/(re-?rank|rerankings?)$")),
     ("classify", re.compile(r"/classif(y|ications?)$")),

@@ -6,6 +6,7 @@ provider said. The providers' own contradictions (more cached than read) are kep
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from pytest_tokenbudget.records.call import Usage
@@ -16,8 +17,8 @@ def openai_chat(usage: dict[str, Any]) -> Usage:
     """Chat and text completions of OpenAI and all who speak its dialect.
 
     ``prompt_tokens`` includes cached ones and ``completion_tokens`` includes reasoning. Two exceptions show in
-    ``total_tokens``: Mistral leaves audio out of the prompt, and Gemini's and xAI's endpoints leave reasoning out of the
-    completion.
+    ``total_tokens``: Mistral leaves audio out of the prompt (and does not always tell its tokens), and Gemini's and xAI's
+    endpoints leave reasoning out of the completion.
     """
     details = as_dict(usage.get("prompt_tokens_details")) or as_dict(usage.get("prompt_token_details"))
     written = as_dict(usage.get("completion_tokens_details"))
@@ -28,7 +29,8 @@ def openai_chat(usage: dict[str, Any]) -> Usage:
     reasoning = first_count(written.get("reasoning_tokens"), usage.get("reasoning_tokens"), spelled)
     if prompt is not None and completion is not None and total is not None and total > prompt + completion:
         beyond = total - prompt - completion
-        if beyond == count(details.get("audio_tokens")):
+        heard = count(usage.get("prompt_audio_seconds")) is not None
+        if heard or beyond == count(details.get("audio_tokens")):
             prompt += beyond
         else:
             completion += beyond
@@ -152,6 +154,11 @@ def cohere(usage: dict[str, Any]) -> Usage:
     )
 
 
+def cohere_counted(counted: dict[str, Any]) -> Usage:
+    """Cohere's chat before 2024, which counted in ``token_count``."""
+    return Usage(input_tokens=count(counted.get("prompt_tokens")), output_tokens=count(counted.get("response_tokens")))
+
+
 def cohere_billed(meta: dict[str, Any]) -> Usage:
     """Cohere's embeddings and older endpoints, which know ``billed_units`` only."""
     units = as_dict(meta.get("billed_units"))
@@ -176,6 +183,23 @@ def llama(document: dict[str, Any]) -> Usage:
         input_tokens=count(document.get("prompt_token_count")),
         output_tokens=count(document.get("generation_token_count")),
     )
+
+
+def llamacpp(document: dict[str, Any]) -> Usage:
+    """llama.cpp: all of the prompt counts as evaluated, also what ``cache_n`` took over from the request before."""
+    return Usage(
+        input_tokens=count(document.get("tokens_evaluated")),
+        output_tokens=count(document.get("tokens_predicted")),
+        cached_input_tokens=count(as_dict(document.get("timings")).get("cache_n")),
+    )
+
+
+def sglang(answers: Iterable[dict[str, Any]]) -> Usage:
+    """SGLang's ``meta_info`` of each prompt of a request."""
+    answers = list(answers)
+    names = ("prompt_tokens", "completion_tokens", "cached_tokens")
+    read, written, cached = (added(*(count(meta.get(name)) for meta in answers)) for name in names)
+    return Usage(input_tokens=read, output_tokens=written, cached_input_tokens=cached)
 
 
 def invocation_metrics(metrics: dict[str, Any]) -> Usage:

@@ -43,7 +43,8 @@ class WatsonxGeneration(BuiltinFormat):
 
     def recognises(self, request: Request) -> bool:
         """By path."""
-        return request.ends("/text/generation", "/text/generation_stream") and request.has("input", "model_id")
+        paths = ("/text/generation", "/text/generation_stream", "/generation/text", "/generation/text_stream")
+        return request.ends(*paths) and request.has("input", "model_id")
 
     def url_model(self, request: Request) -> str:
         """The deployment in the path."""

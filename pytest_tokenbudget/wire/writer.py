@@ -13,6 +13,7 @@ class WriterChat(BuiltinFormat):
     """Chat."""
 
     api = "writer.chat"
+    common_path = True
 
     def recognises(self, request: Request) -> bool:
         """By path, messages and model; Cohere's chat has its version in the path, Ollama's has ``/api/``."""

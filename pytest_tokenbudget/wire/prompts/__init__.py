@@ -25,6 +25,14 @@ from pytest_tokenbudget.wire.prompts import (
 
 Build = Callable[[dict[str, Any], str, str], Prompt]
 
+
+def _by_shape(body: dict[str, Any], model: str, api: str) -> Prompt:
+    """Where the model decides what a request looks like."""
+    if "messages" in body:
+        return openai_chat.prompt(body, model, api)
+    return openai_responses.prompt(body, model, api) if "input" in body else plain.completion(body, model, api)
+
+
 PROMPTS: Mapping[str, Build] = {
     "alephalpha.complete": plain.completion,
     "anthropic.complete": plain.completion,
@@ -33,7 +41,7 @@ PROMPTS: Mapping[str, Build] = {
     "bedrock.converse_stream": bedrock_converse.prompt,
     "bedrock.invoke": bedrock_invoke.prompt,
     "bedrock.invoke_stream": bedrock_invoke.prompt,
-    "cloudflare.run": openai_chat.prompt,
+    "cloudflare.run": _by_shape,
     "cohere.chat_v1": cohere_chat.prompt,
     "cohere.chat_v2": cohere_chat.prompt,
     "cohere.embed": plain.embedding,
@@ -44,6 +52,7 @@ PROMPTS: Mapping[str, Build] = {
     "google.predict_embed": plain.embedding,
     "google.stream_generate_content": google_generate.prompt,
     "huggingface.text_generation": plain.completion,
+    "llamacpp.completion": plain.completion,
     "mistral.chat": openai_chat.prompt,
     "mistral.conversations": mistral_conversations.prompt,
     "ollama.chat": plain.ollama_chat,
@@ -56,6 +65,7 @@ PROMPTS: Mapping[str, Build] = {
     "openai.responses.compact": openai_responses.prompt,
     "replicate.predictions": plain.completion,
     "sagemaker.invoke": plain.completion,
+    "sglang.generate": plain.completion,
     "watsonx.chat": openai_chat.prompt,
     "watsonx.generation": plain.completion,
     "writer.chat": openai_chat.prompt,

@@ -10,17 +10,20 @@ from pytest_tokenbudget.wire.prompts import openai_chat
 from pytest_tokenbudget.wire.prompts.media import inline_image
 from pytest_tokenbudget.wire.prompts.shape import kept, plain_texts, texts, with_names
 
+_GIVEN = ("prompt", "input", "inputs", "inputText", "text", "input_ids")
+"""What the APIs call the text that is to be completed."""
+
 
 def completion(body: dict[str, Any], model: str = "", api: str = "openai.completions") -> Prompt:
     """A prompt that is a text, a list of texts, or token ids (kept in ``extra``: their number is exact)."""
-    given = body.get("prompt", body.get("input", body.get("inputs", body.get("inputText"))))
+    given = next((body[key] for key in _GIVEN if key in body), None)
     held = as_dict(given)
     parts: list[Part] = [*texts(held.get("system_prompt")), *plain_texts(held.get("prompt", given))]
     parts.extend(text for item in dicts(given) for text in texts(item.get("data", item.get("text"))))
     messages = [Message("user", tuple(parts), None, "")] if parts else []
     if body.get("system"):
         messages.insert(0, Message("system", texts(body["system"]), None, "system"))
-    extra = kept(body, ("suffix",))
+    extra = kept(body, ("suffix", "input_prefix", "input_suffix"))
     ids = token_ids(given)
     if ids:
         extra["token_ids"] = ids
