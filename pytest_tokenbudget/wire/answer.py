@@ -141,13 +141,16 @@ def _from_json(body: bytes) -> Answer:
 
 
 def _from_lines(body: bytes) -> Answer:
-    values = parse_many(ndjson.lines(body))
-    numbers = [n for n, value in enumerate(values) if isinstance(value, dict)]
-    if not numbers:
+    lines = ndjson.lines(body)
+    # the lines of a damaged document that was written over thousands of them are not worth parsing
+    wanted = [n for n, line in enumerate(lines) if line.lstrip()[:1] == b"{"]
+    values = parse_many([lines[n] for n in wanted])
+    found = [(n, value) for n, value in zip(wanted, values, strict=True) if isinstance(value, dict)]
+    if not found:
         return Answer([], "none", [], body, (), ("the body is not valid JSON",))
-    broken = sum(value is BROKEN for value in values)
+    broken = len(lines) - len(found)
     problems = (f"{broken} lines are not JSON",) if broken else ()
-    return Answer([values[n] for n in numbers], "ndjson", numbers, body, (), problems)
+    return Answer([value for _, value in found], "ndjson", [n for n, _ in found], body, (), problems)
 
 
 def _from_cut_array(body: bytes) -> Answer:

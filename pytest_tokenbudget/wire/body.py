@@ -1,11 +1,12 @@
 """Bodies as they were before ``content-encoding``: whole, and piece by piece so that arrival can be told.
 
-``brotli`` and ``zstandard`` are used where they are installed, and are imported when a body asks for them. Clients do
-the same: a body in an encoding that no library here knows could not be read by the code under test either.
+``brotli`` and ``zstandard`` (or Python's own) are used where they are installed, and are imported when a body asks for
+them. Clients do the same: a body in an encoding that no library here knows could not be read by the code under test either.
 """
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -167,7 +168,7 @@ class _Zlib:
 class _Foreign:
     """A decoder of an optional library behind one method."""
 
-    def __init__(self, decode: Any, failure: type[Exception]) -> None:
+    def __init__(self, decode: Any, failure: type[Exception] | tuple[type[Exception], ...]) -> None:
         self._decode = decode
         self._failure = failure
 
@@ -194,5 +195,16 @@ def _zstd() -> _Decoder | None:
     try:
         import zstandard
     except ImportError:
-        return None
+        return _stdlib_zstd()
     return _Foreign(zstandard.ZstdDecompressor().decompressobj().decompress, zstandard.ZstdError)
+
+
+def _stdlib_zstd() -> _Decoder | None:
+    """Python 3.14's own, or its backport, which httpx2 uses."""
+    for name in ("compression.zstd", "backports.zstd"):
+        try:
+            module = importlib.import_module(name)
+        except ImportError:
+            continue
+        return _Foreign(module.ZstdDecompressor().decompress, (module.ZstdError, EOFError))
+    return None

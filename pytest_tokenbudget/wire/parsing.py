@@ -28,13 +28,15 @@ def parse(data: bytes | str) -> Any:
         text = text[1:]
     try:
         return json.loads(text)
-    except RecursionError:
+    except (json.JSONDecodeError, RecursionError):
         return BROKEN
     except ValueError:
-        if "{" not in text and "[" not in text:
-            return BROKEN
+        return _with_huge_integers(text)
+
+
+def _with_huge_integers(text: str) -> Any:
+    """Integers of thousands of digits are no damage to JSON's decoder, but Python refuses them."""
     try:
-        # a second try for integers of thousands of digits, which Python refuses
         return json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError):
         return BROKEN

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import sys
 import zlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import example, given
@@ -96,12 +98,25 @@ def test_brotli_and_zstandard_are_read_where_their_libraries_are(encoding: str):
 @pytest.mark.parametrize("missing", ["brotli", "zstandard"])
 def test_an_encoding_without_its_library_is_said(monkeypatch, missing: str):
     """The call is there, its tokens are unknown, and the reason stands in the problems."""
-    monkeypatch.setitem(__import__("sys").modules, missing, None)
-    monkeypatch.setitem(__import__("sys").modules, "brotlicffi", None)
+    for name in (missing, "brotlicffi", "compression.zstd", "backports.zstd"):
+        monkeypatch.setitem(sys.modules, name, None)
     encoding = {"brotli": "br", "zstandard": "zstd"}[missing]
     found = read_it(packed(STREAMS["chat"], encoding, b"\x28\xb5\x2f\xfd")).reading
     assert found.usage.input_tokens is None
     assert found.problems == (f"no library decodes content-encoding '{encoding}'",)
+
+
+def test_zstandard_of_the_standard_library_stands_in(monkeypatch):
+    """Python 3.14 has it and httpx2 decodes with it: then ``zstandard`` need not be installed."""
+    zstandard = pytest.importorskip("zstandard", reason="zstandard is optional")
+    own = SimpleNamespace(
+        ZstdDecompressor=lambda: zstandard.ZstdDecompressor().decompressobj(), ZstdError=zstandard.ZstdError
+    )
+    sample = STREAMS["chat"]
+    made = packed(sample, "zstd", zstandard.ZstdCompressor().compress(sample.exchange.chunks[0]))
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    monkeypatch.setitem(sys.modules, "compression.zstd", own)
+    assert read_it(in_chunks(made, [7, 90])).reading == read_it(sample.exchange).reading
 
 
 @pytest.mark.parametrize("cuts", [[], [1], [1, 2, 3]])
