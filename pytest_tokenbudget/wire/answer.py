@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, Literal
 
 from pytest_tokenbudget.records.exchange import Exchange
@@ -12,8 +13,6 @@ from pytest_tokenbudget.wire.parsing import BROKEN, array_items, parse, parse_ma
 
 Framing = Literal["json", "array", "sse", "ndjson", "eventstream", "none"]
 """``array`` is a JSON array whose items are the stream's events; ``none`` is a body that holds no JSON."""
-
-_QUIET = frozenset({b"", b"[DONE]", b"DONE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +54,8 @@ class Answer:
         if self.framing == "eventstream":
             return self.messages[number].end
         text = self.body.decode("utf-8", "replace")
-        items = array_items(text)
-        return len(text[: items[number][1]].encode()) if number < len(items) else len(self.body)
+        item = next(islice(array_items(text), number, None), None)
+        return len(self.body) if item is None else len(text[: item[1]].encode())
 
     def _end_around(self, offset: int) -> int:
         """Offset behind the message whose payload reaches an offset in the joined payloads."""
@@ -91,7 +90,7 @@ def _framed(body: bytes, content_type: str) -> Answer:
 
 def _from_sse(body: bytes) -> Answer:
     events = sse.events(body)
-    wanted = [n for n, payload in enumerate(events.payloads) if payload[:1] in (b"{", b"[") and payload not in _QUIET]
+    wanted = [n for n, payload in enumerate(events.payloads) if _is_json(payload)]
     values = parse_many([events.payloads[n] for n in wanted])
     documents: list[dict[str, Any]] = []
     numbers: list[int] = []
@@ -117,6 +116,13 @@ def _from_sse(body: bytes) -> Answer:
             return _from_json(body)
         problems.append("no event holds a JSON object")
     return Answer(documents, "sse", numbers, body, (), tuple(problems))
+
+
+def _is_json(payload: bytes) -> bool:
+    start = payload[:1]
+    if start not in (b"{", b"["):
+        start = payload.lstrip()[:1]
+    return start == b"{" or (start == b"[" and payload.strip() != b"[DONE]")
 
 
 def _lines_of_event(payload: bytes) -> list[dict[str, Any]]:
@@ -154,7 +160,7 @@ def _from_lines(body: bytes) -> Answer:
 
 
 def _from_cut_array(body: bytes) -> Answer:
-    items = array_items(body.decode("utf-8", "replace"))
+    items = list(array_items(body.decode("utf-8", "replace")))
     numbers = [n for n, (value, _) in enumerate(items) if isinstance(value, dict)]
     documents = [items[n][0] for n in numbers]
     return Answer(documents, "array" if documents else "none", numbers, body, (), ("the JSON array was cut",))

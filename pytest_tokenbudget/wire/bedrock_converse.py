@@ -38,25 +38,28 @@ def walk(documents: list[dict[str, Any]], harvest: Harvest) -> None:
     """Gather from Converse's responses and stream events; Nova's own body has the same shape."""
     usage: dict[str, Any] = {}
     for index, document in enumerate(documents):
-        if document.get("error"):
-            harvest.error = error_text(document["error"])
-        message = as_dict(as_dict(document.get("output")).get("message"))
-        for block in dicts(message.get("content")):
-            _block(block, index, harvest)
-        start = as_dict(as_dict(document.get("contentBlockStart")).get("start"))
-        if start:
-            _block(start, index, harvest)
-        delta = as_dict(as_dict(document.get("contentBlockDelta")).get("delta"))
-        if delta:
-            _delta(delta, index, harvest)
-        stop = as_dict(document.get("messageStop")).get("stopReason") or document.get("stopReason")
-        harvest.finish = stop or harvest.finish
-        usage = as_dict(document.get("usage")) or as_dict(as_dict(document.get("metadata")).get("usage")) or usage
-        if "output" in document or "messageStart" in document or "messageStop" in document:
-            harvest.read = True
+        if "contentBlockDelta" in document:
+            _delta(as_dict(as_dict(document["contentBlockDelta"]).get("delta")), index, harvest)
+        if len(document) > 1 or "contentBlockDelta" not in document:
+            usage = _frame(document, index, harvest) or usage
     if usage:
         harvest.read = True
         harvest.usage = usages.bedrock(usage)
+
+
+def _frame(document: dict[str, Any], index: int, harvest: Harvest) -> dict[str, Any]:
+    """What stands around a stream's deltas, or a whole response; gives the usage that it holds."""
+    if document.get("error"):
+        harvest.error = error_text(document["error"])
+    message = as_dict(as_dict(document.get("output")).get("message"))
+    for block in dicts(message.get("content")):
+        _block(block, index, harvest)
+    _block(as_dict(as_dict(document.get("contentBlockStart")).get("start")), index, harvest)
+    stop = as_dict(document.get("messageStop")).get("stopReason") or document.get("stopReason")
+    harvest.finish = stop or harvest.finish
+    if "output" in document or "messageStart" in document or "messageStop" in document:
+        harvest.read = True
+    return as_dict(document.get("usage")) or as_dict(as_dict(document.get("metadata")).get("usage"))
 
 
 def _block(block: dict[str, Any], index: int, harvest: Harvest) -> None:
@@ -73,6 +76,9 @@ def _block(block: dict[str, Any], index: int, harvest: Harvest) -> None:
 
 
 def _delta(delta: dict[str, Any], index: int, harvest: Harvest) -> None:
-    harvest.text(delta.get("text"), index)
+    text = delta.get("text")
+    if text:
+        harvest.text(text, index)
+        return
     harvest.text(as_dict(delta.get("toolUse")).get("input"), index)
     harvest.text(as_dict(delta.get("reasoningContent")).get("text"), index)

@@ -7,7 +7,6 @@ Where a dialect has no usage, the headers ``x-amzn-bedrock-*-token-count`` have 
 from __future__ import annotations
 
 import base64
-import binascii
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from pytest_tokenbudget.wire.builtin import BuiltinFormat
 from pytest_tokenbudget.wire.format import Request
 from pytest_tokenbudget.wire.harvest import Harvest, reading, segment_after
 from pytest_tokenbudget.wire.loose import as_dict, as_str, count, dicts
-from pytest_tokenbudget.wire.parsing import parse
+from pytest_tokenbudget.wire.parsing import parse_many
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 _OTHER_MODELS = ("rerank", "image", "stability", "canvas", "reel", "sonic")
@@ -49,7 +48,7 @@ class BedrockInvoke(BuiltinFormat):
         """Read by the dialect of the documents, then by Bedrock's own figures."""
         answer = answer_of(exchange)
         harvest = Harvest()
-        documents = [_inner(document) for document in answer.documents]
+        documents = _inner(answer.documents)
         walk(documents, harvest)
         if harvest.usage == Usage():
             harvest.usage = _headers(exchange)
@@ -74,7 +73,7 @@ class BedrockInvoke(BuiltinFormat):
 
     def gather(self, answer: Answer, harvest: Harvest) -> None:
         """Gather from the documents alone, without Bedrock's headers."""
-        walk([_inner(document) for document in answer.documents], harvest)
+        walk(_inner(answer.documents), harvest)
 
     def _operation(self, request: Request, documents: list[dict[str, Any]]) -> Operation:
         model = self.url_model(request).lower()
@@ -86,16 +85,22 @@ class BedrockInvoke(BuiltinFormat):
         return "chat" if "messages" in body or "message" in body else "text_completion"
 
 
-def _inner(document: dict[str, Any]) -> dict[str, Any]:
-    """The document inside a chunk of the event stream, base64 in ``bytes``."""
-    data = as_dict(document.get("chunk")).get("bytes")
-    if not isinstance(data, str):
-        return document
+def _inner(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The documents inside the chunks of an event stream, base64 in ``bytes``; others as they are."""
+    held = [as_dict(document.get("chunk")).get("bytes") for document in documents]
+    texts = [_decoded(data) for data in held if isinstance(data, str)]
+    found = iter(parse_many(texts))
+    return [
+        as_dict(next(found)) if isinstance(data, str) else document
+        for data, document in zip(held, documents, strict=True)
+    ]
+
+
+def _decoded(data: str) -> bytes:
     try:
-        found = parse(base64.b64decode(data))
-    except (binascii.Error, ValueError):
-        return {}
-    return as_dict(found)
+        return base64.b64decode(data)
+    except ValueError:
+        return b""
 
 
 def walk(documents: list[dict[str, Any]], harvest: Harvest) -> None:

@@ -11,6 +11,7 @@ import struct
 from dataclasses import dataclass
 
 CONTENT_TYPE = "application/vnd.amazon.eventstream"
+_LENGTHS = struct.Struct(">II")
 _PRELUDE = 12
 _OVERHEAD = 16
 _LARGEST = 32 * 1024 * 1024
@@ -37,8 +38,8 @@ def looks_like(head: bytes) -> bool:
     """Whether a body begins with the prelude of a message."""
     if len(head) < _PRELUDE:
         return False
-    total, headers = struct.unpack(">II", head[:8])
-    return bool(_OVERHEAD + headers <= total <= _LARGEST and head[:1] == b"\x00")
+    total, headers = _LENGTHS.unpack_from(head)
+    return bool(_OVERHEAD + headers <= total <= _LARGEST)
 
 
 def messages(body: bytes) -> tuple[list[Message], bool]:
@@ -48,14 +49,18 @@ def messages(body: bytes) -> tuple[list[Message], bool]:
         The messages, and whether the body ends where its last message ends; damage ends the list.
     """
     found: list[Message] = []
+    known: dict[bytes, dict[str, str]] = {}  # nearly all messages of a stream have the same headers
     position = 0
-    while looks_like(body[position : position + _PRELUDE]):
-        total, headers_length = struct.unpack(">II", body[position : position + 8])
+    while position + _PRELUDE <= len(body):
+        total, headers_length = _LENGTHS.unpack_from(body, position)
         end = position + total
-        if end > len(body):
+        if not _OVERHEAD + headers_length <= total <= _LARGEST or end > len(body):
             break
         split = position + _PRELUDE + headers_length
-        found.append(Message(_headers(body[position + _PRELUDE : split]), body[split : end - 4], end))
+        head = body[position + _PRELUDE : split]
+        if head not in known:
+            known[head] = _headers(head)
+        found.append(Message(known[head], body[split : end - 4], end))
         position = end
     return found, position == len(body)
 

@@ -89,6 +89,8 @@ def walk(documents: list[dict[str, Any]], harvest: Harvest) -> None:
                     reason = choice.get("finish_reason")
                     if reason is not None:
                         finishes[as_key(choice.get("index"))] = reason
+                        if choice.get("error"):  # OpenRouter
+                            harvest.error = error_text(choice["error"])
                     _choice(choice, index, harvest, calls)
                     inner = choice.get("usage")  # Moonshot
                     if inner.__class__ is dict and _counts(inner):

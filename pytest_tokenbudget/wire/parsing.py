@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 BROKEN: Any = object()
@@ -17,13 +17,14 @@ def parse(data: bytes | str) -> Any:
     """Parse one JSON text.
 
     Args:
-        data: The text. Bytes are read as UTF-8; what is not UTF-8 becomes U+FFFD.
+        data: The text. Bytes are UTF-8, or UTF-16 or UTF-32 where they look so, as clients take them; what does not fit
+            becomes U+FFFD.
 
     Returns:
         The value, or :data:`BROKEN` where it is no JSON or is nested too deeply. Integers beyond Python's limit of
         digits become infinity, duplicated keys keep their last value.
     """
-    text = data if isinstance(data, str) else data.decode("utf-8", "replace")
+    text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "replace")
     if text[:1] == _BOM:
         text = text[1:]
     try:
@@ -62,17 +63,16 @@ def parse_many(texts: Sequence[bytes]) -> list[Any]:
     return [parse(text) for text in texts]
 
 
-def array_items(text: str) -> list[tuple[Any, int]]:
+def array_items(text: str) -> Iterator[tuple[Any, int]]:
     """The items of a JSON array with the offset after each, as far as the text goes.
 
     Args:
         text: An array, perhaps cut off.
 
-    Returns:
+    Yields:
         Value and offset in characters just behind it.
     """
     decoder = json.JSONDecoder()
-    found: list[tuple[Any, int]] = []
     position = text.find("[") + 1
     while True:
         while position < len(text) and text[position] in " \t\r\n,":
@@ -80,5 +80,5 @@ def array_items(text: str) -> list[tuple[Any, int]]:
         try:
             value, position = decoder.raw_decode(text, position)
         except (ValueError, RecursionError):
-            return found
-        found.append((value, position))
+            return
+        yield value, position
