@@ -19,7 +19,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from wire_damage import mutated
-from wire_samples import PLAIN, STREAMS, exchange
+from wire_samples import PLAIN, exchange
+from wire_streams import STREAMS
 
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed
 from pytest_tokenbudget.wire.registry import ReadExchange, builtin_formats, read

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 from pytest_tokenbudget.records.exchange import Exchange
@@ -15,7 +17,10 @@ _WORDS = (
 
 
 def mutated(made: Exchange, chance: random.Random) -> Exchange:
-    """A damaged copy of an exchange: bytes of its body flipped, cut, doubled, swapped or replaced; headers lie at times."""
+    """A damaged copy of an exchange: bytes of its body flipped, cut, doubled, swapped or replaced.
+
+    At times headers lie, the body is compressed or comes in pieces, and URL, method or status are others.
+    """
     body = bytearray(b"".join(made.chunks))
     for _ in range(chance.randint(1, 4)):
         _damage(body, chance)
@@ -35,13 +40,37 @@ def mutated(made: Exchange, chance: random.Random) -> Exchange:
     if chance.random() < 0.05:
         encoding = chance.choice(["gzip", "deflate", "br", "zstd", "nonsense", "gzip, br"])
         fields |= {"encoded": True, "response_headers": (("content-encoding", encoding),)}
+        if chance.random() < 0.5:
+            packed = bytearray(gzip.compress(bytes(body)))
+            _damage(packed, chance)
+            body = packed
+            fields["chunks"] = (bytes(body),)
     if chance.random() < 0.1 and made.request_body:
         request = bytearray(made.request_body)
         _damage(request, chance)
         fields["request_body"] = bytes(request)
     if chance.random() < 0.05:
         fields["status"] = chance.choice([None, 204, 400, 429, 500])
+    if chance.random() < 0.05:
+        fields["url"] = _damaged_url(made.url, chance)
+    if chance.random() < 0.02:
+        fields["method"] = chance.choice(["GET", "PUT", "post", ""])
+    if chance.random() < 0.2:
+        fields |= _pieces(bytes(body), chance)
     return replace(made, **fields)
+
+
+def _damaged_url(url: str, chance: random.Random) -> str:
+    start = chance.randint(0, len(url))
+    kept = chance.choice([url[:start], url])
+    return kept + chance.choice(["", ":", "/", "?", "[", "%zz", "\ud800", "/invoke", "/v1/chat/completions"])
+
+
+def _pieces(body: bytes, chance: random.Random) -> dict[str, Any]:
+    """The body as a stream's chunks; some may be empty."""
+    edges = [0, *sorted(chance.randint(0, len(body)) for _ in range(chance.randint(0, 20))), len(body)]
+    chunks = tuple(body[start:end] for start, end in pairwise(edges))
+    return {"chunks": chunks, "chunk_times": tuple(float(number) for number in range(len(chunks))), "streamed": True}
 
 
 def _damage(body: bytearray, chance: random.Random) -> None:

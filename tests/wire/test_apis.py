@@ -6,7 +6,8 @@ import json
 from dataclasses import replace
 
 import pytest
-from wire_samples import PLAIN, STREAMS, Sample
+from wire_samples import PLAIN, Sample
+from wire_streams import STREAMS
 
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.wire.registry import ReadExchange, builtin_formats, read, request_prompt

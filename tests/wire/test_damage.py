@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from wire_damage import mutated
-from wire_samples import PLAIN, STREAMS, exchange
+from wire_samples import PLAIN, exchange
+from wire_streams import STREAMS
 
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.exchange import Unattributed
@@ -118,6 +119,31 @@ def test_one_broken_event_spoils_only_itself():
     found = read(exchange(CHAT, {**ASK, "stream": True}, body), FORMATS)
     assert isinstance(found, ReadExchange)
     assert (found.reading.output_text, found.reading.problems) == ("aa", ("1 events are not JSON",))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_json_in_another_unicode_is_read(encoding: str):
+    """Clients look at the first bytes, and so do we."""
+    body = '{"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}'.encode(encoding)
+    found = read(exchange(CHAT, ASK, body), FORMATS)
+    assert isinstance(found, ReadExchange)
+    assert found.reading.usage == Usage(3, 4)
+
+
+def test_blanks_around_an_events_data_change_nothing():
+    """The standard takes away one blank behind the colon; JSON does not mind more."""
+    body = b'data:   {"choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}\n\ndata: [DONE] \n\n'
+    found = read(exchange(CHAT, {**ASK, "stream": True}, body), FORMATS)
+    assert isinstance(found, ReadExchange)
+    assert (found.reading.usage, found.reading.problems) == (Usage(3, 4), ())
+
+
+def test_an_error_inside_a_choice_is_the_calls():
+    """OpenRouter answers 200 and puts the provider's failure into the choice."""
+    choice = {"finish_reason": "error", "error": {"code": 502, "message": "bad gateway"}, "message": {"content": ""}}
+    found = read(exchange(CHAT, ASK, json.dumps({"choices": [choice]}).encode()), FORMATS)
+    assert isinstance(found, ReadExchange)
+    assert (found.reading.error, found.reading.finish_reason) == ("502: bad gateway", "error")
 
 
 def test_duplicated_keys_keep_the_last():

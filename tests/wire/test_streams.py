@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from wire_samples import STREAMS, Sample, in_chunks
+from wire_samples import Sample, in_chunks
+from wire_streams import STREAMS
 
 from pytest_tokenbudget.wire.registry import ReadExchange, builtin_formats, read
 
