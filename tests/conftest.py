@@ -6,12 +6,15 @@ import contextlib
 import gc
 import importlib
 import os
+import pkgutil
 import warnings
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 from ledger_server import LedgerServer
+
+import pytest_tokenbudget
 
 # A loaded machine is no failure. In CI the same examples in every run; at a desk new ones, to find what is wrong still.
 settings.register_profile("desk", deadline=None)
@@ -20,8 +23,22 @@ settings.load_profile("ci" if "CI" in os.environ else "desk")
 
 
 def pytest_sessionstart() -> None:
-    """Import what inner sessions import: each of them puts ``sys.modules`` back, and would load it all over again."""
-    for name in ("genai_prices", "httpx", "httpx2", "openai", "anthropic", "pydantic", "tabulate", "toktok"):
+    """Import what inner sessions import: each of them puts ``sys.modules`` back, and would load it all over again.
+
+    Of our own modules it would then know some twice, and what one made, another would not take for its own.
+    """
+    ours = (found.name for found in pkgutil.walk_packages(pytest_tokenbudget.__path__, "pytest_tokenbudget."))
+    for name in (
+        *(name for name in ours if not name.endswith("__main__")),
+        "genai_prices",
+        "httpx",
+        "httpx2",
+        "openai",
+        "anthropic",
+        "pydantic",
+        "tabulate",
+        "toktok",
+    ):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
 

@@ -93,7 +93,7 @@ class Reader:
             return None
         if polls:
             found = replace(found, reading=settled(found.reading, polls))
-        return self._call(exchange, found, origin=origin, compose=compose)
+        return self._call(_left(exchange, found.reading), found, origin=origin, compose=compose)
 
     def _call(self, exchange: Exchange, found: ReadExchange, *, origin: float, compose: bool) -> Call:
         reading = found.reading
@@ -180,6 +180,17 @@ class _Once:
         if self._prompt is None:
             self._prompt = (self._format.prompt(self._request),)
         return self._prompt[0]
+
+
+def _left(exchange: Exchange, reading: Reading) -> Exchange:
+    """An exchange whose answer was whole, though its consumer neither read to the end of the body nor closed it.
+
+    Some SDKs go away with the event that says why the model stopped, and leave the connection to the garbage collector.
+    The call ended with the last piece that arrived, not with the sample.
+    """
+    if exchange.end != "open" or reading.finish_reason is None or not exchange.chunk_times:
+        return exchange
+    return replace(exchange, end="closed", ended=exchange.chunk_times[-1])
 
 
 def failure(exchange: Exchange, reading: Reading) -> str | None:

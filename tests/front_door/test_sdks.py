@@ -264,6 +264,25 @@ def test_boto3(against_the_books: Any, llm_server: LedgerServer) -> None:
     )
 
 
+def test_boto3_invoke(against_the_books: Any, llm_server: LedgerServer) -> None:
+    """Bedrock's InvokeModel in the dialect of the model, plain and as a binary event stream."""
+    needs("boto3")
+    llm_server.play(
+        [
+            Reply("hi", input_tokens=10, output_tokens=3, cached=4),
+            Reply("one two three", tool_calls=tuple(TOOLS), input_tokens=11, output_tokens=4),
+        ]
+    )
+    asked = f"modelId='anthropic.claude-3-haiku-20240307-v1:0', body=json.dumps({{'anthropic_version': 'bedrock-2023-05-31', 'max_tokens': 9, 'messages': {USER}}})"
+    against_the_books(
+        "import boto3, json\nclient = boto3.client('bedrock-runtime', endpoint_url=SERVER, region_name='us-east-1')\n"
+        f"assert json.loads(client.invoke_model({asked})['body'].read())['content'][0]['text'] == 'hi'\n"
+        f"for _ in client.invoke_model_with_response_stream({asked})['body']: pass",
+        calls=2,
+        subprocess=True,
+    )
+
+
 def test_litellm(against_the_books: Any, llm_server: LedgerServer) -> None:
     """litellm in front of an OpenAI-compatible server."""
     needs("litellm")

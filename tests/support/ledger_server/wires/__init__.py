@@ -17,6 +17,7 @@ WIRES: dict[str, Wire] = {
         ollama.CHAT,
         ollama.GENERATE,
         bedrock.CONVERSE,
+        bedrock.INVOKE,
     )
 }
 

@@ -72,7 +72,7 @@ def _block_events(index: int, block: dict[str, Any], pieces: int) -> list[dict[s
     ]
 
 
-def events(asked: Asked, reply: Reply, model: str, numbers: Numbers | None) -> list[bytes]:
+def documents(asked: Asked, reply: Reply, model: str, numbers: Numbers | None) -> list[dict[str, Any]]:
     """From ``message_start`` (with the input's usage) to ``message_stop`` (the output's usage just before)."""
     whole = plain(asked, reply, model, numbers)
     begun = {**whole, "content": [], "stop_reason": None}
@@ -87,7 +87,12 @@ def events(asked: Asked, reply: Reply, model: str, numbers: Numbers | None) -> l
     }
     if numbers:
         delta["usage"] = {"output_tokens": numbers.output}
-    return [event(value) for value in (*sequence, delta, {"type": "message_stop"})]
+    return [*sequence, delta, {"type": "message_stop"}]
+
+
+def events(asked: Asked, reply: Reply, model: str, numbers: Numbers | None) -> list[bytes]:
+    """The documents as server-sent events."""
+    return [event(value) for value in documents(asked, reply, model, numbers)]
 
 
 MESSAGES = Wire("anthropic.messages", lambda path: path.endswith("/messages"), plain, events, error, frame_error=event)

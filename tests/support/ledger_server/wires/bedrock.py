@@ -1,17 +1,20 @@
-"""Amazon Bedrock's Converse and ConverseStream."""
+"""Amazon Bedrock's Converse, and InvokeModel with a model of Anthropic's; each whole and as a binary event stream."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
+from dataclasses import replace
 from typing import Any
 from urllib.parse import unquote
 
 from ledger_server.reply import Asked, Numbers, Reply, split_text
-from ledger_server.sse import aws
+from ledger_server.sse import aws, dumps
+from ledger_server.wires import anthropic
 from ledger_server.wires.shape import Wire
 
-PATH = re.compile(r"/model/([^/]+)/(converse|converse-stream)$")
+PATH = re.compile(r"/model/([^/]+)/(converse|converse-stream|invoke|invoke-with-response-stream)$")
 
 
 def usage(numbers: Numbers) -> dict[str, Any]:
@@ -81,7 +84,7 @@ def _model(path: str, body: dict[str, Any]) -> str:
 
 CONVERSE = Wire(
     "bedrock.converse",
-    lambda path: PATH.search(path) is not None,
+    lambda path: path.endswith(("/converse", "/converse-stream")) and PATH.search(path) is not None,
     plain,
     events,
     error,
@@ -89,4 +92,20 @@ CONVERSE = Wire(
     stream_type="application/vnd.amazon.eventstream",
     streams=lambda path, body: path.endswith("/converse-stream"),
     model=_model,
+)
+
+
+def _chunks(asked: Asked, reply: Reply, model: str, numbers: Numbers | None) -> list[bytes]:
+    """The model's own events, base64 in chunks."""
+    held = (dumps(document) for document in anthropic.documents(asked, reply, model, numbers))
+    return [aws("chunk", {"bytes": base64.b64encode(document).decode()}) for document in held]
+
+
+INVOKE = replace(
+    CONVERSE,
+    api="bedrock.invoke",
+    matches=lambda path: path.endswith(("/invoke", "/invoke-with-response-stream")) and PATH.search(path) is not None,
+    plain=anthropic.plain,
+    events=_chunks,
+    streams=lambda path, body: path.endswith("/invoke-with-response-stream"),
 )
