@@ -17,7 +17,7 @@ from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.wire.format import WireFormat
-from pytest_tokenbudget.wire.registry import request_of
+from pytest_tokenbudget.wire.registry import format_of, request_of
 
 _COMPOSED = ("tool_schema_tokens", "system_tokens", "history_tokens", "fresh_input_tokens")
 
@@ -27,7 +27,7 @@ def is_model_call(outgoing: Outgoing, formats: Sequence[WireFormat]) -> bool:
     request = request_of(
         Exchange(outgoing.client, outgoing.method, outgoing.url, outgoing.headers, request_body=outgoing.body)
     )
-    return any(wire_format.recognises(request) for wire_format in formats)
+    return format_of(request, formats) is not None
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.wire.format import Request, WireFormat
 from pytest_tokenbudget.wire.looks import unattributed
-from pytest_tokenbudget.wire.registry import request_of
+from pytest_tokenbudget.wire.registry import format_of, request_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,10 @@ class Recogniser:
 
     def request(self, request: Request) -> Recognised | None:
         """A request; ``None`` for what is no model call."""
-        for wire_format in self.formats:
-            try:
-                if wire_format.recognises(request):
-                    return Recognised(request, wire_format)
-            except Exception:
-                # A project's format that fails on this request does not recognise it; the next one may.
-                continue
-        return Recognised(request, None) if unattributed(request) is not None else None
+        wire_format = format_of(request, self.formats)
+        if wire_format is None and unattributed(request) is None:
+            return None
+        return Recognised(request, wire_format)
 
     def count(self, recognised: Recognised, provider: str) -> int | None:
         """Local count of a call's input tokens, ``None`` where it cannot be counted.

@@ -117,6 +117,17 @@ def read(exchange: Exchange, formats: Sequence[WireFormat]) -> ReadExchange | Un
     return unattributed(request)
 
 
+def format_of(request: Request, formats: Sequence[WireFormat]) -> WireFormat | None:
+    """The format that recognises a request, before there is an answer; one that fails does not recognise it."""
+    for wire_format in formats:
+        try:
+            if wire_format.recognises(request):
+                return wire_format
+        except Exception:
+            continue
+    return None
+
+
 def request_prompt(found: ReadExchange) -> Prompt | None:
     """What the model was asked. Apart from :func:`read`, since it takes time and is not always needed."""
     try:

@@ -15,7 +15,14 @@ from wire_streams import STREAMS
 
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.exchange import Unattributed
-from pytest_tokenbudget.wire.registry import ReadExchange, builtin_formats, read, request_prompt
+from pytest_tokenbudget.wire.registry import (
+    ReadExchange,
+    builtin_formats,
+    format_of,
+    read,
+    request_of,
+    request_prompt,
+)
 
 FORMATS = builtin_formats()
 CHAT = "/v1/chat/completions"
@@ -189,6 +196,18 @@ class _Broken:
 
     def prompt(self, request):
         raise RuntimeError(request.path)
+
+
+def test_a_format_that_raises_recognises_nothing():
+    """Before there is an answer nobody can be told: the next format is asked."""
+
+    class Raises(_Broken):
+        def recognises(self, request):
+            raise KeyError(request.path)
+
+    request = request_of(exchange(CHAT, ASK, b""))
+    assert format_of(request, [Raises(), *FORMATS]) is FORMATS[0]
+    assert format_of(request, [Raises()]) is None
 
 
 def test_a_format_that_raises_is_named():
