@@ -14,6 +14,7 @@ _WORDS = {
         "finish",
         "finished",
         "endoftext",
+        "stop_criteria_met",
         "content_complete",
     ),
     "length": (
@@ -22,6 +23,9 @@ _WORDS = {
         "max_output_tokens",
         "max_length",
         "maximum_tokens",
+        "model_length",
+        "token_limit",
+        "error_limit",
         "incomplete:max_output_tokens",
         "incomplete:max_tokens",
         "model_context_window_exceeded",
@@ -56,6 +60,9 @@ _WORDS = {
         "missing_thought_signature",
         "insufficient_system_resource",
         "network_error",
+        "abort",
+        "timeout",
+        "time_limit",
     ),
 }
 _NORMAL = {word: normal for normal, words in _WORDS.items() for word in words}

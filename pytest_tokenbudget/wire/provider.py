@@ -9,6 +9,7 @@ _HOSTS: tuple[tuple[str, str], ...] = (
     ("openai.azure.com", "azure"),
     ("services.ai.azure.com", "azure"),
     ("cognitiveservices.azure.com", "azure"),
+    ("api.cognitive.microsoft.com", "azure"),
     ("models.ai.azure.com", "azure"),
     ("inference.ml.azure.com", "azure"),
     ("azuredatabricks.net", "databricks"),
@@ -82,6 +83,9 @@ _HOSTS: tuple[tuple[str, str], ...] = (
     ("baseten.co", "baseten"),
     ("venice.ai", "venice"),
     ("aimlapi.com", "aimlapi"),
+    ("xiaomimimo.com", "xiaomi"),
+    ("pollinations.ai", "pollinations"),
+    ("avian.io", "avian"),
 )
 """Suffix of a host -> provider; the longest suffix wins."""
 

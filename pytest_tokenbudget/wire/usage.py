@@ -18,7 +18,8 @@ def openai_chat(usage: dict[str, Any]) -> Usage:
 
     ``prompt_tokens`` includes cached ones and ``completion_tokens`` includes reasoning. Two exceptions show in
     ``total_tokens``: Mistral leaves audio out of the prompt (and does not always tell its tokens), and Gemini's and xAI's
-    endpoints leave reasoning out of the completion.
+    endpoints leave reasoning out of the completion. A total that is larger for another reason (Cerebras counts what a stop
+    sequence cut off) changes nothing.
     """
     details = as_dict(usage.get("prompt_tokens_details")) or as_dict(usage.get("prompt_token_details"))
     written = as_dict(usage.get("completion_tokens_details"))
@@ -32,9 +33,9 @@ def openai_chat(usage: dict[str, Any]) -> Usage:
         heard = count(usage.get("prompt_audio_seconds")) is not None
         if heard or beyond == count(details.get("audio_tokens")):
             prompt += beyond
-        else:
+        elif reasoning is None or reasoning == beyond:
             completion += beyond
-            reasoning = beyond if reasoning is None else reasoning
+            reasoning = beyond
     return Usage(
         input_tokens=prompt,
         output_tokens=completion,

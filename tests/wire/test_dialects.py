@@ -28,6 +28,13 @@ def test_audio_without_a_count_of_its_own_is_part_of_the_prompt(answered):
     assert answered(CHAT, STREAM, sse({"choices": [], "usage": said})).usage == Usage(391, 2)
 
 
+def test_a_total_that_no_reasoning_explains_changes_nothing(answered):
+    """Cerebras' total holds what a stop sequence cut off; the completion does not, and nothing was reasoned."""
+    said = {"prompt_tokens": 79, "completion_tokens": 2, "total_tokens": 83}
+    said["completion_tokens_details"] = {"reasoning_tokens": 0}
+    assert answered(CHAT, ASK, {"choices": [], "usage": said}).usage == Usage(79, 2, reasoning_tokens=0)
+
+
 def test_a_server_side_tool_that_is_announced_and_then_answered_is_one(answered):
     """Groq streams each tool of its own twice at the same index, the second time with what it gave."""
     begun = {"index": 0, "type": "function", "name": "browser.search", "arguments": "{}"}
