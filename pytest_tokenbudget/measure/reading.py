@@ -196,7 +196,7 @@ def _left(exchange: Exchange, reading: Reading) -> Exchange:
 def failure(exchange: Exchange, reading: Reading) -> str | None:
     """Why an exchange is a failed attempt and not a call; ``None`` for a call.
 
-    A stream that its consumer closed early is a call: the model was used and answered.
+    A stream that its consumer left is a call, whether closed or still open: the model was used and answered.
     """
     if exchange.end in ("failed", "cut"):
         return exchange.error or exchange.end
@@ -206,9 +206,7 @@ def failure(exchange: Exchange, reading: Reading) -> str | None:
         return exchange.error or "no response"
     if exchange.status >= 400:
         return f"http {exchange.status}"
-    if reading.error is not None:
-        return reading.error
-    return "unfinished" if exchange.end == "open" else None
+    return reading.error
 
 
 def calibrated(counted_now: int, recorded: int | None, counted_then: int) -> int:

@@ -120,7 +120,8 @@ def _times(exchange: Exchange, pieces: int) -> tuple[float, ...]:
 
 
 def _ending(exchange: Exchange) -> tuple[Ending, Fault | None]:
-    if exchange.end in ("complete", "closed"):
+    # A stream that the consumer left without closing it is one that it closed.
+    if exchange.end in ("complete", "closed") or (exchange.end == "open" and exchange.status is not None):
         return "complete", None
     if exchange.end == "cut":
         return "cut", "cut"

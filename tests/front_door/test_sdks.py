@@ -101,6 +101,17 @@ class TestOpenAI:
         )
         assert test["calls"][0]["error"] is None
 
+    def test_a_stream_that_is_left_open_is_a_call(self, against_the_books: Any, llm_server: LedgerServer) -> None:
+        """An agent that has read enough leaves the loop, and closes nothing: the model was used all the same."""
+        llm_server.play([Reply("one two three four", pieces=4)])
+        test = against_the_books(
+            OPENAI + f"for chunk in client.chat.completions.create(model='gpt-4o', messages={USER}, stream=True):\n"
+            "    if chunk.choices[0].delta.content: break"
+        )
+        assert (test["total"]["calls"], test["total"]["attempts"]) == (1, 0)
+        (call,) = test["calls"]
+        assert (call["error"], call["input_source"], call["output_source"]) == (None, "counted", "counted")
+
     def test_retries_are_attempts_of_one_piece_of_work(self, against_the_books: Any, llm_server: LedgerServer) -> None:
         """The SDK's own retries show as attempts."""
         llm_server.play([Reply(status=429, retry_after=0.01), Reply(status=500, retry_after=0.01), Reply(**NUMBERS)])
