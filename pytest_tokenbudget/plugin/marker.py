@@ -129,15 +129,16 @@ class _Reader:
 
     def _max_increase(self, value: object) -> tuple[Rule | None, tuple[tuple[Metric, Rule], ...]]:
         if not isinstance(value, Mapping):
-            try:
-                return parse_rule(value, unit="count"), ()
-            except ValueError as error:
-                raise self._bad("max_increase", error, 'for example max_increase="10%"') from None
-        default: Rule | None = None
+            return self._default_rule(value), ()
         named = dict(value)
-        if "default" in named:
-            default, _ = self._max_increase(named.pop("default"))
+        default = self._default_rule(named.pop("default")) if "default" in named else None
         return default, self._mapping("max_increase", named, lambda rule, unit: parse_rule(rule, unit=unit))
+
+    def _default_rule(self, value: object) -> Rule:
+        try:
+            return parse_rule(value, unit="count")
+        except ValueError as error:
+            raise self._bad("max_increase", error, 'for example max_increase="10%"') from None
 
     def _quantities(self, key: str, value: object) -> tuple[tuple[Metric, Fraction], ...]:
         return self._mapping(key, value, lambda quantity, unit: parse_quantity(quantity, unit=unit))

@@ -16,6 +16,7 @@ def _settled(pytester: pytest.Pytester) -> None:
     [
         ('"ten"', ["*test_agent.py:*test_agent*max_increase*'ten'*"]),
         ('{"input_token": "10%"}', ["*input_token*nearest: input_tokens*"]),
+        ('{"default": {}}', ["*max_increase*{}*is no rule*"]),
         ('limit={"latency": "5 parsecs"}', ["*limit*latency*parsecs*"]),
         ('limit={"cost": "30s"}', ["*limit*cost*30s*"]),
         ('reduce={"calls": "130%"}', ["*reduce*calls*130%*"]),
