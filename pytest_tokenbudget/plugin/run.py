@@ -87,7 +87,7 @@ class TestRun:
     def end_sample(self) -> None:
         """Stop watching."""
         self._open.close()
-        self.running = None
+        self.running = self.traffic = self._ceiling = self._functions = None
         self.finished = not self.repeating
 
     def check_before(self) -> None:

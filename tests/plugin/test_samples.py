@@ -179,3 +179,22 @@ class TestAgent(unittest.TestCase):
 """)
     project.run().assert_outcomes(skipped=1)
     assert not (project.pytester.path / "report.json").exists()
+
+
+def test_bodies_are_let_go_with_the_test(project: Any) -> None:
+    """A long session does not fill the memory: what was captured of a test is gone when the next one runs."""
+    project.write("""
+import gc
+from pytest_tokenbudget.capture.recorder import Recorder
+
+@token_budget("off", samples=2, stop_at={"calls": 9})
+def test_agent(ask):
+    ask("x" * 10_000)
+
+def test_later():
+    gc.collect()
+    left = [found for found in gc.get_objects() if isinstance(found, Recorder)]
+    assert not left
+    assert not [found for found in gc.get_objects() if type(found).__name__ == "Draft"]
+""")
+    project.run("-p", "no:randomly", subprocess=True).assert_outcomes(passed=2)
