@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from math import isfinite
 
 from pytest_tokenbudget.compare.gates import expand
 from pytest_tokenbudget.compare.increase import Evidence, judge_increase, judge_reduction
 from pytest_tokenbudget.compare.judging import judge_origin
 from pytest_tokenbudget.compare.values import Number, as_number, sample_values, statistic, stored_sessions
-from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget, Gate
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, Verdict
+from pytest_tokenbudget.stats.exact import rational
 from pytest_tokenbudget.stats.moderation import Prior
 
 _SEVERITY: tuple[Verdict, ...] = (
@@ -72,7 +72,7 @@ def decide(question: Question) -> tuple[GateResult, ...]:
     known = {stage for stage in question.entry.composition if stage} if question.entry else set()
     gates = expand(question.budget, stages=sorted(opened | known), default_metrics=DEFAULT_GATES)
     unique = {(gate.metric, gate.kind, gate.text): gate for gate in gates}
-    return tuple(_judge(gate, question, opened, known) for gate in unique.values())
+    return tuple(_judge(gate, question, opened) for gate in unique.values())
 
 
 def worst(results: Sequence[GateResult]) -> Verdict:
@@ -98,7 +98,7 @@ def needs_baseline(budget: Budget) -> bool:
     return bool(budget.reduce) or any(not rule.off for rule in rules)
 
 
-def _judge(gate: Gate, question: Question, opened: Collection[str], known: Collection[str]) -> GateResult:
+def _judge(gate: Gate, question: Question, opened: Collection[str]) -> GateResult:
     stage, spec = gate.metric.stage, question.table[gate.metric.name]
     blank = GateResult(
         metric=gate.metric.key,
@@ -110,8 +110,9 @@ def _judge(gate: Gate, question: Question, opened: Collection[str], known: Colle
         verdict="ok",
         samples=len(question.samples),
         source=_source(question.samples, stage, spec),
+        allowed=None if gate.ceiling is None else as_number(gate.ceiling),
     )
-    if stage and stage not in opened and (gate.explicit and not (gate.kind == "max_increase" and stage in known)):
+    if gate.explicit and stage and stage not in opened:
         names = ", ".join(sorted(opened)) or "none"
         return replace(blank, verdict="no_calls", reason=f"stage {stage!r} was never opened; opened: {names}")
     values = sample_values(question.samples, gate.metric, spec)
@@ -147,6 +148,8 @@ def _unknown(blank: GateResult, gate: Gate, spec: MetricSpec) -> GateResult:
         reason += ": the price of a model is unknown; name it in the ini option tokenbudget_prices"
     elif spec.pooled is not None:
         reason += ": no call has it" + (" (ttft needs a streamed call)" if spec.name == "ttft" else "")
+    elif spec.name in OPTIONAL_USAGE:
+        reason += ": the provider's usage does not say it"
     else:
         reason += ": a call carried no usage and could not be counted"
     if not gate.explicit:
@@ -158,8 +161,7 @@ def _unknown(blank: GateResult, gate: Gate, spec: MetricSpec) -> GateResult:
 def _limit(blank: GateResult, gate: Gate) -> GateResult:
     assert gate.ceiling is not None
     assert blank.value is not None
-    over = Fraction(blank.value) > gate.ceiling
-    return replace(blank, verdict="over_limit" if over else "ok", allowed=as_number(gate.ceiling))
+    return replace(blank, verdict="over_limit" if rational(blank.value) > gate.ceiling else "ok")
 
 
 def _against_baseline(
@@ -171,7 +173,8 @@ def _against_baseline(
         if gate.kind == "reduce":
             return replace(blank, verdict="no_baseline", reason=f"{question.budget.against!r} has no {gate.metric.key}")
         if question.may_create or (entry is not None and not gate.explicit):
-            return replace(blank, verdict="new")
+            kept = "" if entry is None else "the baseline does not have it yet: --tokenbudget-update adds it"
+            return replace(blank, verdict="new", reason=kept)
         return replace(blank, verdict="no_baseline", reason=f"{question.budget.against!r} has no {gate.metric.key}")
     base = statistic(sessions[-1] if spec.pooled is None else [v for s in sessions for v in s], gate.metric.statistic)
     evidence = Evidence(
@@ -198,19 +201,19 @@ def _against_baseline(
         )
     if gate.kind == "reduce":
         return judge_reduction(replace(blank, baseline=base), gate, evidence)
-    return replace(judge_increase(replace(blank, baseline=base), gate, evidence), creep=_creep(gate, entry, evidence))
+    judged = judge_increase(replace(blank, baseline=base), gate, evidence)
+    return replace(judged, creep=_creep(judged, gate, entry, evidence))
 
 
-def _creep(gate: Gate, entry: BaselineEntry, evidence: Evidence) -> float | None:
+def _creep(judged: GateResult, gate: Gate, entry: BaselineEntry, evidence: Evidence) -> float | None:
     """How far a metric has crept since its origin: many updates, each within the rule, add up."""
     record = entry.metrics.get(gate.metric.key)
     if record is None or record.origin is None or gate.metric.statistic != "mean":
         return None
+    # What shows no noise needs no average over the last sessions: this run says how far it has come.
+    recent = [evidence.values] if judged.exact else [*evidence.sessions, evidence.values]
     creep = judge_origin(
-        record.origin,
-        [*evidence.sessions, evidence.values],
-        max_increase=gate.rule,
-        kind="exact" if evidence.projected else evidence.kind,
+        record.origin, recent, max_increase=gate.rule, kind="exact" if evidence.projected else evidence.kind
     )
     return creep.ratio - 1 if creep.verdict == "regression" and isfinite(creep.ratio) else None
 

@@ -12,6 +12,7 @@ from pytest_tokenbudget.compare.terms import Kind
 from pytest_tokenbudget.compare.values import Number, as_number
 from pytest_tokenbudget.records.gate import Gate
 from pytest_tokenbudget.records.verdict import GateResult, Verdict
+from pytest_tokenbudget.stats.exact import exceeds, falls_short, rational
 from pytest_tokenbudget.stats.moderation import Prior
 
 
@@ -70,7 +71,6 @@ def judge_increase(blank: GateResult, gate: Gate, evidence: Evidence) -> GateRes
     )
     if judged.exact and judged.verdict != "inconclusive":
         return exact_increase(blank, gate)
-    base = blank.baseline or 0
     shown = judged.verdict != "ok"
     return replace(
         blank,
@@ -82,7 +82,7 @@ def judge_increase(blank: GateResult, gate: Gate, evidence: Evidence) -> GateRes
         sigma=judged.sigma,
         p=judged.p if shown else None,
         reason=judged.reason if shown else "",
-        allowed=as_number(max(Fraction(base) * (1 + gate.rule.fraction), Fraction(base) + gate.rule.slack)),
+        allowed=_ceiling(rational(blank.baseline or 0), gate),
         more=judged.more,
     )
 
@@ -96,13 +96,18 @@ def exact_increase(blank: GateResult, gate: Gate) -> GateResult:
     """Compare exactly: a regression is an increase beyond the allowed share and beyond the slack."""
     assert blank.value is not None
     assert blank.baseline is not None
-    now, base = Fraction(blank.value), Fraction(blank.baseline)
-    allowed = as_number(max(base * (1 + gate.rule.fraction), base + gate.rule.slack))
-    blank = replace(blank, allowed=allowed)
-    if now > base * (1 + gate.rule.fraction) and now - base > gate.rule.slack:
-        return replace(blank, verdict="regression")
-    improved = now < base and base - now > base * gate.rule.fraction and base - now > gate.rule.slack
-    return replace(blank, verdict="improved" if improved else "ok")
+    now, base, rule = rational(blank.value), rational(blank.baseline), gate.rule
+    verdict: Verdict = "ok"
+    if exceeds(now, base, rule.fraction, rule.slack):
+        verdict = "regression"
+    elif falls_short(now, base, rule.fraction, rule.slack):
+        verdict = "improved"
+    return replace(blank, verdict=verdict, allowed=_ceiling(base, gate))
+
+
+def _ceiling(base: Fraction, gate: Gate) -> Number:
+    """The largest value that a rule allows."""
+    return as_number(max(base * (1 + gate.rule.fraction), base + gate.rule.slack))
 
 
 def judge_reduction(blank: GateResult, gate: Gate, evidence: Evidence) -> GateResult:
@@ -110,8 +115,8 @@ def judge_reduction(blank: GateResult, gate: Gate, evidence: Evidence) -> GateRe
     assert blank.value is not None
     assert blank.baseline is not None
     assert gate.reduction is not None
-    wanted = Fraction(blank.baseline) * (1 - gate.reduction)
-    met = Fraction(blank.value) <= wanted
+    wanted = rational(blank.baseline) * (1 - gate.reduction)
+    met = rational(blank.value) <= wanted
     blank = replace(blank, allowed=as_number(wanted))
     if evidence.projected:
         return replace(blank, verdict="improved" if met else "target_missed")

@@ -10,6 +10,7 @@ from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.stats.exact import rational_mean
 
 Number = float | int
 
@@ -71,7 +72,7 @@ def statistic(values: Sequence[Number], name: str) -> Number:
     if name == "mean":
         if len(values) == 1:
             return values[0]
-        mean = sum(map(Fraction, values), Fraction(0)) / len(values)
+        mean = rational_mean(values)
         return as_number(mean) if all(isinstance(v, int) for v in values) else float(mean)
     rank = ceil(len(values) * int(name[1:]) / 100)
     return sorted(values)[max(rank, 1) - 1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Literal
 
 from pytest_tokenbudget.records.call import Call
@@ -118,8 +119,13 @@ def _fresh(view: StageView) -> int | None:
 
 
 def _cost(view: StageView) -> float | None:
-    costs = [call.cost for call in view.calls]
-    return None if any(cost is None for cost in costs) else sum(cost for cost in costs if cost is not None)
+    """Added as decimals, as which prices are written: three calls at $0.0022 cost $0.0066, not $0.006599999999999999."""
+    total = Decimal(0)
+    for call in view.calls:
+        if call.cost is None:
+            return None
+        total += Decimal(repr(float(call.cost)))
+    return float(total)
 
 
 def _own_time(view: StageView) -> float:
@@ -173,6 +179,8 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
 )
 
 DEFAULT_GATES = ("input_tokens", "output_tokens", "calls", "latency")
+OPTIONAL_USAGE = frozenset({"cached_input_tokens", "cache_write_tokens", "reasoning_tokens"})
+"""What many providers do not report beside input and output."""
 
 
 def metric_table(extra: Iterable[MetricSpec] = ()) -> dict[str, MetricSpec]:

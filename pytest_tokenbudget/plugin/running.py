@@ -242,7 +242,7 @@ class BudgetRecord:
                 model=model,
                 request_model=model,
                 started=running.clock() - running.origin - latency,
-                latency=latency,
+                latency=float(latency),
                 usage=usage,
                 input_source="provider" if input_tokens is not None else None,
                 output_source="provider" if output_tokens is not None else None,

@@ -136,7 +136,7 @@ class Call:
     tool_calls: tuple[str, ...] = ()
     server_tool_calls: tuple[str, ...] = ()
     finish_reason: str | None = None
-    cost: float | None = None
+    cost: float | int | None = None
     composition: Composition | None = None
     prompt: Prompt | None = None
     problems: tuple[str, ...] = ()

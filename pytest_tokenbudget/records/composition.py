@@ -109,7 +109,7 @@ class StageComposition:
     fresh_input_tokens: int
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
-    history_growth: float | None = None
+    history_growth: float | int | None = None
     attempts: int = 0
     models: tuple[str, ...] = ()
     prefix: tuple[tuple[str, str], ...] = ()
@@ -136,5 +136,5 @@ class Cause:
     stage: str
     part: str
     name: str
-    delta: float
+    delta: float | int
     text: str

@@ -118,6 +118,27 @@ def test_pytests_own_switches(project: Any) -> None:
     result.assert_outcomes(passed=4)
 
 
+def test_methods_of_a_class(project: Any) -> None:
+    """Each sample of a method gets an instance of its own, and fixtures see the same one as the test."""
+    project.write("""
+class TestAgent:
+    def setup_method(self):
+        self.seen = getattr(self, "seen", 0) + 1
+
+    @pytest.fixture
+    def mine(self):
+        self.fixture = True
+
+    @token_budget("10%", samples=3)
+    @pytest.mark.parametrize("n", [1])
+    def test_agent(self, ask, mine, n):
+        assert (self.seen, self.fixture) == (1, True)
+        ask("x" * n)
+""")
+    project.run().assert_outcomes(passed=1)
+    assert project.test["samples"] == 3
+
+
 def test_unittest_cases(project: Any) -> None:
     """A marked method of a TestCase is measured, several samples included, with a fresh case each time."""
     project.write(f"""
