@@ -20,6 +20,9 @@ HERE = Path(__file__).resolve().parent
 ARGUMENTS = argparse.ArgumentParser(description=__doc__)
 ARGUMENTS.add_argument("--svg", type=Path, help="draw the failing run here (needs rich)")
 
+WIDTH = 100
+"""Columns of the picture."""
+
 # What a well-meant feature does to a schema: one more field, described at length.
 REGRESSION = """
 
@@ -110,6 +113,8 @@ def _pytest(place: Path, *arguments: str) -> tuple[int, str]:
         for name, value in os.environ.items()
         if name != "CI" and not name.startswith(("GITHUB_", "PYTEST_"))
     }
+    if ARGUMENTS.parse_args().svg is not None:
+        clean["COLUMNS"] = str(WIDTH)
     print(_dim(f"  $ pytest {' '.join(arguments)}") + "\n", flush=True)
     done = subprocess.run(
         command,
@@ -126,16 +131,20 @@ def _pytest(place: Path, *arguments: str) -> tuple[int, str]:
 
 
 def _draw(output: str, path: Path) -> None:
-    """The output as a picture, without the fonts that it would load from elsewhere."""
+    """What the run says of its failure as a picture, without the fonts that it would load from elsewhere."""
     import io
     import re
 
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(record=True, width=110, file=io.StringIO())
-    console.print(Text.from_ansi(output.strip()))
-    drawn = console.export_svg(title="pytest", unique_id="run")
+    lines = output.splitlines()
+    first = next(number for number, line in enumerate(lines) if "= FAILURES =" in line)
+    last = next(number for number, line in enumerate(lines) if "short test summary" in line)
+    console = Console(record=True, width=WIDTH, file=io.StringIO())
+    console.print("[bold]$ pytest[/bold]", highlight=False)
+    console.print(Text.from_ansi("\n".join(lines[first:last])))
+    drawn = console.export_svg(title="a pull request that makes the agent dearer", unique_id="run")
     path.write_text(re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL), encoding="utf-8")
 
 
