@@ -63,7 +63,7 @@ OPTIONS: tuple[Option, ...] = (
         "--tokenbudget-reference",
         "",
         "text",
-        "",
+        None,
         "Write the measurements as the reference NAME instead of the baseline.",
         metavar="NAME",
     ),
@@ -195,7 +195,7 @@ class Settings:
     update: bool = False
     ratchet: bool = False
     accept: bool = False
-    reference: str = ""
+    reference: str | None = None
     samples: int | None = None
     traffic: TrafficMode = "auto"
     reports: tuple[str, ...] = ()
@@ -212,4 +212,4 @@ class Settings:
     @property
     def replaces(self) -> bool:
         """Whether this run is to become what others are compared with, whatever it is compared with itself."""
-        return self.update or self.accept or bool(self.reference)
+        return self.update or self.accept or self.reference is not None

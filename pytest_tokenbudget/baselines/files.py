@@ -75,7 +75,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         data: Its new content.
 
     Raises:
-        BaselineError: If it cannot be written; the old file stays as it was and nothing is left beside it.
+        BaselineError: If it cannot be written, or may not be: a file that is read-only is not replaced either. The old
+            file stays as it was and nothing is left beside it.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{os.getpid()}-{os.urandom(4).hex()}.tmp")
@@ -83,6 +84,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if target.exists() and not os.access(target, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         try:
             _write_new(temporary, data, like=target)
             temporary.replace(target)
@@ -121,7 +124,8 @@ def _failed(path: Path, what: str, error: OSError) -> BaselineError:
     elif isinstance(error, PermissionError) and what == "read":
         remedy = f"make {path} readable"
     elif isinstance(error, PermissionError):
-        remedy = f"make {path.parent} writable, or run without --tokenbudget-update and with --tokenbudget-missing=fail"
+        place = path if path.exists() and not os.access(path, os.W_OK) else path.parent
+        remedy = f"make {place} writable, or run without --tokenbudget-update and with --tokenbudget-missing=fail"
     else:
         remedy = "free the disk or mend the file system, and run again"
     reason = error.strerror or type(error).__name__

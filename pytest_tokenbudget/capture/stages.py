@@ -108,6 +108,7 @@ class stage:
     __slots__ = ("_opened", "name")
 
     def __init__(self, name: str) -> None:
+        __tracebackhide__ = True  # a bad name is shown where it was written
         self.name = checked_name(name)
         self._opened: list[_Open] | None = None
 
@@ -168,6 +169,7 @@ def checked_name(name: object) -> str:
     Raises:
         TokenBudgetError: If it is no name; the remedy is to the point.
     """
+    __tracebackhide__ = True
     remedy = f'a plain name such as stage("worker"): 1 to {MAX_NAME_LENGTH} printable characters'
     problem = "it is not a text"
     if isinstance(name, str):

@@ -90,7 +90,7 @@ def _compare(arguments: argparse.Namespace) -> int:
             ) from None
     _summary(run)
     for line in section_lines(run, verbosity=0 if arguments.quiet else 1):
-        print(line)
+        print(line.text)
     return 0 if run.exit_ok else 1
 
 

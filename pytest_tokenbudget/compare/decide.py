@@ -14,22 +14,9 @@ from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPTIONAL_USAGE, Me
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget, Gate
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import FAILING, GateResult, Verdict
+from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, Verdict
 from pytest_tokenbudget.stats.exact import rational
 from pytest_tokenbudget.stats.moderation import Prior
-
-_SEVERITY: tuple[Verdict, ...] = (
-    "diverged",
-    "no_calls",
-    "over_limit",
-    "regression",
-    "target_missed",
-    "no_baseline",
-    "inconclusive",
-    "new",
-    "improved",
-    "ok",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +69,7 @@ def worst(results: Sequence[GateResult]) -> Verdict:
 
 def worst_verdict(verdicts: Sequence[Verdict]) -> Verdict:
     """The worst of some verdicts, ``ok`` where there are none."""
-    return next((verdict for verdict in _SEVERITY if verdict in verdicts), "ok")
+    return next((verdict for verdict in SEVERITY if verdict in verdicts), "ok")
 
 
 def fails(verdict: Verdict, *, strict: bool) -> bool:

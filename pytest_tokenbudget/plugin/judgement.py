@@ -29,6 +29,7 @@ class Place:
         baseline: The baseline file, absolute.
         shown: The file it is compared with as it is shown: relative to the root directory.
         key: Key of the test in its file.
+        line: Line of its file in which it begins, from 1; ``None`` where that is not known.
     """
 
     nodeid: str
@@ -36,6 +37,7 @@ class Place:
     baseline: Path
     shown: str
     key: str
+    line: int | None = None
 
     @classmethod
     def of(cls, item: pytest.Item, against: str) -> Place:
@@ -47,7 +49,10 @@ class Place:
             shown = path.relative_to(item.config.rootpath).as_posix()
         except ValueError:
             shown = str(path)
-        return cls(nodeid, path, baseline, shown, nodeid.partition("::")[2] or nodeid)
+        line = item.location[1]
+        return cls(
+            nodeid, path, baseline, shown, nodeid.partition("::")[2] or nodeid, None if line is None else line + 1
+        )
 
 
 def plain_nodeid(item: pytest.Item) -> str:
@@ -80,6 +85,9 @@ def judge_test(
     gates: tuple[GateResult, ...] = ()
     verdict: Verdict
     messages: list[str] = list(samples[-1].messages)
+    notices: list[str] = []
+    if (problem := workshop.problem(place.path)) is not None:
+        notices.append(f"{problem.message}; {problem.remedy}")
     if not any(sample.calls for sample in samples):
         verdict = "no_calls"
         messages = [*no_calls_notes(samples[-1], watched), *messages]
@@ -90,10 +98,10 @@ def judge_test(
             verdict = "new"
     causes = explain_gates(gates, entry, samples)
     if entry is not None:
-        messages += outcome_notes(entry, samples)
-        if budget.reduce and outcome_notes(entry, samples) and verdict in ("ok", "improved", "new", "inconclusive"):
+        differing = outcome_notes(entry, samples)
+        if budget.reduce and differing and verdict in ("ok", "improved", "new", "inconclusive"):
             verdict = "target_missed"
-        messages += creep_notes(gates)
+        notices += [*differing, *creep_notes(gates)]
         messages += notes(entry.composition, samples[-1].composition)
     forgiven = settings.replaces and verdict in ("regression", "target_missed", "no_baseline", "inconclusive")
     return TestResult(
@@ -103,8 +111,11 @@ def judge_test(
         samples=tuple(samples),
         causes=causes,
         messages=tuple(dict.fromkeys(messages)),
+        notices=tuple(dict.fromkeys(notices)),
         failed=settings.mode == "gate" and fails(verdict, strict=settings.strict) and not forgiven,
         against=budget.against,
+        compared_with=place.shown,
+        line=place.line,
         baseline_file=str(place.baseline),
         key=place.key,
         watched=tuple(watched),
@@ -115,7 +126,7 @@ def judge_test(
 def gates_of(place: Place, budget: Budget, workshop: Workshop, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
     """What the gates say of the samples so far; their ``more`` asks for further ones."""
     settings = workshop.settings
-    may_create = settings.missing == "create" and budget.against == "baseline"
+    may_create = settings.missing == "create" and budget.against == "baseline" and workshop.problem(place.path) is None
     return decide(
         Question(
             budget,

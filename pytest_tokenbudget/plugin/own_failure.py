@@ -34,5 +34,6 @@ def failed_on_its_own(result: TestResult) -> TestResult:
         causes=(),
         passed=False,
         failed=False,
+        notices=(),
         messages=result.samples[-1].messages,
     )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 import pytest
 
 from pytest_tokenbudget.records.verdict import GateResult
 from pytest_tokenbudget.report.figures import percent, plain
+
+
+def terminal_encoding() -> str | None:
+    """Encoding of what the session prints to, which pytest's capturing hides; a worker's is the same by inheritance."""
+    return getattr(sys.__stdout__, "encoding", None)
 
 
 class Progress:

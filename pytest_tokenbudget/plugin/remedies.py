@@ -19,16 +19,13 @@ def remedies(result: TestResult, *, reports: Sequence[str] = ()) -> list[str]:
         result: What is said of the test.
         reports: Paths of the reports that this run writes.
     """
-    verdicts = {gate.verdict for gate in result.gates} | {result.verdict}
     lines = []
     if result.verdict == "no_baseline":
         if result.against == "baseline":
-            lines.append(
-                "no baseline is stored: run `pytest --tokenbudget-update` and commit the file under __budgets__"
-            )
+            lines.append("`pytest --tokenbudget-update` writes it; then commit the file")
         else:
             lines.append(f"write the reference first: `pytest --tokenbudget-reference={result.against}`")
-    if "regression" in verdicts:
+    if any(gate.verdict == "regression" and gate.value is not None for gate in result.gates):
         lines.append("if this growth is wanted: `pytest --tokenbudget-update`, and commit the new numbers")
     if any(_drifts(gate) for gate in result.gates):
         lines.append(

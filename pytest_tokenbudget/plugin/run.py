@@ -18,6 +18,7 @@ from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
 from pytest_tokenbudget.plugin.ceiling import Ceiling
 from pytest_tokenbudget.plugin.judgement import Place, judge_test
 from pytest_tokenbudget.plugin.own_failure import failed_on_its_own, forget_kept, raise_kept
+from pytest_tokenbudget.plugin.progress import terminal_encoding
 from pytest_tokenbudget.plugin.remedies import remedies
 from pytest_tokenbudget.plugin.repeat import run_again, sampling
 from pytest_tokenbudget.plugin.running import RunningSample
@@ -26,6 +27,7 @@ from pytest_tokenbudget.plugin.workshop import Workshop
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.figures import for_terminal
 from pytest_tokenbudget.report.table import failure_text
 
 run_key: pytest.StashKey[TestRun] = pytest.StashKey()
@@ -92,10 +94,9 @@ class TestRun:
 
     def check_before(self) -> None:
         """Fail before anything is spent where the baseline cannot be read."""
-        try:
-            self.workshop.entry(self.place.path, self.place.key)
-        except TokenBudgetError as error:
-            pytest.fail(str(error), pytrace=False)
+        problem = self.workshop.problem(self.place.path)
+        if problem is not None and self.workshop.settings.mode == "gate":
+            pytest.fail(str(problem), pytrace=False)
 
     def measured_call(self) -> Generator[None, Any, Any]:
         """The call phase of one sample, measured."""
@@ -131,7 +132,7 @@ class TestRun:
         try:
             tape.keep(self.running.recorder.exchanges(), self.workshop)
         except TokenBudgetError as error:
-            pytest.fail(str(error), pytrace=False)
+            raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     def _take_sample(self, ended: float, wall: float) -> None:
         assert self.running is not None
@@ -211,7 +212,7 @@ class TestRun:
         __tracebackhide__ = True
         forget_kept(self.item)
         text = failure_text(result, remedies=remedies(result, reports=self.workshop.settings.reports))
-        raise pytest.fail.Exception(text, pytrace=False) from cause
+        raise pytest.fail.Exception(for_terminal(text, terminal_encoding()), pytrace=False) from cause
 
 
 def _is_refusal(error: BaseException | None) -> bool:

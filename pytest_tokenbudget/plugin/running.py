@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_tokenbudget.baselines.outcomes import storable
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.stages import checked_path, current_path
 from pytest_tokenbudget.errors import TokenBudgetError
@@ -267,11 +268,13 @@ class BudgetRecord:
         if self._running is None:
             return
         try:
-            self._running.outcomes[str(name)] = json.loads(json.dumps(value, allow_nan=False, sort_keys=True))
+            plain = json.loads(json.dumps(value, allow_nan=False, sort_keys=True))
         except (TypeError, ValueError) as error:
             raise TokenBudgetError(
                 f"outcome {name!r} cannot be written as JSON: {error}", remedy="give plain lists, dicts and strings"
             ) from None
+        # In the form in which a baseline has it, since that is what it is compared with.
+        self._running.outcomes |= storable({str(name): plain})
 
     def _figures(self, running: RunningSample) -> tuple[Sequence[Call], Measured]:
         return running.measured()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -109,7 +110,7 @@ class BudgetSession:
             try:
                 run.begin_sample()
             except TokenBudgetError as error:
-                pytest.fail(str(error), pytrace=False)
+                raise pytest.fail.Exception(str(error), pytrace=False) from None
         return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -162,12 +163,16 @@ class BudgetSession:
     def pytest_runtest_makereport(
         self, item: pytest.Item, call: pytest.CallInfo[None]
     ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-        """Hand the result over with the report of the call phase."""
+        """Hand the result over with the report of the call phase, and once more where the teardown fails."""
         report = yield
         run = item.stash.get(run_key, None)
-        if run is not None and call.when == "call" and run.result is not None and not hasattr(report, "wasxfail"):
-            result = run.result
-            if report.failed and not result.failed:  # a plugin of soft assertions has its say here
-                result = failed_on_its_own(result)
-            report.tokenbudget = result  # type: ignore[attr-defined]  # pytest keeps further attributes of reports
+        if run is None or run.result is None or hasattr(report, "wasxfail"):
+            return report
+        if call.when == "call" and report.failed and not run.result.failed:
+            run.result = failed_on_its_own(run.result)  # a plugin of soft assertions has its say here
+        broken = call.when == "teardown" and report.failed
+        if broken:
+            run.result = replace(run.result, passed=False)
+        if broken or call.when == "call":
+            report.tokenbudget = run.result  # type: ignore[attr-defined]  # pytest keeps further attributes of reports
         return report

@@ -54,6 +54,7 @@ class Workshop:
     _places: tuple[tuple[Path, str], ...] = ()
     _spread: tuple[Prior | None] | None = None
     _entries: dict[Path, Mapping[str, BaselineEntry]] = field(default_factory=dict)
+    _problems: dict[Path, TokenBudgetError] = field(default_factory=dict)
 
     @classmethod
     def build(cls, config: pytest.Config, settings: Settings) -> Workshop:
@@ -101,10 +102,7 @@ class Workshop:
 
     def _stored(self) -> Iterator[BaselineEntry]:
         for path, key in self._places:
-            try:
-                entry = self.entry(path, key)
-            except TokenBudgetError:  # the tests of that file say so
-                continue
+            entry = self.entry(path, key)
             if entry is not None:
                 yield entry
 
@@ -113,14 +111,22 @@ class Workshop:
         return self._timed_gates
 
     def entry(self, path: Path, key: str) -> BaselineEntry | None:
-        """The stored entry of a test; each file is read once a session.
+        """The stored entry of a test; ``None`` where there is none, or where :meth:`problem` says why it is not known."""
+        return self._read(path).get(key)
 
-        Raises:
-            BaselineError: If the file cannot be read.
-        """
+    def problem(self, path: Path) -> TokenBudgetError | None:
+        """Why a baseline cannot be read; ``None`` where it can, or where there is none."""
+        self._read(path)
+        return self._problems.get(path)
+
+    def _read(self, path: Path) -> Mapping[str, BaselineEntry]:
+        """All entries of a file, which is read once a session."""
         if path not in self._entries:
-            self._entries[path] = self.store.read(path)
-        return self._entries[path].get(key)
+            try:
+                self._entries[path] = self.store.read(path)
+            except TokenBudgetError as error:
+                self._entries[path], self._problems[path] = {}, error
+        return self._entries[path]
 
 
 def timed_gates(budget: Budget, table: Mapping[str, MetricSpec]) -> int:

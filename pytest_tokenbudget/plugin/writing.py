@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from pytest_tokenbudget.baselines.evolve import Mode, change
-from pytest_tokenbudget.baselines.paths import check_reference
+from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
 from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 from pytest_tokenbudget.plugin.builtins import register_builtins
@@ -19,6 +20,7 @@ from pytest_tokenbudget.report.github import append_summary
 from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.settings import Settings
 
+SHOWN_FILES = 5
 Writer = Callable[[RunView, Path], None]
 
 
@@ -29,14 +31,24 @@ def store_of(config: pytest.Config) -> BaselineStore:
     return store
 
 
-def write_baselines(config: pytest.Config, settings: Settings, results: Sequence[TestResult]) -> list[str]:
-    """Write what this run changes in the stored numbers.
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the stored numbers.
 
-    Returns:
-        What could not be written, and why; every other file is written all the same.
+    Attributes:
+        problems: What could not be written, and why.
+        notes: Which files were written, in words.
     """
+
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def write_baselines(config: pytest.Config, settings: Settings, results: Sequence[TestResult]) -> Written:
+    """Write what this run changes in the stored numbers; what one file cannot take keeps no other from being written."""
     store = store_of(config)
     problems: list[str] = []
+    written: list[Path] = []
     files: dict[Path, dict[str, TestResult]] = {}
     for result in results:
         if result.passed and result.samples and result.verdict not in ("no_calls", "diverged"):
@@ -44,16 +56,35 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     for path, tests in sorted(files.items()):
         try:
             changes = _changes(store, path, tests, settings)
-            if changes:
-                store.update(path, changes)
+            if changes and store.update(path, changes):
+                written.append(path)
         except TokenBudgetError as error:
             problems.append(str(error))
-    return problems
+    asked = settings.replaces or settings.ratchet
+    if settings.mode == "report" and not asked:
+        # What cannot be read has been said of each test, and a run that only reports is not failed by it.
+        problems = []
+    return Written(tuple(problems), tuple(_notes(config, written, asked=asked and bool(files) and not problems)))
+
+
+def _notes(config: pytest.Config, written: Sequence[Path], *, asked: bool) -> Iterator[str]:
+    if written:
+        shown = [
+            path.relative_to(config.rootpath) if path.is_relative_to(config.rootpath) else path for path in written
+        ]
+        names = ", ".join(path.as_posix() for path in shown[:SHOWN_FILES])
+        more = f" and {len(shown) - SHOWN_FILES} more" if len(shown) > SHOWN_FILES else ""
+        them = "it" if len(shown) == 1 else "them"
+        yield f"wrote {names}{more}; commit {them}: later runs are compared with {them}"
+    elif asked:
+        yield "wrote nothing: the stored numbers stand as they are"
 
 
 def _target(result: TestResult, settings: Settings) -> Path:
     baseline = Path(result.baseline_file)
-    return baseline.parent / check_reference(settings.reference) / baseline.name if settings.reference else baseline
+    if settings.reference is None:
+        return baseline
+    return baseline.parent / check_reference(settings.reference) / baseline.name
 
 
 def _changes(
@@ -66,14 +97,14 @@ def _changes(
         mode = _mode(result, entry, settings)
         if mode is not None:
             changes[key] = change(
-                mode, result.samples, changed=_changed(result, entry), improved=_improved(result, settings)
+                mode, result.samples, changed=_changed(result, entry, settings), improved=_improved(result, settings)
             )
     return changes
 
 
 def _mode(result: TestResult, entry: BaselineEntry | None, settings: Settings) -> Mode | None:
     """What becomes of the entry of one test; ``None`` leaves it as it stands."""
-    if settings.reference or settings.update:
+    if settings.reference is not None or settings.update:
         return "update"
     if settings.accept:
         return "accept"
@@ -87,12 +118,13 @@ def _improved(result: TestResult, settings: Settings) -> set[str]:
     return {gate.metric for gate in result.gates if gate.verdict == "improved"} if settings.ratchet else set()
 
 
-def _changed(result: TestResult, entry: BaselineEntry | None) -> Callable[[str], bool]:
-    """Whether a metric no longer agrees with its baseline.
+def _changed(result: TestResult, entry: BaselineEntry | None, settings: Settings) -> Callable[[str], bool]:
+    """Whether a metric no longer agrees with what is stored.
 
-    A gate that says so, or values that show no noise on either side and differ.
+    A gate that compared with the same file says so, or values that show no noise on either side differ.
     """
-    said = {gate.metric for gate in result.gates if gate.verdict in ("regression", "improved")}
+    same = result.against == (settings.reference or BASELINE)
+    said = {gate.metric for gate in result.gates if same and gate.verdict in ("regression", "improved")}
 
     def changed(name: str) -> bool:
         record = entry.metrics.get(name) if entry is not None else None
@@ -115,7 +147,7 @@ def check_outputs(config: pytest.Config, settings: Settings) -> None:
     Raises:
         TokenBudgetError: If a report has no known suffix, or a reference no name that a directory can have.
     """
-    if settings.reference:
+    if settings.reference is not None:
         check_reference(settings.reference)
     formats = _formats(config)
     for name in settings.reports:
@@ -139,14 +171,14 @@ def _suffix(name: str, formats: Mapping[str, Writer]) -> str | None:
     return max((suffix for suffix in formats if Path(name).name.endswith(suffix)), key=len, default=None)
 
 
-def write_reports(config: pytest.Config, settings: Settings, run: RunView) -> list[str]:
+def write_reports(config: pytest.Config, settings: Settings, run: RunView) -> RunView:
     """Write the reports that were asked for.
 
     Returns:
-        What could not be written, and why.
+        The run, with what could not be written.
     """
-    formats = _formats(config)
     problems = []
+    formats = _formats(config)
     for name in settings.reports:
         suffix = _suffix(name, formats)
         try:
@@ -155,9 +187,9 @@ def write_reports(config: pytest.Config, settings: Settings, run: RunView) -> li
         except OSError as error:
             problems.append(f"--tokenbudget-report={name}: cannot be written: {error.strerror or error}")
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
+    if summary and run.results:
         try:
             append_summary(run, Path(summary))
         except OSError as error:
             problems.append(f"GITHUB_STEP_SUMMARY={summary}: cannot be written: {error.strerror or error}")
-    return problems
+    return replace(run, problems=(*run.problems, *problems))

@@ -21,6 +21,20 @@ Verdict = Literal[
     "no_calls",
     "diverged",
 ]
+SEVERITY: tuple[Verdict, ...] = (
+    "diverged",
+    "no_calls",
+    "over_limit",
+    "regression",
+    "target_missed",
+    "no_baseline",
+    "inconclusive",
+    "new",
+    "improved",
+    "ok",
+)
+"""All verdicts, the worst first."""
+
 FAILING: frozenset[Verdict] = frozenset(
     {"regression", "over_limit", "target_missed", "no_baseline", "no_calls", "diverged"}
 )
@@ -91,11 +105,14 @@ class TestResult:
         gates: All gates.
         samples: All samples that ran.
         causes: Why gated metrics changed, largest first.
-        messages: Notes.
+        messages: Notes, for whoever looks closer.
+        notices: Notes that are shown also where nothing fails: outcomes that differ, metrics that crept up.
         passed: Whether the test passed its own assertions (its numbers may be stored only then).
         failed: Whether the plugin fails it.
         against: Name of the baseline or reference that it was compared with.
-        baseline_file: Path of the baseline file, relative to the rootdir.
+        compared_with: The file of that, as it is shown: relative to the root directory.
+        line: Line of its file in which the test begins, from 1.
+        baseline_file: Path of the baseline file.
         key: Key of the test in its file (node id within the file).
         watched: The clients that were watched, with their versions.
         budget: What the test's markers allow; ``None`` where that is not known.
@@ -109,9 +126,12 @@ class TestResult:
     samples: tuple[Sample, ...] = ()
     causes: tuple[Cause, ...] = ()
     messages: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     passed: bool = True
     failed: bool = False
     against: str = "baseline"
+    compared_with: str = ""
+    line: int | None = None
     baseline_file: str = ""
     key: str = ""
     watched: tuple[str, ...] = field(default_factory=tuple)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import floor, isfinite, log10
+
 from pytest_tokenbudget.records.verdict import GateResult
 
 _SECONDS = ("latency", "model_time", "call_latency", "ttft", "own_time", "latency_per_output_token")
@@ -13,12 +15,21 @@ def number(value: float | int | None, metric: str = "") -> str:
         return "-"
     name = metric.rpartition(".")[2]
     if name == "cost":
-        return f"${value:,.4f}" if value >= 0.01 or value == 0 else f"${value:.3g}"
+        return dollars(value)
     if name in _SECONDS:
         return seconds(value)
     if float(value).is_integer():
         return f"{int(value):,}"
     return f"{value:,.2f}"
+
+
+def dollars(value: float) -> str:
+    """An amount: ``$0.0123``, ``$0.0000123``, never in powers of ten."""
+    if value == 0:
+        return "$0"
+    digits = max(4, 2 - floor(log10(abs(value)))) if isfinite(value) else 4
+    text = f"{value:,.{min(digits, 12)}f}"
+    return "$" + (text if digits == 4 else text.rstrip("0"))
 
 
 def seconds(value: float) -> str:
@@ -33,24 +44,52 @@ def seconds(value: float) -> str:
     return f"{value * 1e6:.3g} µs"
 
 
-def percent(fraction: float | None) -> str:
+def percent(fraction: float | None, *, digits: int = 1) -> str:
     """A relative change: ``+29.1 %``; a dash where it has no meaning."""
     if fraction is None:
         return "-"
     shown = fraction * 100
-    digits = 1 if abs(shown) < 1000 else 0
-    return f"{shown:+,.{digits}f} %"
+    return f"{shown:+,.{digits if abs(shown) < 1000 else 0}f} %"
+
+
+def bound(fraction: float) -> str:
+    """A bound of a change; one that bounds nothing that matters is not spelt out."""
+    return percent(fraction) if fraction < 100 else "more than 100 times as much"
 
 
 def change(gate: GateResult) -> str:
-    """A gate's change; a ceiling has none."""
-    return "" if gate.kind == "limit" else percent(gate.change)
+    """A gate's change; a ceiling has none. With as many digits as tell it from what is allowed."""
+    if gate.kind == "limit":
+        return ""
+    if gate.change is None or gate.allowed is None or not gate.baseline or gate.value == gate.allowed:
+        return percent(gate.change)
+    allowed = gate.allowed / gate.baseline - 1
+    return next(
+        (
+            text
+            for digits in range(1, 6)
+            if (text := percent(gate.change, digits=digits)) != percent(allowed, digits=digits)
+        ),
+        percent(gate.change),
+    )
 
 
 def signed(value: float, metric: str = "") -> str:
     """A difference with its sign: ``+3,120``."""
     shown = number(abs(value), metric)
     return f"{'-' if value < 0 else '+'}{shown}"
+
+
+_ASCII = str.maketrans({"→": "->", "µ": "u", "…": "..."})
+
+
+def for_terminal(text: str, encoding: str | None) -> str:
+    """Text that a terminal can show: our own signs in ASCII where its encoding lacks them (a Windows console's, C's)."""
+    try:
+        "→µ…".encode(encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return text.translate(_ASCII)
+    return text
 
 
 _CONTROL = dict.fromkeys((*range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A)))

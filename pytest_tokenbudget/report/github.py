@@ -6,8 +6,9 @@ The commands and their escaping: https://docs.github.com/actions/reference/workf
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from pytest_tokenbudget.report.figures import plain
 from pytest_tokenbudget.report.markdown import markdown
@@ -15,15 +16,29 @@ from pytest_tokenbudget.report.table import failing_gates, headline, table_lines
 from pytest_tokenbudget.report.view import RunView
 
 
-def error_lines(run: RunView) -> Iterator[str]:
-    """An ``::error`` line for each test that fails by its budget."""
+def workspace_root(rootpath: Path) -> str:
+    """pytest's root directory as GitHub sees it: relative to the checkout, in which annotations find their lines."""
+    workspace = os.environ.get("GITHUB_WORKSPACE")
+    if workspace and rootpath.is_relative_to(workspace):
+        return rootpath.relative_to(workspace).as_posix()
+    return "."
+
+
+def error_lines(run: RunView, *, root: str = ".") -> Iterator[str]:
+    """An ``::error`` line for each test that fails by its budget.
+
+    Args:
+        run: The run.
+        root: What stands before the file names of the run's node ids.
+    """
     for result in run.results:
         if not result.failed:
             continue
         gates = failing_gates(result)
         text = "\n".join([headline(result, gates), *table_lines(gates, result.causes)])
-        file = result.nodeid.partition("::")[0]
-        yield f"::error file={_property(file)},title={_property(plain(result.nodeid))}::{_data(text)}"
+        file = _property(str(PurePosixPath(root, result.nodeid.partition("::")[0])))
+        line = "" if result.line is None else f"line={result.line},"
+        yield f"::error file={file},{line}title={_property(plain(result.nodeid))}::{_data(text)}"
 
 
 def append_summary(run: RunView, path: Path) -> None:

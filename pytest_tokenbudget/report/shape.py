@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 # pydantic makes the JSON Schema of these; it asks for this TypedDict before Python 3.12.
 from typing_extensions import NotRequired, TypedDict  # noqa: UP035  # see above
+
+from pytest_tokenbudget.records.call import Operation, Source
+from pytest_tokenbudget.records.gate import GateKind
+from pytest_tokenbudget.records.sample import Traffic
+from pytest_tokenbudget.records.verdict import Verdict
+from pytest_tokenbudget.settings import Mode
 
 Number = float | int | None
 
@@ -16,12 +22,12 @@ class GateJson(TypedDict):
     metric: str
     statistic: str
     rule: str
-    kind: str
+    kind: GateKind
     baseline: Number
     value: Number
     allowed: Number
     change: float | None
-    verdict: str
+    verdict: Verdict
     exact: bool
     lower: float | None
     upper: float | None
@@ -51,7 +57,7 @@ class CallJson(TypedDict):
     stage: str
     provider: str
     api: str
-    operation: str
+    operation: Operation
     model: str
     stream: bool
     status: int | None
@@ -65,8 +71,8 @@ class CallJson(TypedDict):
     cached_input_tokens: int | None
     cache_write_tokens: int | None
     reasoning_tokens: int | None
-    input_source: str | None
-    output_source: str | None
+    input_source: Source | None
+    output_source: Source | None
     tool_calls: list[str]
     server_tool_calls: list[str]
     finish_reason: str | None
@@ -95,11 +101,11 @@ class TestJson(TypedDict):
     """One marked test."""
 
     nodeid: str
-    verdict: str
+    verdict: Verdict
     passed: bool
     failed: bool
     samples: int
-    traffic: str
+    traffic: Traffic
     against: str
     gates: list[GateJson]
     stages: dict[str, dict[str, Number]]
@@ -117,10 +123,10 @@ class TestJson(TypedDict):
 class RunJson(TypedDict):
     """The whole report."""
 
-    format: int
+    format: Literal[1]
     generator: str
-    mode: str
-    verdict: str
+    mode: Mode
+    verdict: Verdict
     exit_ok: bool
     tests: list[TestJson]
     unattributed: list[UnattributedJson]
@@ -131,5 +137,10 @@ class RunJson(TypedDict):
 def json_schema() -> dict[str, Any]:
     """JSON Schema (2020-12) of the report, as ``tokenbudget schema report`` prints it."""
     from pydantic import TypeAdapter
+    from pydantic.json_schema import GenerateJsonSchema
 
-    return TypeAdapter(RunJson).json_schema()
+    return {
+        **TypeAdapter(RunJson).json_schema(),
+        "$schema": GenerateJsonSchema.schema_dialect,
+        "title": "pytest-tokenbudget report",
+    }

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import Cause
-from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
-from pytest_tokenbudget.report.figures import change, number, percent, plain, signed
+from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, TestResult, Verdict
+from pytest_tokenbudget.report.figures import bound, change, number, plain, signed
 
 SHOWN_CAUSES = 5
 _PART_WORDS = {
@@ -23,56 +24,75 @@ def metric_name(gate: GateResult) -> str:
     return plain(gate.metric if gate.statistic == "mean" else f"{gate.metric}.{gate.statistic}")
 
 
-def gate_row(gate: GateResult) -> tuple[str, str, str, str, str]:
-    """One gate as cells: metric, ``before → now``, change, what is allowed, verdict."""
+def gate_row(gate: GateResult, *, loud: bool = True) -> tuple[str, str, str, str, str]:
+    """One gate as cells: metric, ``before → now``, change, what is allowed, verdict (see :func:`word`)."""
+    said = word(gate, loud=loud)
     now = number(gate.value, gate.metric) + (f" ({gate.source})" if gate.source else "")
     if gate.kind == "limit":
-        return metric_name(gate), now, "", f"limit {number(gate.allowed, gate.metric)}", word(gate)
+        return metric_name(gate), now, "", f"limit {number(gate.allowed, gate.metric)}", said
     both = f"{number(gate.baseline, gate.metric)} → {now}" if gate.baseline is not None else now
     if gate.kind == "reduce":
         allowed = f"target {gate.rule.replace('%', ' %')}"
     else:
         allowed = f"allowed {gate.rule.replace('%', ' %')}"
-    return metric_name(gate), both, change(gate), allowed, word(gate)
+    return metric_name(gate), both, change(gate), allowed, said
 
 
-def word(gate: GateResult) -> str:
-    """The verdict as it is shown: in capitals where it fails."""
+def word(gate: GateResult, *, loud: bool = True) -> str:
+    """The verdict as it is shown: in capitals where it fails a test, unless all is forgiven (``loud=False``)."""
     text = gate.verdict.replace("_", " ")
-    return text.upper() if gate.verdict in FAILING else text
+    return text.upper() if loud and gate.verdict in FAILING else text
 
 
-def table_lines(gates: Sequence[GateResult], causes: Sequence[Cause], *, details: bool = True) -> list[str]:
-    """Gates as aligned lines, each with its causes below it and its reason where it needs one.
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+        text: The line, aligned with the others.
+        verdict: What it says.
+        below: What stands below it: why it changed, what would decide it.
+    """
+
+    text: str
+    verdict: Verdict
+    below: tuple[str, ...] = ()
+
+
+def rows(gates: Sequence[GateResult], causes: Sequence[Cause], *, loud: bool = True) -> list[Row]:
+    """Gates as aligned lines.
 
     Args:
-        gates: The gates. Those that have nothing to be compared with are told in one line.
+        gates: The gates. Those that have nothing to be compared with are told in one line, and in none where that holds
+            of all of them, since the test's verdict says it.
         causes: The causes of all of them.
-        details: Whether causes and reasons are shown.
+        loud: Whether what fails is written in capitals.
     """
-    missing = [gate for gate in gates if gate.verdict == "no_baseline"]
-    lines = _gate_lines([gate for gate in gates if gate.verdict != "no_baseline"], causes, details=details)
-    if missing:
-        names = ", ".join(metric_name(gate) for gate in missing[:4]) + (", ..." if len(missing) > 4 else "")
-        lines.append(f"NO BASELINE: nothing is stored that {len(missing)} gates could be compared with ({names})")
-    return lines
-
-
-def _gate_lines(gates: Sequence[GateResult], causes: Sequence[Cause], *, details: bool) -> list[str]:
     from tabulate import tabulate
 
-    if not gates:
+    compared = [gate for gate in gates if gate.verdict != "no_baseline"]
+    if not compared:
         return []
-    rows = [gate_row(gate) for gate in gates]
     table = tabulate(
-        rows, tablefmt="plain", colalign=("left", "right", "right", "left", "left"), disable_numparse=True
+        [gate_row(gate, loud=loud) for gate in compared],
+        tablefmt="plain",
+        colalign=("left", "right", "right", "left", "left"),
+        disable_numparse=True,
     ).split("\n")
-    lines: list[str] = []
-    for gate, row in zip(gates, table, strict=True):
-        lines.append(row.rstrip())
-        if details:
-            lines += [f"    {text}" for text in detail_lines(gate, causes)]
-    return lines
+    found = [
+        Row(text.rstrip(), gate.verdict, tuple(detail_lines(gate, causes)))
+        for gate, text in zip(compared, table, strict=True)
+    ]
+    missing = [gate for gate in gates if gate.verdict == "no_baseline"]
+    if missing:
+        names = ", ".join(metric_name(gate) for gate in missing[:4]) + (", ..." if len(missing) > 4 else "")
+        found.append(Row(f"NO BASELINE: nothing is stored that {names} could be compared with", "no_baseline"))
+    return found
+
+
+def table_lines(gates: Sequence[GateResult], causes: Sequence[Cause]) -> list[str]:
+    """Gates as aligned lines, each with its causes below it and its reason where it needs one."""
+    return [line for row in rows(gates, causes) for line in (row.text, *(f"    {text}" for text in row.below))]
 
 
 def detail_lines(gate: GateResult, causes: Iterable[Cause]) -> list[str]:
@@ -81,8 +101,8 @@ def detail_lines(gate: GateResult, causes: Iterable[Cause]) -> list[str]:
     if gate.reason:
         lines.append(plain(gate.reason))
     if not gate.exact and gate.lower is not None and gate.upper is not None:
-        bounds = f"between {percent(gate.lower)} (99 % bound) and {percent(gate.upper)} (95 % bound)"
-        lines.append(f"{bounds}, {gate.samples} samples")
+        bounds = f"between {bound(gate.lower)} (99 % bound) and {bound(gate.upper)} (95 % bound)"
+        lines.append(f"{bounds}, {gate.samples} sample{'' if gate.samples == 1 else 's'}")
     return lines
 
 
@@ -100,8 +120,11 @@ def cause_lines(causes: Sequence[Cause]) -> list[str]:
 
 
 def failing_gates(result: TestResult) -> list[GateResult]:
-    """The gates that fail a test."""
-    return [gate for gate in result.gates if gate.verdict in FAILING]
+    """The gates that fail a test, the worst first."""
+    return sorted(
+        (gate for gate in result.gates if gate.verdict in FAILING),
+        key=lambda gate: (SEVERITY.index(gate.verdict), -abs(gate.change or 0), "." not in gate.metric),
+    )
 
 
 def failure_text(result: TestResult, *, remedies: Sequence[str] = ()) -> str:
@@ -109,23 +132,28 @@ def failure_text(result: TestResult, *, remedies: Sequence[str] = ()) -> str:
     gates = failing_gates(result) or [gate for gate in result.gates if gate.verdict == "inconclusive"]
     lines = [headline(result, gates)]
     lines += [f"  {line}" for line in table_lines(gates, result.causes)]
-    lines += [f"  note: {plain(message)}" for message in result.messages]
+    lines += [f"  note: {plain(message)}" for message in (*result.notices, *result.messages)]
     lines += [f"  {remedy}" for remedy in remedies]
     return "\n".join(lines)
 
 
 def headline(result: TestResult, gates: Sequence[GateResult]) -> str:
-    """The first line: what grew, by how much."""
+    """The first line, and the only one that pytest's summary shows: what grew, by how much, against what is allowed."""
+    return f"token budget: {_said(result, gates)}"
+
+
+def _said(result: TestResult, gates: Sequence[GateResult]) -> str:
     if result.verdict == "no_calls" and not gates:
-        return "token budget: no model call was seen"
+        return "NO CALLS: no model call was seen"
     if result.verdict == "diverged":
-        return "token budget: DIVERGED: the run does not fit the answers that it was given"
-    if result.verdict == "no_baseline":
-        return f"token budget: NO BASELINE: {plain(result.against)!r} holds nothing of this test"
+        return "DIVERGED: the run does not fit the answers that it was given"
+    if result.verdict == "no_baseline" and all(gate.baseline is None for gate in gates):
+        return f"NO BASELINE: {plain(result.compared_with or result.against)} holds nothing of this test"
     if not gates:
-        return f"token budget: {result.verdict.replace('_', ' ')}"
+        return result.verdict.replace("_", " ")
     first = gates[0]
-    names, values, moved, allowed, said = gate_row(first)
     more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
-    parts = [names, values, moved, allowed]
-    return f"token budget: {said}: {'  '.join(part for part in parts if part)}{more}"
+    if first.value is None and first.reason:
+        return f"{word(first)}: {plain(first.reason)}{more}"
+    name, values, moved, allowed, said = gate_row(first)
+    return f"{said}: {name}  {'  '.join(part for part in (moved, values, allowed) if part)}{more}"

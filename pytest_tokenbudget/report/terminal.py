@@ -3,47 +3,92 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
-from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import number, plain
-from pytest_tokenbudget.report.table import table_lines
+from pytest_tokenbudget.report.table import failing_gates, rows
 from pytest_tokenbudget.report.view import RunView, unattributed_text
 
+Tone = Literal["bad", "good", "doubtful", "faint", "plain"]
+
 STAGE_COLUMNS = ("input_tokens", "output_tokens", "calls", "attempts", "latency", "cost")
+_QUIET: tuple[Verdict, ...] = ("ok", "new", "inconclusive")
 
 
-def section_lines(run: RunView, *, verbosity: int) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of the section, and how it is to be read: whoever prints it gives each tone a colour, or none."""
+
+    text: str
+    tone: Tone = "plain"
+
+
+def section_lines(run: RunView, *, verbosity: int) -> list[Line]:
     """The lines of the section; none where nothing was marked.
 
     Args:
         run: The run.
         verbosity: pytest's: from 1 on, every gate and stage is shown.
     """
-    lines: list[str] = []
-    for result in run.results:
-        lines += _test_lines(result, verbosity)
-    lines += [plain(message) for message in run.messages]
-    return [*lines, *_summary_lines(run)] if run.results else []
+    if not run.results and not run.problems:
+        return []
+    lines = [line for result in run.results for line in _test_lines(result, verbosity)]
+    lines += [Line(plain(message)) for message in run.messages]
+    lines += [Line(plain(text), "bad") for problem in run.problems for text in f"ERROR: {problem}".splitlines()]
+    lines += [Line(plain(note)) for note in run.notes]
+    return [*lines, *_summary_lines(run.results)]
 
 
-def _test_lines(result: TestResult, verbosity: int) -> list[str]:
-    noted = ("ok", "new", "inconclusive")
-    gates = [gate for gate in result.gates if verbosity > 0 or gate.verdict not in noted]
-    # What failed has been explained above, where the failure is; here it is one line a gate.
-    details = verbosity > 0 or not result.failed
-    body = [f"  {line}" for line in table_lines(gates, result.causes, details=details)]
-    on_its_own = not result.passed and not result.failed
-    if verbosity > 0 or on_its_own:
-        body += [f"  {line}" for line in _stage_lines(result)]
-    if (result.verdict not in noted and not result.failed) or verbosity > 0:
-        body += [f"  note: {plain(message)}" for message in result.messages]
+def _test_lines(result: TestResult, verbosity: int) -> list[Line]:
+    body: list[Line] = []
+    gates = result.gates if verbosity > 0 else [*failing_gates(result), *_improved(result)]
+    loud = result.failed or not result.passed
+    for row in rows(gates, result.causes, loud=loud):
+        body.append(Line(f"  {row.text}", _tone(row.verdict, loud=loud)))
+        # What failed has been explained above, where the failure is; here it is one line a gate.
+        if verbosity > 0 or not result.failed:
+            body += [Line(f"      {text}", "faint") for text in row.below]
+    if verbosity > 0 or _on_its_own(result):
+        body += [Line(f"  {text}") for text in _stage_lines(result)]
+    body += [Line(f"  note: {plain(text)}") for text in _notes(result, verbosity)]
     for sample in result.samples[-1:]:
-        body += [f"  unattributed: {plain(unattributed_text(seen))}" for seen in sample.unattributed]
+        body += [Line(f"  unattributed: {plain(unattributed_text(seen))}", "doubtful") for seen in sample.unattributed]
     if not body and not result.failed:
         return []
-    own = "  (failed on its own: shown, not gated)" if on_its_own else ""
-    return [f"{plain(result.nodeid)}  {result.verdict.replace('_', ' ')}{own}", *body]
+    return [Line(f"{plain(result.nodeid)}  {_verdict(result)}", _tone(result.verdict, loud=loud)), *body]
+
+
+def _improved(result: TestResult) -> Iterator[GateResult]:
+    return (gate for gate in result.gates if gate.verdict == "improved")
+
+
+def _notes(result: TestResult, verbosity: int) -> Sequence[str]:
+    """Notices always, unless the failure has shown them; the other messages where somebody looks closer."""
+    if verbosity > 0:
+        return (*result.notices, *result.messages)
+    if result.failed:
+        return ()
+    return result.notices if result.verdict in _QUIET else (*result.notices, *result.messages)
+
+
+def _on_its_own(result: TestResult) -> bool:
+    """Whether a test failed, and not by its budget."""
+    return not result.passed and not result.failed
+
+
+def _verdict(result: TestResult) -> str:
+    if not _on_its_own(result):
+        return result.verdict.replace("_", " ")
+    return "failed in teardown: not stored" if result.gates else "failed on its own: shown, not gated"
+
+
+def _tone(verdict: Verdict, *, loud: bool) -> Tone:
+    if verdict in FAILING:
+        return "bad" if loud else "doubtful"
+    return "good" if verdict == "improved" else "doubtful" if verdict == "inconclusive" else "plain"
 
 
 def _stage_lines(result: TestResult) -> list[str]:
@@ -53,33 +98,39 @@ def _stage_lines(result: TestResult) -> list[str]:
     from tabulate import tabulate
 
     last = result.samples[-1]
-    rows = [
+    cells = [
         (plain(stage) or "(test)", *(number(values.get(name), name) for name in STAGE_COLUMNS))
         for stage, values in (*sorted(last.stages.items()), ("", last.total))
     ]
     headers = ("stage", *(name.replace("_", " ") for name in STAGE_COLUMNS))
     return tabulate(
-        rows, headers=headers, tablefmt="plain", disable_numparse=True, colalign=("left",) + ("right",) * 6
+        cells, headers=headers, tablefmt="plain", disable_numparse=True, colalign=("left",) + ("right",) * 6
     ).split("\n")
 
 
-def _summary_lines(run: RunView) -> list[str]:
-    counts = Counter(result.verdict for result in run.results)
-    tests = len(run.results)
-    said = ", ".join(f"{count} {verdict.replace('_', ' ')}" for verdict, count in sorted(counts.items()))
-    spent = _spent(run.results)
-    lines = [f"{tests} budgeted test{'' if tests == 1 else 's'}: {said}{spent}"]
-    undecided = sum(gate.verdict == "inconclusive" for result in run.results for gate in result.gates)
+def _summary_lines(results: Sequence[TestResult]) -> Iterator[Line]:
+    if not results:
+        return
+    counts = Counter(
+        "failed on its own" if _on_its_own(result) else result.verdict.replace("_", " ") for result in results
+    )
+    said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    worst: Tone = "bad" if any(result.failed or not result.passed for result in results) else "good"
+    yield Line(f"{_count(len(results), 'budgeted test')}: {said}{_spent(results)}", worst)
+    undecided = sum(gate.verdict == "inconclusive" for result in results for gate in result.gates)
     if undecided:
-        gates = "1 gate was" if undecided == 1 else f"{undecided} gates were"
-        lines.append(f"{gates} inconclusive (-v says why; --tokenbudget-strict fails them)")
-    return lines
+        were = "was" if undecided == 1 else "were"
+        yield Line(f"{_count(undecided, 'gate')} {were} inconclusive (-v says why; --tokenbudget-strict fails them)")
 
 
-def _spent(results: Sequence[TestResult]) -> str:
-    """What the whole run spent on live traffic, as far as it is known."""
+def _spent(results: Iterable[TestResult]) -> str:
+    """What the whole run spent, as far as it is known."""
     calls = [call for result in results for sample in result.samples for call in sample.calls if call.succeeded]
     tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
     costs = [call.cost for call in calls if call.cost is not None]
     priced = f", {number(sum(costs), 'cost')}" if costs else ""
-    return f"; {len(calls)} calls, {tokens:,} tokens{priced}"
+    return f"; {_count(len(calls), 'call')}, {_count(tokens, 'token')}{priced}"
+
+
+def _count(number_of: int, what: str) -> str:
+    return f"{number_of:,} {what}{'' if number_of == 1 else 's'}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from pytest_tokenbudget.compare.decide import worst_verdict
 from pytest_tokenbudget.records.call import Call
@@ -12,8 +13,9 @@ from pytest_tokenbudget.records.exchange import Unattributed
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.shape import CallJson, CauseJson, GateJson, RunJson, TestJson
+from pytest_tokenbudget.settings import Mode
 
-FORMAT = 1
+FORMAT: Literal[1] = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +27,21 @@ class RunView:
         mode: ``gate`` or ``report``.
         results: What the plugin says of each marked test, in the order of their node ids.
         messages: Notes on the whole run.
-        suite: Verdicts on the suite's shift, one for each provider and model; the sentences stand in ``messages``.
+        suite: Verdicts on the suite's shift, one for each provider and model; the sentences stand in ``messages``, and in
+            ``notes`` where all is well.
+        problems: What could not be written, and why.
+        notes: What a person at the terminal wants to know and a program does not: which files were written.
+        ended_ok: Whether everything else in the session went well: other tests, fixtures, workers.
     """
 
     version: str
-    mode: str
+    mode: Mode
     results: tuple[TestResult, ...]
     messages: tuple[str, ...] = ()
     suite: tuple[Verdict, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    ended_ok: bool = True
 
     @property
     def verdict(self) -> Verdict:
@@ -41,9 +50,10 @@ class RunView:
 
     @property
     def exit_ok(self) -> bool:
-        """Whether no marked test failed, by its budget or by its own assertions, and the suite did not get slower."""
+        """Whether the session ends well: no test failed, all was written, and the suite did not get slower."""
         slower = self.mode == "gate" and "regression" in self.suite
-        return not slower and not any(result.failed or not result.passed for result in self.results)
+        failed = any(result.failed or not result.passed for result in self.results)
+        return self.ended_ok and not (slower or failed or self.problems)
 
 
 def run_json(run: RunView) -> RunJson:
@@ -66,7 +76,7 @@ def run_json(run: RunView) -> RunJson:
             for (host, path, reason), count in sorted(unattributed.items())
         ],
         "watched": sorted({client for result in run.results for client in result.watched}),
-        "messages": list(run.messages),
+        "messages": [*run.messages, *run.problems],
     }
 
 
@@ -93,7 +103,7 @@ def test_json(result: TestResult) -> TestJson:
         "outcomes": last.outcomes,
         "turns": [{"turn": turn.number, **turn.values} for turn in last.turns],
         "own_time": last.own_time,
-        "messages": list(result.messages),
+        "messages": [*result.notices, *result.messages],
     }
     if len(result.samples) > 1:
         shown["samples_detail"] = [

@@ -34,7 +34,7 @@ def test_failure_names_what_grew_first(failing: TestResult) -> None:
 @pytest.mark.parametrize(("verbosity", "name"), [(0, "terminal.txt"), (1, "terminal_verbose.txt")])
 def test_section_on_the_terminal(run: RunView, verbosity: int, name: str) -> None:
     """One line a gate that is not ok; with -v every gate and stage."""
-    _golden(name, "\n".join(section_lines(run, verbosity=verbosity)) + "\n")
+    _golden(name, "\n".join(line.text for line in section_lines(run, verbosity=verbosity)) + "\n")
 
 
 def test_nothing_is_shown_where_nothing_was_marked() -> None:
@@ -85,7 +85,7 @@ def test_hostile_names_cannot_leave_their_place(failing: TestResult) -> None:
     hostile = "evil\x1b[31m|<script>@all\n::error::x"
     gates = tuple(replace(gate, metric=f"{hostile}.calls") for gate in failing.gates)
     run = RunView("0.1.0", "gate", (replace(failing, nodeid=hostile, gates=gates, messages=(hostile,)),))
-    terminal = "\n".join(section_lines(run, verbosity=1))
+    terminal = "\n".join(line.text for line in section_lines(run, verbosity=1))
     assert "\x1b" not in terminal
     text = markdown(run)
     assert "<script>" not in text
@@ -104,7 +104,8 @@ def test_hostile_names_cannot_leave_their_place(failing: TestResult) -> None:
         (41.2, "worker.latency", "41.2 s"),
         (0.85, "ttft", "850 ms"),
         (0.0123, "cost", "$0.0123"),
-        (0.0000123, "cost", "$1.23e-05"),
+        (0.0000123, "cost", "$0.0000123"),
+        (0, "cost", "$0"),
         (None, "cost", "-"),
     ],
 )

@@ -1,0 +1,67 @@
+"""The end of a session, in the controller: everything is written, and shown."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pytest_tokenbudget import __version__
+from pytest_tokenbudget.plugin.options import read_settings
+from pytest_tokenbudget.plugin.progress import terminal_encoding
+from pytest_tokenbudget.plugin.suite import suite_verdicts
+from pytest_tokenbudget.plugin.writing import write_baselines, write_reports
+from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.figures import for_terminal
+from pytest_tokenbudget.report.github import error_lines, workspace_root
+from pytest_tokenbudget.report.terminal import Tone, section_lines
+from pytest_tokenbudget.report.view import RunView
+
+_MARKUP: dict[Tone, dict[str, bool]] = {
+    "bad": {"red": True},
+    "good": {"green": True},
+    "doubtful": {"yellow": True},
+    "faint": {"light": True},
+    "plain": {},
+}
+
+
+def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: bool) -> RunView:
+    """Write baselines and reports.
+
+    Args:
+        config: The session's.
+        results: What is said of each test, sorted by node id.
+        ended_ok: Whether the session ends well as far as pytest knows.
+
+    Returns:
+        The run as it is reported, with what could not be written.
+    """
+    settings = read_settings(config)
+    suite = suite_verdicts(config, settings, results)
+    written = write_baselines(config, settings, results)
+    run = RunView(
+        __version__,
+        settings.mode,
+        results,
+        messages=tuple(text for verdict, text in suite if verdict != "ok"),
+        suite=tuple(verdict for verdict, _ in suite),
+        problems=written.problems,
+        notes=(*(text for verdict, text in suite if verdict == "ok"), *written.notes),
+        ended_ok=ended_ok,
+    )
+    return write_reports(config, settings, run)
+
+
+def show(run: RunView, terminal: pytest.TerminalReporter) -> None:
+    """Show the section at the end of the terminal's output, and in GitHub Actions the annotations."""
+    verbosity = terminal.config.get_verbosity()
+    if os.environ.get("GITHUB_ACTIONS"):
+        for line in error_lines(run, root=workspace_root(terminal.config.rootpath)):
+            terminal.write_line(line)
+    lines = section_lines(run, verbosity=verbosity)
+    if lines:
+        terminal.write_sep("=", "token budget")
+    encoding = getattr(terminal._tw._file, "encoding", None) or terminal_encoding()
+    for shown in lines:
+        terminal.write_line(for_terminal(shown.text, encoding), **_MARKUP[shown.tone])
