@@ -19,6 +19,10 @@ _MEDIAN_INFLATION = 1.2533
 
 _MAD_TO_SIGMA = 1.4826
 
+LEAST_SESSIONS = 3
+"""Sessions of a baseline below which a shift that all gates share fails nothing: how much days and machines differ is
+not seen in one or two of them, and all gates move together with either."""
+
 
 @dataclass(frozen=True, slots=True)
 class SuiteShift:
@@ -26,7 +30,8 @@ class SuiteShift:
 
     Attributes:
         verdict: ``regression`` where the shift is above the allowance and drift between sessions does not explain it,
-            ``inconclusive`` where it is above the allowance and drift might, else ``ok``.
+            ``inconclusive`` where it is above the allowance and drift might, or where the baseline has too few sessions
+            to tell, else ``ok``.
         log_ratio: Median log-ratio of the gates: the ``shift`` to judge each gate with.
         ratio: The same as a ratio.
         gates: Gates that it is the median of.
@@ -69,8 +74,11 @@ def suite_shift(
     lower = centre - upper_quantile(ALPHA, len(logs) - 1.0) * error
     above = centre > math.log1p(max_increase)
     text = f"all {len(logs)} latency gates together: {change(math.exp(centre))}"
-    if above and lower > 0.0:
-        verdict: Literal["ok", "regression", "inconclusive"] = "regression"
+    if above and sessions < LEAST_SESSIONS:
+        verdict: Literal["ok", "regression", "inconclusive"] = "inconclusive"
+        text += f", which baselines of fewer than {LEAST_SESSIONS} sessions cannot tell from a slower machine or day"
+    elif above and lower > 0.0:
+        verdict = "regression"
         text += ", more than drift between sessions explains"
     elif above:
         verdict = "inconclusive"

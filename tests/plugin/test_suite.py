@@ -42,6 +42,16 @@ def test_twenty_gates_have_a_verdict_together(ratio: float, verdict: str) -> Non
     assert text.startswith("openai m: all 20 latency gates together: +")
 
 
+def test_a_baseline_of_one_session_cannot_tell_a_slower_day() -> None:
+    """The first comparison on a machine under load fails nothing, however slow all of it was."""
+    young: Any = SimpleNamespace(
+        read=lambda path: {f"test_{i}": BaselineEntry({"latency": MetricRecord(((1.0,),))}) for i in range(30)}
+    )
+    ((said, text),) = shifts([_result(i, 9.0) for i in range(20)], young)
+    assert said == "inconclusive"
+    assert "fewer than 3 sessions" in text
+
+
 def test_gates_that_say_nothing_of_the_provider_do_not_count() -> None:
     """Fewer than 20, projected ones, and each model for itself."""
     assert shifts([_result(i, 2.0) for i in range(19)], STORE) == []

@@ -1,0 +1,41 @@
+"""The way to add a provider works as `CONTRIBUTING.md` describes it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CONTRIBUTING = Path(__file__).parents[2] / "CONTRIBUTING.md"
+
+
+def test_the_format_of_the_walkthrough_reads_calls(project: Any) -> None:
+    """Its blocks of code, in a conftest.py as they stand, read an API that nobody knew: plain, streamed and broken."""
+    pytest.importorskip("httpx", reason="the traffic is made with httpx")
+    blocks = re.findall(r"```python\n(.*?)```", CONTRIBUTING.read_text(encoding="utf-8"), re.DOTALL)
+    project.pytester.makeconftest("\n".join(blocks))
+    project.write("""
+import httpx, json
+
+ANSWER = {"model": "mind-1", "thought": "why not", "tokens_read": 12, "tokens_written": 3}
+
+def answer(request):
+    if json.loads(request.content).get("stream"):
+        return httpx.Response(200, text=f"data: {json.dumps(ANSWER)}\\n\\n", headers={"content-type": "text/event-stream"})
+    return httpx.Response(200, json=ANSWER)
+
+@token_budget("10%")
+def test_agent():
+    with httpx.Client(transport=httpx.MockTransport(answer), base_url="https://my.example") as client:
+        client.post("/v1/think", json={"model": "mind", "question": "why?"})
+        client.post("/v1/think", json={"model": "mind", "question": "why?", "stream": True})
+""")
+    project.run().assert_outcomes(passed=1)
+    calls = project.test["calls"]
+    assert [(c["api"], c["model"], c["input_tokens"], c["output_tokens"]) for c in calls] == [
+        ("my.chat", "mind-1", 12, 3)
+    ] * 2
+    assert [call["stream"] for call in calls] == [False, True]
+    assert project.test["composition"][""]["user"] > 0
