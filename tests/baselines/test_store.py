@@ -227,6 +227,16 @@ def read_only(path: Path, stored: bytes) -> Iterator[Path]:
     path.parent.chmod(0o755)
 
 
+def test_a_read_only_file_is_not_replaced(store: JsonStore, path: Path, stored: bytes, entry) -> None:
+    """Whoever took the right to write the file away meant it, whatever its directory allows."""
+    path.chmod(0o444)
+    if os.access(path, os.W_OK):
+        pytest.skip("this user may write everywhere")
+    with pytest.raises(BaselineError, match=f"make {path} writable"):
+        store.update(path, {"test_a": put(entry((9,)))})
+    assert path.read_bytes() == stored
+
+
 def test_a_read_only_directory_can_be_read(store: JsonStore, path: Path, read_only: Path) -> None:
     """Comparing needs no write access."""
     assert set(store.read(path)) == {"test_a", "test_b"}
