@@ -12,9 +12,10 @@ from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.draft import Draft
+from pytest_tokenbudget.capture.local_aiohttp import play
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.requests_session import sent_bytes
-from pytest_tokenbudget.capture.sending import current_sending, sending
+from pytest_tokenbudget.capture.sending import Sending, current_sending, sending
 from pytest_tokenbudget.records.exchange import Headers
 
 _VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
@@ -141,10 +142,10 @@ async def _watched(
         _close(sent)
         raise
     try:
-        if not on_its_way.plain and await on_its_way.ask_async() is not None:
-            _close(sent)
-            raise on_its_way.cannot_play()
-        response = await sent
+        if on_its_way.plain:
+            response = await sent
+        else:
+            response = await _answered(library, on_its_way, session, request, sent, options)
     except BaseException as error:
         on_its_way.failed(error)
         raise
@@ -158,6 +159,31 @@ async def _watched(
         draft.encoded = False if getattr(session, "auto_decompress", True) else None
     _tee(response, on_its_way.drafts)
     return response
+
+
+async def _answered(
+    library: AiohttpLibrary,
+    on_its_way: Sending,
+    session: Any,
+    request: AiohttpRequest,
+    sent: Awaitable[Any],
+    options: dict[str, Any],
+) -> Any:
+    """The response to a request that somebody may answer locally; then it is not sent."""
+    if session.closed:
+        return await sent  # which says so
+    if request.payload is None and options.get("json") is not None:
+        request.payload = _made(session, options["json"])
+    try:
+        answer = await on_its_way.ask_async()
+    except BaseException:
+        _close(sent)
+        raise
+    if answer is None:
+        return await sent
+    _close(sent)
+    method, url, _, _ = library.request_parts(request)
+    return await play(library.module, session, method, url, answer, options)
 
 
 def _close(sent: Any) -> None:

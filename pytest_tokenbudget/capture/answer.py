@@ -10,10 +10,19 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pytest_tokenbudget.records.exchange import Headers
+from pytest_tokenbudget.records.exchange import Headers, TokenBasis
 
-Fault = Literal["connect_timeout", "read_timeout", "connect_error", "cut"]
-"""A failure to play instead of a response; ``cut`` breaks the connection after the chunks have been given."""
+Fault = Literal[
+    "connect_timeout",
+    "read_timeout",
+    "write_timeout",
+    "pool_timeout",
+    "connect_error",
+    "read_error",
+    "write_error",
+    "protocol_error",
+]
+"""A connection that fails: instead of a response, or after the chunks of one have been given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +53,14 @@ class LocalAnswer:
     """A response that is given locally.
 
     Attributes:
-        status: HTTP status.
+        status: HTTP status, 0 where there is no response.
         headers: Response headers; no ``content-encoding``, the chunks are plain.
         chunks: The body, piece by piece.
         before_chunk: Called with a chunk's index before it is handed to a synchronous reader; returns when it may go.
         before_chunk_async: The same for an asynchronous reader.
-        fault: A failure to play.
+        fault: A failure to play; instead of a response where there is none, else after the chunks.
         answered_by: Who answered.
-        token_basis: Input tokens ``(provider, local)`` of the recording, see ``Exchange.token_basis``.
+        token_basis: Input tokens of the recording, see ``Exchange.token_basis``.
     """
 
     status: int
@@ -61,7 +70,12 @@ class LocalAnswer:
     before_chunk_async: Callable[[int], Awaitable[None]] | None = None
     fault: Fault | None = None
     answered_by: Literal["replay", "script"] = "replay"
-    token_basis: tuple[int | None, int] | None = None
+    token_basis: TokenBasis | None = None
+
+    @property
+    def says(self) -> str:
+        """The text of its fault's error, whatever the library."""
+        return f"{(self.fault or 'no fault').replace('_', ' ')} (played locally)"
 
 
 class Answerer(Protocol):

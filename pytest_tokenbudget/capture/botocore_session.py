@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.local_urllib3 import play_botocore
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.raw_body import RawBody
 from pytest_tokenbudget.capture.requests_session import PreparedLibrary
@@ -29,9 +30,11 @@ def _send(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..
             return original(self, request)
         on_its_way.begin()
         try:
-            if not on_its_way.plain and on_its_way.ask() is not None:
-                raise on_its_way.cannot_play()
-            response = original(self, request)
+            answer = None if on_its_way.plain else on_its_way.ask()
+            if answer is None:
+                response = original(self, request)
+            else:
+                response = play_botocore(request, answer, streamed=streamed)
         except BaseException as error:
             on_its_way.failed(error)
             raise

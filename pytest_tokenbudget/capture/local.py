@@ -12,11 +12,15 @@ from pytest_tokenbudget.capture.httpx_streams import streams_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_FAULTS: dict[Fault, tuple[str, str]] = {
-    "connect_timeout": ("ConnectTimeout", "timed out while connecting (played locally)"),
-    "read_timeout": ("ReadTimeout", "timed out while reading (played locally)"),
-    "connect_error": ("ConnectError", "all connection attempts failed (played locally)"),
-    "cut": ("RemoteProtocolError", "peer closed connection without sending complete message body (played locally)"),
+_FAULTS: dict[Fault, str] = {
+    "connect_timeout": "ConnectTimeout",
+    "read_timeout": "ReadTimeout",
+    "write_timeout": "WriteTimeout",
+    "pool_timeout": "PoolTimeout",
+    "connect_error": "ConnectError",
+    "read_error": "ReadError",
+    "write_error": "WriteError",
+    "protocol_error": "RemoteProtocolError",
 }
 
 # The chunks are plain and come one by one, whatever the headers of the recording say.
@@ -77,12 +81,10 @@ def _check_open(client: Any) -> None:
 
 
 def _response(module: ModuleType, client: Any, request: Any, answer: LocalAnswer, stream: Callable[..., Any]) -> Any:
-    fault = answer.fault
     error: Exception | None = None
-    if fault is not None:
-        name, text = _FAULTS[fault]
-        error = getattr(module, name)(text, request=request)
-        if fault != "cut":
+    if answer.fault is not None:
+        error = getattr(module, _FAULTS[answer.fault])(answer.says, request=request)
+        if not answer.status:
             raise error
     response = module.Response(
         status_code=answer.status,
@@ -93,5 +95,7 @@ def _response(module: ModuleType, client: Any, request: Any, answer: LocalAnswer
     )
     # Otherwise the client sets it when the stream is closed; the time that is projected is the recorder's business.
     response.elapsed = timedelta(0)
-    client.cookies.extract_cookies(response)
+    # Rarely there, and looking for cookies takes longer than all the rest.
+    if "set-cookie" in response.headers:
+        client.cookies.extract_cookies(response)
     return response

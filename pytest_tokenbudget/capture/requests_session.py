@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.local_urllib3 import play_requests
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.raw_body import RawBody
 from pytest_tokenbudget.capture.sending import sending
@@ -52,10 +53,10 @@ def _text(value: Any) -> str:
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     """The method of ``requests`` to watch."""
     library = PreparedLibrary(client)
-    return (Watched(module.Session, "send", lambda send: _send(library, send)),)
+    return (Watched(module.Session, "send", lambda send: _send(library, module, send)),)
 
 
-def _send(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
+def _send(library: PreparedLibrary, module: ModuleType, original: Callable[..., Any]) -> Callable[..., Any]:
     def send(self: Any, request: Any, **options: Any) -> Any:
         if not ACTIVE.recorders:
             return original(self, request, **options)
@@ -65,9 +66,11 @@ def _send(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..
             return original(self, request, **options)
         on_its_way.begin()
         try:
-            if not on_its_way.plain and on_its_way.ask() is not None:
-                raise on_its_way.cannot_play()
-            response = original(self, request, **options)
+            answer = None if on_its_way.plain else on_its_way.ask()
+            if answer is None:
+                response = original(self, request, **options)
+            else:
+                response = play_requests(module, request, answer, options, streamed=streamed)
         except BaseException as error:
             on_its_way.failed(error)
             raise

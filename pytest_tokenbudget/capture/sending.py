@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.capture.stages import current_path
-from pytest_tokenbudget.errors import ScriptError, TokenBudgetError
+from pytest_tokenbudget.errors import TokenBudgetError
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.draft import Draft, Library
@@ -98,14 +98,6 @@ class Sending:
         for draft in self.drafts:
             draft.answer = answer
         return answer
-
-    def cannot_play(self) -> TokenBudgetError:
-        """The error for a library whose responses cannot be made locally."""
-        self.answer = None
-        return ScriptError(
-            f"{self._library.client} cannot be answered locally: its answer is recorded or scripted",
-            remedy="let the agent use a client that is built on httpx or httpx2, or run this test with live traffic",
-        )
 
     def arrived(self, status: int, headers: Any) -> None:
         """The response's head arrived."""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
-from pytest_tokenbudget.records.exchange import Exchange, Unattributed
+from pytest_tokenbudget.records.exchange import Exchange, TokenBasis, Unattributed
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.wire.background import polled, settled
@@ -135,28 +135,31 @@ class Reader:
         self, exchange: Exchange, reading: Reading, prompt: Callable[[], Prompt | None], *, compose: bool
     ) -> tuple[Usage, Source | None, Composition | None]:
         usage = reading.usage
-        known = usage.input_tokens
-        if exchange.token_basis is None and known is not None:
+        basis = exchange.token_basis
+        if basis is None and usage.input_tokens is not None:
             source: Source | None = "provider"
+            asked = prompt() if compose else None
+        elif basis is not None and basis.recorded is not None and basis.counted is None:
+            source, usage = "calibrated", replace(usage, input_tokens=basis.recorded)
             asked = prompt() if compose else None
         else:
             asked = prompt()
-            source, known = self._count_input(exchange, reading, asked)
-            usage = replace(usage, input_tokens=known)
+            source, counted = self._count_input(basis, reading, asked)
+            usage = _with_input(usage, counted)
         composition = None
         if compose and asked is not None:
-            composition = self.counter.compose(asked, provider=reading.provider, input_tokens=known)
+            composition = self.counter.compose(asked, provider=reading.provider, input_tokens=usage.input_tokens)
         return usage, source, composition
 
     def _count_input(
-        self, exchange: Exchange, reading: Reading, asked: Prompt | None
+        self, basis: TokenBasis | None, reading: Reading, asked: Prompt | None
     ) -> tuple[Source | None, int | None]:
         if asked is None:
             return None, None
-        if exchange.token_basis is None:
+        if basis is None or basis.recorded is None or basis.counted is None:
             return "counted", self.counter.estimate_prompt(asked, provider=reading.provider).tokens
         counted = self.counter.count_prompt(asked, provider=reading.provider).tokens
-        return "calibrated", calibrated(counted, *exchange.token_basis)
+        return "calibrated", calibrated(counted, basis.recorded, basis.counted)
 
     def _output(self, reading: Reading, usage: Usage) -> tuple[Usage, Source | None]:
         if usage.output_tokens is not None:
@@ -166,6 +169,16 @@ class Reader:
         model = reading.model or reading.request_model
         counted = self.counter.count_output(reading.output_text, provider=reading.provider, model=model)
         return replace(usage, output_tokens=counted.tokens), "counted"
+
+
+def _with_input(usage: Usage, tokens: int | None) -> Usage:
+    """The usage with another input, of which no part is larger than the whole."""
+    if tokens is None:
+        return replace(usage, input_tokens=None)
+    cached = None if usage.cached_input_tokens is None else min(usage.cached_input_tokens, tokens)
+    left = tokens - (cached or 0)
+    written = None if usage.cache_write_tokens is None else min(usage.cache_write_tokens, left)
+    return replace(usage, input_tokens=tokens, cached_input_tokens=cached, cache_write_tokens=written)
 
 
 class _Once:
@@ -209,7 +222,7 @@ def failure(exchange: Exchange, reading: Reading) -> str | None:
     return reading.error
 
 
-def calibrated(counted_now: int, recorded: int | None, counted_then: int) -> int:
+def calibrated(counted_now: int, recorded: int, counted_then: int) -> int:
     """The input tokens of a replayed request.
 
     The recorded provider's number plus the local difference, times the recorded ratio of provider to local count; so
@@ -217,13 +230,13 @@ def calibrated(counted_now: int, recorded: int | None, counted_then: int) -> int
 
     Args:
         counted_now: Local count of the request that the agent built now.
-        recorded: The provider's number in the recording; ``None`` where it sent none.
+        recorded: The provider's number in the recording.
         counted_then: Local count of the recorded request.
 
     Returns:
         Tokens, rounded half up, at least 0.
     """
-    if recorded is None or counted_then <= 0:
-        return counted_now
+    if counted_then <= 0:
+        return recorded + counted_now
     change = Fraction(recorded * (counted_now - counted_then), counted_then)
     return max(0, int(recorded + change + Fraction(1, 2)))

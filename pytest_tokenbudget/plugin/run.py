@@ -46,6 +46,8 @@ class TestRun:
         repeating: Whether a further sample is being taken.
         subtest_failed: Whether one of its subtests failed, which pytest does not raise.
         finished: Whether its fixtures were torn down.
+        recorded: Whether its cassette was recorded.
+        played: The sample that was played from it then.
     """
 
     __test__ = False
@@ -61,6 +63,8 @@ class TestRun:
         self.repeating = False
         self.finished = False
         self.subtest_failed = False
+        self.recorded = False
+        self.played: Sample | None = None
         self._watched: tuple[str, ...] = ()
         self._functions: FunctionStages | None = None
         self._open = ExitStack()
@@ -70,7 +74,9 @@ class TestRun:
     def begin_sample(self) -> None:
         """Begin to watch: from here on, what the test's own fixtures and body send belongs to the sample."""
         settings, reader = self.workshop.settings, self.workshop.reader
-        self.traffic = traffic = self._open.enter_context(traffic_for(self.item, self.budget, self.workshop))
+        self.traffic = traffic = self._open.enter_context(
+            traffic_for(self.item, self.budget, self.workshop, recorded=self.recorded)
+        )
         # Where nothing may fail, nothing is refused: its ceilings are judged at the end like other limits.
         stopping = self.budget.stop_at and settings.mode == "gate"
         self._ceiling = Ceiling(self.budget.stop_at) if stopping else None
@@ -123,16 +129,17 @@ class TestRun:
             self._record()
 
     def _record(self) -> None:
-        """Keep the live run in its cassette; only the first sample of a test that passed is kept."""
+        """Keep the live run of a test that passed in its cassette."""
         assert self.running is not None
         assert self.traffic is not None
         tape = self.traffic.tape
-        if tape is None or not tape.records or len(self.samples) > 1:
+        if tape is None or not tape.records:
             return
         try:
             tape.keep(self.running.recorder.exchanges(), self.workshop)
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
+        self.recorded = True
 
     def _take_sample(self, ended: float, wall: float) -> None:
         assert self.running is not None
@@ -182,18 +189,30 @@ class TestRun:
         """Whether nothing more is to be found out: its result is known, or it is left alone."""
         return self.result is not None or is_xfailed(self.item)
 
+    def play_recording(self) -> None:
+        """Play what was just recorded: it must fit, and its figures are those that later runs are compared with."""
+        __tracebackhide__ = True
+        if not self.recorded or self.settled():
+            return
+        self._again()
+        self.played = self.samples.pop()
+
+    def _again(self) -> None:
+        __tracebackhide__ = True
+        self.repeating = True
+        try:
+            run_again(self.item)
+        finally:
+            self.repeating = False
+
     def repeat(self) -> None:
         """Take further samples: as many as the marker or the command line says, or until the gates are decided."""
         __tracebackhide__ = True
-        if self.settled():
+        if self.settled() or self.recorded:
             return
         for undecided in sampling(self.budget, self.workshop, self.place, self.samples):
             self.workshop.progress.say(self.item, len(self.samples), undecided)
-            self.repeating = True
-            try:
-                run_again(self.item)
-            finally:
-                self.repeating = False
+            self._again()
             if self.settled():
                 return
 
@@ -206,7 +225,9 @@ class TestRun:
             self._fail(self.result)
 
     def _judged(self) -> TestResult:
-        return judge_test(self.place, self.budget, self.workshop, self.samples, self._watched)
+        judged = self.samples if self.played is None else (self.played,)
+        result = judge_test(self.place, self.budget, self.workshop, judged, self._watched)
+        return replace(result, samples=tuple(self.samples), played=self.played)
 
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
         __tracebackhide__ = True

@@ -134,8 +134,17 @@ class BudgetSession:
             return
         run.check_before()
         yield from run.measured_call()
+        run.play_recording()
         run.repeat()
         run.decide()
+
+    # Inside of pytest_runtest_call, since pytest-randomly seeds anew there.
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+        """Keep chance steady where time is projected."""
+        run = pyfuncitem.stash.get(run_key, None)
+        with run.traffic.steady() if run is not None and run.traffic is not None else nullcontext():
+            return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None]:

@@ -48,13 +48,14 @@ class Tape:
         save(self.path, calls, compile_patterns(workshop.settings.redact))
 
 
-def cassette_of(item: pytest.Item, budget: Budget, settings: Settings) -> Tape | None:
+def cassette_of(item: pytest.Item, budget: Budget, settings: Settings, *, recorded: bool = False) -> Tape | None:
     """The cassette of a test and what becomes of it; ``None`` where its traffic is live.
 
     Args:
         item: The test.
         budget: What its markers say.
         settings: The session's options.
+        recorded: Whether this run has recorded it already.
 
     Raises:
         CassetteError: If it is to be played and is not there, and may not be recorded.
@@ -63,6 +64,8 @@ def cassette_of(item: pytest.Item, budget: Budget, settings: Settings) -> Tape |
     if mode == "live" or (budget.replay is None and mode != "replay"):
         return None
     path = cassette_directory(item.path) / f"{_name(item, budget)}.jsonl"
+    if recorded:
+        return Tape(path, records=False)
     if mode == "record":
         return Tape(path, records=True)
     if path.exists():

@@ -58,14 +58,36 @@ class Traffic:
         """
         return None if self.virtual is None else wall
 
+    @contextmanager
+    def steady(self) -> Iterator[None]:
+        """Where time is projected, chance is the same in every run too: clients wait for a random time before they retry."""
+        if self.virtual is None:
+            yield
+            return
+        import random
+
+        before = random.getstate()
+        random.seed(0)
+        try:
+            yield
+        finally:
+            random.setstate(before)
+
     def divergence(self) -> TokenBudgetError | None:
         """Why the run does not fit its answers, ``None`` where it does."""
         return next((problem for ask in self.problems if (problem := ask()) is not None), None)
 
 
 @contextmanager
-def traffic_for(item: pytest.Item, budget: Budget, workshop: Workshop) -> Iterator[Traffic]:
-    """The traffic of one sample."""
+def traffic_for(item: pytest.Item, budget: Budget, workshop: Workshop, *, recorded: bool = False) -> Iterator[Traffic]:
+    """The traffic of one sample.
+
+    Args:
+        item: The test.
+        budget: What its markers say.
+        workshop: The session's tools.
+        recorded: Whether this run has recorded the test's cassette already, and so plays it.
+    """
     if SCRIPT_FIXTURE in getattr(item, "fixturenames", ()):
         from pytest_tokenbudget.replay.clock import VirtualClock
 
@@ -73,16 +95,18 @@ def traffic_for(item: pytest.Item, budget: Budget, workshop: Workshop) -> Iterat
             model = _model(clock, workshop.reader.counter)
             yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: _left_over(model)])
         return
-    tape = cassette_of(item, budget, workshop.settings)
+    tape = cassette_of(item, budget, workshop.settings, recorded=recorded)
     if tape is None or tape.records:
         yield Traffic(tape=tape)
         return
     from pytest_tokenbudget.replay.clock import VirtualClock
     from pytest_tokenbudget.replay.player import Player
+    from pytest_tokenbudget.replay.secrets import compile_patterns
 
     with VirtualClock(scale=workshop.settings.time_scale) as clock:
         reader = workshop.reader
-        player = Player(tape.path, clock=clock, formats=reader.formats, counter=reader.counter)
+        patterns = compile_patterns(workshop.settings.redact)
+        player = Player(tape.path, clock=clock, formats=reader.formats, counter=reader.counter, patterns=patterns)
         yield Traffic(clock, player, virtual=clock, tape=tape, problems=[player.problem], notes=player.notes)
 
 

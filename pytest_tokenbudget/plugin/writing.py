@@ -97,7 +97,7 @@ def _changes(
         mode = _mode(result, entry, settings)
         if mode is not None:
             changes[key] = change(
-                mode, result.samples, changed=_changed(result, entry, settings), improved=_improved(result, settings)
+                mode, result.stored, changed=_changed(result, entry, settings), improved=_improved(result, settings)
             )
     return changes
 
@@ -133,7 +133,7 @@ def _changed(result: TestResult, entry: BaselineEntry | None, settings: Settings
         if record is None:
             return False
         stage, _, metric = name.rpartition(".")
-        figures = [sample.stages.get(stage, {}) if stage else sample.total for sample in result.samples]
+        figures = [sample.stages.get(stage, {}) if stage else sample.total for sample in result.stored]
         now = {values.get(metric) for values in figures}
         whole = all(isinstance(value, int) for value in (*now, *record.values))
         return whole and len(now) == 1 and len(set(record.values)) == 1 and now != set(record.values)

@@ -18,6 +18,20 @@ never was a response (timeout, connection error). ``open``: still running when t
 
 
 @dataclass(frozen=True, slots=True)
+class TokenBasis:
+    """What a replayed request's input tokens are reckoned from.
+
+    Attributes:
+        recorded: The provider's number for the recorded request, ``None`` where it told none.
+        counted: The local count of the recorded request; ``None`` where the request of now is the same, so that nothing
+            has to be counted.
+    """
+
+    recorded: int | None
+    counted: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One HTTP request and its response.
 
@@ -40,8 +54,8 @@ class Exchange:
         stage: Path of the innermost open stage, ``"worker/finalize"``; ``""`` where no stage was open in code.
         agent: The current OpenTelemetry span's ``gen_ai.agent.name`` where OpenTelemetry is in use.
         answered_by: ``"network"``, or ``"replay"`` / ``"script"`` where the plugin itself gave the answer.
-        token_basis: For a replayed answer: the input tokens ``(provider, local)`` of the recording, from which the
-            request of now is calibrated; ``None`` else.
+        token_basis: For a replayed answer: the input tokens of the recording, from which those of the request of now are
+            reckoned; ``None`` else.
         sequence: Position in the order of starts, from 0.
     """
 
@@ -63,7 +77,7 @@ class Exchange:
     stage: str = ""
     agent: str | None = None
     answered_by: Literal["network", "replay", "script"] = "network"
-    token_basis: tuple[int | None, int] | None = None
+    token_basis: TokenBasis | None = None
     sequence: int = 0
 
 

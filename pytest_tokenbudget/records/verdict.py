@@ -104,6 +104,8 @@ class TestResult:
         verdict: The worst verdict of its gates, or one of the test's own (``no_calls``, ``new``, ...).
         gates: All gates.
         samples: All samples that ran.
+        played: After a recording: the sample that was played from it at once. It is what is judged and stored, since later
+            runs are played too.
         causes: Why gated metrics changed, largest first.
         messages: Notes, for whoever looks closer.
         notices: Notes that are shown also where nothing fails: outcomes that differ, metrics that crept up.
@@ -136,3 +138,9 @@ class TestResult:
     key: str = ""
     watched: tuple[str, ...] = field(default_factory=tuple)
     budget: Budget | None = None
+    played: Sample | None = None
+
+    @property
+    def stored(self) -> tuple[Sample, ...]:
+        """The samples that a baseline is made of."""
+        return self.samples if self.played is None else (self.played,)

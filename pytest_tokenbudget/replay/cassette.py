@@ -14,8 +14,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+from pytest_tokenbudget.capture.answer import Fault
 from pytest_tokenbudget.errors import CassetteError
 from pytest_tokenbudget.replay.folding import dump, fold, pack, unfold, unpack
 from pytest_tokenbudget.replay.secrets import refuse_keys
@@ -28,7 +29,7 @@ _DIGITS = 6
 """Times are kept to the microsecond."""
 
 _ENDINGS = ("complete", "cut", "failed", "abandoned")
-_FAULTS = (None, "connect_timeout", "read_timeout", "connect_error", "cut")
+_FAULTS = (None, *get_args(Fault))
 
 
 def write_cassette(path: Path, takes: Sequence[Take]) -> None:

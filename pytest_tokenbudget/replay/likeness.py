@@ -12,6 +12,9 @@ _WORD = re.compile(r"\w+")
 _MOST = 1000
 """Words that are looked at of a request, from its end: what is asked stands there."""
 
+_CHARACTERS = 10 * _MOST
+"""Characters of a message in which they are looked for, likewise from its end."""
+
 ALL, LAST, MODEL = 0.6, 0.3, 0.1
 """Weights of all words but the system's, of the last message's words, and of the same model."""
 
@@ -35,17 +38,21 @@ def look_of(prompt: Prompt | None) -> Look:
     """What a request is recognised by; of a request that cannot be read, nothing."""
     if prompt is None:
         return Look("", Counter(), Counter())
-    said = [_words(message) for message in prompt.messages if message.role != "system"]
     words: list[str] = []
-    for spoken in reversed(said):
+    last: list[str] | None = None
+    for message in reversed(prompt.messages):
+        if message.role == "system":
+            continue
+        spoken = _words(message)
+        last = spoken if last is None else last
         words += spoken
         if len(words) > _MOST:
             break
-    return Look(prompt.model, Counter(words[:_MOST]), Counter(said[-1][:_MOST] if said else ()))
+    return Look(prompt.model, Counter(words[:_MOST]), Counter((last or [])[:_MOST]))
 
 
 def _words(message: Message) -> list[str]:
-    return _WORD.findall(" ".join(_text(part) for part in message.parts))
+    return _WORD.findall(" ".join(_text(part) for part in message.parts)[-_CHARACTERS:])
 
 
 def _text(part: Part) -> str:

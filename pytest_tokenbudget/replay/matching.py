@@ -32,13 +32,13 @@ class Wanted:
         stage: Path of the stage that code has opened.
         api: Its wire format.
         body: Its JSON object.
-        prompt: What it asks, ``None`` where that cannot be read.
+        prompt: Reads what it asks, ``None`` where that cannot be read.
     """
 
     stage: str
     api: str
     body: JsonObject | None
-    prompt: Prompt | None
+    prompt: Callable[[], Prompt | None]
 
 
 class Matcher:
@@ -98,18 +98,26 @@ class Matcher:
         if not candidates:
             raise self._no_answer(wanted, None)
         candidates = candidates[:AHEAD]
-        look = look_of(wanted.prompt)
-        scores = {number: self._likeness(wanted, look, number) for number in candidates}
-        # Of equals, max gives the first.
-        best = max(candidates, key=lambda number: scores[number])
+        look = look_of(wanted.prompt())
         if not of_stage:
-            if scores[best] < ALIKE:
+            alike, best = self._most_alike(wanted, look, candidates)
+            if alike < ALIKE:
                 raise self._no_answer(wanted, best)
             return best
         first = takes[of_stage[0]]
         together = [number for number in candidates if number == of_stage[0] or takes[number].started < first.ended]
-        likely = max(together, key=lambda number: scores[number])
-        return best if scores[best] > scores[likely] + CLEARLY else likely
+        alike, likely = self._most_alike(wanted, look, together)
+        if alike + CLEARLY >= 1:
+            return likely
+        others = [number for number in candidates if number not in together]
+        more, best = self._most_alike(wanted, look, others) if others else (0.0, likely)
+        return best if more > alike + CLEARLY else likely
+
+    def _most_alike(self, wanted: Wanted, look: Look, candidates: Sequence[int]) -> tuple[float, int]:
+        """The likeness and the number of the answer whose request is the most alike; of equals, the first."""
+        scores = [self._likeness(wanted, look, number) for number in candidates]
+        best = max(scores)
+        return best, candidates[scores.index(best)]
 
     def _likeness(self, wanted: Wanted, look: Look, number: int) -> float:
         if number not in self._looks:
@@ -123,7 +131,9 @@ class Matcher:
             raise Diverged(
                 f"call {number + 1} was recorded from {take.api}, the run now asks {wanted.api}", remedy=RECORD_AGAIN
             )
-        offered = names(wanted.prompt)
+        if take.body == wanted.body or not take.tool_calls:
+            return
+        offered = names(wanted.prompt())
         missing = [name for name in take.tool_calls if name not in offered]
         # A tool that the recorded request did not offer either was never the agent's to answer.
         missing = [name for name in missing if name in names(self._prompt_of(take))]
@@ -142,7 +152,7 @@ class Matcher:
             take = self._takes[nearest]
             hint = f"nearest: call {nearest + 1}, {take.api} {take.model} in stage {take.stage or 'main'!r}"
         return Diverged(
-            f"the run makes call {len(self._takes) - len(self._left) + 1} ({wanted.api} in {where}, {_said(wanted.prompt)})"
+            f"the run makes call {len(self._takes) - len(self._left) + 1} ({wanted.api} in {where}, {_said(wanted.prompt())})"
             f" and the cassette has no answer to it; {hint}",
             remedy=RECORD_AGAIN,
         )

@@ -5,22 +5,26 @@ from __future__ import annotations
 from collections import Counter as Tally
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import Diverged, TokenBudgetError
+from pytest_tokenbudget.measure.reading import calibrated
+from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.replay.cassette import read_cassette
 from pytest_tokenbudget.replay.matching import RECORD_AGAIN, Matcher, Wanted
 from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
+from pytest_tokenbudget.replay.secrets import Redactor
 from pytest_tokenbudget.replay.slope import Slope, slopes
 from pytest_tokenbudget.replay.take import Take
 from pytest_tokenbudget.replay.timing import Holder, Schedule
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.wire.format import Request, WireFormat
 
-ANSWERED = ("httpx ", "httpx2 ")
-"""Labels of the clients whose requests can be answered locally."""
+if TYPE_CHECKING:
+    import re
 
 FOREVER = 1e6
 """Virtual s after which an answer that the agent never got is asked for in earnest."""
@@ -34,14 +38,23 @@ class Player:
         clock: Holds answers until they are due, in virtual time.
         formats: The wire formats.
         counter: Counts requests.
+        patterns: What was redacted in the recording is in the requests of now too.
 
     Raises:
         CassetteError: If the cassette cannot be read.
     """
 
-    def __init__(self, path: Path, *, clock: Holder, formats: Sequence[WireFormat], counter: Counter) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        clock: Holder,
+        formats: Sequence[WireFormat],
+        counter: Counter,
+        patterns: Sequence[re.Pattern[str]] = (),
+    ) -> None:
         takes = read_cassette(path)
-        self._name = path.name
+        self._redactor = Redactor(tuple(patterns))
         self._clock = clock
         self._recogniser = Recogniser(formats, counter)
         self._recorded: dict[int, Recognised | None] = {}
@@ -79,15 +92,6 @@ class Player:
         self._still_there(take)
         return given
 
-    def before_send(self, outgoing: Outgoing) -> None:
-        """Refuse a model call of a client that cannot be answered locally, so that it does not leave either.
-
-        Raises:
-            Diverged: If it is one.
-        """
-        if not outgoing.client.startswith(ANSWERED) and self._recogniser.outgoing(outgoing) is not None:
-            raise self._fail(self._cannot_answer(outgoing, f"{outgoing.client} cannot be answered locally"))
-
     def problem(self) -> TokenBudgetError | None:
         """Why the run does not fit the cassette, also where the agent swallowed the error; ``None`` where it does."""
         return self._failures[0] if self._failures else self._matcher.left_over()
@@ -110,13 +114,13 @@ class Player:
         recognised = self._recogniser.outgoing(outgoing)
         if recognised is None:
             return None
-        prompt = recognised.prompt()
+        body = self._redactor.value(recognised.request.body)
         try:
-            take = self._matcher.match(Wanted(outgoing.stage, recognised.api, recognised.request.body, prompt))
+            take = self._matcher.match(Wanted(outgoing.stage, recognised.api, body, recognised.prompt))
         except Diverged as error:
             raise self._fail(error) from None
-        counted = self._counted_then(take)
-        schedule = self._schedule(take, self._later(take, counted, recognised))
+        basis = self._basis(take, same=take.body == body)
+        schedule = self._schedule(take, self._later(take, basis, recognised))
         given = LocalAnswer(
             status=take.status,
             headers=take.headers,
@@ -125,7 +129,7 @@ class Player:
             before_chunk_async=schedule.before_chunk_async,
             fault=take.fault,
             answered_by="replay",
-            token_basis=None if counted is None else (take.input_tokens, counted),
+            token_basis=basis,
         )
         return take, given, schedule
 
@@ -140,16 +144,19 @@ class Player:
                 )
             )
 
-    def _cannot_answer(self, outgoing: Outgoing, why: str) -> Diverged:
-        return Diverged(
-            f"{outgoing.method} {outgoing.url.partition('?')[0]} looks like a model call that {self._name} cannot answer"
-            f" ({why}); nothing may leave in a replay",
-            remedy=RECORD_AGAIN,
-        )
-
     def _fail(self, error: Diverged) -> Diverged:
         self._failures.append(error)
         return error
+
+    def _basis(self, take: Take, *, same: bool) -> TokenBasis:
+        """What the request's tokens are reckoned from; only one that changed has to be counted.
+
+        Without a count of then there is nothing to compare with, and the recorded number is not trusted.
+        """
+        if take.input_tokens is None or same:
+            return TokenBasis(take.input_tokens)
+        counted = self._counted_then(take)
+        return TokenBasis(None) if counted is None else TokenBasis(take.input_tokens, counted)
 
     def _counted_then(self, take: Take) -> int | None:
         """The recorded request, counted as requests are counted now, so that an improved count moves no number.
@@ -161,9 +168,10 @@ class Player:
             return take.counted_tokens
         return self._recogniser.count(recorded, take.provider)
 
-    def _later(self, take: Take, counted_then: int | None, recognised: Recognised) -> float:
+    def _later(self, take: Take, basis: TokenBasis, recognised: Recognised) -> float:
         """Virtual s by which the answer comes later (earlier: below 0), because its request has another size."""
-        if counted_then is None or not take.input_tokens or take.body == recognised.request.body:
+        counted_then, recorded = basis.counted, basis.recorded
+        if not counted_then or recorded is None:
             return 0.0
         counted_now = self._recogniser.count(recognised, take.provider)
         if counted_now is None or counted_now == counted_then:
@@ -173,7 +181,7 @@ class Player:
             self._left_alone[take.model] += 1
             return 0.0
         self._corrected[take.model] += 1
-        more = (counted_now - counted_then) * take.input_tokens / counted_then if counted_then else 0.0
+        more = calibrated(counted_now, recorded, counted_then) - recorded
         first = take.times[0] if take.times else take.duration
         return max(slope.seconds_per_token * more, -first)
 

@@ -14,7 +14,7 @@ from pytest_tokenbudget.wire.looks import unattributed
 from pytest_tokenbudget.wire.registry import format_of, request_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recognised:
     """A model call.
 
@@ -25,6 +25,7 @@ class Recognised:
 
     request: Request
     format: WireFormat | None
+    _prompt: tuple[Prompt | None] | None = None
 
     @property
     def api(self) -> str:
@@ -35,7 +36,12 @@ class Recognised:
         return self.format.api if api_of is None else str(api_of(self.request))
 
     def prompt(self) -> Prompt | None:
-        """What it asks, ``None`` where that cannot be read."""
+        """What it asks, ``None`` where that cannot be read; read when it is first asked for."""
+        if self._prompt is None:
+            self._prompt = (self._read_prompt(),)
+        return self._prompt[0]
+
+    def _read_prompt(self) -> Prompt | None:
         if self.format is None:
             return None
         try:

@@ -21,6 +21,21 @@ from pytest_tokenbudget.wire.body import response_pieces
 from pytest_tokenbudget.wire.format import WireFormat
 from pytest_tokenbudget.wire.registry import read, request_of
 
+_FAULT_WORDS: tuple[tuple[str, Fault], ...] = (
+    ("ConnectTimeout", "connect_timeout"),
+    ("ConnectionTimeout", "connect_timeout"),
+    ("PoolTimeout", "pool_timeout"),
+    ("WriteTimeout", "write_timeout"),
+    ("Timeout", "read_timeout"),
+    ("Protocol", "protocol_error"),
+    ("Disconnected", "protocol_error"),
+    ("ConnectionClosed", "protocol_error"),
+    ("ReadError", "read_error"),
+    ("ClientOSError", "read_error"),
+    ("WriteError", "write_error"),
+)
+"""What the names of errors say, in httpx, requests, aiohttp and botocore; the first that is found counts."""
+
 _NO_READING = Reading(api="unknown", provider="")
 
 
@@ -123,11 +138,8 @@ def _ending(exchange: Exchange) -> tuple[Ending, Fault | None]:
     # A stream that the consumer left without closing it is one that it closed.
     if exchange.end in ("complete", "closed") or (exchange.end == "open" and exchange.status is not None):
         return "complete", None
-    if exchange.end == "cut":
-        return "cut", "cut"
     if exchange.end in ("cancelled", "open"):
         return "abandoned", None
-    error = exchange.error or ""
-    if "ConnectTimeout" in error or "PoolTimeout" in error:
-        return "failed", "connect_timeout"
-    return "failed", "read_timeout" if "Timeout" in error else "connect_error"
+    cut = exchange.end == "cut"
+    named = (fault for word, fault in _FAULT_WORDS if word in (exchange.error or ""))
+    return ("cut" if cut else "failed"), next(named, "protocol_error" if cut else "connect_error")

@@ -312,7 +312,7 @@ class ScriptedModel:
             chunks,
             before_chunk=schedule.before_chunk,
             before_chunk_async=schedule.before_chunk_async,
-            fault="cut" if reply.cut_after is not None else None,
+            fault="protocol_error" if reply.cut_after is not None else None,
             answered_by="script",
         )
         return given, schedule

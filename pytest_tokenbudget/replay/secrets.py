@@ -16,7 +16,7 @@ REDACTED = "[redacted]"
 
 KEPT_QUERY = ("alt", "api-version", "stream")
 KEPT_HEADERS = ("content-type", "retry-after", "retry-after-ms", "x-should-retry")
-KEPT_HEADER_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-")
+KEPT_HEADER_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "x-amzn-bedrock-")
 """Response headers that clients act on. All others, and all request headers, are left out."""
 
 _START = r"(?<![A-Za-z0-9_-])"

@@ -119,11 +119,11 @@ class Served:
             said = f"{request.method} {request.url.path} is no model call"
             return JSONResponse({"error": {"message": said, "type": "script"}}, status_code=404)
         answer, _ = prepared
-        if answer.fault in ("connect_timeout", "read_timeout", "connect_error"):
+        if not answer.status:
             # No response at all: the connection is dropped.
             raise _Dropped
         headers = dict(answer.headers)
-        if answer.fault == "cut":
+        if answer.fault is not None:
             headers["content-length"] = str(sum(map(len, answer.chunks)) + 1)
         elif not headers["content-type"].startswith("text/event-stream"):
             headers["content-length"] = str(sum(map(len, answer.chunks)))
@@ -137,5 +137,5 @@ class _Dropped(Exception):
 async def _chunks(answer: LocalAnswer) -> AsyncIterator[bytes]:
     for chunk in answer.chunks:
         yield chunk
-    if answer.fault == "cut":
+    if answer.fault is not None:
         raise _Dropped

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_tokenbudget.capture.stages import stage
 from pytest_tokenbudget.errors import CassetteError, Diverged
+from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.replay.cassette import write_cassette
 from pytest_tokenbudget.replay.clock import VirtualClock
 from pytest_tokenbudget.replay.player import Player
@@ -110,7 +111,7 @@ def test_a_replay_is_the_recording(recorded, replayed):
     assert [one.ended - one.started for one in now] == pytest.approx([2.0, 3.0, 0.25, 9.0, 0.0], abs=1e-5)
     assert end == pytest.approx(14.25, abs=1e-5)
     assert {one.answered_by for one in now} == {"replay"}
-    assert [one.token_basis[0] for one in now] == [500, 600, None, None, None]
+    assert [one.token_basis.recorded for one in now] == [500, 600, None, None, None]
     assert player.problem() is None
     assert player.notes() == ()
 
@@ -151,12 +152,11 @@ def test_the_longer_prompt_is_calibrated(recorded, replayed):
     path, _ = recorded([text("One.", usage=(500, 7))], lambda: ask(chat("hello")))
     _, (same,), _ = replayed(path, lambda: ask(chat("hello")))
     _, (more,), _ = replayed(path, lambda: ask(chat("hello, and a little more than that")))
-    recogniser = Player(path, clock=VirtualClock(), formats=builtin_formats(), counter=COUNTER)._recogniser
-    provider, then = same.token_basis
-    assert more.token_basis == (provider, then) == (500, then)
-    assert calibrated(then, provider, then) == 500
-    assert calibrated(then + 6, provider, then) > 500
-    assert recogniser.counter is COUNTER
+    assert same.token_basis == TokenBasis(500)
+    then = more.token_basis.counted
+    assert more.token_basis == TokenBasis(500, then)
+    assert calibrated(then, 500, then) == 500
+    assert calibrated(then + 6, 500, then) > 500
 
 
 @pytest.mark.parametrize(
@@ -248,15 +248,13 @@ def test_a_known_stage_takes_nothing_from_others(recorded, replayed):
 
 
 def test_no_model_call_leaves(recorded, replayed, outgoing):
-    """Not to another provider, and not through a client that cannot be answered."""
+    """Not to another provider, and through no client."""
     path, _ = recorded(["one"], lambda: ask(chat("a")))
     player = Player(path, clock=VirtualClock(), formats=builtin_formats(), counter=COUNTER)
     assert player.answer(outgoing(None, "https://example.com/health", method="GET")) is None
-    request = outgoing(chat("a"), URL)
-    player.before_send(request)
-    foreign = type(request)("requests 2.32", *[getattr(request, name) for name in request.__slots__[1:]])
-    with pytest.raises(Diverged, match=r"requests 2\.32 cannot be answered locally"):
-        player.before_send(foreign)
+    assert player.answer(outgoing(chat("a"), URL)).status == 200
+    with pytest.raises(Diverged, match="no answer"):
+        player.answer(outgoing({"model": "m", "prompt": "b"}, "https://elsewhere.example/v9/brain"))
     assert player.problem() is not None
 
 
@@ -338,7 +336,7 @@ def test_patterns_are_redacted_and_the_run_still_fits(recorded, replayed):
     assert content.count("[redacted]") == 2
     player, (call,), _ = replayed(path, lambda: ask(chat("I am acct-12")))
     assert player.problem() is None
-    assert call.token_basis[0] == 50
+    assert call.token_basis.recorded == 50
     with pytest.raises(CassetteError, match="matches across the pieces"):
         recorded(
             [text("x" * 10 + " acct-1234567890")],

@@ -181,7 +181,11 @@ def test_a_script_is_read_from_yaml(tmp_path, outgoing):
     answers = [model.answer(outgoing(CHAT)) for _ in range(6)]
     second = json.loads(answers[1].chunks[0])["choices"][0]["message"]
     assert json.loads(second["tool_calls"][0]["function"]["arguments"]) == {"day": "2026-03-17"}
-    assert [(answer.status, answer.fault) for answer in answers[3:]] == [(429, None), (0, "read_timeout"), (200, "cut")]
+    assert [(answer.status, answer.fault) for answer in answers[3:]] == [
+        (429, None),
+        (0, "read_timeout"),
+        (200, "protocol_error"),
+    ]
     assert model.unconsumed() is None
 
 
