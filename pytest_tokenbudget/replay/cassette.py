@@ -1,7 +1,7 @@
 """Cassettes as files: JSON lines that can be read and compared.
 
 The first line is the header. A ``content`` line holds a message, a tool schema or another large part of a request, once;
-a ``take`` line holds a request that refers to contents, and the line after it the ``answer`` with the time of each chunk.
+a ``take`` line holds a request that refers to contents and to earlier takes, and the line after it the ``answer`` with the time of each chunk.
 
 Version 1: the first.
 """
@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from pytest_tokenbudget.capture.answer import Fault
 from pytest_tokenbudget.errors import CassetteError
-from pytest_tokenbudget.replay.folding import dump, fold, pack, unfold, unpack
+from pytest_tokenbudget.replay.folding import Folder, Unfolder, dump, pack, unpack
 from pytest_tokenbudget.replay.secrets import refuse_keys
 from pytest_tokenbudget.replay.take import Take
 
@@ -70,18 +70,11 @@ def _places(takes: Sequence[Take]) -> Iterator[tuple[str, str]]:
 def lines(takes: Sequence[Take]) -> Iterator[str]:
     """The lines of a cassette, without their ends."""
     yield _line({KIND: VERSION, "calls": len(takes)})
-    written: set[str] = set()
-    fresh: list[str] = []
-
-    def keep(name: str, content: Any) -> None:
-        if name not in written:
-            written.add(name)
-            fresh.append(_line({"content": name, "value": content}))
-
+    folder = Folder()
     for number, take in enumerate(takes, start=1):
-        request = None if take.body is None else fold(take.body, keep)
-        yield from fresh
-        fresh.clear()
+        request, fresh = (None, {}) if take.body is None else folder.fold(number, take.body)
+        for name, content in fresh.items():
+            yield _line({"content": name, "value": content})
         yield _line(_request_line(number, take, request))
         yield _line(_answer_line(number, take))
 
@@ -163,7 +156,7 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._contents: dict[str, Any] = {}
+        self._unfolder = Unfolder()
         self._asked: dict[str, Any] | None = None
         self._takes: list[Take] = []
 
@@ -221,7 +214,7 @@ class _Reader:
             self._takes.append(self._take(self._asked, value))
             self._asked = None
         elif "content" in value:
-            self._contents[_text(value, "content")] = value["value"]
+            self._unfolder.keep(_text(value, "content"), value["value"])
         elif "take" in value:
             if value["take"] != len(self._takes) + 1:
                 raise _Damaged(f"take {value['take']!r} where take {len(self._takes) + 1} should be")
@@ -248,7 +241,7 @@ class _Reader:
             method=_text(asked, "method"),
             url=_text(asked, "url"),
             model=_text(asked, "model"),
-            body=None if folded is None else unfold(folded, self._contents),
+            body=self._unfolder.unfold(folded),
             started=_number(asked, "started"),
             duration=_number(answer, "duration"),
             status=int(_number(answer, "status")),

@@ -1,7 +1,7 @@
 """How a cassette stays small: what is the same is written once.
 
-Messages and tool schemas are kept by their content; a chunk of a stream is written as what differs from the one before.
-Both are exact: what is unfolded is what was folded, to the byte.
+Messages and tool schemas are kept by their content; a list that goes on from that of an earlier request, as a history does,
+is written as that; and a chunk of a stream as what differs from the one before. All are exact: what is unfolded is what was folded, to the byte.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Mapping
 from typing import Any
 
 REFERENCE = "="
-"""Key of an object that stands for stored content: ``{"=": "1f0a..."}``."""
+"""Key of an object that stands for stored content, ``{"=": "1f0a..."}``; or, as the first of a list, for the whole list
+under the same key in an earlier take, ``{"=": 3}``."""
+
+RECENT = 16
+"""Takes that are looked at for a list that goes on; more branches beside each other are rare."""
 
 ITEM_CHARACTERS = 48
 """Members of lists (messages, tools) from this size on are stored once."""
@@ -34,49 +39,97 @@ def dump(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def fold(body: Mapping[str, Any], keep: Callable[[str, Any], None]) -> dict[str, Any]:
-    """A request with its large parts replaced by references.
+class Folder:
+    """Folds the requests of one cassette, in their order."""
 
-    Args:
-        body: The request.
-        keep: Called with digest and content of each part, every time that it occurs.
-    """
+    def __init__(self) -> None:
+        self._written: set[str] = set()
+        self._lists: deque[tuple[int, dict[str, list[Any]]]] = deque(maxlen=RECENT)
 
-    def stored(value: Any, least: int) -> Any:
+    def fold(self, number: int, body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A request with its large parts replaced by references.
+
+        Args:
+            number: The number of its take.
+            body: The request.
+
+        Returns:
+            The folded request, and the contents by digest that it is the first to refer to.
+        """
+        fresh: dict[str, Any] = {}
+        folded = {key: self._value(value, fresh) for key, value in body.items()}
+        lists = {key: value for key, value in folded.items() if isinstance(value, list)}
+        shortened = {key: self._continued(key, members) for key, members in lists.items()}
+        self._lists.appendleft((number, lists))
+        return folded | shortened, fresh
+
+    def _value(self, value: Any, fresh: dict[str, Any]) -> Any:
+        if isinstance(value, list):
+            return [
+                self._stored(one, ITEM_CHARACTERS, fresh) if isinstance(one, dict | list | str) else one
+                for one in value
+            ]
+        return self._stored(value, VALUE_CHARACTERS, fresh) if isinstance(value, dict | str) else value
+
+    def _stored(self, value: Any, least: int, fresh: dict[str, Any]) -> Any:
         written = dump(value)
         # An object that looks like a reference is stored, whatever its size, so that it is not taken for one.
         if len(written) < least and not (isinstance(value, dict) and REFERENCE in value):
             return value
         name = hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-        keep(name, value)
+        if name not in self._written:
+            self._written.add(name)
+            fresh[name] = value
         return {REFERENCE: name}
 
-    folded: dict[str, Any] = {}
-    for key, value in body.items():
-        if isinstance(value, list):
-            folded[key] = [stored(one, ITEM_CHARACTERS) if isinstance(one, dict | list | str) else one for one in value]
-        elif isinstance(value, dict | str):
-            folded[key] = stored(value, VALUE_CHARACTERS)
-        else:
-            folded[key] = value
-    return folded
+    def _continued(self, key: str, members: list[Any]) -> list[Any]:
+        """A list as what goes on from the longest list of an earlier request with which it begins."""
+        length, number = 0, 0
+        for earlier, lists in self._lists:
+            begun = lists.get(key, [])
+            if length < len(begun) <= len(members) and members[: len(begun)] == begun:
+                length, number = len(begun), earlier
+        return [{REFERENCE: number}, *members[length:]] if length > 1 else members
 
 
-def unfold(folded: Mapping[str, Any], contents: Mapping[str, Any]) -> dict[str, Any]:
-    """The request again.
+class Unfolder:
+    """Unfolds the requests of one cassette, in their order."""
 
-    Raises:
-        KeyError: If a content is missing; the key is its name.
-    """
+    def __init__(self) -> None:
+        self._contents: dict[str, Any] = {}
+        self._bodies: list[Mapping[str, Any]] = []
 
-    def found(value: Any) -> Any:
+    def keep(self, name: str, content: Any) -> None:
+        """A content that requests may refer to."""
+        self._contents[name] = content
+
+    def unfold(self, folded: Mapping[str, Any] | None) -> dict[str, Any] | None:
+        """The request of the next take again.
+
+        Raises:
+            KeyError: If what it refers to is missing; the key is its name.
+        """
+        body = None if folded is None else {key: self._value(key, value) for key, value in folded.items()}
+        self._bodies.append(body or {})
+        return body
+
+    def _value(self, key: str, value: Any) -> Any:
+        if not isinstance(value, list):
+            return self._found(value)
+        begun: list[Any] = []
+        if value and isinstance(value[0], dict) and value[0].keys() == {REFERENCE} and type(value[0][REFERENCE]) is int:
+            begun, value = self._list(key, value[0][REFERENCE]), value[1:]
+        return [*begun, *(self._found(one) for one in value)]
+
+    def _list(self, key: str, number: int) -> list[Any]:
+        if not 0 < number <= len(self._bodies) or not isinstance(found := self._bodies[number - 1].get(key), list):
+            raise KeyError(f"{key} of take {number}")
+        return found
+
+    def _found(self, value: Any) -> Any:
         if isinstance(value, dict) and value.keys() == {REFERENCE}:
-            return contents[value[REFERENCE]]
+            return self._contents[value[REFERENCE]]
         return value
-
-    return {
-        key: [found(one) for one in value] if isinstance(value, list) else found(value) for key, value in folded.items()
-    }
 
 
 def pack(chunks: tuple[bytes, ...], times: tuple[float, ...]) -> list[Packed]:
