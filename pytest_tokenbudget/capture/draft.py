@@ -42,6 +42,7 @@ class Draft:
         "error",
         "headers",
         "library",
+        "mocked",
         "recorder",
         "request",
         "span",
@@ -59,6 +60,7 @@ class Draft:
         self.stage = current_path()
         self.span = _current_span()
         self.answer: LocalAnswer | None = None
+        self.mocked = False
         self.status: int | None = None
         self.headers: Any = None
         self.encoded: bool | None = None
@@ -145,7 +147,7 @@ class Draft:
             error=self.error,
             stage=self.stage,
             agent=_agent_name(self.span),
-            answered_by="network" if answer is None else answer.answered_by,
+            answered_by=answer.answered_by if answer is not None else "mock" if self.mocked else "network",
             token_basis=None if answer is None else answer.token_basis,
             sequence=sequence,
         )

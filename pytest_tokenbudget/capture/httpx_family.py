@@ -78,6 +78,8 @@ def _send(library: HttpxLibrary, original: Callable[..., Any]) -> Callable[..., 
             raise
         finally:
             on_its_way.end()
+        if _is_mocked(library.module, self, response):
+            on_its_way.came_from_a_mock()
         on_its_way.arrived(response.status_code, response.headers)
         if not streamed or response.is_closed:
             on_its_way.whole(_content(library.module, response))
@@ -110,6 +112,8 @@ def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) 
             raise
         finally:
             on_its_way.end()
+        if _is_mocked(library.module, self, response):
+            on_its_way.came_from_a_mock()
         on_its_way.arrived(response.status_code, response.headers)
         if not streamed or response.is_closed:
             on_its_way.whole(_content(library.module, response))
@@ -118,6 +122,13 @@ def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) 
         return response
 
     return send
+
+
+def _is_mocked(module: ModuleType, client: Any, response: Any) -> bool:
+    """Whether vcrpy, respx, pytest-httpx or the like gave a response: what a client's own transport gets has a network."""
+    if "network_stream" in response.extensions:
+        return False
+    return type(getattr(client, "_transport", None)) in (module.HTTPTransport, module.AsyncHTTPTransport)
 
 
 def _send_prepared(

@@ -114,6 +114,10 @@ class Recorder:
         self._spans.append(span)
         return span
 
+    def open_stage(self) -> str:
+        """Path of the stage that was opened last and is open still, ``""`` for none: that of calls from elsewhere."""
+        return next((span.stage for span in reversed(self._spans) if span.ended is None), "")
+
     def exchanges(self) -> tuple[Exchange, ...]:
         """All exchanges in the order of their starts; those still running end now, with the end ``open``."""
         if self._abandoned:

@@ -99,6 +99,11 @@ class Sending:
             draft.answer = answer
         return answer
 
+    def came_from_a_mock(self) -> None:
+        """A tool for tests gave the response in the place of the network."""
+        for draft in self.drafts:
+            draft.mocked = True
+
     def arrived(self, status: int, headers: Any) -> None:
         """The response's head arrived."""
         for draft in self.drafts:

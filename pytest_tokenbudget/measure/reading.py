@@ -136,7 +136,7 @@ class Reader:
     ) -> tuple[Usage, Source | None, Composition | None]:
         usage = reading.usage
         basis = exchange.token_basis
-        if basis is None and usage.input_tokens is not None:
+        if basis is None and usage.input_tokens is not None and exchange.answered_by != "mock":
             source: Source | None = "provider"
             asked = prompt() if compose else None
         elif basis is not None and basis.recorded is not None and basis.counted is None:

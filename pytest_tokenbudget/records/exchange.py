@@ -53,7 +53,8 @@ class Exchange:
         error: Type name of the exception that ended it (``"ReadTimeout"``), else ``None``.
         stage: Path of the innermost open stage, ``"worker/finalize"``; ``""`` where no stage was open in code.
         agent: The current OpenTelemetry span's ``gen_ai.agent.name`` where OpenTelemetry is in use.
-        answered_by: ``"network"``, or ``"replay"`` / ``"script"`` where the plugin itself gave the answer.
+        answered_by: ``"network"``; ``"replay"`` or ``"script"`` where the plugin itself gave the answer; ``"mock"`` where
+            another tool for tests did, so that the usage that it tells may be that of another request.
         token_basis: For a replayed answer: the input tokens of the recording, from which those of the request of now are
             reckoned; ``None`` else.
         sequence: Position in the order of starts, from 0.
@@ -76,7 +77,7 @@ class Exchange:
     error: str | None = None
     stage: str = ""
     agent: str | None = None
-    answered_by: Literal["network", "replay", "script"] = "network"
+    answered_by: Literal["network", "replay", "script", "mock"] = "network"
     token_basis: TokenBasis | None = None
     sequence: int = 0
 

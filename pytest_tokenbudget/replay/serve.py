@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import ScriptError
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.draft import Draft
+    from pytest_tokenbudget.capture.recorder import Recorder
+    from pytest_tokenbudget.records.exchange import Headers
     from pytest_tokenbudget.replay.script import ScriptedModel
 
 START_SECONDS = 10.0
@@ -20,7 +25,8 @@ START_SECONDS = 10.0
 class Served:
     """A running server; a context manager.
 
-    Chunks are sent one by one and flushed without delay; the script's pace is not slept.
+    Chunks are sent one by one, each when it is due on the script's clock. What it is asked is recorded with the running
+    sample, in the stage that was opened last: a client in another process cannot say which is its own.
 
     Args:
         model: The scripted model that answers.
@@ -102,13 +108,14 @@ class Served:
     async def _respond(self, request: Any) -> Any:
         from starlette.responses import JSONResponse, StreamingResponse
 
+        recorder = self._recorder()
         outgoing = Outgoing(
             client="http",
             method=request.method,
             url=str(request.url),
             headers=tuple((name.lower(), value) for name, value in request.headers.items()),
             body=await request.body(),
-            stage="",
+            stage="" if recorder is None else recorder.open_stage(),
             streamed=True,
         )
         try:
@@ -118,24 +125,65 @@ class Served:
         if prepared is None:
             said = f"{request.method} {request.url.path} is no model call"
             return JSONResponse({"error": {"message": said, "type": "script"}}, status_code=404)
-        answer, _ = prepared
+        answer, schedule = prepared
+        draft = None if recorder is None else _begun(recorder, outgoing, answer)
+        await asyncio.to_thread(schedule.before_head)
         if not answer.status:
+            if draft is not None:
+                draft.fail(ConnectionDropped())
             # No response at all: the connection is dropped.
-            raise _Dropped
+            raise ConnectionDropped
         headers = dict(answer.headers)
         if answer.fault is not None:
             headers["content-length"] = str(sum(map(len, answer.chunks)) + 1)
         elif not headers["content-type"].startswith("text/event-stream"):
             headers["content-length"] = str(sum(map(len, answer.chunks)))
-        return StreamingResponse(_chunks(answer), status_code=answer.status, headers=headers)
+        if draft is not None:
+            draft.arrived(answer.status, answer.headers)
+        return StreamingResponse(_chunks(answer, draft), status_code=answer.status, headers=headers)
+
+    def _recorder(self) -> Recorder | None:
+        """Who records what this script answers, if anybody does."""
+        return next((one for one in ACTIVE.recorders if one.answerer is self._model and one.recording), None)
 
 
-class _Dropped(Exception):
+class _Requests:
+    """How what a server is asked is read: it is in the form of a record already."""
+
+    client = "http"
+
+    def request_parts(self, request: Outgoing) -> tuple[str, str, Headers, bytes | None]:
+        """Method, URL, headers and body."""
+        return request.method, request.url, request.headers, request.body
+
+    def header_pairs(self, headers: Headers) -> Headers:
+        """The pairs themselves."""
+        return headers
+
+
+def _begun(recorder: Recorder, outgoing: Outgoing, answer: LocalAnswer) -> Draft:
+    draft = recorder.begin(_Requests(), outgoing, streamed=True)
+    draft.stage, draft.answer = outgoing.stage, answer
+    return draft
+
+
+class ConnectionDropped(Exception):
     """The script says that the connection breaks; uvicorn closes it with a 500 at the latest."""
 
 
-async def _chunks(answer: LocalAnswer) -> AsyncIterator[bytes]:
-    for chunk in answer.chunks:
-        yield chunk
-    if answer.fault is not None:
-        raise _Dropped
+async def _chunks(answer: LocalAnswer, draft: Draft | None) -> AsyncIterator[bytes]:
+    try:
+        for number, chunk in enumerate(answer.chunks):
+            if answer.before_chunk is not None:
+                await asyncio.to_thread(answer.before_chunk, number)
+            if draft is not None:
+                draft.chunk(chunk)
+            yield chunk
+        if answer.fault is not None:
+            raise ConnectionDropped
+    except BaseException as error:
+        if draft is not None:
+            draft.cut(error)
+        raise
+    if draft is not None:
+        draft.finish("complete")

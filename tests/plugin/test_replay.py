@@ -60,7 +60,7 @@ def test_unchanged_code_replays_to_the_token(recorded: Any) -> None:
     for _ in range(2):
         recorded.run().assert_outcomes(passed=1)
         replayed = recorded.test
-        assert replayed["traffic"] == "replay"
+        assert (replayed["traffic"], replayed["verdict"]) == ("replay", "ok")
         assert len(recorded.server.ledger) == asked
         for name in TOKENS:
             assert replayed["total"][name] == live["total"][name]
@@ -81,6 +81,46 @@ def test_a_longer_prompt_is_counted_now_and_calibrated(recorded: Any) -> None:
     assert (causes[0]["part"], causes[0]["name"]) == ("tools", "calendar_write")
     assert sum(cause["delta"] for cause in causes) == gate["value"] - gate["baseline"]
     assert len(recorded.server.ledger) == asked
+
+
+def test_a_recording_is_judged_by_its_own_replay(recorded: Any) -> None:
+    """The run that records reports what was live, and stores what later runs are compared with: exact projected times."""
+    live = recorded.test
+    assert live["traffic"] == "live"
+    assert {call["input_source"] for call in live["calls"]} == {"provider"}
+    assert '"traffic": "replay"' in recorded.baseline
+    recorded.run().assert_outcomes(passed=1)
+    assert recorded.gate("worker.latency")["exact"] is True
+    assert recorded.gate("worker.latency")["change"] == 0
+    recorded.write(_agent().replace("            ask(", "            __import__('time').sleep(30); ask(", 1))
+    recorded.run().assert_outcomes(failed=1)
+    assert recorded.gate("worker.latency")["verdict"] == "regression"
+
+
+def test_a_run_that_does_not_fit_its_own_recording_fails(project: Any) -> None:
+    """An agent that calls once more each time it runs cannot be replayed, and that is said at once."""
+    project.write("""
+RUNS = []
+
+@token_budget("10%", replay=True)
+def test_agent(ask):
+    RUNS.append(1)
+    for _ in RUNS:
+        ask()
+""")
+    project.run().assert_outcomes(failed=1)
+    assert project.test["verdict"] == "diverged"
+
+
+def test_retries_wait_as_long_in_every_replay(recorded: Any) -> None:
+    """A random wait, as SDKs have it before they retry, is the same each time, whatever seeds the session."""
+    recorded.write(
+        _agent().replace('    ask("bye"', '    __import__("time").sleep(__import__("random").random()); ask("bye"')
+    )
+    recorded.run("--tokenbudget-update").assert_outcomes(passed=1)
+    first = recorded.test["total"]["latency"]
+    recorded.run().assert_outcomes(passed=1)
+    assert recorded.test["total"]["latency"] == first
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 SOURCE = """
 import httpx
 from pytest_tokenbudget.replay.script import text, error
@@ -97,3 +99,29 @@ def test_agent(scripted_llm):
 """
     )
     project.run().assert_outcomes(passed=1)
+
+
+CLIENT = """
+import json, sys, urllib.request
+body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "x"}]}).encode()
+urllib.request.urlopen(urllib.request.Request(sys.argv[1], body, {"content-type": "application/json"})).read()
+"""
+SERVED = f"""
+import subprocess, sys
+from pytest_tokenbudget.replay.script import text
+
+@token_budget("10%")
+def test_agent(scripted_llm):
+    scripted_llm.add(text("hi", usage=(100, 10), duration=2.0), stage="worker")
+    with scripted_llm.serve() as server, stage("worker"):
+        subprocess.run([sys.executable, "-c", {CLIENT!r}, server.base_url + "/chat/completions"], check=True)
+"""
+
+
+def test_calls_of_other_processes_are_counted(project: Any) -> None:
+    """What the loopback server is asked belongs to the sample: its stage, its tokens and its projected time."""
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+    project.write(SERVED)
+    project.run().assert_outcomes(passed=1)
+    worker = project.test["stages"]["worker"]
+    assert (worker["input_tokens"], worker["calls"], worker["latency"]) == (100, 1, 2.0)
