@@ -23,16 +23,25 @@ _START = r"(?<![A-Za-z0-9_-])"
 KEYS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
     (name, re.compile(pattern))
     for name, pattern in (
-        ("sk-...", _START + r"sk-(?:[a-z]+-)*[A-Za-z0-9_]{20,}"),
-        ("Google", _START + r"AIza[0-9A-Za-z_-]{35}"),
+        # OpenAI, Anthropic, OpenRouter, DeepSeek and others; a long name in words with dashes has no digits.
+        (
+            "sk-...",
+            _START + r"sk-(?![xX]{6})(?:(?:[a-z]+-)*[A-Za-z0-9_]{20,}|(?=(?:[A-Za-z_-]*[0-9]){2})[A-Za-z0-9_-]{20,})",
+        ),
+        ("Google", _START + r"(?:AIza[0-9A-Za-z_-]{35}|ya29\.[0-9A-Za-z_-]{20,})"),
         ("GitHub", _START + r"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})"),
         ("GitLab", _START + r"glpat-[A-Za-z0-9_-]{20,}"),
-        ("AWS", _START + r"(?:AKIA|ASIA|AROA)[0-9A-Z]{16}(?![0-9A-Za-z])"),
-        ("Slack", _START + r"xox[abeprs]-[A-Za-z0-9-]{10,}"),
-        (
-            "Groq, xAI, Hugging Face or Replicate",
-            _START + r"(?:gsk_|xai-|hf_|r8_)[A-Za-z0-9]{30,}",
-        ),
+        ("AWS", _START + r"(?:AKIA|ASIA|AROA)(?![0-9A-Z]{0,9}EXAMPLE)[0-9A-Z]{16}(?![0-9A-Za-z])"),
+        ("AWS", r"(?i:secret_?access_?key)\W{1,6}(?=[A-Za-z/+]*[0-9])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])"),
+        ("Amazon Bedrock", _START + r"ABSK[A-Za-z0-9+/]{80,}"),
+        ("Slack", _START + r"(?:xox[abeprs]-[A-Za-z0-9-]{10,}|xapp-[0-9]-[A-Za-z0-9-]{20,})"),
+        ("Slack", r"hooks\.slack\.com/services/T[A-Z0-9]+/B[A-Z0-9]+/[A-Za-z0-9]{20,}"),
+        ("Groq, xAI, Hugging Face or Replicate", _START + r"(?:gsk_|xai-|hf_|r8_)[A-Za-z0-9]{30,}"),
+        ("Perplexity or NVIDIA", _START + r"(?:pplx-|nvapi-)[A-Za-z0-9_-]{30,}"),
+        ("Stripe", _START + r"[rs]k_live_[A-Za-z0-9]{20,}"),
+        ("Twilio or SendGrid", _START + r"(?:SK[0-9a-f]{32}(?![0-9a-f])|SG\.[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{30,})"),
+        ("npm or PyPI", _START + r"(?:npm_[A-Za-z0-9]{36}|pypi-AgEI[A-Za-z0-9_-]{40,})"),
+        ("key", r"(?i:api[-_ ]?key|client[-_]secret)\W{1,6}(?=(?:[A-Za-z_-]*[0-9]){4})[A-Za-z0-9_-]{24,}"),
         ("bearer token", r"(?i:\bbearer)\s+(?=[A-Za-z0-9._~+/-]*[0-9])[A-Za-z0-9._~+/-]{20,}"),
         ("JSON web token", _START + r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
         ("private key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
