@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
+from urllib.parse import urlsplit
 
 from pytest_tokenbudget.errors import Diverged
 from pytest_tokenbudget.records.prompt import Prompt
@@ -33,12 +34,18 @@ class Wanted:
         api: Its wire format.
         body: Its JSON object.
         prompt: Reads what it asks, ``None`` where that cannot be read.
+        path: Path of its URL; it tells polls apart, which have no body.
     """
 
     stage: str
     api: str
     body: JsonObject | None
     prompt: Callable[[], Prompt | None]
+    path: str = ""
+
+    def is_asked_by(self, take: Take) -> bool:
+        """Whether a recorded request is exactly the same."""
+        return take.body == self.body and (self.body is not None or urlsplit(take.url).path == self.path)
 
 
 class Matcher:
@@ -90,7 +97,7 @@ class Matcher:
         if not of_stage and any(take.stage == wanted.stage for take in takes):
             raise self._no_answer(wanted, self._left[0] if self._left else None)
         candidates = of_stage or self._left
-        same = next((number for number in candidates if takes[number].body == wanted.body), None)
+        same = next((number for number in candidates if wanted.is_asked_by(takes[number])), None)
         if same is not None and takes[same].api == wanted.api:
             return same
         if len(of_stage) == 1:

@@ -13,6 +13,7 @@ from pytest_tokenbudget.errors import Diverged, TokenBudgetError
 from pytest_tokenbudget.measure.reading import calibrated
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.replay.beside import API, Beside
 from pytest_tokenbudget.replay.cassette import read_cassette
 from pytest_tokenbudget.replay.matching import RECORD_AGAIN, Matcher, Wanted
 from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
@@ -58,7 +59,8 @@ class Player:
         self._clock = clock
         self._recogniser = Recogniser(formats, counter)
         self._recorded: dict[int, Recognised | None] = {}
-        self._matcher = Matcher(takes, self._prompt_of)
+        self._matcher = Matcher([take for take in takes if take.api != API], self._prompt_of)
+        self._beside = Beside(takes)
         self._slopes: dict[str, Slope] = slopes(takes)
         self._failures: list[TokenBudgetError] = []
         self._corrected: Tally[str] = Tally()
@@ -113,14 +115,26 @@ class Player:
     def _prepare(self, outgoing: Outgoing) -> tuple[Take, LocalAnswer, Schedule] | None:
         recognised = self._recogniser.outgoing(outgoing)
         if recognised is None:
-            return None
+            return self._prepare_beside(outgoing)
         body = self._redactor.value(recognised.request.body)
         try:
-            take = self._matcher.match(Wanted(outgoing.stage, recognised.api, body, recognised.prompt))
+            take = self._matcher.match(
+                Wanted(outgoing.stage, recognised.api, body, recognised.prompt, recognised.request.path)
+            )
         except Diverged as error:
             raise self._fail(error) from None
         basis = self._basis(take, same=take.body == body)
-        schedule = self._schedule(take, self._later(take, basis, recognised))
+        return self._played(take, self._later(take, basis, recognised), basis)
+
+    def _prepare_beside(self, outgoing: Outgoing) -> tuple[Take, LocalAnswer, Schedule] | None:
+        try:
+            take = self._beside.match(outgoing)
+        except Diverged as error:
+            raise self._fail(error) from None
+        return None if take is None else self._played(take, 0.0, None)
+
+    def _played(self, take: Take, later: float, basis: TokenBasis | None) -> tuple[Take, LocalAnswer, Schedule]:
+        schedule = self._schedule(take, later)
         given = LocalAnswer(
             status=take.status,
             headers=take.headers,

@@ -12,6 +12,7 @@ from pytest_tokenbudget.errors import CassetteError
 from pytest_tokenbudget.records.call import Reading
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.replay.asked import JsonObject
+from pytest_tokenbudget.replay.beside import API, is_beside
 from pytest_tokenbudget.replay.cassette import write_cassette
 from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
 from pytest_tokenbudget.replay.secrets import Redactor, bare_url, kept_headers
@@ -40,7 +41,7 @@ _NO_READING = Reading(api="unknown", provider="")
 
 
 def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter: Counter) -> tuple[Take, ...]:
-    """The model calls of a run, failed attempts included; other traffic is left out.
+    """The model calls of a run, failed attempts included, and what their APIs were asked beside; nothing else.
 
     Args:
         exchanges: The exchanges of one sample.
@@ -48,15 +49,16 @@ def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter
         counter: Counts each request as it is counted when it is replayed.
     """
     recogniser = Recogniser(formats, counter)
-    takes: list[Take] = []
-    origin: float | None = None
-    for exchange in sorted(exchanges, key=lambda one: one.started):
-        recognised = recogniser.request(request_of(exchange))
-        if recognised is None:
-            continue
-        origin = exchange.started if origin is None else origin
-        takes.append(_take(exchange, recognised, recogniser, origin))
-    return tuple(takes)
+    requests = [(one, request_of(one)) for one in sorted(exchanges, key=lambda one: one.started)]
+    asked = [(exchange, request, recogniser.request(request)) for exchange, request in requests]
+    hosts = {request.url.netloc for _, request, recognised in asked if recognised is not None}
+    kept = [
+        (exchange, recognised or Recognised(request, None))
+        for exchange, request, recognised in asked
+        if recognised is not None or (request.url.netloc in hosts and is_beside(request.path))
+    ]
+    origin = kept[0][0].started if kept else 0.0
+    return tuple(_take(exchange, recognised, recogniser, origin) for exchange, recognised in kept)
 
 
 def _take(exchange: Exchange, recognised: Recognised, recogniser: Recogniser, origin: float) -> Take:
@@ -64,7 +66,7 @@ def _take(exchange: Exchange, recognised: Recognised, recogniser: Recogniser, or
     chunks = response_pieces(exchange)
     ending, fault = _ending(exchange)
     return Take(
-        api=recognised.api,
+        api=API if recognised.format is None and is_beside(recognised.request.path) else recognised.api,
         provider=reading.provider,
         stage=exchange.stage,
         method=exchange.method,

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from pytest_tokenbudget.capture.answer import LocalAnswer
 from pytest_tokenbudget.capture.stages import stage
 from pytest_tokenbudget.errors import CassetteError, Diverged
 from pytest_tokenbudget.records.exchange import TokenBasis
@@ -343,3 +344,29 @@ def test_patterns_are_redacted_and_the_run_still_fits(recorded, replayed):
             lambda: ask(chat("a", stream=True)),
             patterns=(re.compile(r"acct-\d{8}"),),
         )
+
+
+def test_what_is_asked_beside_the_model_is_answered_too(played, tmp_path, replayed):
+    """A list of models or a count of tokens is recorded with the calls, and does not leave in a replay."""
+
+    class Api:
+        def answer(self, outgoing):
+            body = b'{"data": [{"id": "gpt-4o"}]}' if outgoing.method == "GET" else b'{"choices": []}'
+            return LocalAnswer(200, (("content-type", "application/json"),), (body,))
+
+    def agent():
+        assert httpx.get("https://api.example.com/v1/models").json()["data"][0]["id"] == "gpt-4o"
+        ask(chat("a"))
+
+    recorder = played(Api())
+    agent()
+    exchanges = recorder.exchanges()
+    played.stop()
+    path = tmp_path / "cassette.jsonl"
+    save(path, record(exchanges, builtin_formats(), COUNTER))
+    player, now, _ = replayed(path, agent)
+    assert player.problem() is None
+    assert {one.answered_by for one in now} == {"replay"}
+    assert replayed(path, lambda: ask(chat("a")))[0].problem() is None
+    with pytest.raises(Diverged, match="asks GET /v1/files beside its model"):
+        replayed(path, lambda: httpx.get("https://api.example.com/v1/files"))
