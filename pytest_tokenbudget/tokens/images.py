@@ -1,15 +1,20 @@
-"""Tokens of images by the providers' published formulas.
+"""Tokens of images by the providers' published formulas, and by measurement where a formula is not public or not kept.
 
 * OpenAI, "Images and vision", "Calculating costs" (platform.openai.com/docs/guides/images-vision, read 2026-11-24).
-* Anthropic, "Vision", "Calculate image costs" (docs.claude.com/en/docs/build-with-claude/vision, read 2026-11-24):
-  width * height / 750, after the longest edge has been brought to 1,568 pixels.
+  From GPT-5.2 on a patch costs 1.2 tokens (measured: community.openai.com/t/1377015, read 2026-11-27).
+* Anthropic, "Vision" (docs.claude.com/en/docs/build-with-claude/vision, read 2026-11-24): width * height / 750, which is
+  the mean of what is counted, a token a patch of 28 x 28 pixels (measured: huggingface.co/datasets/JOHNISKING/image-token-cost,
+  read 2026-11-27, and recorded requests). The longest edge is brought to 1,568 pixels, from Claude 4.7 on to 2,576.
 * Google, "Understand and count tokens" (ai.google.dev/gemini-api/docs/tokens, read 2026-11-24): 258 tokens for an image
   of at most 384 x 384 pixels, else 258 a tile of 768 x 768; Gemini 3: 1,120 by default.
+* Mistral's Pixtral (arxiv.org/abs/2410.07073): a token a patch, one more at the end of each row; its models since Mistral
+  Small 3.1 merge patches to 28 x 28 pixels of an image of at most 1,540 (recorded requests).
 """
 
 from __future__ import annotations
 
 import math
+import re
 
 from pytest_tokenbudget.records.prompt import Image
 from pytest_tokenbudget.tokens.fragments import bare_model
@@ -26,40 +31,55 @@ _TILES: tuple[tuple[str, int, int], ...] = (
 )
 """Name's beginning, base tokens, tokens a tile; other models with vision: 85 and 170."""
 
-_PATCHES: tuple[tuple[str, float], ...] = (
-    ("gpt-5-mini", 1.62),
-    ("gpt-5-nano", 2.46),
-    ("gpt-4.1-mini", 1.62),
-    ("gpt-4.1-nano", 2.46),
-    ("o4-mini", 1.72),
+_PATCHES: tuple[tuple[re.Pattern[str], float, int], ...] = tuple(
+    (re.compile(pattern), factor, budget)
+    for pattern, factor, budget in (
+        (r"gpt-5-mini", 1.62, 1_536),
+        (r"gpt-5-nano", 2.46, 1_536),
+        (r"gpt-4\.1-mini", 1.62, 1_536),
+        (r"gpt-4\.1-nano", 2.46, 1_536),
+        (r"o4-mini|codex-mini", 1.72, 1_536),
+        (r"gpt-5\.[23]|gpt-5\.4-(?:mini|nano)", 1.2, 1_536),
+        (r"gpt-5\.4", 1.2, 2_500),
+        (r"gpt-5\.[5-9]|gpt-[6-9]", 1.2, 10_000),
+    )
 )
-"""Name's beginning and the factor on patches of 32 x 32 pixels, for models that count in patches."""
+"""Beginning of the name, factor on patches of 32 x 32 pixels and how many they may be, for models that count in patches."""
 
-_MAX_PATCHES = 1_536
+_HIGH_BUDGET = 2_500
+"""Patches of an image at ``high`` where ``auto`` allows more."""
+
+_CLAUDE_LARGE = re.compile(r"claude-(?:opus-4[-.][7-9]|[a-z]+-(?:[5-9]|\d\d)\b)")
+"""Claude 4.7 and later, which read images of a higher resolution."""
 
 
 def openai_image(image: Image, model: str) -> int:
     """Tokens of an image for an OpenAI model."""
     name = bare_model(model)
-    size = (image.width or ASSUMED[0], image.height or ASSUMED[1])
-    for beginning, factor in _PATCHES:
-        if name.startswith(beginning):
-            return math.ceil(_patches(*size) * factor)
+    size = _size(image)
+    for beginning, factor, budget in _PATCHES:
+        if beginning.match(name):
+            most = min(budget, _HIGH_BUDGET) if image.detail == "high" else budget
+            return math.ceil(_patches(*size, most) * factor)
     base, tile = next(((base, tile) for beginning, base, tile in _TILES if name.startswith(beginning)), (85, 170))
     if image.detail == "low":
         return base
     return base + tile * _tiles(*size)
 
 
-def _patches(width: int, height: int) -> int:
-    """Patches of 32 x 32 pixels that cover an image, which is shrunk until they are at most 1,536."""
+def _size(image: Image) -> tuple[int, int]:
+    return image.width or ASSUMED[0], image.height or ASSUMED[1]
+
+
+def _patches(width: int, height: int, most: int) -> int:
+    """Patches of 32 x 32 pixels that cover an image, which is shrunk until they are few enough."""
     count = math.ceil(width / 32) * math.ceil(height / 32)
-    if count <= _MAX_PATCHES:
+    if count <= most:
         return count
-    shrink = math.sqrt(_MAX_PATCHES * 32 * 32 / (width * height))
+    shrink = math.sqrt(most * 32 * 32 / (width * height))
     across, down = width * shrink / 32, height * shrink / 32
     shrink *= min(math.floor(across) / across if across >= 1 else 1.0, math.floor(down) / down if down >= 1 else 1.0)
-    return min(_MAX_PATCHES, math.ceil(width * shrink / 32) * math.ceil(height * shrink / 32))
+    return min(most, math.ceil(width * shrink / 32) * math.ceil(height * shrink / 32))
 
 
 def _tiles(width: int, height: int) -> int:
@@ -69,21 +89,30 @@ def _tiles(width: int, height: int) -> int:
     return max(1, math.ceil(width * shrink / 512)) * max(1, math.ceil(height * shrink / 512))
 
 
-def anthropic_image(image: Image) -> int:
+def anthropic_image(image: Image, model: str) -> int:
     """Tokens of an image for a Claude model."""
-    width, height = image.width or ASSUMED[0], image.height or ASSUMED[1]
-    shrink = min(1.0, 1_568 / max(width, height))
-    return min(1_600, max(1, math.ceil(width * shrink * height * shrink / 750)))
+    edge, most = (2_576, 4_784) if _CLAUDE_LARGE.search(model) else (1_568, 1_568)
+    width, height = _size(image)
+    shrink = min(1.0, edge / max(width, height))
+    shrink = min(shrink, math.sqrt(most * 28 * 28 / (width * height)))
+    return min(most, math.ceil(width * shrink / 28) * math.ceil(height * shrink / 28))
 
 
 def google_image(image: Image, model: str) -> int:
     """Tokens of an image for a Gemini model."""
     if "gemini-3" in model:
         return 1_120
-    width, height = image.width or ASSUMED[0], image.height or ASSUMED[1]
+    width, height = _size(image)
     if width <= 384 and height <= 384:
         return 258
     if "gemini-1" in model:
         return 258
     unit = max(256, min(768, math.floor(min(width, height) / 1.5)))
     return 258 * math.ceil(width / unit) * math.ceil(height / unit)
+
+
+def mistral_image(image: Image) -> int:
+    """Tokens of an image for a model of Mistral's."""
+    width, height = _size(image)
+    shrink = min(1.0, 1_540 / max(width, height))
+    return math.ceil(height * shrink / 28) * (math.ceil(width * shrink / 28) + 1)

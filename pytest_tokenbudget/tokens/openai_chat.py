@@ -37,7 +37,7 @@ def render(prompt: Prompt, memo: Memo) -> Rendering:
     kind = family(prompt.model)
     functions = [tool for tool in prompt.tools if tool.kind == "function"]
     instructed = any(message.role == "system" for message in prompt.messages)
-    extended = bool(functions or prompt.output_schema) and not kind.reasoning
+    extended = bool(functions) if kind.gpt5 else bool(functions or prompt.output_schema) and not kind.reasoning
     fragments = [*_tools(functions, prompt.tool_choice, memo, kind, instructed=instructed)]
     fragments += _schema(prompt, kind, instructed=instructed, tools=bool(functions))
     for turn in turns(prompt.messages, merge_calls=False):
@@ -61,19 +61,15 @@ def _tools(
     if not functions:
         return
     if kind.gpt5:
-        yield framing(90 + {"required": 1}.get(choice or "", 0), "tools")
+        yield framing(89 if instructed else 90, "tools")
     elif kind.reasoning:
         yield framing(9, "tools")
     else:
         # the section joins the system message; without one it makes its own
         yield framing(5 if instructed else 5 + MESSAGE, "tools")
-    dialect = Dialect(unions_explained=True, description_runs_on=kind.gpt5)
-    yield from namespace(functions, memo, dialect, apart=kind.reasoning)
-    if choice in {tool.name for tool in functions}:
-        if kind.gpt5:
-            yield framing(2, "tool_choice")
-        elif not kind.reasoning:
-            yield Fragment("framing", text=choice or "", identity="tool_choice", fixed=7 * MILLI)
+    yield from namespace(functions, memo, Dialect(unions_explained=True), apart=kind.reasoning)
+    if choice in {tool.name for tool in functions} and not kind.reasoning:
+        yield Fragment("framing", text=choice or "", identity="tool_choice", fixed=7 * MILLI)
 
 
 def _schema(prompt: Prompt, kind: Family, *, instructed: bool, tools: bool) -> Iterator[Fragment]:
@@ -84,6 +80,9 @@ def _schema(prompt: Prompt, kind: Family, *, instructed: bool, tools: bool) -> I
     answers = sum(message.role == "assistant" and not has_calls(message) for message in prompt.messages)
     answers += not tools
     own_message = 1 if tools else 0 if instructed or kind.reasoning else MESSAGE
+    if kind.reasoning:
+        yield framing(4 * answers + own_message, "format")
+        return
     name = prompt.output_schema.name
     yield Fragment(
         "framing", text=name, identity="format", weight=answers * MILLI, fixed=(2 * answers + own_message) * MILLI
@@ -129,9 +128,8 @@ def _tool_turn(turn: Turn, kind: Family, model: str) -> Iterator[Fragment]:
 def _parallel(calls: Sequence[ToolCall], results: Sequence[ToolResult], kind: Family) -> Iterator[Fragment]:
     """Parallel calls are one call of ``multi_tool_use.parallel``, their results one JSON array.
 
-    The array is written as Python's ``json.dumps`` writes it, ASCII only, objects as objects and not as their text
-    (reported in community.openai.com/t/1375117, read 2026-11-24, and exact on all recorded requests but those that
-    :class:`~pytest_tokenbudget.tokens.openai_rules.Family` names).
+    The array is written as Python's ``json.dumps`` writes it, objects as objects and not as their text (reported in
+    community.openai.com/t/1375117, read 2026-11-24). Until early 2026 it was ASCII only; recorded requests since are not.
     """
     uses = [{"recipient_name": f"functions.{call.name}", "parameters": parsed(call.arguments)} for call in calls]
     yield framing(_PARALLEL + (6 if kind.reasoning else 0), "parallel")
@@ -140,7 +138,7 @@ def _parallel(calls: Sequence[ToolCall], results: Sequence[ToolResult], kind: Fa
     for result in results:
         text = text_of(result)
         value = parsed(text)
-        shown = json.dumps(value if isinstance(value, dict | list) else text, ensure_ascii=kind.escapes)
+        shown = json.dumps(value if isinstance(value, dict | list) else text, ensure_ascii=False)
         shown = opening + shown
         cut = _before_punctuation(shown)
         yield Fragment("tool_results", result.name, shown[:cut], identity=text)

@@ -65,10 +65,12 @@ def _silent(message: Message) -> bool:
 def _tools(functions: Sequence[Tool], choice: str | None, memo: Memo, kind: Family) -> Iterator[Fragment]:
     if not functions:
         return
-    yield framing(8 if kind.reasoning else 3, "tools")
+    yield framing(kind.response_tools, "tools")
     yield from namespace(functions, memo, Dialect(), apart=kind.reasoning)
-    if choice in {tool.name for tool in functions} and not kind.reasoning:
-        yield Fragment("framing", text=choice or "", identity="tool_choice", fixed=7 * MILLI)
+    # where one tool is all that there is to call, it is forced by its name
+    forced = functions[0].name if choice == "required" and len(functions) == 1 else choice
+    if forced in {tool.name for tool in functions} and not kind.reasoning:
+        yield Fragment("framing", text=forced or "", identity="tool_choice", fixed=7 * MILLI)
 
 
 def _sealed(items: Sequence[Reasoning], *, current: bool) -> Iterator[Fragment]:
@@ -88,11 +90,9 @@ def _message(message: Message, kind: Family, model: str) -> Iterator[Fragment]:
 
 def _tool_turn(turn: Turn, kind: Family, model: str) -> Iterator[Fragment]:
     count = len(turn.calls)
-    if count == 1:
-        # an item with an id is replaced by the stored one, whose header names the arguments' format
-        yield framing(kind.response_call + (3 if turn.calls[0].stored else 0), "call")
-    elif count:
-        yield framing(46 + 19 * (count - 2) if kind.reasoning else 9 * count, "parallel")
+    if count:
+        stored = turn.calls[0].stored
+        yield framing(kind.response_calls(count, stored=stored), "call")
     for call in turn.calls:
         yield Fragment("assistant", text=f"functions.{call.name}", weight=2 * MILLI)
         yield Fragment("assistant", text=compact_arguments(call.arguments) if kind.reasoning else call.arguments)

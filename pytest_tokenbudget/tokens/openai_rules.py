@@ -15,7 +15,8 @@ from pytest_tokenbudget.tokens.fragments import bare_model
 
 _REASONING = re.compile(r"o[134](?:$|-)|gpt-5|codex|computer-use")
 _GPT5 = re.compile(r"gpt-5|codex")
-_FIRST_GPT5 = re.compile(r"gpt-5(?:$|-)")
+_EARLY = re.compile(r"o[134](?:$|-)|gpt-5(?:$|-)")
+_BEFORE_HARMONY = re.compile(r"o1(?:$|-)|o3-mini")
 
 MESSAGE = 4
 """Start, role, separator and end of a message."""
@@ -30,27 +31,22 @@ class Family:
 
     Attributes:
         reasoning: Harmony rather than ChatML: messages of the assistant name their channel.
-        gpt5: A GPT-5 model, which has its own preamble for tools in chat completions.
-        first_gpt5: A GPT-5 of 2025-08, before 5.1.
-        escapes: Whether the results of parallel calls are ASCII-only JSON. All models but gpt-4o-2024-08-06 write them so.
+        gpt5: A GPT-5 model, which has its own preamble for tools.
+        early: A reasoning model before GPT-5.1: in Responses, a call that is sent back does not name its arguments' format.
+        harmony: Whether chat completions name channel and recipient of tool messages too; o1 and o3-mini are older than that.
     """
 
     reasoning: bool
     gpt5: bool
-    first_gpt5: bool
-    escapes: bool
+    early: bool
+    harmony: bool
 
     @property
-    def harmony(self) -> bool:
-        """Whether tool messages name their channel and recipient too; the o-series is older than that."""
-        return self.gpt5
-
-    @property
-    def response_call(self) -> int:
-        """Tokens of the headers of a call and its result in Responses, beside the two names."""
-        if not self.reasoning:
-            return 9
-        return 15 if self.first_gpt5 else 18
+    def response_tools(self) -> int:
+        """Tokens in front of the tools in Responses."""
+        if self.gpt5:
+            return 8
+        return 5 if self.reasoning else 3
 
     @property
     def prime(self) -> int:
@@ -62,15 +58,27 @@ class Family:
         """Tokens of the channel in the header of an assistant's message."""
         return 2 if self.reasoning else 0
 
+    def response_calls(self, count: int, *, stored: bool) -> int:
+        """Tokens of the headers of calls that stand side by side in Responses, and of their results, beside the names.
+
+        Args:
+            count: Number of calls.
+            stored: Whether the server puts what the model wrote in the place of a single call: it named the format.
+        """
+        if self.reasoning and not self.early:
+            return 18 if count == 1 else 19 * count + 8
+        return (15 if self.reasoning else 9) * count + (3 if stored and count == 1 else 0)
+
 
 def family(model: str) -> Family:
     """The family of a model, by its name."""
     name = bare_model(model)
+    reasoning = _REASONING.match(name) is not None
     return Family(
-        reasoning=_REASONING.match(name) is not None,
+        reasoning=reasoning,
         gpt5=_GPT5.match(name) is not None,
-        first_gpt5=_FIRST_GPT5.match(name) is not None,
-        escapes=name not in ("gpt-4o-2024-08-06", "gpt-4o"),
+        early=_EARLY.match(name) is not None,
+        harmony=reasoning and _BEFORE_HARMONY.match(name) is None,
     )
 
 

@@ -16,6 +16,7 @@ from pytest_tokenbudget.tokens.typescript import Dialect, tool_type
 _OPEN, _NEXT = " {\n\n", ";\n\n"
 _DROPPED = frozenset(
     {
+        "$schema",
         "additionalProperties",
         "default",
         "exclusiveMaximum",
@@ -33,7 +34,7 @@ _DROPPED = frozenset(
         "uniqueItems",
     }
 )
-"""Keywords that the grammar of a structured output holds and the model is not shown."""
+"""Keywords that the grammar of a structured output holds, or that speak of the schema, and the model is not shown."""
 
 
 def namespace(tools: Sequence[Tool], memo: Memo, dialect: Dialect, *, apart: bool) -> Iterator[Fragment]:

@@ -78,9 +78,10 @@ def content(parts: Iterable[object], part: PartName, name: str, model: str) -> I
             if held:
                 yield Fragment(part, name, "".join(held))
                 held = []
-            yield (
-                image_fragment(item, provider="openai", model=model) if isinstance(item, Image) else file_fragment(item)
-            )
+            if isinstance(item, Image):
+                yield image_fragment(item, provider="openai", model=model)
+            else:
+                yield file_fragment(item, paged=False)
     if held:
         yield Fragment(part, name, "".join(held))
 

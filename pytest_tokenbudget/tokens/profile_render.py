@@ -35,7 +35,7 @@ class _Writer:
         """An image or a file."""
         if isinstance(item, Image):
             return image_fragment(item, provider=self.provider, model=self.model)
-        return file_fragment(item)
+        return file_fragment(item, paged="claude" in self.model or self.provider == "anthropic")
 
 
 def render(prompt: Prompt, memo: Memo, profile: Profile, provider: str, *, exact_text: bool) -> Rendering:

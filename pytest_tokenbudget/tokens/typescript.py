@@ -28,20 +28,16 @@ class Dialect:
     Attributes:
         unions_explained: Chat completions show a list of types with a description as one variant a line, the description
             at each of them, and a variant's ``format`` behind it.
-        description_runs_on: GPT-5 in chat completions has no line end between a tool's description and its type.
     """
 
     unions_explained: bool = False
-    description_runs_on: bool = False
 
 
 def tool_type(tool: Tool, dialect: Dialect) -> str:
     """One function as a type: comment lines, then ``type name = (_: {...}) => any`` without the final semicolon."""
     schema = tool.parameters if isinstance(tool.parameters, dict) else {}
     root = _resolved(schema, schema)
-    about = "\n".join(f"// {line}" for line in _lines(tool.description))
-    if about:
-        about += " " if dialect.description_runs_on else "\n"
+    about = "".join(f"// {line}\n" for line in _lines(tool.description))
     if not _properties(root):
         return f"{about}type {tool.name} = () => any"
     lead = _comments(root)

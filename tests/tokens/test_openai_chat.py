@@ -70,8 +70,8 @@ def test_a_tool_call_and_its_result_cost_their_texts_and_twelve_tokens(counter, 
     assert grown == own + 12
 
 
-def test_parallel_calls_are_one_call_whose_results_are_ascii_json(counter):
-    """A result outside ASCII costs its escapes where calls were parallel, and its text where one was made alone."""
+def test_parallel_calls_are_one_call_whose_results_are_json(counter):
+    """A result costs its quotes and escapes where calls were parallel, and its text where one was made alone."""
 
     def prompt(result, *names):
         calls = tuple(ToolCall(name, "{}", str(at)) for at, name in enumerate(names))
@@ -82,15 +82,17 @@ def test_parallel_calls_are_one_call_whose_results_are_ascii_json(counter):
         return Prompt("openai.chat", "gpt-4o-mini", (Message("assistant", calls, None, "assistant"), *results))
 
     def difference(*names):
-        plain = counter.count_prompt(prompt("sonne", *names), provider="openai").tokens
-        return counter.count_prompt(prompt("sonne 🌞", *names), provider="openai").tokens - plain
+        plain = counter.count_prompt(prompt("sun", *names), provider="openai").tokens
+        return counter.count_prompt(prompt('sun "🌞"', *names), provider="openai").tokens - plain
 
     def text(value):
         return counter.count_text(value, provider="openai", model="gpt-4o-mini").tokens
 
-    assert difference("look") == text("sonne 🌞") - text("sonne")
-    one = text(json.dumps(["sonne 🌞", "sonne 🌞"])) - text(json.dumps(["sonne", "sonne"]))
-    assert difference("look", "look") == one > 2 * difference("look")
+    def array(value):
+        return text(json.dumps([value, value], ensure_ascii=False))
+
+    assert difference("look") == text('sun "🌞"') - text("sun")
+    assert difference("look", "look") == array('sun "🌞"') - array("sun") != 2 * difference("look")
 
 
 def test_pieces_of_parallel_results_count_as_the_whole_array(counter):
@@ -103,7 +105,8 @@ def test_pieces_of_parallel_results_count_as_the_whole_array(counter):
     prompt = Prompt("openai.chat", "gpt-4o-mini", (Message("assistant", calls, None, "assistant"), *results))
     none = Prompt("openai.chat", "gpt-4o-mini", (Message("assistant", calls, None, "assistant"),))
     shown = [json.loads(text) if text[0] in "[{" else text for text in texts]
-    array = counter.count_text(json.dumps(shown), provider="openai", model="gpt-4o-mini").tokens
+    whole = json.dumps(shown, ensure_ascii=False)
+    array = counter.count_text(whole, provider="openai", model="gpt-4o-mini").tokens
     grown = (
         counter.count_prompt(prompt, provider="openai").tokens - counter.count_prompt(none, provider="openai").tokens
     )
@@ -124,6 +127,47 @@ def test_the_schema_of_a_structured_output_is_counted_with_its_name_in_each_answ
     name = counter.count_text("Verdict", provider="openai", model="gpt-4o").tokens
     extra_answer = tokens(("user", "a"), ("assistant", "b"), ("user", "c")) - tokens(("user", "a")) - (without - plain)
     assert extra_answer == 2 + name
+
+
+def test_a_reasoning_models_answers_cost_four_tokens_whatever_the_schemas_name(counter, chat):
+    """The channel's header says that JSON follows and does not name the schema."""
+
+    def tokens(name, model):
+        schema = OutputSchema(name, None, {"type": "object", "properties": {"ok": {"type": "boolean"}}})
+        prompt = chat(("user", "a"), ("assistant", "b"), ("user", "c"), model=model, output_schema=schema)
+        return counter.count_prompt(prompt, provider="openai").tokens
+
+    def text(name):
+        return counter.count_text(f"## {name}", provider="openai", model="gpt-5").tokens
+
+    long, short = "a_long_name_of_a_schema", "S"
+    assert tokens(long, "gpt-5") - tokens(short, "gpt-5") == text(long) - text(short)
+    assert tokens(long, "gpt-4o") - tokens(short, "gpt-4o") > text(long) - text(short)
+
+
+def test_the_schemas_own_dialect_is_not_shown(counter, chat):
+    """``$schema`` costs nothing in a structured output."""
+    bare = {"type": "object", "properties": {"n": {"type": "integer"}}}
+    named = {"$schema": "https://json-schema.org/draft/2020-12/schema", **bare}
+    counts = [
+        counter.count_prompt(chat(("user", "a"), output_schema=OutputSchema("S", None, schema)), provider="openai")
+        for schema in (bare, named)
+    ]
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(("ending", "joined"), [("Be kind", 1), ("Be kind.", 0)])
+def test_tools_of_gpt_5_follow_the_instructions_after_a_blank_line(counter, chat, weather_tool, ending, joined):
+    """The blank line melts into a full stop, so that it costs a token less there."""
+
+    def added_by_tools(*messages):
+        with_tools, without = (
+            counter.count_prompt(chat(*messages, ("user", "hi"), model="gpt-5", tools=tools), provider="openai").tokens
+            for tools in ((weather_tool,), ())
+        )
+        return with_tools - without
+
+    assert added_by_tools(("system", ending)) - added_by_tools() == joined - 1
 
 
 def test_keywords_that_the_decoder_enforces_cost_nothing_in_a_structured_output(counter, chat):

@@ -1,5 +1,7 @@
 """The Responses API: items, stored calls, encrypted reasoning, added tools."""
 
+import pytest
+
 from pytest_tokenbudget.records.prompt import Message, OutputSchema, Prompt, Reasoning, Text, Tool, ToolCall, ToolResult
 from pytest_tokenbudget.wire.prompts import prompt_for
 
@@ -28,6 +30,39 @@ def test_a_call_that_the_server_stored_costs_three_tokens_more(counter):
     without = tokens(counter, prompt_for("openai.responses", body))
     body["input"][1]["id"] = "fc_1"
     assert tokens(counter, prompt_for("openai.responses", body)) == without + 3
+
+
+def test_the_only_tool_is_forced_by_its_name_where_a_call_is_required(counter, weather_tool):
+    """``required`` costs as much as the tool's name where there is one tool, and nothing where there are two."""
+    user = (Message("user", (Text("hi"),), None, "user"),)
+    other = Tool("look", "Looks.", {"type": "object", "properties": {}})
+
+    def count(choice, *tools):
+        return tokens(counter, Prompt("openai.responses", "gpt-4.1", user, tools, tool_choice=choice))
+
+    assert count("required", weather_tool) == count("get_current_weather", weather_tool) > count("auto", weather_tool)
+    assert count("required", weather_tool, other) == count("auto", weather_tool, other)
+
+
+@pytest.mark.parametrize(
+    ("model", "one", "two"), [("gpt-4o", 9, 18), ("o4-mini", 15, 30), ("gpt-5", 15, 30), ("gpt-5.4", 18, 46)]
+)
+def test_headers_of_calls_depend_on_the_models_generation(counter, model, one, two):
+    """Tokens beside names, arguments and results."""
+
+    def count(calls):
+        items = [Message("assistant", (ToolCall("look", "{}", str(n)),), None, "function_call") for n in range(calls)]
+        items += [
+            Message("tool", (ToolResult((Text("cat"),), "look", str(n)),), None, "function_call_output")
+            for n in range(calls)
+        ]
+        return tokens(counter, Prompt("openai.responses", model, tuple(items)))
+
+    def text(value):
+        return counter.count_text(value, provider="openai", model=model).tokens
+
+    own = 2 * text("functions.look") + text("{}") + text("cat")
+    assert (count(1) - count(0) - own, count(2) - count(0) - 2 * own) == (one, two)
 
 
 def test_parallel_calls_are_items_of_one_turn(counter):

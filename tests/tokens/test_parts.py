@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pytest_tokenbudget.records.prompt import Image, Message, Prompt, Text, Tool
 from pytest_tokenbudget.tokens.calibration import Calibration
-from pytest_tokenbudget.tokens.images import anthropic_image, google_image, openai_image
+from pytest_tokenbudget.tokens.images import anthropic_image, google_image, mistral_image, openai_image
 from pytest_tokenbudget.tokens.profile_table import families, profile_of
 from pytest_tokenbudget.tokens.shares import split
 
@@ -38,6 +38,11 @@ def test_a_total_that_is_the_sum_gives_the_weights_back(weights):
         ("gpt-4o", (4096, 8192), "low", 85),  # its third
         ("gpt-4.1-mini", (1024, 1024), None, 1659),  # 1,024 patches times 1.62
         ("gpt-4.1-mini", (1800, 2400), None, 2353),  # shrunk to 33 x 44 patches, 1,452 times 1.62
+        ("gpt-5", (1024, 1024), None, 630),  # 70 and 4 tiles of 140
+        ("gpt-5.2", (1920, 1080), None, 1810),  # shrunk to 1,508 patches of 1.2 (measured)
+        ("gpt-5.5", (1920, 1080), None, 2448),  # 60 x 34 patches, none too many
+        ("gpt-5.5", (2560, 1440), None, 4320),
+        ("gpt-5.5", (2560, 1440), "high", 2931),
     ],
 )
 def test_openais_images_count_as_its_guide_computes_them(model, size, detail, tokens):
@@ -46,8 +51,12 @@ def test_openais_images_count_as_its_guide_computes_them(model, size, detail, to
 
 
 def test_images_of_other_makers_follow_their_published_formulas():
-    """Anthropic: about width x height / 750; Google: 258 for a small one, 258 a tile for a large one."""
-    assert anthropic_image(Image(1000, 1000)) == 1334
+    """Anthropic: about width x height / 750; Google: 258 for a small one, 258 a tile for a large one; Mistral: rows."""
+    assert anthropic_image(Image(1000, 1000), "claude-haiku-4-5") == 1296
+    assert anthropic_image(Image(1024, 1024), "claude-haiku-4-5") == 1369
+    assert anthropic_image(Image(1920, 1080), "claude-haiku-4-5") <= 1568
+    assert anthropic_image(Image(1920, 1080), "claude-opus-4-7") == 2691
+    assert mistral_image(Image(330, 291)) == 143
     assert google_image(Image(300, 300), "gemini-2.5-flash") == 258
     assert google_image(Image(1536, 768), "gemini-2.5-flash") > 258
     assert google_image(Image(300, 300), "gemini-3-pro") == 1_120

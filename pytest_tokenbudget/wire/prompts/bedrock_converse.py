@@ -22,6 +22,9 @@ from pytest_tokenbudget.wire.loose import as_dict, as_str, compact, dicts
 from pytest_tokenbudget.wire.prompts.media import inline_file, inline_image
 from pytest_tokenbudget.wire.prompts.shape import description, kept, schema, texts, turn_role, with_names
 
+_TEXT_FORMATS = frozenset({"csv", "html", "md", "txt"})
+"""Formats of a document that is text."""
+
 
 def prompt(body: dict[str, Any], model: str = "", api: str = "bedrock.converse") -> Prompt:
     """What a Converse request asks; the model stands in the URL."""
@@ -95,7 +98,9 @@ def _file(kind: str, held: dict[str, Any]) -> tuple[Text | Image | File, ...]:
     where = as_str(as_dict(source.get("s3Location")).get("uri"))
     if kind == "image":
         return (inline_image(data) if data else Image(reference=where),)
-    media_type = f"{'application' if kind == 'document' else kind}/{as_str(held.get('format')) or 'unknown'}"
+    form = as_str(held.get("format")) or "unknown"
+    top = "text" if form in _TEXT_FORMATS else "application" if kind == "document" else kind
+    media_type = f"{top}/{form}"
     lead = texts(held.get("name")) + texts(held.get("context"))
     if isinstance(source.get("text"), str):
         return (*lead, File("text/plain", len(source["text"]), source["text"]))
