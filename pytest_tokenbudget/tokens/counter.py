@@ -8,7 +8,7 @@ from functools import partial
 
 from pytest_tokenbudget.records.composition import Composition, Piece
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.tokens import openai_chat, openai_responses, profile_render
+from pytest_tokenbudget.tokens import bare, openai_chat, openai_responses, profile_render
 from pytest_tokenbudget.tokens.calibration import Calibration
 from pytest_tokenbudget.tokens.count_cache import CountCache
 from pytest_tokenbudget.tokens.counts import TextCounts
@@ -138,8 +138,9 @@ class Counter:
             TokenizerError: If a configured vocabulary cannot be loaded.
         """
         rendering, encoding, measured = self._measured(prompt, provider)
-        weights = [milli for milli, _ in measured]
-        counted = _tokens(sum(weights))
+        counted = _tokens(sum(milli for milli, _ in measured))
+        # a profile may count less than nothing for a part of the framing; no piece can
+        weights = [max(0, milli) for milli, _ in measured]
         total = counted if input_tokens is None else max(0, input_tokens)
         if input_tokens is not None:
             self._calibration.observe(provider, prompt.model, reported=input_tokens, counted=counted)
@@ -168,6 +169,10 @@ class Counter:
             render = openai_responses.render if prompt.api.startswith("openai.responses") else openai_chat.render
             return render(prompt, self._memo), scale.encoding
         profile = profile_of(provider, prompt.api, prompt.model)
+        if prompt.api in bare.APIS:
+            weight = MILLI if scale.exact else round(profile.text * MILLI)
+            rendering = bare.render(prompt, weight=weight, estimated=not scale.exact)
+            return rendering, scale.encoding if scale.exact else _profiled(scale.encoding, profile.name)
         rendering = profile_render.render(prompt, self._memo, profile, provider, exact_text=scale.own)
         return rendering, _profiled(scale.encoding, profile.name)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.prompt import File, Image, Message, Prompt, Reasoning, Text, ToolCall, ToolResult
+from pytest_tokenbudget.tokens.declared import declaration
 from pytest_tokenbudget.tokens.fragments import MILLI, Fragment, Rendering
 from pytest_tokenbudget.tokens.media import file_fragment, image_fragment
 from pytest_tokenbudget.tokens.memo import Memo
@@ -49,19 +51,27 @@ def render(prompt: Prompt, memo: Memo, profile: Profile, provider: str, *, exact
         exact_text: Whether the texts are counted by the model's own vocabulary, so that no ratio applies.
     """
     writer = _Writer(profile, provider, prompt.model.lower(), memo, exact_text)
-    start = profile.start + (profile.thinking if _thinks(prompt) else 0)
-    if any(message.role == "system" for message in prompt.messages):
-        start += profile.system
-    fragments = [Fragment("framing", identity="start", fixed=_milli(start))]
-    fragments += _tools(prompt, writer)
+    fragments = [Fragment("framing", identity="start", fixed=_milli(_start(prompt, profile))), *_tools(prompt, writer)]
     if prompt.output_schema is not None:
-        schema, weight = memo.compact(prompt.output_schema.schema), _milli(profile.schema)
-        fragments.append(Fragment("framing", text=schema, weight=weight, fixed=_milli(profile.schema_start)))
+        schema = memo.compact(prompt.output_schema.schema)
+        fragments.append(Fragment("framing", text=schema, weight=_milli(profile.schema)))
     asked = max((at for at, message in enumerate(prompt.messages) if message.role == "user"), default=-1)
     for at, message in enumerate(prompt.messages):
         fragments.append(Fragment("framing", identity=message.role, fixed=_milli(profile.message)))
         fragments += _message(message, writer, reasoning=at > asked or profile.keeps_reasoning)
     return Rendering(tuple(fragments), estimated=True)
+
+
+def _start(prompt: Prompt, profile: Profile) -> float:
+    """Tokens of what every prompt has and of what the request switches on."""
+    start = profile.start
+    if _thinks(prompt):
+        start += profile.thinking
+    if any(message.role == "system" for message in prompt.messages):
+        start += profile.system
+    if prompt.output_schema is not None or prompt.extra.get("response_format"):
+        start += profile.schema_start
+    return start
 
 
 def _tools(prompt: Prompt, writer: _Writer) -> Iterator[Fragment]:
@@ -70,10 +80,15 @@ def _tools(prompt: Prompt, writer: _Writer) -> Iterator[Fragment]:
         return
     forced = profile.forced if prompt.tool_choice not in (None, "auto", "none") else 0
     yield Fragment("framing", identity="tools", fixed=_milli(profile.tools + forced))
-    weight = MILLI if writer.exact_text else _milli(profile.tool_text)
     for tool in prompt.tools:
-        definition = writer.memo.compact(tool.definition or {"name": tool.name})
-        yield Fragment("tools", tool.name, definition, weight=weight, fixed=_milli(profile.tool))
+        content = tool.definition or {"name": tool.name}
+        if profile.tool_words:
+            shown = writer.memo.render("declaration", content, partial(declaration, tool))
+            weight, fixed = profile.tool_words, profile.tool + profile.parameter * shown.count("\n")
+        else:
+            shown, weight, fixed = writer.memo.compact(content), profile.tool_text, profile.tool
+        weight = 1 if writer.exact_text else weight
+        yield Fragment("tools", tool.name, shown, weight=_milli(weight), fixed=_milli(fixed))
 
 
 def _message(message: Message, writer: _Writer, *, reasoning: bool) -> Iterator[Fragment]:
@@ -92,11 +107,10 @@ def _message(message: Message, writer: _Writer, *, reasoning: bool) -> Iterator[
                     yield writer.medium(inner)
         elif not isinstance(item, Reasoning):
             yield writer.medium(item)
-        elif reasoning and item.text:
-            yield writer.text("assistant", "", item.text)
+        elif reasoning and item.opaque and (profile.sealed or not item.text):
+            yield Fragment("assistant", identity=f"sealed {item.size}", fixed=_milli(profile.sealed * item.size))
         elif reasoning:
-            sealed = profile.sealed * item.size if item.opaque else 0
-            yield Fragment("assistant", identity=f"sealed {item.size}", fixed=_milli(sealed))
+            yield writer.text("assistant", "", item.text)
 
 
 def _thinks(prompt: Prompt) -> bool:

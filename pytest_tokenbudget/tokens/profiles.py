@@ -23,16 +23,19 @@ class Profile:
         start: Tokens of every prompt (hidden system prompt, begin, prime of the answer).
         message: Tokens a message.
         system: Tokens more where there is a system prompt.
-        schema_start: Tokens of a structured output, whatever its schema.
+        schema_start: Tokens more where the answer is to be JSON, whatever its schema.
         schema: Tokens a token of its schema's compact JSON.
         thinking: Tokens more where thinking is asked for.
         tools: Tokens of the tool prompt.
         forced: Tokens more where a tool must be called.
         tool: Tokens a tool.
         tool_text: Tokens a token of the tools' compact JSON.
+        tool_words: Tokens a token of the words of the tools' declarations, for families that count these and not their
+            JSON; 0 for all others.
+        parameter: Tokens a parameter of such a declaration.
         call: Tokens a tool call in the history, beside its name and arguments.
         result: Tokens a tool result, beside its text.
-        sealed: Tokens a character of encrypted reasoning.
+        sealed: Tokens a character of encrypted reasoning; 0 where the model does not read it.
         splits_digits: Whether each digit of a number is a token (``o200k_base``: three).
         keeps_reasoning: Whether the model reads the reasoning of earlier turns too.
         drops_unused_tools: Whether tools cost nothing where none may be called.
@@ -51,6 +54,8 @@ class Profile:
     forced: float = 0
     tool: float = 0
     tool_text: float = 1.0
+    tool_words: float = 0
+    parameter: float = 0
     call: float = 5
     result: float = 5
     sealed: float = 0

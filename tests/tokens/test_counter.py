@@ -74,7 +74,9 @@ models = st.sampled_from(
         "",
     ]
 )
-apis = st.sampled_from(["openai.chat", "openai.responses", "anthropic.messages", "google.generate_content", "odd"])
+apis = st.sampled_from(
+    ["openai.chat", "openai.responses", "anthropic.messages", "google.generate_content", "odd", "openai.embeddings"]
+)
 schemas = st.none() | st.builds(OutputSchema, words, st.none() | words, objects)
 prompts = st.builds(Prompt, apis, models, messages, tools, st.none() | words, schemas, st.booleans())
 
