@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pytest_tokenbudget.explain.growth import similar, size
 from pytest_tokenbudget.explain.phrases import title
 from pytest_tokenbudget.explain.prefix import behind_breaks, find_break
 from pytest_tokenbudget.explain.stages import DERIVED, Compositions, leaves
@@ -61,11 +62,15 @@ def _ranked(before: StageComposition, after: StageComposition) -> Iterator[tuple
 
 
 def _same_size_other_text(before: StageComposition, after: StageComposition) -> Iterator[str]:
+    unmoved = before.input_tokens == after.input_tokens
     for pair in pairs(before, after):
         was, now = pair.before, pair.after
         if was is None or now is None or not _other_text(was.digest, now.digest):
             continue
-        if (was.tokens, was.calls, was.distinct) == (now.tokens, now.calls, now.distinct):
+        if (was.calls, was.distinct) != (now.calls, now.distinct):
+            continue
+        # where the input as a whole has its size, a part's share of it may have been rounded to another number
+        if was.tokens == now.tokens or (unmoved and similar(size(was), size(now))):
             yield _label(f"{now.part}:{now.name}" if now.name else now.part)
 
 

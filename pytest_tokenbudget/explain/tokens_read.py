@@ -116,7 +116,7 @@ def with_drift(shares: list[Share], drift: Fraction, before: StageComposition, a
     own = [share for share in shares if share.part not in ("framing", "calls") and share.delta]
     for carriers in (own, [share for share in shares if share.part == "calls"]):
         weight = sum((abs(share.delta) for share in carriers), Fraction(0))
-        if abs(drift) <= weight / 2:
+        if abs(drift) <= weight:
             kept = [share for share in shares if share not in carriers]
             return [*kept, *(replace(each, delta=each.delta + drift * abs(each.delta) / weight) for each in carriers)]
     return [*shares, Share("framing", "", drift, "the same texts count otherwise than before")]

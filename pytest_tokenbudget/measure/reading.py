@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from types import MappingProxyType
 
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
-from pytest_tokenbudget.records.exchange import Exchange, TokenBasis, Unattributed
+from pytest_tokenbudget.records.exchange import Exchange, Unattributed
 from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.tokens.calibration import Calibration
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.wire.background import polled, settled
 from pytest_tokenbudget.wire.format import Request, WireFormat
-from pytest_tokenbudget.wire.registry import ReadExchange, read
+from pytest_tokenbudget.wire.registry import read
 
 StageOf = Callable[[Exchange, Call, Callable[[], Prompt | None]], str]
 """Gives a call to a stage, from the exchange, the call as far as it is read and, where a rule asks for it, the prompt."""
@@ -54,51 +54,66 @@ class Reader:
         calls: list[Call] = []
         unknown: dict[tuple[str, str, str], Unattributed] = {}
         tries: dict[tuple[str, str, str, bytes | None], int] = {}
+        recognised: list[_Recognised] = []
         for exchange in kept:
-            found = self.read(exchange, origin=origin, polls=polls)
+            found = self._recognise(exchange, polls)
             if isinstance(found, Unattributed):
                 key = (found.host, found.path, found.reason)
-                seen = unknown.get(key)
-                unknown[key] = replace(found, count=seen.count + found.count) if seen else found
+                before = unknown.get(key)
+                unknown[key] = replace(found, count=before.count + found.count) if before else found
             elif found is not None:
-                work = (exchange.method, exchange.url, found.stage, exchange.request_body)
-                attempt = tries.get(work, 0)
-                calls.append(replace(found, attempt=attempt) if attempt else found)
-                tries[work] = 0 if found.succeeded else attempt + 1
+                recognised.append(found)
+        seen = self._seen(recognised)
+        for each in recognised:
+            call = self._call(each, origin=origin, compose=True, seen=seen)
+            work = (each.exchange.method, each.exchange.url, call.stage, each.exchange.request_body)
+            attempt = tries.get(work, 0)
+            calls.append(replace(call, attempt=attempt) if attempt else call)
+            tries[work] = 0 if call.succeeded else attempt + 1
         return tuple(calls), tuple(unknown.values())
 
-    def read(
-        self,
-        exchange: Exchange,
-        *,
-        origin: float,
-        compose: bool = True,
-        polls: Mapping[str, Reading] = MappingProxyType({}),
-    ) -> Call | Unattributed | None:
-        """Read one exchange.
+    def read(self, exchange: Exchange, *, origin: float, compose: bool = True) -> Call | Unattributed | None:
+        """Read one exchange by itself, while its sample still runs.
 
         Args:
             exchange: The exchange.
             origin: The sample's start on the exchange's clock, s.
             compose: Whether the prompt is to be split into its parts.
-            polls: What later polls said of responses that were made in the background, by their ids.
 
         Returns:
             A call or failed attempt; traffic that looks like a model call; or ``None`` for anything else.
         """
+        found = self._recognise(exchange, {})
+        if isinstance(found, _Recognised):
+            return self._call(found, origin=origin, compose=compose, seen=Calibration())
+        return found
+
+    def _recognise(self, exchange: Exchange, polls: Mapping[str, Reading]) -> _Recognised | Unattributed | None:
         found = read(exchange, self.formats)
         if found is None or isinstance(found, Unattributed):
             return found
         if found.reading.operation == "other":
             return None
-        if polls:
-            found = replace(found, reading=settled(found.reading, polls))
-        return self._call(_left(exchange, found.reading), found, origin=origin, compose=compose)
-
-    def _call(self, exchange: Exchange, found: ReadExchange, *, origin: float, compose: bool) -> Call:
-        reading = found.reading
+        reading = settled(found.reading, polls) if polls else found.reading
+        exchange = _left(exchange, reading)
         prompt = _Once(found.format, found.request)
-        error = failure(exchange, reading)
+        return _Recognised(exchange, reading, failure(exchange, reading), found.ttft, prompt)
+
+    def _seen(self, recognised: Sequence[_Recognised]) -> Calibration:
+        """What the providers reported, as far as there are calls of which they reported nothing."""
+        seen = Calibration()
+        answered = [each for each in recognised if each.error is None]
+        silent = {each.reading.request_model for each in answered if each.reported is None}
+        for each in answered:
+            reported = each.reported
+            if reported is None or each.reading.request_model not in silent:
+                continue
+            if (prompt := each.prompt()) is not None:
+                self.counter.observe(prompt, provider=each.reading.provider, reported=reported, seen=seen)
+        return seen
+
+    def _call(self, found: _Recognised, *, origin: float, compose: bool, seen: Calibration) -> Call:
+        exchange, reading, prompt = found.exchange, found.reading, found.prompt
         call = Call(
             stage=exchange.stage,
             provider=reading.provider,
@@ -108,7 +123,7 @@ class Reader:
             request_model=reading.request_model,
             stream=reading.stream,
             status=exchange.status,
-            error=error,
+            error=found.error,
             started=exchange.started - origin,
             latency=exchange.ended - exchange.started,
             ttft=found.ttft,
@@ -118,9 +133,9 @@ class Reader:
             problems=reading.problems,
         )
         call = replace(call, stage=self.stage_of(exchange, call, prompt))
-        if error is not None:
+        if found.error is not None:
             return call
-        usage, input_source, composition = self._input(exchange, reading, prompt, compose=compose)
+        usage, input_source, composition = self._input(found, compose=compose, seen=seen)
         usage, output_source = self._output(reading, usage)
         return replace(
             call,
@@ -132,33 +147,31 @@ class Reader:
         )
 
     def _input(
-        self, exchange: Exchange, reading: Reading, prompt: Callable[[], Prompt | None], *, compose: bool
+        self, found: _Recognised, *, compose: bool, seen: Calibration
     ) -> tuple[Usage, Source | None, Composition | None]:
+        reading, reported = found.reading, found.reported
         usage = reading.usage
-        basis = exchange.token_basis
-        if basis is None and usage.input_tokens is not None and exchange.answered_by != "mock":
-            source: Source | None = "provider"
-            asked = prompt() if compose else None
-        elif basis is not None and basis.recorded is not None and basis.counted is None:
-            source, usage = "calibrated", replace(usage, input_tokens=basis.recorded)
-            asked = prompt() if compose else None
-        else:
-            asked = prompt()
-            source, counted = self._count_input(basis, reading, asked)
+        asked = found.prompt() if compose or reported is None else None
+        source: Source | None = "provider" if found.exchange.token_basis is None else "calibrated"
+        if reported is None:
+            source, counted = self._count_input(found, asked, seen)
             usage = _with_input(usage, counted)
+        elif usage.input_tokens != reported:
+            usage = replace(usage, input_tokens=reported)
         composition = None
         if compose and asked is not None:
             composition = self.counter.compose(asked, provider=reading.provider, input_tokens=usage.input_tokens)
         return usage, source, composition
 
     def _count_input(
-        self, basis: TokenBasis | None, reading: Reading, asked: Prompt | None
+        self, found: _Recognised, asked: Prompt | None, seen: Calibration
     ) -> tuple[Source | None, int | None]:
+        provider, basis = found.reading.provider, found.exchange.token_basis
         if asked is None:
             return None, None
         if basis is None or basis.recorded is None or basis.counted is None:
-            return "counted", self.counter.estimate_prompt(asked, provider=reading.provider).tokens
-        counted = self.counter.count_prompt(asked, provider=reading.provider).tokens
+            return "counted", self.counter.estimate_prompt(asked, provider=provider, seen=seen).tokens
+        counted = self.counter.count_prompt(asked, provider=provider).tokens
         return "calibrated", calibrated(counted, basis.recorded, basis.counted)
 
     def _output(self, reading: Reading, usage: Usage) -> tuple[Usage, Source | None]:
@@ -179,6 +192,29 @@ def _with_input(usage: Usage, tokens: int | None) -> Usage:
     left = tokens - (cached or 0)
     written = None if usage.cache_write_tokens is None else min(usage.cache_write_tokens, left)
     return replace(usage, input_tokens=tokens, cached_input_tokens=cached, cache_write_tokens=written)
+
+
+@dataclass(frozen=True, slots=True)
+class _Recognised:
+    """An exchange that is a call or a failed attempt; ``prompt`` gives what was asked."""
+
+    exchange: Exchange
+    reading: Reading
+    error: str | None
+    ttft: float | None
+    prompt: _Once
+
+    @property
+    def reported(self) -> int | None:
+        """The provider's own input tokens for this very request; ``None`` where it has to be counted here.
+
+        Of a replayed request that is the recorded number, as long as the request is the recorded one. What a mock
+        answers was said of another request.
+        """
+        basis = self.exchange.token_basis
+        if basis is not None:
+            return basis.recorded if basis.counted is None else None
+        return None if self.exchange.answered_by == "mock" else self.reading.usage.input_tokens
 
 
 class _Once:

@@ -1,4 +1,7 @@
-"""What the provider counted against what was counted here, per model, over one run."""
+"""What the provider counted against what was counted here, per model, over one sample.
+
+Over one sample and no longer: what a test is found to read must not depend on the tests that ran before it.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,6 @@ class Counter:
         self._vocabularies: dict[str, TextCounts] = {}
         self._digests: dict[str, str] = {}
         self._memo = Memo()
-        self._calibration = Calibration()
 
     def count_text(self, text: str, *, provider: str, model: str) -> Count:
         """Tokens of a bare text.
@@ -102,7 +101,7 @@ class Counter:
         """Input tokens of a prompt, framing included.
 
         The number depends on the prompt alone and not on what ran before, so that counts of different times can be
-        compared; :meth:`estimate_prompt` corrects it by what this run has seen.
+        compared; :meth:`estimate_prompt` corrects it.
 
         Raises:
             TokenizerError: If a configured vocabulary cannot be loaded.
@@ -110,17 +109,30 @@ class Counter:
         rendering, encoding, measured = self._measured(prompt, provider)
         return Count(_tokens(sum(milli for milli, _ in measured)), encoding, rendering.estimated)
 
-    def estimate_prompt(self, prompt: Prompt, *, provider: str) -> Count:
-        """Input tokens of a prompt whose provider reported none: the count, an estimate times the run's own ratio.
+    def estimate_prompt(self, prompt: Prompt, *, provider: str, seen: Calibration) -> Count:
+        """Input tokens of a prompt whose provider reported none: the count, an estimate times the sample's own ratio.
 
-        The ratio is that of provider's to local tokens over the calls of the same model that :meth:`compose` saw.
+        Args:
+            prompt: The prompt.
+            provider: Provider, ``"anthropic"``.
+            seen: What the provider reported of the sample's other calls, see :meth:`observe`.
 
         Raises:
             TokenizerError: If a configured vocabulary cannot be loaded.
         """
         count = self.count_prompt(prompt, provider=provider)
-        ratio = self._calibration.ratio(provider, prompt.model) if count.estimated else None
+        ratio = seen.ratio(provider, prompt.model) if count.estimated else None
         return count if ratio is None else Count(round(count.tokens * ratio), count.encoding, estimated=True)
+
+    def observe(self, prompt: Prompt, *, provider: str, reported: int, seen: Calibration) -> None:
+        """Note what the provider reported of a prompt, where its count is an estimate that this can correct.
+
+        Raises:
+            TokenizerError: If a configured vocabulary cannot be loaded.
+        """
+        count = self.count_prompt(prompt, provider=provider)
+        if count.estimated:
+            seen.observe(provider, prompt.model, reported=reported, counted=count.tokens)
 
     def compose(self, prompt: Prompt, *, provider: str, input_tokens: int | None) -> Composition:
         """Split a call's input into its pieces.
@@ -140,10 +152,8 @@ class Counter:
         rendering, encoding, measured = self._measured(prompt, provider)
         counted = _tokens(sum(milli for milli, _ in measured))
         # a profile may count less than nothing for a part of the framing; no piece can
-        weights = [max(0, milli) for milli, _ in measured]
+        weights = [milli if milli > 0 else 0 for milli, _ in measured]
         total = counted if input_tokens is None else max(0, input_tokens)
-        if input_tokens is not None:
-            self._calibration.observe(provider, prompt.model, reported=input_tokens, counted=counted)
         pieces = tuple(
             Piece(fragment.part, fragment.name, tokens, found[:SHOWN])
             for fragment, tokens, (_, found) in zip(rendering.fragments, split(total, weights), measured, strict=True)

@@ -21,6 +21,7 @@ from pytest_tokenbudget.records.prompt import (
     ToolResult,
 )
 from pytest_tokenbudget.tokens import counter as counter_module
+from pytest_tokenbudget.tokens.calibration import Calibration
 from pytest_tokenbudget.tokens.counter import Counter
 
 SPECIAL = "<|endoftext|> <|im_start|>system<|im_sep|> <|fim_prefix|> <|endofprompt|> <s> [INST]"
@@ -194,18 +195,21 @@ def test_the_first_tokenizer_that_answers_counts_its_models_texts(chat):
     assert counter.count_text("seven..", provider="p", model="other").encoding.startswith("o200k_base")
 
 
-def test_an_estimate_is_corrected_by_the_ratio_that_the_run_has_seen(chat):
+def test_an_estimate_is_corrected_by_the_ratio_that_the_sample_has_seen(counter, chat):
     """An exact count is left alone, and the plain count stays what it was."""
-    counter = Counter()
+    seen = Calibration()
     claude = chat(("user", "hello there, how are you?"), model="claude-opus-5", api="anthropic.messages")
     plain = counter.count_prompt(claude, provider="anthropic")
-    assert counter.estimate_prompt(claude, provider="anthropic") == plain
-    counter.compose(claude, provider="anthropic", input_tokens=2 * plain.tokens)
-    assert counter.estimate_prompt(claude, provider="anthropic").tokens == 2 * plain.tokens
+    assert counter.estimate_prompt(claude, provider="anthropic", seen=seen) == plain
+    counter.observe(claude, provider="anthropic", reported=2 * plain.tokens, seen=seen)
+    assert counter.estimate_prompt(claude, provider="anthropic", seen=seen).tokens == 2 * plain.tokens
+    assert counter.estimate_prompt(claude, provider="anthropic", seen=Calibration()) == plain
     assert counter.count_prompt(claude, provider="anthropic") == plain
     exact = chat(("user", "hello"))
-    counter.compose(exact, provider="openai", input_tokens=2_000)
-    assert counter.estimate_prompt(exact, provider="openai") == counter.count_prompt(exact, provider="openai")
+    counter.observe(exact, provider="openai", reported=2_000, seen=seen)
+    assert counter.estimate_prompt(exact, provider="openai", seen=seen) == counter.count_prompt(
+        exact, provider="openai"
+    )
 
 
 def test_importing_the_counter_imports_no_tokenizer():
