@@ -246,7 +246,7 @@ TABLE: tuple[tuple[str, Profile], ...] = (
     ),
     (
         r"^deepseek openai.responses",
-        Profile("DeepSeek in Responses", n=10, start=79, tools=269.2, tool=5, tool_text=0.2, result=22),
+        Profile("DeepSeek in Responses", n=10, start=79, tools=227, result=22),
     ),
     (
         r"^deepseek",
