@@ -45,7 +45,9 @@ class Pair:
         Args:
             more_calls: Change in the stage's number of calls.
         """
-        if not self.same_content or self.before is None or self.after is None or not self.before.largest:
+        if not self.same_content or self.before is None or self.after is None:
+            return False
+        if not self.before.largest or not self.before.calls:
             return False
         further = self.after.calls - self.before.calls
         if further != same_direction(further, more_calls):

@@ -211,3 +211,12 @@ def test_a_metric_that_no_composition_explains_has_no_causes() -> None:
     """The agent's own time, or a metric of a hook."""
     for name in ("own_time", "ttft", "call_latency", "searches"):
         assert explain(name, "", {}, {}, before_value=1, after_value=2) == ()
+
+
+def test_a_composition_that_cannot_be_is_explained_all_the_same() -> None:
+    """A baseline that was edited by hand may hold a part of no calls; the sum still holds."""
+    part = PartTotal("system", "", 900, 0, 1, 300, "a", 0)
+    before = StageComposition(2, (part,), 900, 0)
+    after = StageComposition(5, (replace(part, calls=3, tokens=1200),), 1200, 0)
+    causes = explain("input_tokens", "", {"": before}, {"": after}, before_value=900, after_value=1200)
+    assert sum(cause.delta for cause in causes) == 300
