@@ -49,8 +49,11 @@ def render(prompt: Prompt, memo: Memo) -> Rendering:
         else:
             fragments += _message(turn.message, kind, prompt.model)
     fragments.append(framing(kind.prime, "prime"))
+    asked_to_reason = prompt.extra.get("reasoning")
     estimated = (
         prompt.opaque_reasoning
+        # the mode `pro` has a long prompt of its own, which is not public
+        or (isinstance(asked_to_reason, dict) and asked_to_reason.get("mode") not in (None, "standard"))
         or len(functions) + len(added) != len(prompt.tools)
         or any(uncertain(message.parts) for message in prompt.messages)
     )

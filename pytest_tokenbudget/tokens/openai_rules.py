@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.tokens.fragments import bare_model
 
-_REASONING = re.compile(r"o[134](?:$|-)|gpt-5|codex|computer-use")
-_GPT5 = re.compile(r"gpt-5|codex")
-_EARLY = re.compile(r"o[134](?:$|-)|gpt-5(?:$|-)")
+_REASONING = re.compile(r"o[1-9](?:$|-)|gpt-[5-9]|codex|computer-use")
+_GPT5 = re.compile(r"gpt-[5-9]")
+_EARLY = re.compile(r"o[1-9](?:$|-)|codex|computer-use|gpt-5(?:$|-)")
 _BEFORE_HARMONY = re.compile(r"o1(?:$|-)|o3-mini")
 
 MESSAGE = 4
@@ -31,7 +31,7 @@ class Family:
 
     Attributes:
         reasoning: Harmony rather than ChatML: messages of the assistant name their channel.
-        gpt5: A GPT-5 model, which has its own preamble for tools.
+        gpt5: A GPT-5 model or a later one, which has its own preamble for tools.
         early: A reasoning model before GPT-5.1: in Responses, a call that is sent back does not name its arguments' format.
         harmony: Whether chat completions name channel and recipient of tool messages too; o1 and o3-mini are older than that.
     """
@@ -82,7 +82,7 @@ def family(model: str) -> Family:
     )
 
 
-_HOSTED = re.compile(r"(?:ft:)?(?:gpt-|chatgpt-|o[134](?:$|-)|codex-|computer-use)")
+_HOSTED = re.compile(r"(?:ft:)?(?:gpt-|chatgpt-|o[1-9](?:$|-)|codex-|computer-use)")
 
 
 def is_openai(api: str, model: str) -> bool:

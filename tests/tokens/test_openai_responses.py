@@ -118,3 +118,22 @@ def test_tools_that_are_added_later_have_a_section_of_their_own(counter):
     later = Prompt("openai.responses", "gpt-5.4", user, (added,))
     assert tokens(counter, later) - tokens(counter, first) == 82
     assert not counter.count_prompt(later, provider="openai").estimated
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "estimated"), [({"effort": "low"}, False), ({"mode": "pro"}, True), ("x", False)]
+)
+def test_a_mode_of_reasoning_with_a_prompt_of_its_own_makes_the_count_an_estimate(counter, reasoning, estimated):
+    """What the mode adds is not public; the effort adds nothing."""
+    prompt = prompt_for("openai.responses", {"model": "gpt-5.6", "input": "hi", "reasoning": reasoning})
+    assert counter.count_prompt(prompt, provider="openai").estimated is estimated
+
+
+def test_models_to_come_are_taken_for_reasoning_models(counter):
+    """A GPT-6 reads its prompts as the later GPT-5 do."""
+    body = {"input": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}]}
+    later, now, before = (
+        tokens(counter, prompt_for("openai.responses", {"model": model, **body}))
+        for model in ("gpt-6", "gpt-5.6", "gpt-4o")
+    )
+    assert later == now != before
