@@ -85,7 +85,7 @@ def _quiet(base: Sequence[float], new: Sequence[float], sessions: int, terms: Te
 
 def _noisy(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> Judgement:
     base_logs, new_logs = [math.log(v) for v in base], [math.log(v) for v in new]
-    fitted, _, _ = fit(base_logs, new_logs, sessions, terms.model)
+    fitted, _ = fit(base_logs, new_logs, sessions, terms.model)
     m, n = fitted.m, fitted.n
     allowed = terms.log_allowed
     if terms.slack:
@@ -128,9 +128,11 @@ def _is_higher(terms: Terms, fitted: LogRatio, base: Ordered, new: Ordered) -> b
     guard = terms.guard(fitted.n)
     if guard_p(terms, base, new) <= guard:
         return True
-    # A baseline of one or two values can never be significant by itself: many new ones, all far above it, stand in.
+    # A baseline of one or two values can never be significant by itself: many new ones that all lie further above it
+    # than they lie apart stand in.
     too_few = smallest_p(fitted.m, fitted.n) > guard
-    return too_few and fitted.n >= _SEPARATED_FROM and new[0] > base[-1] + terms.log_allowed
+    gap = new[0] - base[-1]
+    return too_few and fitted.n >= _SEPARATED_FROM and gap > max(terms.log_allowed, new[-1] - new[0])
 
 
 def _is_lower(terms: Terms, fitted: LogRatio, allowed: float, base: Ordered, new: Ordered) -> bool:

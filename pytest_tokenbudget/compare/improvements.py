@@ -102,7 +102,7 @@ def _exact(base: Sequence[float], new: Sequence[float], reduction: Fraction, ter
 def _by_log_ratio(
     base: Sequence[float], new: Sequence[float], sessions: int, reduction: Fraction, terms: Terms
 ) -> Improvement:
-    fitted, _, _ = fit([math.log(v) for v in base], [math.log(v) for v in new], sessions, terms.model)
+    fitted, _ = fit([math.log(v) for v in base], [math.log(v) for v in new], sessions, terms.model)
     target = float(1 - reduction)
     ratio = math.exp(fitted.estimate)
     lower, upper, upper_99 = (

@@ -72,12 +72,13 @@ class Judgement:
         return self.ratio
 
     @property
-    def detectable(self) -> float | None:
+    def detectable(self) -> float:
         """Smallest true increase that is seen with a power of 80 %, as a fraction (0.35: +35 %).
 
-        What is compared exactly sees any increase beyond the allowed one. ``inf`` where no increase can be seen.
+        What is compared exactly sees any increase beyond the allowed one. ``inf`` where no increase can be seen,
+        ``nan`` where it depends on a distribution that nothing is assumed of.
         """
-        return float(self.terms.increase)
+        return math.inf if math.isnan(self.ratio) else float(self.terms.increase)
 
     @property
     def suspected(self) -> bool:

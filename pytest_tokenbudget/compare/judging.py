@@ -5,13 +5,13 @@ Which rule judges it depends on its kind and on what the values show:
 * ``exact``: rational comparison (rule A);
 * ``count``: the same while nothing shows noise, else the log-ratio test with Fisher's guard (rule C);
 * ``latency``: the moderated robust log-ratio test with an exact rank guard (rule B), and for quantiles the exceedance
-  test of pooled calls (rule D).
+  test of pooled calls (rule D). Where half of the times are 0, ranks decide.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import cast
 
@@ -24,16 +24,17 @@ from pytest_tokenbudget.compare.rules import parse_reduction
 from pytest_tokenbudget.compare.tails import judge_by_ranks, judge_tail
 from pytest_tokenbudget.compare.terms import ALPHA, Allowance, Kind, Terms, terms
 from pytest_tokenbudget.stats.multiplicity import SCREENING_LEVEL
+from pytest_tokenbudget.stats.robust import median
 
-Sessions = Sequence[Sequence[float]] | Sequence[float]
-"""The values of each session of a baseline; a flat sequence is one session."""
+Sessions = Iterable[Iterable[float]] | Iterable[float]
+"""The values of each session of a baseline; a flat series is one session."""
 
 __all__ = ["Improvement", "Judgement", "Sessions", "judge", "judge_improvement", "judge_origin"]
 
 
 def judge(
     baseline_sessions: Sessions,
-    new_values: Sequence[float],
+    new_values: Iterable[float],
     *,
     max_increase: Allowance,
     kind: Kind = "latency",
@@ -97,25 +98,25 @@ def judge(
         look, fixed, family, max_samples, screen,
     )  # fmt: skip
     base, sessions = _pooled(baseline_sessions)
+    new = new_values if isinstance(new_values, list) else list(new_values)
     if kind == "latency" and statistic == "mean":
-        judged = _by_logarithms(base, new_values, sessions, stated, shift or 0.0)
+        judged = _by_logarithms(base, new, sessions, stated, shift or 0.0)
         if judged is not None:
             return judged
-    return _by_values(base, new_values, sessions, stated, shift or 0.0)
+    return _by_values(base, new, sessions, stated, shift or 0.0)
 
 
-def _pooled(sessions: Sessions) -> tuple[Sequence[float], int]:
+def _pooled(sessions: Sessions) -> tuple[list[float], int]:
     """All values of a baseline, and the number of sessions that they come from."""
-    if not len(sessions):
-        return (), 0
-    if not hasattr(sessions[0], "__iter__"):
-        return cast("Sequence[float]", sessions), 1
     pooled: list[float] = []
     filled = 0
-    for session in cast("Sequence[Sequence[float]]", sessions):
-        if len(session):
-            filled += 1
-            pooled += session
+    rest = iter(sessions)
+    for session in rest:
+        if not hasattr(session, "__iter__"):
+            return [*pooled, cast("float", session), *cast("Iterator[float]", rest)], filled + 1
+        before = len(pooled)
+        pooled += session
+        filled += len(pooled) > before
     return pooled, filled
 
 
@@ -161,14 +162,17 @@ def _by_values(base: Sequence[float], new: Sequence[float], sessions: int, state
         return judge_counts(then, now, sessions, stated)
     if stated.statistic != "mean":
         return judge_tail(then, now, sessions, stated)
-    if then[0] > 0 and now[0] > 0:
-        return judge_latency([math.log(v) for v in then], [math.log(v) for v in now], sessions, stated, shift)
-    return judge_by_ranks(then, now, sessions, stated)
+    if median(then) <= 0 or median(now) <= 0:
+        return judge_by_ranks(then, now, sessions, stated)
+    # A time of 0 is one below the clock's resolution: as short as the shortest that was measured.
+    least = min(value for value in (*then, *now) if value > 0)
+    base_logs, new_logs = ([math.log(max(value, least)) for value in values] for values in (then, now))
+    return judge_latency(base_logs, new_logs, sessions, stated, shift)
 
 
 def judge_improvement(
     baseline_sessions: Sessions,
-    new_values: Sequence[float],
+    new_values: Iterable[float],
     *,
     reduce: float | str | Fraction,
     kind: Kind = "latency",

@@ -67,8 +67,8 @@ class LogRatioJudgement(Judgement):
 
     @property
     def upper(self) -> float:
-        """95 % upper bound of the ratio."""
-        return _exp(self.passing.bound(0.05))
+        """95 % upper bound of the ratio; ``inf`` where a single value on each side shows no spread."""
+        return _exp(self.passing.bound(0.05)) if self.m + self.n > 2 else math.inf
 
     @property
     def detectable(self) -> float:
@@ -141,11 +141,11 @@ def judge_latency(base: Ordered, new: Ordered, sessions: int, terms: Terms, shif
         The judgement.
     """
     model = terms.model
-    fitted, base_squares, new_squares = fit(base, new, sessions, model, shift)
+    fitted, squares = fit(base, new, sessions, model, shift)
     m, n, estimate = fitted.m, fitted.n, fitted.estimate
     log_allowed, log_excluded = _allowed(terms, base)
     passing_df = terms.passing_df
-    variance = moderated_variance(base_squares, new_squares, model.prior_scale, passing_df)
+    variance = moderated_variance(squares, model.prior_scale, passing_df)
     passing = LogRatio(estimate, math.sqrt(variance), fitted.drift, 1.0, m, n, passing_df + m + n - 2)
     verdict: Outcome = "inconclusive"
     if _is_increase(terms, fitted, log_allowed, base, new):

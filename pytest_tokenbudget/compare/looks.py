@@ -62,7 +62,7 @@ PAIRED = Plan(
     looks=(3, 5, 8, 12, 20, 30),
     level=0.6,
     guards=(0.1, 0.4, 0.2, 0.2, 0.3, 0.4),
-    passing=(0.016, 0.010, 0.005, 0.002, 0.001, 0.001),
+    passing=(0.014, 0.009, 0.004, 0.002, 0.001, 0.001),
     minimum=3,
 )
 """Live times of two interleaved arms. Three against three can pass, but never fail: one arrangement in twenty is

@@ -109,13 +109,14 @@ def _p_value(origin: float, sessions: Sequence[Sequence[float]], stated: Terms, 
         for value in session
     )
     model = stated.model
-    variance = moderated_variance(squares, (), model.prior_scale, model.prior_df)
+    spent = len(sessions) if repeated else 1
+    variance = moderated_variance(squares, model.prior_scale, model.prior_df, centres=spent)
     # Drift of the origin's one session, and of the recent ones, which their mean has averaged.
     drift = model.tau**2 * (1.0 + 1.0 / len(sessions))
     error = math.sqrt(model.deff * variance * (1.0 / max(1, origin_samples) + 1.0 / len(squares)) + drift)
     # The plain mean of the session means, since the origin is a plain mean as well.
     mean = math.log(sum(statistic(session, "mean") for session in sessions) / len(sessions))
-    return tail((mean - math.log(origin)) / error, model.prior_df + DF_PER_VALUE * max(0, len(squares) - 2))
+    return tail((mean - math.log(origin)) / error, model.prior_df + DF_PER_VALUE * (len(squares) - spent))
 
 
 def creep_in_words(now: float, since: float) -> str:

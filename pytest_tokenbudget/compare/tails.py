@@ -61,9 +61,9 @@ class RankJudgement(Judgement):
         return self.highest
 
     @property
-    def detectable(self) -> None:
-        """Not known without a distribution."""
-        return
+    def detectable(self) -> float:
+        """Not known without a distribution: ``nan``."""
+        return math.nan
 
     @property
     def reason(self) -> str:
@@ -134,7 +134,7 @@ def _within(bound: float, base: float, terms: Terms) -> bool:
 
 
 def judge_by_ranks(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> RankJudgement:
-    """Judge values that have no logarithm (zeros, clocks that stood still), or a quantile of counts.
+    """Judge values most of which have no logarithm (zeros of a clock that stood still), or a quantile of counts.
 
     The statistic (the median for times, the mean for counts) is compared with what is allowed; the exact rank test
     says whether chance can explain it.

@@ -6,9 +6,13 @@ Logarithms and floats round; a gate that allows 10 % must let 110 pass against 1
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
 Number = int | float | Fraction
+
+_DIGITS = 800
+"""More than lie between the first digit of the largest double and the last one of the smallest: sums are exact."""
 
 
 def rational(value: Number) -> Fraction:
@@ -35,8 +39,12 @@ def rational_mean(values: Sequence[Number]) -> Fraction:
     if not values:
         msg = "the mean of no values is not defined"
         raise ValueError(msg)
-    if all(type(value) is int for value in values):
+    kinds = set(map(type, values))
+    if kinds == {int}:
         return Fraction(int(sum(values)), len(values))
+    if kinds == {float}:
+        with localcontext(prec=_DIGITS):
+            return Fraction(sum(map(Decimal, map(repr, values)))) / len(values)
     return sum((rational(value) for value in values), Fraction(0)) / len(values)
 
 

@@ -18,8 +18,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from pytest_tokenbudget.stats.robust import huber_location, median, moderated_variance, squared_deviations
+from pytest_tokenbudget.stats.robust import huber_location, median, moderated_variance
 from pytest_tokenbudget.stats.student import tail, upper_quantile
 
 DF_PER_VALUE = 0.8
@@ -43,8 +44,7 @@ class Model:
     tau: float = 0.12
 
 
-@dataclass(frozen=True, slots=True)
-class LogRatio:
+class LogRatio(NamedTuple):
     """Estimate of a log-ratio with its uncertainty.
 
     Attributes:
@@ -98,7 +98,7 @@ class LogRatio:
 
 def fit(
     base: Sequence[float], new: Sequence[float], sessions: int, model: Model, shift: float = 0.0
-) -> tuple[LogRatio, list[float], list[float]]:
+) -> tuple[LogRatio, list[float]]:
     """Estimate the log-ratio of two samples.
 
     Args:
@@ -109,23 +109,15 @@ def fit(
         shift: Known log-ratio of the whole suite, which is taken off the estimate.
 
     Returns:
-        The estimate, and the squared deviations of both samples for :func:`error_under`.
+        The estimate, and the ascending squared deviations of all values from the median of their sample.
     """
     m, n = len(base), len(new)
     base_centre, new_centre = median(base), median(new)
-    base_squares = squared_deviations(base, base_centre)
-    new_squares = squared_deviations(new, new_centre)
-    variance = moderated_variance(base_squares, new_squares, model.prior_scale, model.prior_df)
-    sigma = math.sqrt(variance)
+    squares = [(value - base_centre) ** 2 for value in base]
+    squares += [(value - new_centre) ** 2 for value in new]
+    squares.sort()
+    sigma = math.sqrt(moderated_variance(squares, model.prior_scale, model.prior_df))
     estimate = huber_location(new, new_centre, sigma) - huber_location(base, base_centre, sigma) - shift
-    tau = model.tau
-    ratio = LogRatio(
-        estimate=estimate,
-        sigma=sigma,
-        drift=tau * tau * (1.0 / sessions + 1.0),
-        spread=model.deff,
-        m=m,
-        n=n,
-        nu=model.prior_df + DF_PER_VALUE * (m + n - 2),
-    )
-    return ratio, base_squares, new_squares
+    drift = model.tau * model.tau * (1.0 / sessions + 1.0)
+    nu = model.prior_df + DF_PER_VALUE * (m + n - 2)
+    return LogRatio(estimate, sigma, drift, model.deff, m, n, nu), squares

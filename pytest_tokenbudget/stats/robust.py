@@ -33,45 +33,36 @@ def median(ordered: Sequence[float]) -> float:
     return ordered[half] if count & 1 else 0.5 * (ordered[half - 1] + ordered[half])
 
 
-def squared_deviations(ordered: Sequence[float], centre: float) -> list[float]:
-    """Squared distances from ``centre``, ascending."""
-    squares = [(value - centre) * (value - centre) for value in ordered]
-    squares.sort()
-    return squares
-
-
-def winsorised_sum(squares: Sequence[float], ceiling: float) -> float:
-    """Sum of ascending squares, each at most ``ceiling``."""
-    if not squares or squares[-1] <= ceiling:
-        return sum(squares)
-    inside = bisect_right(squares, ceiling)
-    return sum(squares[:inside]) + (len(squares) - inside) * ceiling
-
-
 def moderated_variance(
-    first: Sequence[float], second: Sequence[float], prior_scale: float, prior_df: float, rounds: int = 3
+    squares: Sequence[float], prior_scale: float, prior_df: float, *, centres: int = 2, rounds: int = 3
 ) -> float:
-    """Pooled variance of two samples, winsorised at two standard deviations and moderated by a prior.
+    """Variance inside samples, winsorised at two standard deviations and moderated by a prior.
 
     The prior counts as ``prior_df`` further observations of variance ``prior_scale**2``, which is
     the posterior mean of an inverse chi-square prior (Smyth, *Stat. Appl. Genet. Mol. Biol.* 3:3, 2004).
 
     Args:
-        first: Ascending squared deviations of the first sample from its centre.
-        second: Those of the second.
+        squares: Ascending squared deviations of the values of all samples, each from the centre of its own.
         prior_scale: Scale that is expected before any value is seen, > 0.
         prior_df: What the prior counts for, > 0.
+        centres: Number of samples, each of which has spent a degree of freedom on its centre.
         rounds: Steps of the iteration; three are enough.
 
     Returns:
         The variance; with one value in each sample it is the prior's.
     """
-    df = prior_df + len(first) + len(second) - 2
+    count = len(squares)
+    df = prior_df + count - centres
     prior = prior_df * prior_scale * prior_scale
+    whole = sum(squares)
+    largest = squares[-1] if count else 0.0
     variance = (STARTING_INFLATION * prior_scale) ** 2
     for _ in range(rounds):
         ceiling = 4.0 * variance
-        total = winsorised_sum(first, ceiling) + winsorised_sum(second, ceiling)
+        total = whole
+        if largest > ceiling:
+            inside = bisect_right(squares, ceiling)
+            total = sum(squares[:inside]) + (count - inside) * ceiling
         variance = (prior + total / WINSORISED_VARIANCE) / df
     return variance
 

@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from pytest_tokenbudget.compare import judge
 from pytest_tokenbudget.compare.judgement import Judgement
+from pytest_tokenbudget.compare.judging import Sessions
+from pytest_tokenbudget.compare.terms import Kind
 from pytest_tokenbudget.records.gate import Rule
 
 SESSIONS = [[1.0, 1.1, 0.9, 1.05], [0.95, 1.0, 1.1, 1.02], [1.0, 0.97, 1.08, 1.1], [0.9, 1.0, 1.0, 1.05], [1.1] * 4]
@@ -174,6 +176,7 @@ def test_nothing_to_compare(base: list[float], new: list[float], more: int, kind
     judged = judge(base, new, max_increase=0.2, kind=kind)  # type: ignore[arg-type]
     assert judged.verdict == "inconclusive"
     assert math.isnan(judged.ratio)
+    assert judged.detectable == math.inf
     assert judged.more == more
     assert judged.reason
 
@@ -184,7 +187,7 @@ def test_one_value_each() -> None:
     assert judged.verdict == "inconclusive"
     assert judged.ratio == 1.0
     assert judged.sigma == pytest.approx(0.4)
-    assert 0.0 < judged.lower < 1.0 < judged.upper
+    assert 0.0 < judged.lower < 1.0 < judged.upper == math.inf
 
 
 def test_equal_values() -> None:
@@ -193,17 +196,39 @@ def test_equal_values() -> None:
     assert judge([1.0] * 8, [2.0] * 8, max_increase=0.2, paired_run=True).verdict == "regression"
 
 
-def test_times_without_a_logarithm() -> None:
-    """Zeros are judged by ranks: unchanged ones pass, clear increases fail."""
-    base = [0.0, 0.01, 0.0, 0.02, 0.01, 0.0, 0.01, 0.02]
+def test_times_of_zero_are_as_short_as_the_shortest() -> None:
+    """A clock that stood still now and then hides neither what did not change nor what did."""
+    base = [0.0, 0.01, 0.01, 0.02, 0.01, 0.0, 0.01, 0.02] * 3
+    assert judge(base, list(base), max_increase=0.2, paired_run=True).verdict == "ok"
+    assert judge(base, [v + 0.02 for v in base], max_increase=0.2, paired_run=True).verdict == "regression"
+    few = judge(base, [0.0, 0.0], max_increase=0.2, paired_run=True)
+    assert few.verdict == "inconclusive"
+    assert few.reason
+
+
+def test_times_that_are_mostly_zero_are_judged_by_ranks() -> None:
+    """Where the middle value has no logarithm, unchanged times pass and clear increases fail."""
+    base = [0.0, 0.01, 0.0, 0.0, 0.01, 0.0, 0.0, 0.02]
     assert judge(base, list(base), max_increase=0.2, paired_run=True).verdict == "ok"
     worse = judge(base, [v + 1.0 for v in base], max_increase=0.2, paired_run=True)
     assert worse.verdict == "regression"
     assert worse.p is not None
     assert worse.p < 0.001
-    few = judge(base, [0.0, 0.0], max_increase=0.2, paired_run=True)
-    assert few.verdict == "inconclusive"
-    assert few.reason
+    assert math.isnan(worse.detectable)
+
+
+@pytest.mark.parametrize("kind", ["latency", "count", "exact"])
+def test_any_iterable_of_values_will_do(kind: Kind) -> None:
+    """Tuples, generators, views and flat series say the same as lists."""
+    new = [2.0, 2.1, 1.9, 2.2, 2.0]
+    listed = judge(SESSIONS, new, max_increase=0.2, kind=kind)
+    by_day = dict(enumerate(SESSIONS))
+    ways: list[Sessions] = [tuple(map(tuple, SESSIONS)), (iter(s) for s in SESSIONS), by_day.values()]
+    for sessions in ways:
+        judged = judge(sessions, iter(new), max_increase=0.2, kind=kind)
+        assert (judged.verdict, judged.ratio, judged.sessions) == (listed.verdict, listed.ratio, 5)
+    flat = judge((v for s in SESSIONS for v in s), tuple(new), max_increase=0.2, kind=kind)
+    assert (flat.ratio, flat.sessions) == (listed.ratio, 1)
 
 
 def test_what_is_no_number_is_left_out() -> None:

@@ -104,6 +104,13 @@ def test_a_baseline_of_one_value_is_overruled_by_many() -> None:
     assert judge([[100]], new, max_increase=0.1, kind="count").verdict == "regression"
 
 
+def test_a_baseline_of_one_value_may_be_a_low_one() -> None:
+    """Where the new values lie further apart than above the single stored one, that one was no typical value."""
+    scattered = [150, 300, 210, 180, 250, 280, 160, 220, 190, 260]
+    assert judge([[100]], scattered, max_increase=0.1, kind="count").verdict == "inconclusive"
+    assert judge([[100]], [4 * v for v in scattered], max_increase=0.1, kind="count").verdict == "regression"
+
+
 def test_counts_of_zero() -> None:
     """Counts with zeros have no logarithm, and are judged by ranks and means."""
     base = [[0, 1, 0, 0, 1], [0, 0, 1, 0, 0]]
