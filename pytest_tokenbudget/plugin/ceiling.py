@@ -16,6 +16,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample, Values
+from pytest_tokenbudget.stats.exact import rational
 from pytest_tokenbudget.wire.format import WireFormat
 from pytest_tokenbudget.wire.registry import format_of, request_of
 
@@ -99,7 +100,7 @@ class Ceiling:
                 value = statistic(values, metric.statistic) if values else 0
                 if metric.name == "calls":
                     value += sum(inside(stage, metric.stage) for stage in self._under_way)
-                if Fraction(value) > ceiling:
+                if rational(value) > ceiling:
                     self.passed = f"{metric} is {value:,.10g}, stop_at allows {float(ceiling):,.10g}"
 
 
