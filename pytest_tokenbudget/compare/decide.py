@@ -177,14 +177,13 @@ def _against_baseline(
         paired=question.paired,
         spread=question.spread if spec.timed else None,
     )
-    models = _models_now(question.samples, stage), set(_models_then(entry, stage))
-    if models[0] and models[1] and not models[0] & models[1] and not question.paired:
-        then, now = (", ".join(sorted(names)) for names in (models[1], models[0]))
+    other = "" if question.paired else answered_by_others(entry, question.samples, stage)
+    if other:
         return replace(
             blank,
             baseline=base,
-            verdict="inconclusive",
-            reason=f"the model changed from {then} to {now}: not compared; --tokenbudget-update keeps the new numbers",
+            verdict="inconclusive" if question.may_create else "no_baseline",
+            reason=f"{other}: not compared; `pytest {_keeping(question.budget)}` keeps the new numbers",
         )
     if gate.kind == "reduce":
         return judge_reduction(replace(blank, baseline=base), gate, evidence)
@@ -216,12 +215,32 @@ def _projected(question: Question, spec: MetricSpec) -> bool:
     return not now_live
 
 
-def _models_now(samples: Sequence[Sample], stage: str) -> set[str]:
-    return {model for sample in samples for model in _stage_models(sample.composition, stage)}
+def _keeping(budget: Budget) -> str:
+    """The option that replaces what a budget is compared with."""
+    return "--tokenbudget-update" if budget.against == "baseline" else f"--tokenbudget-reference={budget.against}"
 
 
-def _models_then(entry: BaselineEntry, stage: str) -> Sequence[str]:
-    return _stage_models(entry.composition, stage)
+def answered_by_others(entry: BaselineEntry, samples: Sequence[Sample], stage: str = "") -> str:
+    """How the models or the providers that answer now differ from those of a baseline.
+
+    Args:
+        entry: The baseline.
+        samples: The samples of this run.
+        stage: Path of a stage, ``""`` for the whole test.
+
+    Returns:
+        ``the model changed from A to B`` where none of the models, or of the providers, is the same; else ``""``.
+        Numbers of one say nothing about those of the other.
+    """
+    models = {model for sample in samples for model in _stage_models(sample.composition, stage)}
+    providers = {call.provider for sample in samples for call in sample.calls if call.succeeded}
+    for what, then, now in (
+        ("model", set(_stage_models(entry.composition, stage)), models),
+        ("provider", set(entry.providers), providers),
+    ):
+        if then and now and not then & now:
+            return f"the {what} changed from {', '.join(sorted(then))} to {', '.join(sorted(now))}"
+    return ""
 
 
 def _stage_models(composition: Mapping[str, object], stage: str) -> Sequence[str]:

@@ -20,7 +20,7 @@ def remedies(result: TestResult, *, reports: Sequence[str] = ()) -> list[str]:
         reports: Paths of the reports that this run writes.
     """
     lines = []
-    if result.verdict == "no_baseline":
+    if result.verdict == "no_baseline" and all(gate.baseline is None for gate in result.gates):
         if result.against == "baseline":
             lines.append("`pytest --tokenbudget-update` writes it; then commit the file")
         else:

@@ -147,6 +147,9 @@ def _said(result: TestResult, gates: Sequence[GateResult]) -> str:
         return "NO CALLS: no model call was seen"
     if result.verdict == "diverged":
         return "DIVERGED: the run does not fit the answers that it was given"
+    why = next((gate.reason for gate in gates if gate.verdict == "no_baseline" and gate.baseline is not None), "")
+    if result.verdict == "no_baseline" and why:
+        return f"NO BASELINE: {plain(why)}"
     if result.verdict == "no_baseline" and all(gate.baseline is None for gate in gates):
         return f"NO BASELINE: {plain(result.compared_with or result.against)} holds nothing of this test"
     if not gates:

@@ -14,6 +14,9 @@ from pytest_tokenbudget.report.view import RunView, unattributed_text
 
 Tone = Literal["bad", "good", "doubtful", "faint", "plain"]
 
+SHOWN_REASONS = 2
+"""Reasons why gates are inconclusive that are shown without being asked for, the most frequent first."""
+
 STAGE_COLUMNS = ("input_tokens", "output_tokens", "calls", "attempts", "latency", "cost")
 _QUIET: tuple[Verdict, ...] = ("ok", "new", "inconclusive")
 
@@ -117,10 +120,12 @@ def _summary_lines(results: Sequence[TestResult]) -> Iterator[Line]:
     said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     worst: Tone = "bad" if any(result.failed or not result.passed for result in results) else "good"
     yield Line(f"{_count(len(results), 'budgeted test')}: {said}{_spent(results)}", worst)
-    undecided = sum(gate.verdict == "inconclusive" for result in results for gate in result.gates)
-    if undecided:
-        were = "was" if undecided == 1 else "were"
-        yield Line(f"{_count(undecided, 'gate')} {were} inconclusive (-v says why; --tokenbudget-strict fails them)")
+    reasons = Counter(gate.reason for result in results for gate in result.gates if gate.verdict == "inconclusive")
+    if reasons:
+        were = "was" if reasons.total() == 1 else "were"
+        counted = _count(reasons.total(), "gate")
+        yield Line(f"{counted} {were} inconclusive (-v says why; --tokenbudget-strict fails them), above all:")
+        yield from (Line(f"  {plain(reason)}") for reason, _ in reasons.most_common(SHOWN_REASONS) if reason)
 
 
 def _spent(results: Iterable[TestResult]) -> str:
