@@ -176,6 +176,7 @@ def _against_baseline(
         max_samples=question.budget.max_samples,
         paired=question.paired,
         spread=question.spread if spec.timed else None,
+        runs=len(question.samples),
     )
     other = "" if question.paired else answered_by_others(entry, question.samples, stage)
     if other:

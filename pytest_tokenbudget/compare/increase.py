@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import isfinite
 
+from pytest_tokenbudget.compare.judgement import count
 from pytest_tokenbudget.compare.judging import judge, judge_improvement
+from pytest_tokenbudget.compare.looks import STORED
 from pytest_tokenbudget.compare.terms import Kind
 from pytest_tokenbudget.compare.values import Number, as_number
 from pytest_tokenbudget.records.gate import Gate
@@ -32,6 +34,7 @@ class Evidence:
         max_samples: Most samples that will be taken.
         paired: Whether the sessions were drawn interleaved with the values, so that no drift lies between them.
         spread: The learned spread of live times.
+        runs: Samples that the values come from.
     """
 
     values: Sequence[Number]
@@ -45,6 +48,7 @@ class Evidence:
     max_samples: int
     paired: bool = False
     spread: Prior | None = None
+    runs: int = 1
 
     @property
     def kind(self) -> Kind:
@@ -71,19 +75,25 @@ def judge_increase(blank: GateResult, gate: Gate, evidence: Evidence) -> GateRes
     )
     if judged.exact and judged.verdict != "inconclusive":
         return exact_increase(blank, gate)
-    shown = judged.verdict != "ok"
+    verdict, more, reason = judged.verdict, judged.more, judged.reason
+    missing = STORED.minimum - evidence.runs
+    if evidence.pooled and verdict == "regression" and missing > 0:
+        # Calls of one run resemble each other: an incident of the provider slows them all.
+        verdict, more = "inconclusive", 0 if evidence.fixed else missing
+        reason = f"{count(missing, 'more sample')} would confirm it: calls of one sample resemble each other"
+    shown = verdict != "ok"
     return replace(
         blank,
-        verdict=judged.verdict,
+        verdict=verdict,
         exact=judged.exact,
         lower=finite(judged.lower - 1) if shown else None,
         upper=finite(judged.upper - 1) if shown else None,
         detectable=finite(judged.detectable) if shown else None,
         sigma=judged.sigma,
         p=judged.p if shown else None,
-        reason=judged.reason if shown else "",
+        reason=reason if verdict == "inconclusive" else "",
         allowed=_ceiling(rational(blank.baseline or 0), gate),
-        more=judged.more,
+        more=more,
     )
 
 

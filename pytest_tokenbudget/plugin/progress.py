@@ -23,19 +23,19 @@ class Progress:
         self._config = config
 
     def say(self, item: pytest.Item, taken: int, undecided: Sequence[GateResult]) -> None:
-        """A further sample is about to be taken.
+        """Further samples are about to be taken.
 
         Args:
             item: The test.
             taken: Samples so far.
-            undecided: The gates that ask for it; none where the number of samples was fixed.
+            undecided: The gates that ask for them; none where the number of samples was fixed, or they were named before.
         """
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None or not undecided or self._config.get_verbosity() < 0:
             return
         first = undecided[0]
         others = f" and {len(undecided) - 1} more" if len(undecided) > 1 else ""
-        text = f"{item.name}: {first.metric} {percent(first.change)} undecided{others}, n = {taken}; sampling again"
+        text = f"{item.name}: {first.metric} {percent(first.change)} undecided{others} at n = {taken}; sampling again"
         capture = self._config.pluginmanager.get_plugin("capturemanager")
         if capture is None:
             reporter.write_line(plain(text))

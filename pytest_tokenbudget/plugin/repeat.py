@@ -19,7 +19,7 @@ from pytest_tokenbudget.records.verdict import FAILING, GateResult
 def sampling(
     budget: Budget, workshop: Workshop, place: Place, samples: Sequence[Sample]
 ) -> Iterator[tuple[GateResult, ...]]:
-    """Yield the gates that are undecided, once for each further sample that is needed.
+    """Yield once for each further sample that is needed: the gates that are undecided, where they were just judged.
 
     Args:
         budget: What the test allows.
@@ -39,8 +39,8 @@ def sampling(
         gates = gates_of(place, budget, workshop, samples)
         # What has failed already is not made better by more samples.
         wanted = 0 if any(gate.verdict in FAILING for gate in gates) else next_batch(gates)
-        for _ in range(min(wanted, budget.max_samples - len(samples))):
-            yield tuple(gate for gate in gates if gate.more)
+        for taken in range(min(wanted, budget.max_samples - len(samples))):
+            yield () if taken else tuple(gate for gate in gates if gate.more)
         if not wanted:
             return
 
