@@ -40,32 +40,36 @@ class Arm:
         place: The directory in which pytest runs.
         arguments: pytest's arguments, as the user wrote them but for absolute paths into the other tree.
         environment: The whole environment of its processes.
+        root: Root of its tree.
+        other: Root of the other side's tree, from which none of its code may come.
     """
 
     name: str
     place: Path
     arguments: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
+    root: Path = Path()
+    other: Path = Path()
 
 
 def arms(sides: Sides, arguments: Sequence[str]) -> tuple[Arm, Arm]:
     """The base and the head."""
     return (
-        _arm(sides.name, sides.base, sides, arguments),
-        _arm("the working tree", sides.head, sides, arguments),
+        _arm(sides.name, sides.base, sides.head, sides, arguments),
+        _arm("the working tree", sides.head, sides.base, sides, arguments),
     )
 
 
-def _arm(name: str, root: Path, sides: Sides, arguments: Sequence[str]) -> Arm:
+def _arm(name: str, root: Path, other: Path, sides: Sides, arguments: Sequence[str]) -> Arm:
     place = root / sides.inside
     environment = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
     environment["PWD"] = str(place)
     environment["PYTHONPATH"] = os.pathsep.join(import_path(root, sides.head, os.environ.get("PYTHONPATH", "")))
-    return Arm(name, place, tuple(moved(text, sides.head, root) for text in arguments), environment)
+    return Arm(name, place, tuple(moved(text, sides.head, root) for text in arguments), environment, root, other)
 
 
 def import_path(root: Path, head: Path, inherited: str) -> list[str]:
-    """What stands first on a side's import path: its own tree.
+    """What stands first on a side's import path: its own tree, wherever this process imports from in the head's.
 
     That beats an editable installation of the head, which comes after PYTHONPATH (as a ``.pth`` entry, or as a finder
     behind the usual ones).
@@ -78,7 +82,11 @@ def import_path(root: Path, head: Path, inherited: str) -> list[str]:
     own = [str(root)]
     if (root / "src").is_dir():
         own.insert(0, str(root / "src"))
-    return [*own, *(moved(entry, head, root) for entry in inherited.split(os.pathsep) if entry)]
+    given = [entry for entry in inherited.split(os.pathsep) if entry]
+    environment = Path(sys.prefix).resolve()
+    found = [Path(entry).resolve() for entry in sys.path]
+    installed = [str(path) for path in found if path.is_relative_to(head) and not path.is_relative_to(environment)]
+    return list(dict.fromkeys([*own, *(moved(entry, head, root) for entry in (*given, *installed))]))
 
 
 def moved(text: str, head: Path, root: Path) -> str:
@@ -100,7 +108,7 @@ def collect(arm: Arm) -> Transcript:
     seen = _run(arm, None, ("--collect-only",))
     if seen.exit_code not in (0, _NOTHING_COLLECTED):
         raise _broken(arm, seen, "cannot collect its tests")
-    return seen
+    return _own(arm, seen)
 
 
 def sample(arm: Arm, tests: Sequence[str]) -> Transcript:
@@ -112,6 +120,21 @@ def sample(arm: Arm, tests: Sequence[str]) -> Transcript:
     seen = _run(arm, tests, ())
     if seen.exit_code not in (0, 1) and not seen.results:
         raise _broken(arm, seen, "ended before any test was measured")
+    return _own(arm, seen)
+
+
+def _own(arm: Arm, seen: Transcript) -> Transcript:
+    """What a side measured, if it ran its own code.
+
+    Raises:
+        ABError: If it imported some of the other side's.
+    """
+    if seen.foreign:
+        name, file = seen.foreign[0]
+        raise ABError(
+            f"{arm.name} imports {name} from the other side: {file}",
+            remedy="name the folder that holds it, relative to this one: `PYTHONPATH=folder tokenbudget ab ...`",
+        )
     return seen
 
 
@@ -126,7 +149,8 @@ def _broken(arm: Arm, seen: Transcript, what: str) -> ABError:
 def _run(arm: Arm, only: Sequence[str] | None, further: Sequence[str]) -> Transcript:
     with tempfile.TemporaryDirectory(prefix="tokenbudget-arm-") as name:
         place = Path(name)
-        (place / "only.json").write_text(json.dumps(only if only is None else list(only)), encoding="utf-8")
+        wanted = {"only": only if only is None else list(only), "own": str(arm.root), "other": str(arm.other)}
+        (place / "wanted.json").write_text(json.dumps(wanted), encoding="utf-8")
         command = [sys.executable, "-m", "pytest", *arm.arguments, *OPTIONS, *further]
         output = place / "output.txt"
         began = time.monotonic()

@@ -27,6 +27,7 @@ class Transcript:
         results: What was measured, by node id.
         failures: Phase and text of each failure, by node id.
         skipped: Node ids of tests that were skipped (or failed as expected).
+        foreign: Modules that it imported from the other side's tree, and their files.
     """
 
     exit_code: int
@@ -37,6 +38,7 @@ class Transcript:
     results: Mapping[str, TestResult] = field(default_factory=dict)
     failures: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     skipped: frozenset[str] = frozenset()
+    foreign: tuple[tuple[str, str], ...] = ()
 
 
 def read_transcript(path: Path, *, exit_code: int, output: str, seconds: float) -> Transcript:
@@ -50,6 +52,7 @@ def read_transcript(path: Path, *, exit_code: int, output: str, seconds: float) 
     results: dict[str, TestResult] = {}
     failures: dict[str, tuple[str, str]] = {}
     skipped: set[str] = set()
+    foreign: list[tuple[str, str]] = []
     try:
         for line in path.read_text(encoding="ascii").splitlines() if path.exists() else ():
             said: dict[str, Any] = json.loads(line)
@@ -63,12 +66,23 @@ def read_transcript(path: Path, *, exit_code: int, output: str, seconds: float) 
                 failures.setdefault(nodeid, (when, text))
             if "skipped" in said:
                 skipped.add(said["skipped"])
+            foreign += [(str(name), str(file)) for name, file in said.get("foreign", ())]
     except (ValueError, TypeError, OSError) as error:
         raise ABError(
             f"what a side measured cannot be read: {error}",
             remedy="run both sides with this version of pytest-tokenbudget: none may come from the trees themselves",
         ) from error
-    return Transcript(exit_code, output, seconds, collected, tuple(metrics), results, failures, frozenset(skipped))
+    return Transcript(
+        exit_code,
+        output,
+        seconds,
+        collected,
+        tuple(metrics),
+        results,
+        failures,
+        frozenset(skipped),
+        tuple(foreign),
+    )
 
 
 def _spec(name: str, unit: Any, text: str, pooled: bool) -> MetricSpec:

@@ -9,13 +9,15 @@ from math import isfinite
 
 from pytest_tokenbudget.compare.judgement import count
 from pytest_tokenbudget.compare.judging import judge, judge_improvement
-from pytest_tokenbudget.compare.looks import STORED
+from pytest_tokenbudget.compare.looks import PAIRED, STORED
 from pytest_tokenbudget.compare.terms import Kind
 from pytest_tokenbudget.compare.values import Number, as_number
 from pytest_tokenbudget.records.gate import Gate
 from pytest_tokenbudget.records.verdict import GateResult, Verdict
 from pytest_tokenbudget.stats.exact import exceeds, falls_short, rational
 from pytest_tokenbudget.stats.moderation import Prior
+from pytest_tokenbudget.stats.quantiles import level_of
+from pytest_tokenbudget.stats.tails import values_needed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,12 @@ def judge_increase(blank: GateResult, gate: Gate, evidence: Evidence) -> GateRes
         return exact_increase(blank, gate)
     verdict, more, reason = judged.verdict, judged.more, judged.reason
     missing = STORED.minimum - evidence.runs
-    if evidence.pooled and verdict == "regression" and missing > 0:
-        # Calls of one run resemble each other: an incident of the provider slows them all.
-        verdict, more = "inconclusive", 0 if evidence.fixed else missing
-        reason = f"{count(missing, 'more sample')} would confirm it: calls of one sample resemble each other"
+    if evidence.pooled:
+        more = _further_runs(evidence, gate.metric.statistic, wanted=judged.more > 0)
+        if verdict == "regression" and missing > 0:
+            # Calls of one run resemble each other: an incident of the provider slows them all.
+            verdict, more = "inconclusive", 0 if evidence.fixed else missing
+            reason = f"{count(missing, 'more sample')} would confirm it: calls of one sample resemble each other"
     shown = verdict != "ok"
     return replace(
         blank,
@@ -93,8 +97,21 @@ def judge_increase(blank: GateResult, gate: Gate, evidence: Evidence) -> GateRes
         p=judged.p if shown else None,
         reason=reason if verdict == "inconclusive" else "",
         allowed=_ceiling(rational(blank.baseline or 0), gate),
-        more=more,
+        more=more if verdict == "inconclusive" else 0,
     )
+
+
+def _further_runs(evidence: Evidence, statistic: str, *, wanted: bool) -> int:
+    """Samples until the next look at pooled calls: where it is wanted, or enough of them to pass will come."""
+    if evidence.fixed:
+        return 0
+    plan = PAIRED if evidence.paired else STORED
+    needed = None if statistic == "mean" else values_needed(level_of(statistic))
+    most = len(evidence.values) * min(evidence.max_samples, plan.cap) // evidence.runs
+    if not wanted and not (evidence.paired and needed is not None and needed <= most):
+        return 0
+    following = plan.following(evidence.runs, evidence.max_samples)
+    return 0 if following is None else following - evidence.runs
 
 
 def finite(value: float | None) -> float | None:

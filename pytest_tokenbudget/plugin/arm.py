@@ -6,6 +6,9 @@ The command starts pytest in a process of its own for each sample, and says wher
 from __future__ import annotations
 
 import json
+import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from pytest_tokenbudget.plugin.judgement import plain_nodeid
 from pytest_tokenbudget.plugin.marker import MARKER, has_budget
 
 ARM = "TOKENBUDGET_ARM"
-"""Environment variable: the directory that holds ``only.json`` and takes ``transcript.jsonl``."""
+"""Environment variable: the directory that holds ``wanted.json`` and takes ``transcript.jsonl``."""
 
 _LONGEST = 6000
 """Characters of a failure that travel; its end says most."""
@@ -27,8 +30,9 @@ class ArmSide:
     def __init__(self, config: pytest.Config, place: Path) -> None:
         self._config = config
         self._transcript = place / "transcript.jsonl"
-        only = json.loads((place / "only.json").read_text(encoding="utf-8"))
-        self._only: frozenset[str] | None = None if only is None else frozenset(only)
+        wanted = json.loads((place / "wanted.json").read_text(encoding="utf-8"))
+        self._only: frozenset[str] | None = None if wanted["only"] is None else frozenset(wanted["only"])
+        self._own, self._other = wanted["own"], wanted["other"]
         self._writes = not hasattr(config, "workerinput")
 
     @pytest.hookimpl(tryfirst=True)
@@ -70,8 +74,32 @@ class ArmSide:
         elif report.outcome == "skipped":
             self._write(skipped=nodeid)
 
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Say which code came from the other side's tree: then what was measured is not this side's."""
+        foreign = [[name, file] for name, file in _imported() if self._is_foreign(file)]
+        if foreign:
+            self._write(foreign=foreign)
+
+    def _is_foreign(self, file: str) -> bool:
+        """Whether a file lies in the other tree; one tree may lie in the other, and the environment in either."""
+        mine = (self._own, os.path.realpath(sys.prefix))
+        return _lies_in(file, self._other) and not any(_lies_in(file, tree) for tree in mine)
+
     def _write(self, **line: Any) -> None:
         if self._writes:
             # Line by line, so that what was measured before a crash is there.
             with self._transcript.open("a", encoding="ascii") as file:
                 file.write(json.dumps(line) + "\n")
+
+
+def _imported() -> Iterator[tuple[str, str]]:
+    """Names and files of the modules that this process has imported."""
+    for name, module in sorted(sys.modules.copy().items()):
+        file = getattr(module, "__dict__", {}).get("__file__")
+        if isinstance(file, str):
+            yield name, os.path.realpath(file)
+
+
+def _lies_in(file: str, tree: str) -> bool:
+    return file.startswith(tree + os.sep)

@@ -112,6 +112,49 @@ def test_live_runs_are_interleaved_and_adaptive(repository: Any, llm_server: Any
     assert "undecided after 1" in done.err
 
 
+def _move_agent(repository: Any, installed: Path, sitecustomize: str) -> None:
+    """Keep the agent in a folder that is on no import path but that of the environment."""
+    (repository.root / "backend").mkdir()
+    repository.git("mv", "src/agent.py", "backend/agent.py")
+    repository.commit()
+    (repository.root / "backend" / "agent.py").write_text("CALLS, PROMPT, BOOKED = 1, 'x' * 4000, 'lunch'\n")
+    installed.mkdir()
+    (installed / "sitecustomize.py").write_text(sitecustomize)
+
+
+def test_an_installed_folder_is_looked_for_on_both_sides(repository: Any, tmp_path: Path) -> None:
+    """What an editable installation puts on the import path of the working tree stands on that of the base, too."""
+    backend = str(repository.root / "backend")
+    _move_agent(repository, tmp_path / "site", f"import sys\nsys.path.append({backend!r})\n")
+    done = repository.ab("HEAD", "--report", "ab.json", PYTHONPATH=str(tmp_path / "site"))
+    assert done.code == 1, done.err
+    assert repository.gate("input_tokens")["verdict"] == "regression"
+
+
+def test_code_of_the_other_side_is_an_error(repository: Any, temporary: Path, tmp_path: Path) -> None:
+    """An installation that maps the package onto the working tree would compare it with itself."""
+    finder = f"""
+import importlib.util, sys
+
+class Finder:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "agent":
+            return importlib.util.spec_from_file_location(name, {str(repository.root / "backend" / "agent.py")!r})
+
+sys.meta_path.append(Finder)
+"""
+    _move_agent(repository, tmp_path / "site", finder)
+    done = repository.ab("HEAD", PYTHONPATH=str(tmp_path / "site"))
+    assert done.code == 2, done.out
+    assert "imports agent from the other side" in done.err
+    assert "PYTHONPATH=folder" in done.err
+    assert repository.is_clean(temporary)
+    mended = repository.ab("HEAD", PYTHONPATH=os.pathsep.join(("backend", str(tmp_path / "site"))))
+    assert mended.code == 1, mended.err
+    assert "REGRESSION" in mended.out
+
+
 def test_a_failing_test_fails_the_command(repository: Any, temporary: Path) -> None:
     """By its own assertions, on either side; it is not run again, and the side is named."""
     repository.write_tests(

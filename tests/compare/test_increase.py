@@ -48,3 +48,18 @@ def test_calls_of_a_single_run_do_not_fail_a_gate() -> None:
     assert "2 more samples would confirm it" in once.reason
     assert judge_increase(blank, gate, replace(pooled, runs=3)).verdict == "regression"
     assert judge_increase(blank, gate, replace(pooled, fixed=True)).more == 0
+
+
+def test_interleaved_calls_are_pooled_until_they_are_enough() -> None:
+    """59 calls bound a p95: three a run come together within 20 runs, one a run never within 30."""
+    blank = GateResult("call_latency", "p95", "+10%", "max_increase", 1.1, 1.0, "ok")
+    gate = Gate(Metric("", "call_latency", "p95"), "max_increase", rule=TEN)
+    three = Evidence(
+        [1.0] * 9, [[1.0] * 9], 1.0, timed=True, pooled=True, projected=False, family=1, fixed=False, max_samples=30,
+        paired=True, runs=3,
+    )  # fmt: skip
+    assert judge_increase(blank, gate, three).more == 2
+    assert judge_increase(blank, gate, replace(three, values=[1.0] * 3)).more == 0
+    assert judge_increase(blank, gate, replace(three, paired=False)).more == 0
+    enough = replace(three, values=[1.0] * 60, sessions=[[1.0] * 60], runs=20)
+    assert judge_increase(blank, gate, enough).verdict == "ok"
