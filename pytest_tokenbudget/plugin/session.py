@@ -40,8 +40,8 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             config.pluginmanager.register(Refusal(str(error)), "tokenbudget-refusal")
             return
         raise pytest.UsageError(str(error)) from None
-    places = [Place.of(item, budget.against) for item, budget in budgets.items()]
-    workshop.expect(budgets.values(), [(place.path, place.key) for place in places])
+    places = [(budget, Place.of(item, budget.against)) for item, budget in budgets.items()]
+    workshop.expect((budget, place.path, place.key) for budget, place in places)
     if not config.option.collectonly:
         config.pluginmanager.register(BudgetSession(workshop, budgets), "tokenbudget-session")
 

@@ -11,9 +11,10 @@ import pytest
 from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
 from pytest_tokenbudget.capture.stages import checked_path
+from pytest_tokenbudget.compare.gates import expand
 from pytest_tokenbudget.compare.spread import learned_spread
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
-from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.plugin.builtins import register_builtins
 from pytest_tokenbudget.plugin.count_cache import PytestCountCache
@@ -50,8 +51,8 @@ class Workshop:
     store: BaselineStore
     progress: Progress
     counts: PytestCountCache
-    _timed_gates: int = 1
-    _places: tuple[tuple[Path, str], ...] = ()
+    _expected: tuple[tuple[Budget, Path, str], ...] = ()
+    _family: int | None = None
     _spread: tuple[Prior | None] | None = None
     _entries: dict[Path, Mapping[str, BaselineEntry]] = field(default_factory=dict)
     _problems: dict[Path, TokenBudgetError] = field(default_factory=dict)
@@ -84,31 +85,27 @@ class Workshop:
         store = hook.pytest_tokenbudget_baseline_store(config=config)
         return cls(settings, metric_table(metrics), reader, rules, store, Progress(config), counts)
 
-    def expect(self, budgets: Iterable[Budget], places: Iterable[tuple[Path, str]]) -> None:
-        """Take note of the session's tests: the level is shared out beforehand among their latency gates.
-
-        Args:
-            budgets: What they allow.
-            places: Baseline file and key of each.
-        """
-        self._timed_gates = max(1, sum(timed_gates(budget, self.table) for budget in budgets))
-        self._places = tuple(places)
+    def expect(self, tests: Iterable[tuple[Budget, Path, str]]) -> None:
+        """Take note of the session's tests: what they allow, their baseline file and their key in it."""
+        self._expected = tuple(tests)
 
     def spread(self) -> Prior | None:
         """The spread of live times that the session's baselines teach, learned when it is first asked for."""
         if self._spread is None:
-            self._spread = (learned_spread(self._stored()),)
+            self._spread = (learned_spread(entry for _, entry in self._stored()),)
         return self._spread[0]
 
-    def _stored(self) -> Iterator[BaselineEntry]:
-        for path, key in self._places:
+    def family(self) -> int:
+        """Number of gates of the session that compare live times, among which the level is shared out."""
+        if self._family is None:
+            self._family = max(1, sum(timed_gates(budget, entry, self.table) for budget, entry in self._stored()))
+        return self._family
+
+    def _stored(self) -> Iterator[tuple[Budget, BaselineEntry]]:
+        for budget, path, key in self._expected:
             entry = self.entry(path, key)
             if entry is not None:
-                yield entry
-
-    def family(self) -> int:
-        """Number of latency gates of the session."""
-        return self._timed_gates
+                yield budget, entry
 
     def entry(self, path: Path, key: str) -> BaselineEntry | None:
         """The stored entry of a test; ``None`` where there is none, or where :meth:`problem` says why it is not known."""
@@ -129,13 +126,13 @@ class Workshop:
         return self._entries[path]
 
 
-def timed_gates(budget: Budget, table: Mapping[str, MetricSpec]) -> int:
-    """Number of gates of a test that compare live times, as far as it is known before its stages are."""
-    if budget.replay is not None:
+def timed_gates(budget: Budget, entry: BaselineEntry, table: Mapping[str, MetricSpec]) -> int:
+    """Number of gates of a test that compare live times, by the stages that its baseline knows."""
+    if budget.replay is not None or entry.traffic != "live":
         return 0
-    named = [metric for metric, rule in budget.rules if not rule.off] + [metric for metric, _ in budget.reduce]
-    default = budget.default_rule is not None and not budget.default_rule.off
-    return int(default) + sum(table[metric.name].timed for metric in named)
+    stages = [stage for stage in entry.composition if stage]
+    gates = expand(budget, stages=stages, default_metrics=DEFAULT_GATES)
+    return sum(gate.kind == "max_increase" and table[gate.metric.name].timed for gate in gates)
 
 
 def _stage_of(

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.plugin.remedies import confirmation, remedies
 from pytest_tokenbudget.plugin.suite import shifts
+from pytest_tokenbudget.plugin.workshop import timed_gates
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import StageComposition
+from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
 from pytest_tokenbudget.report.view import RunView
@@ -83,3 +89,14 @@ def test_the_report_to_confirm_is_the_json_one() -> None:
     """Not the one in Bencher's format, whose name ends like it."""
     assert confirmation("t", ("a.bmf.json", "b.md"), "") == "tokenbudget ab main -- t"
     assert confirmation("t", ("a.bmf.json", "b.json"), "") == "tokenbudget ab main --confirm b.json"
+
+
+def test_the_level_is_shared_among_the_live_times_that_are_gated() -> None:
+    """The whole test's and each stored stage's; what a replay projects is exact and takes no share."""
+    parts = StageComposition(calls=1, parts=(), input_tokens=1, fresh_input_tokens=1)
+    live = BaselineEntry(composition={"": parts, "router": parts, "worker": parts}, traffic="live")
+    by_default, table = Budget(Rule(Fraction(1, 10))), metric_table()
+    assert timed_gates(by_default, live, table) == 3
+    assert timed_gates(Budget(None, rules=((Metric("worker", "latency"), Rule(Fraction(1, 10))),)), live, table) == 1
+    assert timed_gates(by_default, replace(live, traffic="replay"), table) == 0
+    assert timed_gates(replace(by_default, replay="play"), live, table) == 0
