@@ -59,7 +59,16 @@ def decide(question: Question) -> tuple[GateResult, ...]:
     known = {stage for stage in question.entry.composition if stage} if question.entry else set()
     gates = expand(question.budget, stages=sorted(opened | known), default_metrics=DEFAULT_GATES)
     unique = {(gate.metric, gate.kind, gate.text): gate for gate in gates}
-    return tuple(_judge(gate, question, opened) for gate in unique.values())
+    others = _others(question, {gate.metric.stage for gate in unique.values()})
+    return tuple(_judge(gate, question, opened, others) for gate in unique.values())
+
+
+def _others(question: Question, stages: Collection[str]) -> Mapping[str, str]:
+    """How those who answer have changed, by stage. Interleaved runs are there to compare them."""
+    entry = question.entry
+    if entry is None or question.paired:
+        return {}
+    return {stage: answered_by_others(entry, question.samples, stage) for stage in stages}
 
 
 def worst(results: Sequence[GateResult]) -> Verdict:
@@ -85,30 +94,30 @@ def needs_baseline(budget: Budget) -> bool:
     return bool(budget.reduce) or any(not rule.off for rule in rules)
 
 
-def _judge(gate: Gate, question: Question, opened: Collection[str]) -> GateResult:
+def _judge(gate: Gate, question: Question, opened: Collection[str], others: Mapping[str, str]) -> GateResult:
     stage, spec = gate.metric.stage, question.table[gate.metric.name]
+    absent = bool(gate.explicit and stage and stage not in opened)
+    values = None if absent else sample_values(question.samples, gate.metric, spec)
     blank = GateResult(
         metric=gate.metric.key,
         statistic=gate.metric.statistic,
         rule=gate.text,
         kind=gate.kind,
         baseline=None,
-        value=None,
+        value=statistic(values, gate.metric.statistic) if values else None,
         verdict="ok",
-        samples=len(question.samples),
+        samples=len(values or question.samples),
         source=_source(question.samples, stage, spec),
         allowed=None if gate.ceiling is None else as_number(gate.ceiling),
     )
-    if gate.explicit and stage and stage not in opened:
+    if absent:
         names = ", ".join(sorted(opened)) or "none"
         return replace(blank, verdict="no_calls", reason=f"stage {stage!r} was never opened; opened: {names}")
-    values = sample_values(question.samples, gate.metric, spec)
     if not values:
         return _unknown(blank, gate, spec)
-    blank = replace(blank, value=statistic(values, gate.metric.statistic), samples=len(values))
     if gate.kind == "limit":
         return _limit(blank, gate)
-    return _against_baseline(blank, gate, question, values, spec)
+    return _against_baseline(blank, gate, question, values, spec, others.get(stage, ""))
 
 
 def _source(samples: Sequence[Sample], stage: str, spec: MetricSpec) -> str:
@@ -152,9 +161,9 @@ def _limit(blank: GateResult, gate: Gate) -> GateResult:
 
 
 def _against_baseline(
-    blank: GateResult, gate: Gate, question: Question, values: Sequence[Number], spec: MetricSpec
+    blank: GateResult, gate: Gate, question: Question, values: Sequence[Number], spec: MetricSpec, other: str
 ) -> GateResult:
-    entry, stage = question.entry, gate.metric.stage
+    entry = question.entry
     sessions = stored_sessions(entry, gate.metric, spec) if entry is not None else ()
     if entry is None or not sessions:
         if gate.kind == "reduce":
@@ -178,7 +187,6 @@ def _against_baseline(
         spread=question.spread if spec.timed else None,
         runs=len(question.samples),
     )
-    other = "" if question.paired else answered_by_others(entry, question.samples, stage)
     if other:
         return replace(
             blank,
@@ -189,7 +197,8 @@ def _against_baseline(
     if gate.kind == "reduce":
         return judge_reduction(replace(blank, baseline=base), gate, evidence)
     judged = judge_increase(replace(blank, baseline=base), gate, evidence)
-    return replace(judged, creep=_creep(judged, gate, entry, evidence))
+    creep = _creep(judged, gate, entry, evidence)
+    return judged if creep is None else replace(judged, creep=creep)
 
 
 def _creep(judged: GateResult, gate: Gate, entry: BaselineEntry, evidence: Evidence) -> float | None:
@@ -199,6 +208,8 @@ def _creep(judged: GateResult, gate: Gate, entry: BaselineEntry, evidence: Evide
         return None
     # What shows no noise needs no average over the last sessions: this run says how far it has come.
     recent = [evidence.values] if judged.exact else [*evidence.sessions, evidence.values]
+    if max(map(max, recent)) <= record.origin:
+        return None
     creep = judge_origin(
         record.origin, recent, max_increase=gate.rule, kind="exact" if evidence.projected else evidence.kind
     )

@@ -53,6 +53,13 @@ class Evidence:
     runs: int = 1
 
     @property
+    def unmoved(self) -> bool:
+        """Whether every value of now and of then is the same: what most gates of most runs find."""
+        return not self.timed and all(
+            value == self.base for values in (self.values, *self.sessions) for value in values
+        )
+
+    @property
     def kind(self) -> Kind:
         """What kind of values the statistics are told that they are."""
         return "latency" if self.timed else "count"
@@ -60,6 +67,8 @@ class Evidence:
 
 def judge_increase(blank: GateResult, gate: Gate, evidence: Evidence) -> GateResult:
     """Judge a ``max_increase`` gate: exactly where nothing is noisy, by statistics else."""
+    if evidence.unmoved:
+        return replace(blank, allowed=_ceiling(rational(evidence.base), gate))
     if evidence.projected:
         return exact_increase(blank, gate)
     judged = judge(

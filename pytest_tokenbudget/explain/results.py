@@ -9,6 +9,7 @@ from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult
+from pytest_tokenbudget.stats.multiplicity import SCREENING_LEVEL
 
 
 def outcome_notes(entry: BaselineEntry, samples: Sequence[Sample]) -> list[str]:
@@ -25,12 +26,12 @@ def outcome_notes(entry: BaselineEntry, samples: Sequence[Sample]) -> list[str]:
 def explain_gates(
     gates: Sequence[GateResult], entry: BaselineEntry | None, samples: Sequence[Sample]
 ) -> tuple[Cause, ...]:
-    """The causes of every gate that is not within its bounds."""
+    """The causes of every gate that is not within its bounds, or is suspected not to be."""
     causes: dict[tuple[str, str, str], Cause] = {}
     if entry is None:
         return ()
     for gate in gates:
-        if gate.verdict in ("ok", "new") or gate.value is None or gate.baseline is None:
+        if gate.value is None or gate.baseline is None or not _calls_for_causes(gate):
             continue
         stage, _, name = gate.metric.rpartition(".")
         for cause in explain(
@@ -43,3 +44,11 @@ def explain_gates(
         ):
             causes.setdefault((cause.metric, f"{cause.stage}:{cause.part}", cause.name + cause.text), cause)
     return tuple(causes.values())
+
+
+def _calls_for_causes(gate: GateResult) -> bool:
+    """Whether it is outside its bounds, or undecided and suspected: what chance does is not explained."""
+    if gate.verdict == "inconclusive":
+        above = gate.value is not None and gate.allowed is not None and gate.value > gate.allowed
+        return above and (gate.p is None or gate.p < SCREENING_LEVEL)
+    return gate.verdict not in ("ok", "new")

@@ -69,6 +69,7 @@ def judge_test(
     budget: Budget,
     workshop: Workshop,
     samples: Sequence[Sample],
+    gates: tuple[GateResult, ...],
     watched: Sequence[str],
 ) -> TestResult:
     """All that is to be said of a test.
@@ -78,11 +79,11 @@ def judge_test(
         budget: What it allows.
         workshop: The session's tools.
         samples: Its samples.
+        gates: What its gates say of them.
         watched: The clients that were watched.
     """
     settings = workshop.settings
     entry = workshop.entry(place.path, place.key)
-    gates: tuple[GateResult, ...] = ()
     verdict: Verdict
     messages: list[str] = list(samples[-1].messages)
     notices: list[str] = []
@@ -92,7 +93,6 @@ def judge_test(
         verdict = "no_calls"
         messages = [*no_calls_notes(samples[-1], watched), *messages]
     else:
-        gates = gates_of(place, budget, workshop, samples)
         verdict = worst(gates)
         if entry is None and verdict == "ok" and needs_baseline(budget):
             verdict = "new"
@@ -124,7 +124,9 @@ def judge_test(
 
 
 def gates_of(place: Place, budget: Budget, workshop: Workshop, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
-    """What the gates say of the samples so far; their ``more`` asks for further ones."""
+    """What the gates say of the samples so far; their ``more`` asks for further ones. Without a call they say nothing."""
+    if not any(sample.calls for sample in samples):
+        return ()
     settings = workshop.settings
     may_create = settings.missing == "create" and budget.against == "baseline" and workshop.problem(place.path) is None
     return decide(

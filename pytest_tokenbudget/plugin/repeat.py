@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, Literal, cast
 
 import pytest
 
 from pytest_tokenbudget.compare.looks import next_batch
-from pytest_tokenbudget.plugin.judgement import Place, gates_of
-from pytest_tokenbudget.plugin.workshop import Workshop
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult
+from pytest_tokenbudget.settings import Settings
 
 
 def sampling(
-    budget: Budget, workshop: Workshop, place: Place, samples: Sequence[Sample]
+    budget: Budget, settings: Settings, samples: Sequence[Sample], gates_of: Callable[[], tuple[GateResult, ...]]
 ) -> Iterator[tuple[GateResult, ...]]:
     """Yield once for each further sample that is needed: the gates that are undecided, where they were just judged.
 
     Args:
         budget: What the test allows.
-        workshop: The session's tools.
-        place: Where the test's baseline is.
+        settings: The session's options.
         samples: The samples so far; the caller adds to them between two steps.
+        gates_of: Says what the gates say of the samples so far.
     """
-    fixed = workshop.settings.samples or budget.samples
+    fixed = settings.samples or budget.samples
     if fixed is not None:
         while len(samples) < fixed:
             yield ()
         return
     # What is replayed or scripted is the same in every sample, and what replaces the baseline needs no confirmation.
-    if workshop.settings.replaces or samples[-1].traffic != "live":
+    if settings.replaces or samples[-1].traffic != "live":
         return
     while any(sample.calls for sample in samples) and len(samples) < budget.max_samples:
-        gates = gates_of(place, budget, workshop, samples)
+        gates = gates_of()
         # What has failed already is not made better by more samples.
         wanted = 0 if any(gate.verdict in FAILING for gate in gates) else next_batch(gates)
         for taken in range(min(wanted, budget.max_samples - len(samples))):

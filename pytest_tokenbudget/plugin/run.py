@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any
@@ -16,7 +16,7 @@ from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watched_clients, watching
 from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
 from pytest_tokenbudget.plugin.ceiling import Ceiling
-from pytest_tokenbudget.plugin.judgement import Place, judge_test
+from pytest_tokenbudget.plugin.judgement import Place, gates_of, judge_test
 from pytest_tokenbudget.plugin.own_failure import failed_on_its_own, forget_kept, raise_kept
 from pytest_tokenbudget.plugin.progress import terminal_encoding
 from pytest_tokenbudget.plugin.remedies import remedies
@@ -26,7 +26,7 @@ from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for
 from pytest_tokenbudget.plugin.workshop import Workshop
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.verdict import GateResult, TestResult
 from pytest_tokenbudget.report.figures import for_terminal
 from pytest_tokenbudget.report.table import failure_text
 
@@ -59,6 +59,7 @@ class TestRun:
         self.place = Place.of(item, budget.against)
         self.running: RunningSample | None = None
         self.samples: list[Sample] = []
+        self._gates: tuple[GateResult, ...] | None = None
         self.result: TestResult | None = None
         self.repeating = False
         self.finished = False
@@ -152,6 +153,7 @@ class TestRun:
         try:
             with _collecting_later():
                 self.samples.append(self.running.finish(ended=ended, own_time=own_time))
+                self._gates = None
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
 
@@ -196,6 +198,7 @@ class TestRun:
             return
         self._again()
         self.played = self.samples.pop()
+        self._gates = None
 
     def _again(self) -> None:
         __tracebackhide__ = True
@@ -210,7 +213,7 @@ class TestRun:
         __tracebackhide__ = True
         if self.settled() or self.recorded:
             return
-        for undecided in sampling(self.budget, self.workshop, self.place, self.samples):
+        for undecided in sampling(self.budget, self.workshop.settings, self.samples, self._gates_now):
             self.workshop.progress.say(self.item, len(self.samples), undecided)
             self._again()
             if self.settled():
@@ -224,9 +227,18 @@ class TestRun:
         if self.result.failed:
             self._fail(self.result)
 
+    def _compared(self) -> Sequence[Sample]:
+        """The samples that meet the baseline."""
+        return self.samples if self.played is None else (self.played,)
+
+    def _gates_now(self) -> tuple[GateResult, ...]:
+        """What the gates say of the samples so far; judged once."""
+        if self._gates is None:
+            self._gates = gates_of(self.place, self.budget, self.workshop, self._compared())
+        return self._gates
+
     def _judged(self) -> TestResult:
-        judged = self.samples if self.played is None else (self.played,)
-        result = judge_test(self.place, self.budget, self.workshop, judged, self._watched)
+        result = judge_test(self.place, self.budget, self.workshop, self._compared(), self._gates_now(), self._watched)
         return replace(result, samples=tuple(self.samples), played=self.played)
 
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
