@@ -8,7 +8,7 @@ from math import isfinite
 
 from pytest_tokenbudget.compare.gates import expand
 from pytest_tokenbudget.compare.increase import Evidence, judge_increase, judge_reduction
-from pytest_tokenbudget.compare.judging import judge_origin
+from pytest_tokenbudget.compare.origin import ORIGIN_MULTIPLE, judge_origin
 from pytest_tokenbudget.compare.values import Number, as_number, sample_values, statistic, stored_sessions
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry
@@ -208,7 +208,8 @@ def _creep(judged: GateResult, gate: Gate, entry: BaselineEntry, evidence: Evide
         return None
     # What shows no noise needs no average over the last sessions: this run says how far it has come.
     recent = [evidence.values] if judged.exact else [*evidence.sessions, evidence.values]
-    if max(map(max, recent)) <= record.origin:
+    # No mean is beyond what none of its values reaches.
+    if max(map(max, recent)) < record.origin * (1 + ORIGIN_MULTIPLE * float(gate.rule.fraction)):
         return None
     creep = judge_origin(
         record.origin, recent, max_increase=gate.rule, kind="exact" if evidence.projected else evidence.kind

@@ -143,7 +143,8 @@ def exact_increase(blank: GateResult, gate: Gate) -> GateResult:
 
 def _ceiling(base: Fraction, gate: Gate) -> Number:
     """The largest value that a rule allows."""
-    return as_number(max(base * (1 + gate.rule.fraction), base + gate.rule.slack))
+    relative = base * (1 + gate.rule.fraction)
+    return as_number(max(relative, base + gate.rule.slack) if gate.rule.slack else relative)
 
 
 def judge_reduction(blank: GateResult, gate: Gate, evidence: Evidence) -> GateResult:

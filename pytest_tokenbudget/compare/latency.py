@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from pytest_tokenbudget.compare.judgement import Judgement, Ordered, Outcome, change, count, planned
@@ -205,14 +206,19 @@ def _what_would_decide(judged: LogRatioJudgement) -> str:
     terms, fitted, passing, m, n = judged.terms, judged.increase, judged.passing, judged.m, judged.n
     if fitted.estimate > judged.log_allowed and not _guard_attainable(terms, m, n, max(n, terms.plan.cap)):
         return f"{count(m, 'baseline sample')} cannot show a regression: record at least 5"
-    for at in range(n + 1, _FORESEEN + 1):
+
+    def decides(at: int) -> bool:
+        """Whether that many values would, if the estimate and the spread stay: more of them never decide less."""
         if at >= terms.plan.minimum and fitted.estimate > judged.log_allowed:
             needed = upper_quantile(terms.level(), fitted.nu_at(at)) * fitted.error_at(at)
             if fitted.estimate > needed and _guard_attainable(terms, m, n, at):
-                return _so_many_more(judged, at)
+                return True
         margin = upper_quantile(terms.passing(at), passing.nu_at(at)) * passing.error_at(at)
-        if fitted.estimate + margin < judged.log_excluded:
-            return _so_many_more(judged, at)
+        return fitted.estimate + margin < judged.log_excluded
+
+    if n < _FORESEEN and decides(_FORESEEN):
+        sizes = range(n + 1, _FORESEEN + 1)
+        return _so_many_more(judged, sizes[bisect_left(sizes, True, key=decides)])
     if fitted.drift:
         return (
             f"drift between sessions hides it, whatever the number of samples: a baseline of more than "

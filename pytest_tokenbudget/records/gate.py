@@ -53,7 +53,7 @@ class Rule:
             return "off"
         parts = []
         if self.fraction or not self.slack:
-            parts.append(f"+{float(self.fraction * 100):.12g}%")
+            parts.append(f"+{100 * float(self.fraction):.12g}%")
         if self.slack:
             parts.append(f"+{float(self.slack):.15g}" if self.slack.denominator > 1 else f"+{self.slack.numerator}")
         return " ".join(parts)
