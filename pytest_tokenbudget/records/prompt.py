@@ -93,6 +93,11 @@ class Message:
     name: str | None = None
     wire_role: str = ""
 
+    @property
+    def plain(self) -> bool:
+        """Whether it is one text and nothing else, as most messages are."""
+        return len(self.parts) == 1 and type(self.parts[0]) is Text
+
 
 @dataclass(frozen=True, slots=True)
 class Tool:

@@ -50,7 +50,7 @@ def render(prompt: Prompt, memo: Memo) -> Rendering:
     estimated = (
         prompt.opaque_reasoning
         or len(functions) != len(prompt.tools)
-        or any(uncertain(message.parts) for message in prompt.messages)
+        or any(not message.plain and uncertain(message.parts) for message in prompt.messages)
     )
     return Rendering(tuple(fragments), estimated)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.prompt import File, Image, Message, Reasoning, Text, ToolCall, ToolResult
@@ -28,8 +28,8 @@ class Turn:
     """
 
     message: Message
-    calls: list[ToolCall] = field(default_factory=list)
-    results: list[ToolResult] = field(default_factory=list)
+    calls: Sequence[ToolCall] = ()
+    results: Sequence[ToolResult] = ()
 
 
 def turns(messages: Sequence[Message], *, merge_calls: bool) -> Iterator[Turn]:
@@ -42,15 +42,19 @@ def turns(messages: Sequence[Message], *, merge_calls: bool) -> Iterator[Turn]:
     """
     at = 0
     while at < len(messages):
-        turn = Turn(messages[at], _calls(messages[at]), _results(messages[at]))
+        message = messages[at]
         at += 1
+        if message.plain:
+            yield Turn(message)
+            continue
+        turn = Turn(message, _calls(message), _results(message))
         if turn.calls and merge_calls:
             while at < len(messages) and (more := _calls(messages[at])):
-                turn.calls += more
+                turn.calls = [*turn.calls, *more]
                 at += 1
         if turn.calls or turn.results:
             while at < len(messages) and messages[at].role == "tool":
-                turn.results += _results(messages[at])
+                turn.results = [*turn.results, *_results(messages[at])]
                 at += 1
         yield turn
 

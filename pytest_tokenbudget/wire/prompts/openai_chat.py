@@ -74,7 +74,11 @@ def message(item: dict[str, Any]) -> Message:
     """One message: reasoning first, then its content, then its tool calls."""
     wire_role = as_str(item.get("role"))
     role = role_of(wire_role)
-    parts = (*_reasoning(item), *content(item.get("content")), *texts(item.get("refusal")), *_calls(item))
+    said = item.get("content")
+    if len(item) == 2 and type(said) is str and role != "tool":
+        # nothing but role and content: what most messages are, and what long histories consist of
+        return Message(role, texts(said), None, wire_role)
+    parts = (*_reasoning(item), *content(said), *texts(item.get("refusal")), *_calls(item))
     name = as_str(item.get("name")) or None
     if role == "tool":
         inner = tuple(part for part in parts if not isinstance(part, ToolCall | ToolResult | Reasoning))
