@@ -1,9 +1,12 @@
-"""ONE table of options: the command line, the ini file, the docs and :class:`Settings` are made from it."""
+"""ONE table of options: the command line, the ini file, the docs and :class:`Settings` are made from it.
+
+Every session loads this module, also one without a marked test. So its records are named tuples: making a dataclass
+takes several times as long as all else here.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pytest_tokenbudget.errors import SettingsError
 
@@ -13,8 +16,7 @@ Missing = Literal["create", "fail"]
 Kind = Literal["choice", "flag", "text", "repeat", "count", "lines", "number"]
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """One option.
 
     Attributes:
@@ -187,8 +189,7 @@ def pairs(lines: tuple[str, ...], *, option: str, example: str) -> tuple[tuple[s
     return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The options of a session; see :data:`OPTIONS` for the meaning of each field."""
 
     mode: Mode = "gate"
