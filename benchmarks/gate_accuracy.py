@@ -68,9 +68,9 @@ def cells(scale: float) -> list[Cell]:
         *((family, "stored auto") for family in FAMILIES),
     ]
     for family, design in rows:
-        rivals = 0 if design in ("A/B learned", "stored auto") else round(1000 * scale)
+        rivals = 0 if design in ("A/B learned", "stored auto") else round(800 * scale)
         for change in CHANGES:
-            repeats = round({1.0: 15000, 1.6: 6000}.get(change, 3000) * scale)
+            repeats = round({1.0: 11000, 1.6: 4500}.get(change, 2200) * scale)
             found.append(Cell(family, design, change, repeats, rivals=rivals))
     for family in COUNTS:
         many = 100_000 if family in ("deterministic", "+-3 %") else 20_000
@@ -82,7 +82,7 @@ def cells(scale: float) -> list[Cell]:
 
 def run(scale: float, processes: int) -> tuple[Results, dict[str, list[int]]]:
     """Simulate everything: the cells, and the clean sessions by design."""
-    runs = max(2, round(160 * scale))
+    runs = max(2, round(120 * scale))
     part = max(1, runs // 20)
     suites = [
         Suite(SUITE_GATES, min(part, runs - first), design, first)

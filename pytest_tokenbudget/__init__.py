@@ -13,11 +13,26 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.capture.stages import stage
     from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
     from pytest_tokenbudget.plugin.marker import token_budget
+    from pytest_tokenbudget.plugin.running import BudgetRecord
+    from pytest_tokenbudget.replay.scenario import Scenario
+    from pytest_tokenbudget.replay.script import ScriptedModel
 
-__all__ = ["BudgetExceeded", "TokenBudgetError", "__version__", "stage", "token_budget"]
+__all__ = [
+    "BudgetExceeded",
+    "BudgetRecord",
+    "Scenario",
+    "ScriptedModel",
+    "TokenBudgetError",
+    "__version__",
+    "stage",
+    "token_budget",
+]
 
 _HOMES = {
     "BudgetExceeded": "pytest_tokenbudget.errors",
+    "BudgetRecord": "pytest_tokenbudget.plugin.running",
+    "Scenario": "pytest_tokenbudget.replay.scenario",
+    "ScriptedModel": "pytest_tokenbudget.replay.script",
     "TokenBudgetError": "pytest_tokenbudget.errors",
     "stage": "pytest_tokenbudget.capture.stages",
     "token_budget": "pytest_tokenbudget.plugin.marker",

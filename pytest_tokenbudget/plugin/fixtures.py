@@ -25,7 +25,7 @@ def budget(request: pytest.FixtureRequest) -> BudgetRecord:
 @pytest.fixture
 def scenario(request: pytest.FixtureRequest) -> Scenario:
     """Runs a conversation of several turns against an agent and keeps each turn's numbers."""
-    from pytest_tokenbudget.plugin.traffic import scenario_for
+    from pytest_tokenbudget.plugin.fixture_values import scenario_for
 
     return scenario_for(request)
 
@@ -33,7 +33,7 @@ def scenario(request: pytest.FixtureRequest) -> Scenario:
 @pytest.fixture
 def scripted_llm(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
     """A scripted model that answers every model call of the test in process."""
-    from pytest_tokenbudget.plugin.traffic import scripted_model_for
+    from pytest_tokenbudget.plugin.fixture_values import scripted_model_for
 
     with scripted_model_for(request) as model:
         yield model

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_tokenbudget.capture.answer import Answerer
-from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.watch import watching
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.plugin.counting import body_counter, text_counter
 from pytest_tokenbudget.plugin.tape import Tape, cassette_of
@@ -22,7 +20,6 @@ from pytest_tokenbudget.tokens.counter import Counter
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.replay.clock import VirtualClock
-    from pytest_tokenbudget.replay.scenario import Scenario
     from pytest_tokenbudget.replay.script import ScriptedModel
 
 SCRIPT_FIXTURE = "scripted_llm"
@@ -92,8 +89,8 @@ def traffic_for(item: pytest.Item, budget: Budget, workshop: Workshop, *, record
         from pytest_tokenbudget.replay.clock import VirtualClock
 
         with VirtualClock(scale=workshop.settings.time_scale) as clock:
-            model = _model(clock, workshop.reader.counter)
-            yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: _left_over(model)])
+            model = scripted_model(clock, workshop.reader.counter)
+            yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: left_over(model)])
         return
     tape = cassette_of(item, budget, workshop.settings, recorded=recorded)
     if tape is None or tape.records:
@@ -110,42 +107,13 @@ def traffic_for(item: pytest.Item, budget: Budget, workshop: Workshop, *, record
         yield Traffic(clock, player, virtual=clock, tape=tape, problems=[player.problem], notes=player.notes)
 
 
-def scenario_for(request: pytest.FixtureRequest) -> Scenario:
-    """The ``scenario`` fixture: each turn is kept with the running sample, if there is one."""
-    from pytest_tokenbudget.plugin.run import run_key
-    from pytest_tokenbudget.replay.scenario import Scenario
-
-    run = request.node.stash.get(run_key, None)
-    running = run.running if run is not None else None
-    directory = request.path.parent
-    return Scenario(directory=directory) if running is None else Scenario(running.turn, directory=directory)
-
-
-@contextmanager
-def scripted_model_for(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
-    """The ``scripted_llm`` fixture: a script that answers the running sample, or one of its own in an unmarked test."""
-    from pytest_tokenbudget.plugin.run import run_key
-
-    run = request.node.stash.get(run_key, None)
-    if run is not None and run.traffic is not None and run.traffic.script is not None:
-        yield run.traffic.script
-        return
-    from pytest_tokenbudget.replay.clock import VirtualClock
-
-    with VirtualClock() as clock:
-        model = _model(clock, Counter())
-        with watching(Recorder(clock=clock, answerer=model)):
-            yield model
-    problem = _left_over(model)
-    if problem is not None:
-        pytest.fail(str(problem), pytrace=False)
-
-
-def _model(clock: VirtualClock, counter: Counter) -> ScriptedModel:
+def scripted_model(clock: VirtualClock, counter: Counter) -> ScriptedModel:
+    """A script without answers yet, whose usage is counted."""
     from pytest_tokenbudget.replay.script import ScriptedModel
 
     return ScriptedModel(clock=clock, count=body_counter(counter), count_text=text_counter(counter))
 
 
-def _left_over(model: ScriptedModel) -> TokenBudgetError | None:
+def left_over(model: ScriptedModel) -> TokenBudgetError | None:
+    """What went wrong with a script, or was left of it; ``None`` where nothing was."""
     return model.failures[0] if model.failures else model.unconsumed()
