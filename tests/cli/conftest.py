@@ -16,7 +16,10 @@ import pytest
 SCRIPTED = '''
 import os
 
-import httpx
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 import pytest
 
 import agent

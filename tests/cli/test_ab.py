@@ -27,7 +27,10 @@ def test_agent(ask):
 
 LIVE_HEAD = """
 import os
-import httpx
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 import pytest
 from pytest_tokenbudget import token_budget
 

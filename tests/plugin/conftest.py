@@ -11,7 +11,10 @@ import pytest
 from ledger_server import LedgerServer
 
 CONFTEST = '''
-import httpx
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 import pytest
 from pytest_tokenbudget import stage
 

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 SOURCE = """
-import httpx
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 from pytest_tokenbudget.replay.script import text, error
 
 def post(prompt):

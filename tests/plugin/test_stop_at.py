@@ -142,7 +142,10 @@ def test_agent(ask):
 def test_what_is_no_model_call_is_never_refused(project: Any) -> None:
     """The agent's own tools go on working."""
     project.write(f"""
-import httpx
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 
 @token_budget("off", stop_at={{"calls": 0}})
 def test_agent(ask):
