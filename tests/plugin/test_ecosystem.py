@@ -142,7 +142,11 @@ class TestAgent:
 def test_unittest_cases(project: Any) -> None:
     """A marked method of a TestCase is measured, several samples included, with a fresh case each time."""
     project.write(f"""
-import unittest, httpx
+import unittest
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 
 @token_budget("10%", samples=2)
 class TestAgent(unittest.TestCase):
@@ -166,7 +170,11 @@ def test_coroutine_tests(project: Any, library: str) -> None:
     mark = "asyncio" if library == "pytest_asyncio" else "anyio"
     fixture = "" if mark == "asyncio" else "\n@pytest.fixture\ndef anyio_backend(): return 'asyncio'\n"
     project.write(f"""
-import asyncio, httpx
+import asyncio
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 {fixture}
 async def one(name):
     with stage(name):

@@ -109,7 +109,11 @@ def test_agent(ask):
 
 FAILS_QUIETLY = {
     "unittest": """
-import unittest, httpx
+import unittest
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 
 class TestAgent(unittest.TestCase):
     @token_budget("10%", samples=2)
@@ -118,7 +122,11 @@ class TestAgent(unittest.TestCase):
         self.assertEqual(1, 2)
 """,
     "subTest": """
-import unittest, httpx
+import unittest
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 
 class TestAgent(unittest.TestCase):
     @token_budget("10%", samples=2)
@@ -169,7 +177,11 @@ def test_a_failure_that_pytest_does_not_raise_is_the_tests_own(project: Any, kin
 def test_a_skipped_unittest_case_is_left_alone(project: Any) -> None:
     """unittest's skipTest is a skip, also after a call."""
     project.write(f"""
-import unittest, httpx
+import unittest
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 
 class TestAgent(unittest.TestCase):
     @token_budget("0", samples=2)

@@ -111,7 +111,11 @@ def test_a_fan_out_does_not_leave_at_once(project: Any) -> None:
 
     project.server.play(lambda asked: Reply("fine", delay=0.05))
     project.write(f"""
-import asyncio, httpx
+import asyncio
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 
 @token_budget("off", stop_at={{"calls": 2}})
 def test_agent():
@@ -172,7 +176,11 @@ def test_agent(ask):
 def test_a_unittest_case_is_stopped_like_any_test(project: Any) -> None:
     """The refusal that unittest keeps to itself is not shown in the place of the table."""
     project.write(f"""
-import unittest, httpx
+import unittest
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
 
 class TestAgent(unittest.TestCase):
     @token_budget("off", stop_at={{"calls": 0}})
