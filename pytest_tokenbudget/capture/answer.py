@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Literal, Protocol
 
 from pytest_tokenbudget.records.exchange import Headers, TokenBasis
@@ -48,13 +49,16 @@ class Outgoing:
     streamed: bool
 
 
+_OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})
+
+
 @dataclass(frozen=True, slots=True)
 class LocalAnswer:
     """A response that is given locally.
 
     Attributes:
         status: HTTP status, 0 where there is no response.
-        headers: Response headers; no ``content-encoding``, the chunks are plain.
+        headers: Response headers as recorded; see ``plain_headers``.
         chunks: The body, piece by piece.
         before_chunk: Called with a chunk's index before it is handed to a synchronous reader; returns when it may go.
         before_chunk_async: The same for an asynchronous reader.
@@ -71,6 +75,19 @@ class LocalAnswer:
     fault: Fault | None = None
     answered_by: Literal["replay", "script"] = "replay"
     token_basis: TokenBasis | None = None
+
+    @property
+    def plain_headers(self) -> Headers:
+        """The headers without those of a body on the wire: the chunks are plain and come one by one."""
+        return tuple(pair for pair in self.headers if pair[0].lower() not in _OF_THE_WIRE)
+
+    @property
+    def reason(self) -> str:
+        """The phrase of its status, ``""`` for one that is not known."""
+        try:
+            return HTTPStatus(self.status).phrase
+        except ValueError:
+            return ""
 
     @property
     def says(self) -> str:

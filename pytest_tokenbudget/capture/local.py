@@ -23,9 +23,6 @@ _FAULTS: dict[Fault, str] = {
     "protocol_error": "RemoteProtocolError",
 }
 
-# The chunks are plain and come one by one, whatever the headers of the recording say.
-_DROPPED = frozenset({"content-encoding", "content-length", "transfer-encoding"})
-
 
 def play(module: ModuleType, client: Any, request: Any, answer: LocalAnswer, *, streamed: bool) -> Any:
     """Answer a synchronous client, and run its event hooks.
@@ -88,7 +85,7 @@ def _response(module: ModuleType, client: Any, request: Any, answer: LocalAnswer
             raise error
     response = module.Response(
         status_code=answer.status,
-        headers=[(name, value) for name, value in answer.headers if name.lower() not in _DROPPED],
+        headers=list(answer.plain_headers),
         stream=stream(answer, error),
         request=request,
         extensions={"http_version": b"HTTP/1.1"},

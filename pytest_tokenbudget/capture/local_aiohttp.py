@@ -12,9 +12,6 @@ from pytest_tokenbudget.capture.answer import Fault, LocalAnswer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# The chunks are plain and come one by one, whatever the headers of the recording say.
-_DROPPED = frozenset({"content-encoding", "content-length", "transfer-encoding"})
-
 _FAULTS: dict[Fault, str] = {
     "connect_timeout": "ConnectionTimeoutError",
     "read_timeout": "SocketTimeoutError",
@@ -55,13 +52,12 @@ async def play(
 
 def _response(module: ModuleType, session: Any, method: str, url: str, answer: LocalAnswer) -> Any:
     import asyncio
-    from http import HTTPStatus
 
     from aiohttp.helpers import TimerNoop
     from multidict import CIMultiDict, CIMultiDictProxy
     from yarl import URL
 
-    headers = CIMultiDict([(name, value) for name, value in answer.headers if name.lower() not in _DROPPED])
+    headers = CIMultiDict(answer.plain_headers)
     asked = URL(url)
     given = {
         "writer": None,
@@ -78,7 +74,7 @@ def _response(module: ModuleType, session: Any, method: str, url: str, answer: L
     response = module.ClientResponse(method, asked, **{name: value for name, value in given.items() if name in known})
     response.version = module.HttpVersion11
     response.status = answer.status
-    response.reason = HTTPStatus(answer.status).phrase if answer.status in HTTPStatus._value2member_map_ else ""
+    response.reason = answer.reason
     response._headers = CIMultiDictProxy(headers)
     response._raw_headers = tuple((name.encode(), value.encode()) for name, value in headers.items())
     response.content = _reader_class(module)(answer)

@@ -8,9 +8,6 @@ from typing import Any
 
 from pytest_tokenbudget.capture.answer import Fault, LocalAnswer
 
-# The chunks are plain and come one by one, whatever the headers of the recording say.
-_DROPPED = frozenset({"content-encoding", "content-length", "transfer-encoding"})
-
 _REQUESTS_FAULTS: dict[Fault, str] = {"connect_timeout": "ConnectTimeout", "read_timeout": "ReadTimeout"}
 _BOTOCORE_FAULTS: dict[Fault, str] = {
     "connect_timeout": "ConnectTimeoutError",
@@ -63,7 +60,6 @@ def raw_response(answer: LocalAnswer, url: str) -> Any:
 def _local_class() -> Callable[[LocalAnswer, str], Any]:
     """The class, made when it is first needed: it is one of urllib3's, which is not imported before."""
     import io
-    from http import HTTPStatus
 
     from urllib3 import HTTPHeaderDict
     from urllib3.exceptions import ProtocolError, ReadTimeoutError
@@ -71,12 +67,11 @@ def _local_class() -> Callable[[LocalAnswer, str], Any]:
 
     class Local(HTTPResponse):
         def __init__(self, answer: LocalAnswer, url: str) -> None:
-            known = answer.status in HTTPStatus._value2member_map_
             super().__init__(
                 body=io.BytesIO(),
-                headers=HTTPHeaderDict([pair for pair in answer.headers if pair[0].lower() not in _DROPPED]),
+                headers=HTTPHeaderDict(answer.plain_headers),
                 status=answer.status,
-                reason=HTTPStatus(answer.status).phrase if known else "",
+                reason=answer.reason,
                 preload_content=False,
                 request_url=url,
             )
