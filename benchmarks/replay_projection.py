@@ -31,11 +31,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "support"
 from benchmarks.figures import Figure, report
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watching
+from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.replay.clock import VirtualClock
 from pytest_tokenbudget.replay.player import Player
 from pytest_tokenbudget.replay.recording import record, save
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.wire.registry import builtin_formats
 
 Kind = Literal["call", "sequence", "gather", "group", "pool", "to_thread", "semaphore", "queue"]
 ASYNC: tuple[Kind, ...] = ("sequence", "gather", "group", "semaphore", "queue")

@@ -30,11 +30,11 @@ from ledger_server.reply import Asked
 from benchmarks.figures import Figure, report
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watching
+from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.replay.clock import VirtualClock
 from pytest_tokenbudget.replay.player import Player
 from pytest_tokenbudget.replay.recording import record, save
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.wire.registry import builtin_formats
 
 ROUNDS = 15
 CALLS, SECONDS = 30, 4.0

@@ -22,8 +22,8 @@ from wire_damage import mutated
 from wire_samples import PLAIN, exchange
 from wire_streams import STREAMS
 
+from pytest_tokenbudget.providers.registry import ReadExchange, builtin_formats, read
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed
-from pytest_tokenbudget.wire.registry import ReadExchange, builtin_formats, read
 
 BODIES = 100_000
 MOST_MS = 1.0

@@ -19,8 +19,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from wire_samples import eventstream, in_chunk_bytes, ndjson
 
+from pytest_tokenbudget.providers.registry import ReadExchange, builtin_formats, read
 from pytest_tokenbudget.records.exchange import Exchange
-from pytest_tokenbudget.wire.registry import ReadExchange, builtin_formats, read
 
 EVENTS = 2_000
 SIZE = 64 * 1024

@@ -11,11 +11,11 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.draft import Draft
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
+from pytest_tokenbudget.capture.in_flight import InFlightRequest, current_sending, sending
 from pytest_tokenbudget.capture.local_aiohttp import play
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.requests_session import sent_bytes
-from pytest_tokenbudget.capture.sending import Sending, current_sending, sending
 from pytest_tokenbudget.records.exchange import Headers
 
 _VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
@@ -133,37 +133,37 @@ def _with_payload(
 async def _watched(
     library: AiohttpLibrary, session: Any, request: AiohttpRequest, sent: Awaitable[Any], options: dict[str, Any]
 ) -> Any:
-    on_its_way = sending(library, session, request, streamed=True)
-    if on_its_way is None:
+    in_flight = sending(library, session, request, streamed=True)
+    if in_flight is None:
         return await sent
     try:
-        on_its_way.begin()
+        in_flight.begin()
     except BaseException:
         _close(sent)
         raise
     try:
-        if on_its_way.plain:
+        if in_flight.plain:
             response = await sent
         else:
-            response = await _answered(library, on_its_way, session, request, sent, options)
+            response = await _answered(library, in_flight, session, request, sent, options)
     except BaseException as error:
-        on_its_way.failed(error)
+        in_flight.failed(error)
         raise
     finally:
-        on_its_way.end()
+        in_flight.end()
     request.info = getattr(response, "request_info", None)
     if request.payload is None and options.get("json") is not None:
         request.payload = _made(session, options["json"])
-    on_its_way.arrived(response.status, response.headers)
-    for draft in on_its_way.drafts:
-        draft.encoded = False if getattr(session, "auto_decompress", True) else None
-    _tee(response, on_its_way.drafts)
+    in_flight.arrived(response.status, response.headers)
+    for builder in in_flight.drafts:
+        builder.encoded = False if getattr(session, "auto_decompress", True) else None
+    _tee(response, in_flight.drafts)
     return response
 
 
 async def _answered(
     library: AiohttpLibrary,
-    on_its_way: Sending,
+    in_flight: InFlightRequest,
     session: Any,
     request: AiohttpRequest,
     sent: Awaitable[Any],
@@ -175,7 +175,7 @@ async def _answered(
     if request.payload is None and options.get("json") is not None:
         request.payload = _made(session, options["json"])
     try:
-        answer = await on_its_way.ask_async()
+        answer = await in_flight.ask_async()
     except BaseException:
         _close(sent)
         raise
@@ -208,51 +208,51 @@ def _made(session: Any, asked: Any) -> _Made | None:
         return None
 
 
-def _tee(response: Any, drafts: list[Draft]) -> None:
+def _tee(response: Any, drafts: list[ExchangeBuilder]) -> None:
     # A recorder beneath (vcrpy's) has read the body, or made it up.
     body = getattr(response, "_body", None)
     if isinstance(body, bytes):
-        for draft in drafts:
-            draft.whole(body)
+        for builder in drafts:
+            builder.whole(body)
         return
     content = response.content
     if content is None or response.status == 101:
-        for draft in drafts:
-            draft.finish("complete")
+        for builder in drafts:
+            builder.finish("complete")
         return
     response.content = _Content(content, drafts)
     if content.at_eof():
-        for draft in drafts:
-            draft.finish("complete")
+        for builder in drafts:
+            builder.finish("complete")
 
 
 class _Content:
     """Stands in front of a response's content and notes what is read of it."""
 
-    def __init__(self, content: Any, drafts: list[Draft]) -> None:
+    def __init__(self, content: Any, drafts: list[ExchangeBuilder]) -> None:
         self._content = content
-        self._drafts = drafts
+        self._builders = drafts
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("_content", "_drafts"):
+        if name in ("_content", "_builders"):
             raise AttributeError(name)
         return getattr(self._content, name)
 
     def _note(self, data: bytes) -> bytes:
         ended = self._content.at_eof()
-        for draft in self._drafts:
-            if data and draft.end is None:
-                draft.chunk(data)
+        for builder in self._builders:
+            if data and builder.end is None:
+                builder.chunk(data)
             if ended:
-                draft.finish("complete")
+                builder.finish("complete")
         return data
 
     async def _noted(self, reading: Awaitable[bytes]) -> bytes:
         try:
             data = await reading
         except BaseException as error:
-            for draft in self._drafts:
-                draft.cut(error)
+            for builder in self._builders:
+                builder.cut(error)
             raise
         return self._note(data)
 
@@ -278,8 +278,8 @@ class _Content:
         try:
             data, end = await self._content.readchunk()
         except BaseException as error:
-            for draft in self._drafts:
-                draft.cut(error)
+            for builder in self._builders:
+                builder.cut(error)
             raise
         return self._note(data), end
 
@@ -298,12 +298,12 @@ class _Content:
     def set_exception(self, error: Any, *cause: Any) -> None:
         """The response tells its content that it was closed or released."""
         self._content.set_exception(error, *cause)
-        for draft in self._drafts:
-            draft.finish("closed")
+        for builder in self._builders:
+            builder.finish("closed")
 
     def __del__(self) -> None:
-        for draft in self._drafts:
-            draft.abandon()
+        for builder in self._builders:
+            builder.abandon()
 
 
 class _Pieces:

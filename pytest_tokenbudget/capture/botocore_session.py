@@ -7,11 +7,11 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.in_flight import sending
 from pytest_tokenbudget.capture.local_urllib3 import play_botocore
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.raw_body import RawBody
 from pytest_tokenbudget.capture.requests_session import PreparedLibrary
-from pytest_tokenbudget.capture.sending import sending
 
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
@@ -25,26 +25,26 @@ def _send(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..
         if not ACTIVE.recorders:
             return original(self, request)
         streamed = bool(getattr(request, "stream_output", False))
-        on_its_way = sending(library, self, request, streamed=streamed)
-        if on_its_way is None:
+        in_flight = sending(library, self, request, streamed=streamed)
+        if in_flight is None:
             return original(self, request)
-        on_its_way.begin()
+        in_flight.begin()
         try:
-            answer = None if on_its_way.plain else on_its_way.ask()
+            answer = None if in_flight.plain else in_flight.ask()
             if answer is None:
                 response = original(self, request)
             else:
                 response = play_botocore(request, answer, streamed=streamed)
         except BaseException as error:
-            on_its_way.failed(error)
+            in_flight.failed(error)
             raise
         finally:
-            on_its_way.end()
-        on_its_way.arrived(response.status_code, response.headers)
+            in_flight.end()
+        in_flight.arrived(response.status_code, response.headers)
         if streamed:
-            response.raw = RawBody(response.raw, on_its_way.drafts)
+            response.raw = RawBody(response.raw, in_flight.drafts)
         else:
-            on_its_way.whole(response.content or b"")
+            in_flight.whole(response.content or b"")
         return response
 
     return send

@@ -8,12 +8,12 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.draft import is_encoded
+from pytest_tokenbudget.capture.exchange_builder import is_encoded
 from pytest_tokenbudget.capture.httpx_streams import streams_of
+from pytest_tokenbudget.capture.in_flight import InFlightRequest, sending
 from pytest_tokenbudget.capture.local import play, play_async
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.request_usage import asking_for_usage, is_event_stream
-from pytest_tokenbudget.capture.sending import Sending, sending
 from pytest_tokenbudget.records.exchange import Headers
 
 
@@ -63,28 +63,28 @@ def _send(library: HttpxLibrary, original: Callable[..., Any]) -> Callable[..., 
         if not ACTIVE.recorders:
             return original(self, request, **options)
         streamed = bool(options.get("stream", False))
-        on_its_way = sending(library, self, request, streamed=streamed)
-        if on_its_way is None:
+        in_flight = sending(library, self, request, streamed=streamed)
+        if in_flight is None:
             return original(self, request, **options)
-        on_its_way.begin()
+        in_flight.begin()
         try:
-            if on_its_way.plain:
+            if in_flight.plain:
                 response = original(self, request, **options)
             else:
-                response = _send_prepared(library, on_its_way, original, self, request, options)
+                response = _send_prepared(library, in_flight, original, self, request, options)
         except BaseException as error:
-            _note_partial(library.module, on_its_way, senders, error)
-            on_its_way.failed(error)
+            _note_partial(library.module, in_flight, senders, error)
+            in_flight.failed(error)
             raise
         finally:
-            on_its_way.end()
+            in_flight.end()
         if _is_mocked(library.module, self, response):
-            on_its_way.came_from_a_mock()
-        on_its_way.arrived(response.status_code, response.headers)
+            in_flight.came_from_a_mock()
+        in_flight.arrived(response.status_code, response.headers)
         if not streamed or response.is_closed:
-            on_its_way.whole(_content(library.module, response))
+            in_flight.whole(_content(library.module, response))
         else:
-            response.stream = _teed(response.stream, on_its_way, streams.tee, streams.hiding)
+            response.stream = _teed(response.stream, in_flight, streams.tee, streams.hiding)
         return response
 
     return send
@@ -97,28 +97,28 @@ def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) 
         if not ACTIVE.recorders:
             return await original(self, request, **options)
         streamed = bool(options.get("stream", False))
-        on_its_way = sending(library, self, request, streamed=streamed)
-        if on_its_way is None:
+        in_flight = sending(library, self, request, streamed=streamed)
+        if in_flight is None:
             return await original(self, request, **options)
-        on_its_way.begin()
+        in_flight.begin()
         try:
-            if on_its_way.plain:
+            if in_flight.plain:
                 response = await original(self, request, **options)
             else:
-                response = await _async_send_prepared(library, on_its_way, original, self, request, options)
+                response = await _async_send_prepared(library, in_flight, original, self, request, options)
         except BaseException as error:
-            _note_partial(library.module, on_its_way, senders, error)
-            on_its_way.failed(error)
+            _note_partial(library.module, in_flight, senders, error)
+            in_flight.failed(error)
             raise
         finally:
-            on_its_way.end()
+            in_flight.end()
         if _is_mocked(library.module, self, response):
-            on_its_way.came_from_a_mock()
-        on_its_way.arrived(response.status_code, response.headers)
+            in_flight.came_from_a_mock()
+        in_flight.arrived(response.status_code, response.headers)
         if not streamed or response.is_closed:
-            on_its_way.whole(_content(library.module, response))
+            in_flight.whole(_content(library.module, response))
         else:
-            response.stream = _teed(response.stream, on_its_way, streams.async_tee, streams.async_hiding)
+            response.stream = _teed(response.stream, in_flight, streams.async_tee, streams.async_hiding)
         return response
 
     return send
@@ -133,64 +133,64 @@ def _is_mocked(module: ModuleType, client: Any, response: Any) -> bool:
 
 def _send_prepared(
     library: HttpxLibrary,
-    on_its_way: Sending,
+    in_flight: InFlightRequest,
     original: Callable[..., Any],
     client: Any,
     request: Any,
     options: dict[str, Any],
 ) -> Any:
     """Send a request that somebody may answer or wants to ask for its usage."""
-    asked = _asked(library, on_its_way, request, options)
-    answer = on_its_way.ask()
+    asked = _asked(library, in_flight, request, options)
+    answer = in_flight.ask()
     if answer is not None:
         response = play(library.module, client, request, answer, streamed=bool(options.get("stream")))
     else:
         response = original(client, asked, **options)
-    return _returned(library, on_its_way, response, request, asked)
+    return _returned(library, in_flight, response, request, asked)
 
 
 async def _async_send_prepared(
     library: HttpxLibrary,
-    on_its_way: Sending,
+    in_flight: InFlightRequest,
     original: Callable[..., Awaitable[Any]],
     client: Any,
     request: Any,
     options: dict[str, Any],
 ) -> Any:
-    asked = _asked(library, on_its_way, request, options)
-    answer = await on_its_way.ask_async()
+    asked = _asked(library, in_flight, request, options)
+    answer = await in_flight.ask_async()
     if answer is not None:
         response = await play_async(library.module, client, request, answer, streamed=bool(options.get("stream")))
     else:
         response = await original(client, asked, **options)
-    return _returned(library, on_its_way, response, request, asked)
+    return _returned(library, in_flight, response, request, asked)
 
 
-def _asked(library: HttpxLibrary, on_its_way: Sending, request: Any, options: dict[str, Any]) -> Any:
+def _asked(library: HttpxLibrary, in_flight: InFlightRequest, request: Any, options: dict[str, Any]) -> Any:
     """The request that is sent: the caller's, or one that asks for usage in its place."""
-    if not (on_its_way.requests_usage and options.get("stream")):
+    if not (in_flight.requests_usage and options.get("stream")):
         return request
     asked = asking_for_usage(library.module, request)
     if asked is None:
         return request
-    on_its_way.replace(asked)
+    in_flight.replace(asked)
     return asked
 
 
-def _returned(library: HttpxLibrary, on_its_way: Sending, response: Any, request: Any, asked: Any) -> Any:
+def _returned(library: HttpxLibrary, in_flight: InFlightRequest, response: Any, request: Any, asked: Any) -> Any:
     """The response, as if the caller's own request had been sent."""
     if asked is not request:
         headers = library.header_pairs(response.headers)
-        on_its_way.hides_usage = response.status_code == 200 and is_event_stream(headers) and not is_encoded(headers)
+        in_flight.hides_usage = response.status_code == 200 and is_event_stream(headers) and not is_encoded(headers)
         if response.request is asked:
             response.request = request
     return response
 
 
-def _teed(stream: Any, on_its_way: Sending, tee: Callable[..., Any], hiding: Callable[..., Any]) -> Any:
-    for draft in on_its_way.drafts:
-        stream = tee(stream, draft)
-    return hiding(stream) if on_its_way.hides_usage else stream
+def _teed(stream: Any, in_flight: InFlightRequest, tee: Callable[..., Any], hiding: Callable[..., Any]) -> Any:
+    for builder in in_flight.drafts:
+        stream = tee(stream, builder)
+    return hiding(stream) if in_flight.hides_usage else stream
 
 
 def _content(module: ModuleType, response: Any) -> bytes:
@@ -213,7 +213,9 @@ def _codes(*functions: Any) -> frozenset[Any]:
     return frozenset(codes)
 
 
-def _note_partial(module: ModuleType, on_its_way: Sending, senders: frozenset[Any], error: BaseException) -> None:
+def _note_partial(
+    module: ModuleType, in_flight: InFlightRequest, senders: frozenset[Any], error: BaseException
+) -> None:
     """Note that there was a response where reading its body failed within ``send``: the connection was cut.
 
     The client closes and drops that response; it is still found in the frame of its ``send``.
@@ -223,5 +225,5 @@ def _note_partial(module: ModuleType, on_its_way: Sending, senders: frozenset[An
         if trace.tb_frame.f_code in senders:
             response = trace.tb_frame.f_locals.get("response")
             if isinstance(response, module.Response):
-                on_its_way.arrived(response.status_code, response.headers)
+                in_flight.arrived(response.status_code, response.headers)
         trace = trace.tb_next

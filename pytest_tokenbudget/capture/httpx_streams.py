@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.answer import LocalAnswer
-from pytest_tokenbudget.capture.draft import Draft
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 from pytest_tokenbudget.capture.request_usage import UsageFilter
 
 
@@ -22,7 +22,7 @@ class Streams:
     """The stream classes of one module.
 
     Attributes:
-        tee: Takes a stream and a :class:`Draft`, and notes each chunk that passes.
+        tee: Takes a stream and a :class:`ExchangeBuilder`, and notes each chunk that passes.
         async_tee: The same for asynchronous streams.
         hiding: Takes a stream, and hides the event that carries nothing but usage.
         async_hiding: The same for asynchronous streams.
@@ -30,8 +30,8 @@ class Streams:
         async_local: The same for asynchronous streams.
     """
 
-    tee: Callable[[Any, Draft], Any]
-    async_tee: Callable[[Any, Draft], Any]
+    tee: Callable[[Any, ExchangeBuilder], Any]
+    async_tee: Callable[[Any, ExchangeBuilder], Any]
     hiding: Callable[[Any], Any]
     async_hiding: Callable[[Any], Any]
     local: Callable[[LocalAnswer, Exception | None], Any]
@@ -60,28 +60,28 @@ class _Around:
 
 def _tees(module: ModuleType) -> tuple[type, type]:
     class Tee(_Around, module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
-        def __init__(self, stream: Any, draft: Draft) -> None:
+        def __init__(self, stream: Any, builder: ExchangeBuilder) -> None:
             self._stream = stream
-            self._draft = draft
+            self._draft = builder
 
         def __iter__(self) -> Iterator[bytes]:
-            draft = self._draft
-            if draft.end is not None:
+            builder = self._draft
+            if builder.end is not None:
                 yield from self._stream
                 return
-            keep, note_time, clock = draft.chunks.append, draft.chunk_times.append, draft.recorder.clock
+            keep, note_time, clock = builder.chunks.append, builder.chunk_times.append, builder.recorder.clock
             try:
                 for chunk in self._stream:
                     note_time(clock())
                     keep(chunk)
                     yield chunk
             except GeneratorExit:
-                draft.finish("closed")
+                builder.finish("closed")
                 raise
             except BaseException as error:
-                draft.cut(error)
+                builder.cut(error)
                 raise
-            draft.finish("complete")
+            builder.finish("complete")
 
         def close(self) -> None:
             try:
@@ -93,32 +93,32 @@ def _tees(module: ModuleType) -> tuple[type, type]:
             self._draft.abandon()
 
     class AsyncTee(_Around, module.AsyncByteStream):  # type: ignore[name-defined, misc]  # the same
-        def __init__(self, stream: Any, draft: Draft) -> None:
+        def __init__(self, stream: Any, builder: ExchangeBuilder) -> None:
             self._stream = stream
-            self._draft = draft
+            self._draft = builder
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            draft = self._draft
+            builder = self._draft
             chunks = self._stream.__aiter__()
-            if draft.end is not None:
+            if builder.end is not None:
                 async for chunk in chunks:
                     yield chunk
                 return
-            keep, note_time, clock = draft.chunks.append, draft.chunk_times.append, draft.recorder.clock
+            keep, note_time, clock = builder.chunks.append, builder.chunk_times.append, builder.recorder.clock
             try:
                 async for chunk in chunks:
                     note_time(clock())
                     keep(chunk)
                     yield chunk
             except GeneratorExit:
-                draft.finish("closed")
+                builder.finish("closed")
                 raise
             except BaseException as error:
-                draft.cut(error)
+                builder.cut(error)
                 raise
             finally:
                 await _close(chunks)
-            draft.finish("complete")
+            builder.finish("complete")
 
         async def aclose(self) -> None:
             try:

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any
 
-from pytest_tokenbudget.capture.draft import Draft
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 
 
 class RawBody:
     """Stands in front of a urllib3 response and notes what is read of it, whichever of its methods is used."""
 
-    def __init__(self, raw: Any, drafts: list[Draft]) -> None:
+    def __init__(self, raw: Any, drafts: list[ExchangeBuilder]) -> None:
         self._raw = raw
-        self._drafts = drafts
+        self._builders = drafts
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("_raw", "_drafts"):
+        if name in ("_raw", "_builders"):
             raise AttributeError(name)
         return getattr(self._raw, name)
 
@@ -36,11 +36,11 @@ class RawBody:
         return self._pieces(iter(self._raw))
 
     def _pieces(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        drafts = self._drafts
+        drafts = self._builders
         try:
             for piece in pieces:
-                for draft in drafts:
-                    draft.chunk(piece)
+                for builder in drafts:
+                    builder.chunk(piece)
                 yield piece
         except GeneratorExit:
             self._finish("closed")
@@ -74,8 +74,8 @@ class RawBody:
             self._cut(error)
             raise
         if data:
-            for draft in self._drafts:
-                draft.chunk(data)
+            for builder in self._builders:
+                builder.chunk(data)
         if amt is None or amt < 0 or (amt and not data):
             self._finish("complete")
         return data
@@ -83,16 +83,16 @@ class RawBody:
     def _decoding(self, asked: bool | None) -> None:
         decoded = getattr(self._raw, "decode_content", True) if asked is None else asked
         if decoded:
-            for draft in self._drafts:
-                draft.encoded = False
+            for builder in self._builders:
+                builder.encoded = False
 
     def _finish(self, end: Any) -> None:
-        for draft in self._drafts:
-            draft.finish(end)
+        for builder in self._builders:
+            builder.finish(end)
 
     def _cut(self, error: BaseException) -> None:
-        for draft in self._drafts:
-            draft.cut(error)
+        for builder in self._builders:
+            builder.cut(error)
 
     def close(self) -> None:
         """Close the connection."""
@@ -117,5 +117,5 @@ class RawBody:
         self.close()
 
     def __del__(self) -> None:
-        for draft in self._drafts:
-            draft.abandon()
+        for builder in self._builders:
+            builder.abandon()

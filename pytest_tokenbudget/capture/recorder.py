@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_tokenbudget.capture.answer import Answerer, Outgoing
-from pytest_tokenbudget.capture.draft import Draft, Library
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Span
 
@@ -59,9 +59,9 @@ class Recorder:
         self.request_usage = request_usage
         self.plain = answerer is None and before_send is None and not request_usage
         self.recording = True
-        self._drafts: list[Draft] = []
+        self._builders: list[ExchangeBuilder] = []
         self._spans: list[OpenSpan] = []
-        self._abandoned: deque[Draft] = deque()
+        self._abandoned: deque[ExchangeBuilder] = deque()
         self._pauses = 0
         self._lock = threading.Lock()
 
@@ -79,28 +79,28 @@ class Recorder:
             self._pauses += change
             self.recording = self._pauses == 0
 
-    def begin(self, library: Library, request: Any, *, streamed: bool) -> Draft:
+    def begin(self, library: Library, request: Any, *, streamed: bool) -> ExchangeBuilder:
         """A request is about to be sent."""
         if self._abandoned:
             self._catch_up()
-        draft = Draft(self, library, request, streamed=streamed)
-        self._drafts.append(draft)
-        return draft
+        builder = ExchangeBuilder(self, library, request, streamed=streamed)
+        self._builders.append(builder)
+        return builder
 
-    def forget(self, draft: Draft) -> None:
+    def forget(self, builder: ExchangeBuilder) -> None:
         """It was refused and never left."""
         with self._lock:
-            self._drafts.remove(draft)
+            self._builders.remove(builder)
 
-    def ended(self, draft: Draft) -> None:
+    def ended(self, builder: ExchangeBuilder) -> None:
         """An exchange ended."""
         if self.on_end is not None:
-            self.on_end(draft.exchange(self._drafts.index(draft), draft.ended))
+            self.on_end(builder.exchange(self._builders.index(builder), builder.ended))
 
-    def abandoned(self, draft: Draft) -> None:
+    def abandoned(self, builder: ExchangeBuilder) -> None:
         """An exchange was ended by the garbage collector, which may hold any lock: tell about it later."""
         if self.on_end is not None:
-            self._abandoned.append(draft)
+            self._abandoned.append(builder)
 
     def _catch_up(self) -> None:
         while self._abandoned:
@@ -123,7 +123,7 @@ class Recorder:
         if self._abandoned:
             self._catch_up()
         now = self.clock()
-        return tuple(draft.exchange(number, now) for number, draft in enumerate(tuple(self._drafts)))
+        return tuple(builder.exchange(number, now) for number, builder in enumerate(tuple(self._builders)))
 
     def spans(self) -> tuple[Span, ...]:
         """The times in which stages were open; those still open are closed now."""

@@ -8,10 +8,10 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.in_flight import sending
 from pytest_tokenbudget.capture.local_urllib3 import play_requests
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.raw_body import RawBody
-from pytest_tokenbudget.capture.sending import sending
 from pytest_tokenbudget.records.exchange import Headers
 
 
@@ -61,27 +61,27 @@ def _send(library: PreparedLibrary, module: ModuleType, original: Callable[..., 
         if not ACTIVE.recorders:
             return original(self, request, **options)
         streamed = bool(options.get("stream", self.stream))
-        on_its_way = sending(library, self, request, streamed=streamed)
-        if on_its_way is None:
+        in_flight = sending(library, self, request, streamed=streamed)
+        if in_flight is None:
             return original(self, request, **options)
-        on_its_way.begin()
+        in_flight.begin()
         try:
-            answer = None if on_its_way.plain else on_its_way.ask()
+            answer = None if in_flight.plain else in_flight.ask()
             if answer is None:
                 response = original(self, request, **options)
             else:
                 response = play_requests(module, request, answer, options, streamed=streamed)
         except BaseException as error:
-            on_its_way.failed(error)
+            in_flight.failed(error)
             raise
         finally:
-            on_its_way.end()
-        on_its_way.arrived(response.status_code, response.headers)
+            in_flight.end()
+        in_flight.arrived(response.status_code, response.headers)
         # Whether the body was read is known to the response alone: a hook may have read one that was to be streamed.
         if streamed and response.raw is not None and not getattr(response, "_content_consumed", False):
-            response.raw = RawBody(response.raw, on_its_way.drafts)
+            response.raw = RawBody(response.raw, in_flight.drafts)
         else:
-            on_its_way.whole(response.content or b"")
+            in_flight.whole(response.content or b"")
         return response
 
     return send

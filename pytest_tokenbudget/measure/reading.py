@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from pytest_tokenbudget.prices import PriceBook
+from pytest_tokenbudget.providers.background import polled, settled
+from pytest_tokenbudget.providers.format import Request, WireFormat
+from pytest_tokenbudget.providers.registry import read
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens.calibration import Calibration
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.wire.background import polled, settled
-from pytest_tokenbudget.wire.format import Request, WireFormat
-from pytest_tokenbudget.wire.registry import read
 
 StageOf = Callable[[Exchange, Call, Callable[[], Prompt | None]], str]
 """Gives a call to a stage, from the exchange, the call as far as it is read and, where a rule asks for it, the prompt."""

@@ -16,10 +16,10 @@ import pytest
 from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec
+from pytest_tokenbudget.providers.format import WireFormat
+from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.report import json_report, markdown
 from pytest_tokenbudget.report.view import RunView
-from pytest_tokenbudget.wire.format import WireFormat
-from pytest_tokenbudget.wire.registry import builtin_formats
 
 NAME = "tokenbudget-builtins"
 

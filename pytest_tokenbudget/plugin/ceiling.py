@@ -12,13 +12,13 @@ from pytest_tokenbudget.compare.values import sample_values, statistic
 from pytest_tokenbudget.errors import BudgetExceeded
 from pytest_tokenbudget.measure.sample import inside
 from pytest_tokenbudget.plugin.running import RunningSample
+from pytest_tokenbudget.providers.format import WireFormat
+from pytest_tokenbudget.providers.registry import format_of, request_of
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.stats.exact import rational
-from pytest_tokenbudget.wire.format import WireFormat
-from pytest_tokenbudget.wire.registry import format_of, request_of
 
 _COMPOSED = ("tool_schema_tokens", "system_tokens", "history_tokens", "fresh_input_tokens")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from pytest_tokenbudget.providers.prompts import prompt_for
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.wire.prompts import prompt_for
 
 
 def body_counter(counter: Counter) -> Callable[[str, dict[str, Any]], int | None]:

@@ -12,7 +12,7 @@ from pytest_tokenbudget.baselines.paths import baseline_path
 from pytest_tokenbudget.compare.decide import Question, decide, fails, needs_baseline, worst
 from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.results import explain_gates, outcome_notes
-from pytest_tokenbudget.plugin.workshop import Workshop
+from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
@@ -67,7 +67,7 @@ def plain_nodeid(item: pytest.Item) -> str:
 def judge_test(
     place: Place,
     budget: Budget,
-    workshop: Workshop,
+    context: SessionContext,
     samples: Sequence[Sample],
     gates: tuple[GateResult, ...],
     watched: Sequence[str],
@@ -77,17 +77,17 @@ def judge_test(
     Args:
         place: Where its numbers are stored.
         budget: What it allows.
-        workshop: The session's tools.
+        context: The session's tools.
         samples: Its samples.
         gates: What its gates say of them.
         watched: The clients that were watched.
     """
-    settings = workshop.settings
-    entry = workshop.entry(place.path, place.key)
+    settings = context.settings
+    entry = context.entry(place.path, place.key)
     verdict: Verdict
     messages: list[str] = list(samples[-1].messages)
     notices: list[str] = []
-    if (problem := workshop.problem(place.path)) is not None:
+    if (problem := context.problem(place.path)) is not None:
         notices.append(f"{problem.message}; {problem.remedy}")
     if not any(sample.calls for sample in samples):
         verdict = "no_calls"
@@ -123,21 +123,23 @@ def judge_test(
     )
 
 
-def gates_of(place: Place, budget: Budget, workshop: Workshop, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
+def gates_of(
+    place: Place, budget: Budget, context: SessionContext, samples: Sequence[Sample]
+) -> tuple[GateResult, ...]:
     """What the gates say of the samples so far; their ``more`` asks for further ones. Without a call they say nothing."""
     if not any(sample.calls for sample in samples):
         return ()
-    settings = workshop.settings
-    may_create = settings.missing == "create" and budget.against == "baseline" and workshop.problem(place.path) is None
+    settings = context.settings
+    may_create = settings.missing == "create" and budget.against == "baseline" and context.problem(place.path) is None
     return decide(
         Question(
             budget,
             samples,
-            workshop.entry(place.path, place.key),
+            context.entry(place.path, place.key),
             may_create or settings.replaces,
-            workshop.table,
-            family=workshop.family(),
-            spread=workshop.spread(),
+            context.table,
+            family=context.family(),
+            spread=context.spread(),
             fixed=(settings.samples or budget.samples) is not None,
         )
     )

@@ -16,6 +16,7 @@ from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watched_clients, watching
 from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
 from pytest_tokenbudget.plugin.ceiling import Ceiling
+from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.judgement import Place, gates_of, judge_test
 from pytest_tokenbudget.plugin.own_failure import failed_on_its_own, forget_kept, raise_kept
 from pytest_tokenbudget.plugin.progress import terminal_encoding
@@ -23,7 +24,6 @@ from pytest_tokenbudget.plugin.remedies import remedies
 from pytest_tokenbudget.plugin.repeat import run_again, sampling
 from pytest_tokenbudget.plugin.running import RunningSample
 from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for
-from pytest_tokenbudget.plugin.workshop import Workshop
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
@@ -52,10 +52,10 @@ class TestRun:
 
     __test__ = False
 
-    def __init__(self, item: pytest.Item, budget: Budget, workshop: Workshop) -> None:
+    def __init__(self, item: pytest.Item, budget: Budget, context: SessionContext) -> None:
         self.item = item
         self.budget = budget
-        self.workshop = workshop
+        self.context = context
         self.place = Place.of(item, budget.against)
         self.running: RunningSample | None = None
         self.samples: list[Sample] = []
@@ -74,9 +74,9 @@ class TestRun:
 
     def begin_sample(self) -> None:
         """Begin to watch: from here on, what the test's own fixtures and body send belongs to the sample."""
-        settings, reader = self.workshop.settings, self.workshop.reader
+        settings, reader = self.context.settings, self.context.reader
         self.traffic = traffic = self._open.enter_context(
-            traffic_for(self.item, self.budget, self.workshop, recorded=self.recorded)
+            traffic_for(self.item, self.budget, self.context, recorded=self.recorded)
         )
         # Where nothing may fail, nothing is refused: its ceilings are judged at the end like other limits.
         stopping = self.budget.stop_at and settings.mode == "gate"
@@ -88,10 +88,10 @@ class TestRun:
             on_end=self._ceiling.on_end if self._ceiling else None,
             request_usage=settings.request_usage,
         )
-        self.running = RunningSample(recorder, reader, self.workshop.table, traffic.clock, traffic.clock())
+        self.running = RunningSample(recorder, reader, self.context.table, traffic.clock, traffic.clock())
         if self._ceiling is not None:
             self._ceiling.running = self.running
-        self._functions = self._open.enter_context(watching(recorder, rules=self.workshop.stage_rules))
+        self._functions = self._open.enter_context(watching(recorder, rules=self.context.stage_rules))
 
     def end_sample(self) -> None:
         """Stop watching."""
@@ -101,8 +101,8 @@ class TestRun:
 
     def check_before(self) -> None:
         """Fail before anything is spent where the baseline cannot be read."""
-        problem = self.workshop.problem(self.place.path)
-        if problem is not None and self.workshop.settings.mode == "gate":
+        problem = self.context.problem(self.place.path)
+        if problem is not None and self.context.settings.mode == "gate":
             pytest.fail(str(problem), pytrace=False)
 
     def measured_call(self) -> Generator[None, Any, Any]:
@@ -137,7 +137,7 @@ class TestRun:
         if tape is None or not tape.records:
             return
         try:
-            tape.keep(self.running.recorder.exchanges(), self.workshop)
+            tape.keep(self.running.recorder.exchanges(), self.context)
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
         self.recorded = True
@@ -213,8 +213,8 @@ class TestRun:
         __tracebackhide__ = True
         if self.settled() or self.recorded:
             return
-        for undecided in sampling(self.budget, self.workshop.settings, self.samples, self._gates_now):
-            self.workshop.progress.say(self.item, len(self.samples), undecided)
+        for undecided in sampling(self.budget, self.context.settings, self.samples, self._gates_now):
+            self.context.progress.say(self.item, len(self.samples), undecided)
             self._again()
             if self.settled():
                 return
@@ -234,17 +234,17 @@ class TestRun:
     def _gates_now(self) -> tuple[GateResult, ...]:
         """What the gates say of the samples so far; judged once."""
         if self._gates is None:
-            self._gates = gates_of(self.place, self.budget, self.workshop, self._compared())
+            self._gates = gates_of(self.place, self.budget, self.context, self._compared())
         return self._gates
 
     def _judged(self) -> TestResult:
-        result = judge_test(self.place, self.budget, self.workshop, self._compared(), self._gates_now(), self._watched)
+        result = judge_test(self.place, self.budget, self.context, self._compared(), self._gates_now(), self._watched)
         return replace(result, samples=tuple(self.samples), played=self.played)
 
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
         __tracebackhide__ = True
         forget_kept(self.item)
-        text = failure_text(result, remedies=remedies(result, reports=self.workshop.settings.reports))
+        text = failure_text(result, remedies=remedies(result, reports=self.context.settings.reports))
         raise pytest.fail.Exception(for_terminal(text, terminal_encoding()), pytrace=False) from cause
 
 

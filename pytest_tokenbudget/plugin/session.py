@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
+from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.judgement import Place
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.own_failure import failed_on_its_own
 from pytest_tokenbudget.plugin.run import TestRun, run_key
 from pytest_tokenbudget.plugin.running import RunningSample
-from pytest_tokenbudget.plugin.workshop import Workshop
 from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
 
@@ -32,8 +32,8 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
         if settings.mode == "off":
             return
         check_outputs(config, settings)
-        workshop = Workshop.build(config, settings)
-        budgets = _budgets(items, workshop)
+        context = SessionContext.build(config, settings)
+        budgets = _budgets(items, context)
     except TokenBudgetError as error:
         if hasattr(config, "workerinput"):
             # A worker of pytest-xdist that stops at collection takes the session down with a traceback of xdist's own.
@@ -41,12 +41,12 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             return
         raise pytest.UsageError(str(error)) from None
     places = [(budget, Place.of(item, budget.against)) for item, budget in budgets.items()]
-    workshop.expect((budget, place.path, place.key) for budget, place in places)
+    context.expect((budget, place.path, place.key) for budget, place in places)
     if not config.option.collectonly:
-        config.pluginmanager.register(BudgetSession(workshop, budgets), "tokenbudget-session")
+        config.pluginmanager.register(BudgetSession(context, budgets), "tokenbudget-session")
 
 
-def _budgets(items: Sequence[pytest.Item], workshop: Workshop) -> dict[pytest.Item, Budget]:
+def _budgets(items: Sequence[pytest.Item], context: SessionContext) -> dict[pytest.Item, Budget]:
     """What each marked test allows.
 
     Raises:
@@ -57,7 +57,7 @@ def _budgets(items: Sequence[pytest.Item], workshop: Workshop) -> dict[pytest.It
     for item in items:
         if has_budget(item):
             try:
-                budgets[item] = budget_of(item, table=workshop.table, default_rule=workshop.settings.max_increase)
+                budgets[item] = budget_of(item, table=context.table, default_rule=context.settings.max_increase)
             except MarkerError as error:
                 problems[str(error)] = error
     if len(problems) == 1:
@@ -90,8 +90,8 @@ def running_sample(node: Any) -> RunningSample | None:
 class BudgetSession:
     """The hooks around each marked test."""
 
-    def __init__(self, workshop: Workshop, budgets: dict[pytest.Item, Budget]) -> None:
-        self._workshop = workshop
+    def __init__(self, context: SessionContext, budgets: dict[pytest.Item, Budget]) -> None:
+        self._context = context
         self._budgets = budgets
         self._now: TestRun | None = None
 
@@ -104,7 +104,7 @@ class BudgetSession:
         if budget is not None:
             run = item.stash.get(run_key, None)
             if run is None or run.finished:
-                run = TestRun(item, budget, self._workshop)
+                run = TestRun(item, budget, self._context)
                 item.stash[run_key] = run
             self._now = run
             try:
@@ -160,7 +160,7 @@ class BudgetSession:
 
     def pytest_sessionfinish(self) -> None:
         """Keep the counts for the next session."""
-        self._workshop.counts.save()
+        self._context.counts.save()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Until its call phase has ended, reports of that phase are those of its subtests."""

@@ -13,8 +13,8 @@ import pytest
 
 from pytest_tokenbudget.baselines.paths import cassette_directory
 from pytest_tokenbudget.errors import CassetteError
+from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.judgement import plain_nodeid
-from pytest_tokenbudget.plugin.workshop import Workshop
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.settings import Settings
@@ -34,7 +34,7 @@ class Tape:
     path: Path
     records: bool
 
-    def keep(self, exchanges: Sequence[Exchange], workshop: Workshop) -> None:
+    def keep(self, exchanges: Sequence[Exchange], context: SessionContext) -> None:
         """Write the model calls of a run.
 
         Raises:
@@ -43,9 +43,9 @@ class Tape:
         from pytest_tokenbudget.replay.recording import record, save
         from pytest_tokenbudget.replay.secrets import compile_patterns
 
-        reader = workshop.reader
+        reader = context.reader
         calls = record(exchanges, reader.formats, reader.counter)
-        save(self.path, calls, compile_patterns(workshop.settings.redact))
+        save(self.path, calls, compile_patterns(context.settings.redact))
 
 
 def cassette_of(item: pytest.Item, budget: Budget, settings: Settings, *, recorded: bool = False) -> Tape | None:

@@ -12,9 +12,9 @@ import pytest
 
 from pytest_tokenbudget.capture.answer import Answerer
 from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.counting import body_counter, text_counter
 from pytest_tokenbudget.plugin.tape import Tape, cassette_of
-from pytest_tokenbudget.plugin.workshop import Workshop
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.tokens.counter import Counter
 
@@ -76,23 +76,25 @@ class Traffic:
 
 
 @contextmanager
-def traffic_for(item: pytest.Item, budget: Budget, workshop: Workshop, *, recorded: bool = False) -> Iterator[Traffic]:
+def traffic_for(
+    item: pytest.Item, budget: Budget, context: SessionContext, *, recorded: bool = False
+) -> Iterator[Traffic]:
     """The traffic of one sample.
 
     Args:
         item: The test.
         budget: What its markers say.
-        workshop: The session's tools.
+        context: The session's tools.
         recorded: Whether this run has recorded the test's cassette already, and so plays it.
     """
     if SCRIPT_FIXTURE in getattr(item, "fixturenames", ()):
         from pytest_tokenbudget.replay.clock import VirtualClock
 
-        with VirtualClock(scale=workshop.settings.time_scale) as clock:
-            model = scripted_model(clock, workshop.reader.counter)
+        with VirtualClock(scale=context.settings.time_scale) as clock:
+            model = scripted_model(clock, context.reader.counter)
             yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: left_over(model)])
         return
-    tape = cassette_of(item, budget, workshop.settings, recorded=recorded)
+    tape = cassette_of(item, budget, context.settings, recorded=recorded)
     if tape is None or tape.records:
         yield Traffic(tape=tape)
         return
@@ -100,9 +102,9 @@ def traffic_for(item: pytest.Item, budget: Budget, workshop: Workshop, *, record
     from pytest_tokenbudget.replay.player import Player
     from pytest_tokenbudget.replay.secrets import compile_patterns
 
-    with VirtualClock(scale=workshop.settings.time_scale) as clock:
-        reader = workshop.reader
-        patterns = compile_patterns(workshop.settings.redact)
+    with VirtualClock(scale=context.settings.time_scale) as clock:
+        reader = context.reader
+        patterns = compile_patterns(context.settings.redact)
         player = Player(tape.path, clock=clock, formats=reader.formats, counter=reader.counter, patterns=patterns)
         yield Traffic(clock, player, virtual=clock, tape=tape, problems=[player.problem], notes=player.notes)
 

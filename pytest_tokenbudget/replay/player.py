@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import Diverged, TokenBudgetError
 from pytest_tokenbudget.measure.reading import calibrated
+from pytest_tokenbudget.providers.format import Request, WireFormat
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.replay.beside import API, Beside
@@ -22,7 +23,6 @@ from pytest_tokenbudget.replay.slope import Slope, slopes
 from pytest_tokenbudget.replay.take import Take
 from pytest_tokenbudget.replay.timing import Holder, Schedule
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.wire.format import Request, WireFormat
 
 if TYPE_CHECKING:
     import re

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_tokenbudget.capture.answer import Outgoing
+from pytest_tokenbudget.providers.format import Request, WireFormat
+from pytest_tokenbudget.providers.looks import unattributed
+from pytest_tokenbudget.providers.registry import format_of, request_of
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.wire.format import Request, WireFormat
-from pytest_tokenbudget.wire.looks import unattributed
-from pytest_tokenbudget.wire.registry import format_of, request_of
 
 
 @dataclass(slots=True)

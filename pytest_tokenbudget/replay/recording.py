@@ -9,6 +9,9 @@ from pathlib import Path
 
 from pytest_tokenbudget.capture.answer import Fault
 from pytest_tokenbudget.errors import CassetteError
+from pytest_tokenbudget.providers.body import response_pieces
+from pytest_tokenbudget.providers.format import WireFormat
+from pytest_tokenbudget.providers.registry import read, request_of
 from pytest_tokenbudget.records.call import Reading
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.replay.asked import JsonObject
@@ -18,9 +21,6 @@ from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
 from pytest_tokenbudget.replay.secrets import Redactor, bare_url, kept_headers
 from pytest_tokenbudget.replay.take import Ending, Take
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.wire.body import response_pieces
-from pytest_tokenbudget.wire.format import WireFormat
-from pytest_tokenbudget.wire.registry import read, request_of
 
 _FAULT_WORDS: tuple[tuple[str, Fault], ...] = (
     ("ConnectTimeout", "connect_timeout"),

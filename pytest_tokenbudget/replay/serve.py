@@ -13,7 +13,7 @@ from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import ScriptError
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.draft import Draft
+    from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
     from pytest_tokenbudget.capture.recorder import Recorder
     from pytest_tokenbudget.records.exchange import Headers
     from pytest_tokenbudget.replay.script import ScriptedModel
@@ -126,11 +126,11 @@ class Served:
             said = f"{request.method} {request.url.path} is no model call"
             return JSONResponse({"error": {"message": said, "type": "script"}}, status_code=404)
         answer, schedule = prepared
-        draft = None if recorder is None else _begun(recorder, outgoing, answer)
+        builder = None if recorder is None else _begun(recorder, outgoing, answer)
         await asyncio.to_thread(schedule.before_head)
         if not answer.status:
-            if draft is not None:
-                draft.fail(ConnectionDropped())
+            if builder is not None:
+                builder.fail(ConnectionDropped())
             # No response at all: the connection is dropped.
             raise ConnectionDropped
         headers = dict(answer.headers)
@@ -138,9 +138,9 @@ class Served:
             headers["content-length"] = str(sum(map(len, answer.chunks)) + 1)
         elif not headers["content-type"].startswith("text/event-stream"):
             headers["content-length"] = str(sum(map(len, answer.chunks)))
-        if draft is not None:
-            draft.arrived(answer.status, answer.headers)
-        return StreamingResponse(_chunks(answer, draft), status_code=answer.status, headers=headers)
+        if builder is not None:
+            builder.arrived(answer.status, answer.headers)
+        return StreamingResponse(_chunks(answer, builder), status_code=answer.status, headers=headers)
 
     def _recorder(self) -> Recorder | None:
         """Who records what this script answers, if anybody does."""
@@ -161,29 +161,29 @@ class _Requests:
         return headers
 
 
-def _begun(recorder: Recorder, outgoing: Outgoing, answer: LocalAnswer) -> Draft:
-    draft = recorder.begin(_Requests(), outgoing, streamed=True)
-    draft.stage, draft.answer = outgoing.stage, answer
-    return draft
+def _begun(recorder: Recorder, outgoing: Outgoing, answer: LocalAnswer) -> ExchangeBuilder:
+    builder = recorder.begin(_Requests(), outgoing, streamed=True)
+    builder.stage, builder.answer = outgoing.stage, answer
+    return builder
 
 
 class ConnectionDropped(Exception):
     """The script says that the connection breaks; uvicorn closes it with a 500 at the latest."""
 
 
-async def _chunks(answer: LocalAnswer, draft: Draft | None) -> AsyncIterator[bytes]:
+async def _chunks(answer: LocalAnswer, builder: ExchangeBuilder | None) -> AsyncIterator[bytes]:
     try:
         for number, chunk in enumerate(answer.chunks):
             if answer.before_chunk is not None:
                 await asyncio.to_thread(answer.before_chunk, number)
-            if draft is not None:
-                draft.chunk(chunk)
+            if builder is not None:
+                builder.chunk(chunk)
             yield chunk
         if answer.fault is not None:
             raise ConnectionDropped
     except BaseException as error:
-        if draft is not None:
-            draft.cut(error)
+        if builder is not None:
+            builder.cut(error)
         raise
-    if draft is not None:
-        draft.finish("complete")
+    if builder is not None:
+        builder.finish("complete")

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.explain import explain
+from pytest_tokenbudget.providers.prompts import prompt_for
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.tokens.aggregate import stage_composition
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.wire.prompts import prompt_for
 
 MODELS = {
     "openai.chat": "gpt-4o",

@@ -6,9 +6,9 @@ import pytest
 
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.prices import PriceBook
+from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.wire.registry import builtin_formats
 
 
 @pytest.fixture(scope="module")

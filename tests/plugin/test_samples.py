@@ -207,6 +207,6 @@ def test_later():
     gc.collect()
     left = [found for found in gc.get_objects() if isinstance(found, Recorder)]
     assert not left
-    assert not [found for found in gc.get_objects() if type(found).__name__ == "Draft"]
+    assert not [found for found in gc.get_objects() if type(found).__name__ == "ExchangeBuilder"]
 """)
     project.run("-p", "no:randomly", subprocess=True).assert_outcomes(passed=2)

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.measure.metrics import metric_table
+from pytest_tokenbudget.plugin.context import timed_gates
 from pytest_tokenbudget.plugin.remedies import confirmation, remedies
 from pytest_tokenbudget.plugin.suite import shifts
-from pytest_tokenbudget.plugin.workshop import timed_gates
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition

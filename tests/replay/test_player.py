@@ -12,6 +12,7 @@ import pytest
 from pytest_tokenbudget.capture.answer import LocalAnswer
 from pytest_tokenbudget.capture.stages import stage
 from pytest_tokenbudget.errors import CassetteError, Diverged
+from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.replay.cassette import write_cassette
 from pytest_tokenbudget.replay.clock import VirtualClock
@@ -20,7 +21,6 @@ from pytest_tokenbudget.replay.recording import record, save
 from pytest_tokenbudget.replay.script import ScriptedModel, cut, error, text, timeout, tool_call
 from pytest_tokenbudget.replay.take import Take
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.wire.registry import builtin_formats
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pytest_tokenbudget.wire.prompts import prompt_for
+from pytest_tokenbudget.providers.prompts import prompt_for
 
 
 @pytest.mark.parametrize(

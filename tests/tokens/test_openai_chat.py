@@ -148,7 +148,7 @@ def test_a_reasoning_models_answers_cost_four_tokens_whatever_the_schemas_name(c
 def test_the_schemas_own_dialect_is_not_shown(counter, chat):
     """``$schema`` costs nothing in a structured output."""
     bare = {"type": "object", "properties": {"n": {"type": "integer"}}}
-    named = {"$schema": "https://json-schema.org/draft/2020-12/schema", **bare}
+    named = {"$schema": "https://json-schema.org/builder/2020-12/schema", **bare}
     counts = [
         counter.count_prompt(chat(("user", "a"), output_schema=OutputSchema("S", None, schema)), provider="openai")
         for schema in (bare, named)

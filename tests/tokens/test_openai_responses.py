@@ -2,8 +2,8 @@
 
 import pytest
 
+from pytest_tokenbudget.providers.prompts import prompt_for
 from pytest_tokenbudget.records.prompt import Message, OutputSchema, Prompt, Reasoning, Text, Tool, ToolCall, ToolResult
-from pytest_tokenbudget.wire.prompts import prompt_for
 
 
 def tokens(counter, prompt):

@@ -1,0 +1,162 @@
+"""What is gathered while the documents of an answer are walked through, and the reading it becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import unquote
+
+from pytest_tokenbudget.providers.answer import Answer
+from pytest_tokenbudget.providers.finish import finish_reason
+from pytest_tokenbudget.providers.format import Request
+from pytest_tokenbudget.providers.loose import as_dict, as_str, compact
+from pytest_tokenbudget.providers.provider import provider_of
+from pytest_tokenbudget.records.call import Operation, Reading, Usage
+
+_LONGEST_ERROR = 500
+
+
+class ResponseAccumulator:
+    """Gathers the figures of one answer.
+
+    Attributes:
+        id: The response's own id.
+        model: The model that the response names, the first non-empty one.
+        usage: Tokens in the normal form.
+        finish: Finish reason as the provider sent it.
+        tool_calls: Names of client-side tool calls, in order.
+        server_tool_calls: Names of server-side tool calls, in order.
+        texts: All that the model wrote, in pieces.
+        first: Index of the document that first carried generated content; ``None`` where none did.
+        error: An error that the body itself reports.
+        read: Whether anything of the answer had the shape that was expected.
+    """
+
+    __slots__ = (
+        "error",
+        "finish",
+        "first",
+        "id",
+        "model",
+        "read",
+        "server_tool_calls",
+        "texts",
+        "tool_calls",
+        "usage",
+    )
+
+    def __init__(self) -> None:
+        self.id = ""
+        self.model = ""
+        self.usage = Usage()
+        self.finish: object = None
+        self.tool_calls: list[str] = []
+        self.server_tool_calls: list[str] = []
+        self.texts: list[str] = []
+        self.first: int | None = None
+        self.error: str | None = None
+        self.read = False
+
+    def text(self, value: object, index: int) -> None:
+        """Take a piece of text that the model wrote, if it is one."""
+        if isinstance(value, str) and value:
+            self.texts.append(value)
+            if self.first is None:
+                self.first = index
+
+    def call(self, name: object, arguments: object, index: int) -> None:
+        """Take a client-side tool call."""
+        self.tool_calls.append(as_str(name))
+        if self.first is None:
+            self.first = index
+        self.texts.append(as_str(name))
+        if arguments:
+            self.texts.append(compact(arguments))
+
+    def named(self, document: dict[str, Any]) -> None:
+        """Take the model and the id that a document names, where none was seen before."""
+        if not self.model:
+            self.model = as_str(document.get("model"))
+        if not self.id:
+            self.id = as_str(document.get("id"))
+
+
+def reading(
+    accumulator: ResponseAccumulator,
+    answer: Answer,
+    request: Request,
+    *,
+    api: str,
+    status: int | None,
+    operation: Operation = "chat",
+    asked_stream: bool | None = None,
+    url_model: str = "",
+) -> Reading:
+    """The reading of what was gathered.
+
+    Args:
+        accumulator: What was gathered.
+        answer: The answer that it was gathered from.
+        request: The request.
+        api: Name of the wire format.
+        status: HTTP status.
+        operation: What kind of call it was.
+        asked_stream: Whether a stream was asked for; by default the request's ``stream``.
+        url_model: Model that the URL names.
+    """
+    body = request.body or {}
+    request_model = as_str(body.get("model")) or as_str(body.get("model_id")) or url_model
+    failed = status is not None and status >= 400
+    usage = Usage() if failed else accumulator.usage
+    error = accumulator.error or (_error_in(answer, status) if failed else None)
+    asked = body.get("stream") is True if asked_stream is None else asked_stream
+    # a JSON array is a stream only where one was asked for; text generation servers answer with arrays as well
+    events = answer.streamed and (asked or answer.framing != "array")
+    problems = answer.problems
+    if error is not None and not failed and usage.output_tokens is not None and accumulator.finish:
+        # the model answered, finished and was paid; what the gateway complains of afterwards does not undo the call
+        error, problems = None, (*problems, f"the answer ends with an error: {error}")
+    if operation == "other":
+        problems = ()
+    elif not failed and not accumulator.read and accumulator.error is None and status is not None and not problems:
+        problems = (f"the answer has not the shape of {api}",)
+    return Reading(
+        api=api,
+        provider=provider_of(request.url, api),
+        operation=operation,
+        request_model=request_model,
+        model=accumulator.model or request_model,
+        stream=asked or events,
+        usage=usage,
+        tool_calls=tuple(accumulator.tool_calls),
+        server_tool_calls=tuple(accumulator.server_tool_calls),
+        finish_reason=finish_reason(accumulator.finish),
+        output_text="".join(accumulator.texts) if usage.output_tokens is None else "",
+        first_content_at=answer.end_of(accumulator.first) if events and accumulator.first is not None else None,
+        error=error,
+        problems=problems,
+        id=accumulator.id,
+    )
+
+
+def _error_in(answer: Answer, status: int | None) -> str:
+    for document in answer.documents:
+        return error_text(document.get("error", document))
+    head = answer.body[:80].decode("utf-8", "replace").strip()
+    return f"http {status}: {head}" if head else f"http {status}"
+
+
+def error_text(value: object) -> str:
+    """An error object in one line: its type or code, and its message."""
+    if isinstance(value, str):
+        return value[:_LONGEST_ERROR] or "error"
+    held = as_dict(value)
+    kind = held.get("type") or held.get("code") or held.get("status") or held.get("error_type")
+    message = held.get("message") or held.get("detail") or held.get("error") or held.get("errorMessage")
+    words = [word if isinstance(word, str) else compact(word) for word in (kind, message) if word]
+    return ": ".join(words)[:_LONGEST_ERROR] or "error"
+
+
+def segment_after(path: str, marker: str) -> str:
+    """The path segment behind a marker, percent-decoded: ``model`` of ``/model/abc/converse``."""
+    _, found, rest = path.rpartition(f"/{marker}/")
+    return unquote(rest.split("/", 1)[0]) if found else ""

@@ -1,4 +1,0 @@
-"""An exchange becomes a reading: one module per API, recognised by path and body shape, never by host alone.
-
-Start at :mod:`pytest_tokenbudget.wire.registry`; :mod:`pytest_tokenbudget.wire.format` is the shape that a format has.
-"""
