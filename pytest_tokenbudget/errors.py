@@ -93,3 +93,9 @@ class ABError(TokenBudgetError):
     """An A/B run that cannot begin or go on: its base, one of its sides, or the report that it is to confirm."""
 
     slug = "ab"
+
+
+class ReportError(TokenBudgetError):
+    """A report that cannot be read, rendered or written."""
+
+    slug = "report"

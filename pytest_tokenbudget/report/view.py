@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pytest_tokenbudget.compare.decide import worst_verdict
 from pytest_tokenbudget.records.call import Call
@@ -12,8 +13,19 @@ from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.exchange import Unattributed
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult, Verdict
-from pytest_tokenbudget.report.shape import BeforeJson, CallJson, CauseJson, GateJson, PartJson, RunJson, TestJson
 from pytest_tokenbudget.settings import Mode
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.report.shape import (
+        BeforeJson,
+        CallJson,
+        CauseJson,
+        GateJson,
+        PartJson,
+        RunJson,
+        TestJson,
+        UnattributedJson,
+    )
 
 FORMAT: Literal[1] = 1
 
@@ -58,12 +70,6 @@ class RunView:
 
 def run_json(run: RunView) -> RunJson:
     """The JSON report of a run (format 1, see ``docs/report.md``)."""
-    unattributed: dict[tuple[str, str, str], int] = {}
-    for result in run.results:
-        for sample in result.samples:
-            for seen in sample.unattributed:
-                key = (seen.host, seen.path, seen.reason)
-                unattributed[key] = unattributed.get(key, 0) + seen.count
     return {
         "format": FORMAT,
         "generator": f"pytest-tokenbudget {run.version}",
@@ -71,10 +77,7 @@ def run_json(run: RunView) -> RunJson:
         "verdict": run.verdict,
         "exit_ok": run.exit_ok,
         "tests": [test_json(result) for result in run.results],
-        "unattributed": [
-            {"host": host, "path": path, "reason": reason, "count": count}
-            for (host, path, reason), count in sorted(unattributed.items())
-        ],
+        "unattributed": unattributed_json(run.results),
         "watched": sorted({client for result in run.results for client in result.watched}),
         "messages": [*run.messages, *run.problems],
     }
@@ -108,6 +111,7 @@ def test_json(result: TestResult) -> TestJson:
         "outcomes": last.outcomes,
         "turns": [{"turn": turn.number, **turn.values} for turn in last.turns],
         "own_time": last.own_time,
+        "unattributed": unattributed_json([result]),
         "messages": [*result.notices, *result.messages],
     }
     if len(result.samples) > 1:
@@ -121,6 +125,19 @@ def test_json(result: TestResult) -> TestJson:
             for s in result.samples
         ]
     return shown
+
+
+def unattributed_json(results: Iterable[TestResult]) -> list[UnattributedJson]:
+    """The requests of all samples that look like model calls and that no format reads, added up."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for result in results:
+        for sample in result.samples:
+            for seen in sample.unattributed:
+                counts[seen.host, seen.path, seen.reason] += seen.count
+    return [
+        {"host": host, "path": path, "reason": reason, "count": count}
+        for (host, path, reason), count in sorted(counts.items())
+    ]
 
 
 def gate_json(gate: GateResult) -> GateJson:

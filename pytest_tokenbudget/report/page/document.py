@@ -1,0 +1,184 @@
+"""Write the page: one file that loads nothing and needs no script."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_tokenbudget.errors import ReportError
+from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.figures import plain
+from pytest_tokenbudget.report.highlights import lead, title, worst_first
+from pytest_tokenbudget.report.page import overview
+from pytest_tokenbudget.report.page.details import Row, detail, is_quiet, row
+from pytest_tokenbudget.report.view import RunView
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+COLOURS = 8
+"""Colours of stages; the ninth stage has the first one's again."""
+
+DETAIL_BYTES = 190_000
+"""Bytes that the details of all tests may take together, so that the page of 200 tests stays under 300 kB."""
+
+DETAIL_BYTES_PER_TEST = 950
+"""Bytes by which that grows with each test beyond 200."""
+
+OPEN_TESTS = 1
+"""Tests whose details are unfolded at first: the worst ones that fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A test as the page shows it: its row, and the markup that unfolds (empty where there was no room)."""
+
+    row: Row
+    detail: str
+    opened: bool
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Tests that hold, folded together by their file where there are many."""
+
+    name: str
+    entries: tuple[Entry, ...]
+
+
+def write(run: RunView, path: Path) -> None:
+    """Write the page; folders are made as needed.
+
+    Raises:
+        ReportError: If jinja2 is not installed.
+    """
+    text = render(run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode("utf-8", "replace"))
+
+
+def render(run: RunView) -> str:
+    """The page of a run."""
+    results = worst_first(run.results)
+    colours = stage_colours(results)
+    entries = list(_entries(results, colours))
+    loud = [entry for entry, result in zip(entries, results, strict=True) if not is_quiet(result)]
+    quiet = [(entry, result) for entry, result in zip(entries, results, strict=True) if is_quiet(result)]
+    causes, more_causes = overview.cause_rows(results)
+    schemas, parts = overview.prompt_parts(results)
+    css = _css()
+    return _template("page.html").render(
+        css=css,
+        csp=f"default-src 'none'; style-src 'sha256-{b64encode(hashlib.sha256(css.encode()).digest()).decode()}'",
+        run=run,
+        title=title(run),
+        lead=lead(run),
+        verdict=run.verdict if run.exit_ok or run.verdict not in ("ok", "new", "improved", "inconclusive") else "failed",
+        about=_about(run),
+        tiles=overview.tiles(results),
+        causes=causes,
+        more_causes=more_causes,
+        loud=loud,
+        groups=_groups(quiet),
+        quiet=len(quiet),
+        left_out=sum(not entry.detail for entry in entries),
+        stages=overview.by_stage(results, colours),
+        models=overview.by_model(results),
+        schemas=schemas,
+        parts=parts,
+        unsteady=overview.unsteady(results),
+        colours=colours,
+        messages=[plain(message) for message in (*run.messages, *run.problems)],
+        watched=sorted({client for result in results for client in result.watched}),
+    )
+
+
+def stage_colours(results: Sequence[TestResult]) -> dict[str, str]:
+    """Class of the colour of each stage, by its path: the same on the whole page."""
+    paths = {call.stage for result in results for sample in result.samples[-1:] for call in sample.calls}
+    return {path: f"s{index % COLOURS}" for index, path in enumerate(sorted(paths))}
+
+
+def _entries(results: Sequence[TestResult], colours: dict[str, str]) -> Iterator[Entry]:
+    """The tests, worst first; details grow brief, and then are left out, where the page would grow too large."""
+    template = _template("test.html")
+    room = DETAIL_BYTES + DETAIL_BYTES_PER_TEST * max(0, len(results) - 200)
+    for index, result in enumerate(results):
+        left = len(results) - index
+        shown = ""
+        for brief in (False, True):
+            if brief or (not is_quiet(result) and room > 12_000) or room / left > 6_000:
+                shown = template.render(detail=detail(result, colours, brief=brief), result=result)
+                if len(shown) <= room:
+                    break
+                shown = ""
+        room -= len(shown)
+        yield Entry(row(result), shown, index < OPEN_TESTS and (result.failed or not result.passed), f"t{index + 1}")
+
+
+def _groups(quiet: Sequence[tuple[Entry, TestResult]]) -> list[Group]:
+    """Tests that hold, by file."""
+    files: dict[str, list[Entry]] = {}
+    for entry, result in sorted(quiet, key=lambda pair: pair[1].nodeid):
+        files.setdefault(entry.row.file, []).append(entry)
+    return [Group(name, tuple(entries)) for name, entries in files.items()]
+
+
+def _about(run: RunView) -> list[str]:
+    traffic = sorted({sample.traffic for result in run.results for sample in result.samples})
+    said = [f"pytest-tokenbudget {plain(run.version, limit=40)}", *traffic]
+    if run.mode == "report":
+        said.append("report only: nothing fails")
+    said.append(f"this run made {overview.spent(run.results)}")
+    return said
+
+
+@cache
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise ReportError(
+            "the HTML page needs jinja2, which is not installed", remedy="pip install 'pytest-tokenbudget[html]'"
+        ) from None
+    environment = Environment(
+        loader=PackageLoader("pytest_tokenbudget.report.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["explain"] = _EXPLAINED
+    return environment
+
+
+def _template(name: str) -> Template:
+    return _environment().get_template(name)
+
+
+@cache
+def _css() -> str:
+    source: Any = _environment().loader
+    text: str = source.get_source(_environment(), "page.css")[0]
+    return text
+
+
+_EXPLAINED = {
+    "regression": "grew more than it may",
+    "over_limit": "above its ceiling",
+    "target_missed": "not as much less as was asked for",
+    "no_baseline": "nothing stored to compare with",
+    "no_calls": "no model call was seen",
+    "diverged": "does not fit its recorded answers",
+    "inconclusive": "chance leaves it open",
+    "improved": "uses less than before",
+    "new": "measured for the first time",
+    "ok": "within its budget",
+    "failed": "failed by its own assertions: not gated, not stored",
+}
