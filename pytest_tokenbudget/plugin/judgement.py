@@ -10,6 +10,7 @@ import pytest
 
 from pytest_tokenbudget.baselines.paths import baseline_path
 from pytest_tokenbudget.compare.decide import Question, decide, fails, needs_baseline, worst
+from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.results import explain_gates, outcome_notes
 from pytest_tokenbudget.plugin.context import SessionContext
@@ -17,6 +18,7 @@ from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import percent
+from pytest_tokenbudget.settings import runs_per_month
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +122,8 @@ def judge_test(
         key=place.key,
         watched=tuple(watched),
         budget=budget,
+        before=None if entry is None else before_of(entry),
+        runs_per_month=runs_per_month(settings.runs_per_month, place.nodeid),
     )
 
 

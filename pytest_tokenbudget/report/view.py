@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,8 +11,8 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.exchange import Unattributed
 from pytest_tokenbudget.records.sample import Sample, Values
-from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
-from pytest_tokenbudget.report.shape import CallJson, CauseJson, GateJson, RunJson, TestJson
+from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult, Verdict
+from pytest_tokenbudget.report.shape import BeforeJson, CallJson, CauseJson, GateJson, PartJson, RunJson, TestJson
 from pytest_tokenbudget.settings import Mode
 
 FORMAT: Literal[1] = 1
@@ -91,6 +91,9 @@ def test_json(result: TestResult) -> TestJson:
         "samples": len(result.samples),
         "traffic": last.traffic,
         "against": result.against,
+        "compared_with": result.compared_with,
+        "line": result.line,
+        "runs_per_month": result.runs_per_month,
         "gates": [gate_json(gate) for gate in result.gates],
         "stages": {
             stage: _mean([sample.stages.get(stage, {}) for sample in result.samples])
@@ -98,6 +101,8 @@ def test_json(result: TestResult) -> TestJson:
         },
         "total": _mean([sample.total for sample in result.samples]),
         "composition": {stage or "": composition_json(parts) for stage, parts in sorted(last.composition.items())},
+        "parts": parts_json(last.composition),
+        "before": None if result.before is None else before_json(result.before),
         "causes": [cause_json(cause) for cause in result.causes],
         "calls": [call_json(call) for call in last.calls],
         "outcomes": last.outcomes,
@@ -183,6 +188,33 @@ def composition_json(composition: StageComposition) -> dict[str, int | dict[str,
         else:
             plain[part.part] = plain.get(part.part, 0) + part.tokens
     return {**plain, **named}
+
+
+def parts_json(composition: Mapping[str, StageComposition]) -> dict[str, list[PartJson]]:
+    """The parts of the input by stage, with how often each was sent and how much of it again."""
+    return {
+        stage: [
+            {
+                "part": part.part,
+                "name": part.name,
+                "tokens": part.tokens,
+                "calls": part.calls,
+                "largest": part.largest,
+                "repeated_tokens": part.repeated_tokens,
+            }
+            for part in parts.parts
+        ]
+        for stage, parts in sorted(composition.items())
+    }
+
+
+def before_json(before: Before) -> BeforeJson:
+    """The stored run that a test was compared with."""
+    return {
+        "total": before.total,
+        "stages": dict(sorted(before.stages.items())),
+        "parts": parts_json(before.composition),
+    }
 
 
 def cause_json(cause: Cause) -> CauseJson:
