@@ -9,8 +9,9 @@ from pytest_tokenbudget import __version__
 from pytest_tokenbudget.ab.ab_options import parse_options
 from pytest_tokenbudget.ab.arms import Arm, collect
 from pytest_tokenbudget.ab.confirm import Suspicion
-from pytest_tokenbudget.ab.interleave import PairedTest, Say, interleave, results_of
+from pytest_tokenbudget.ab.interleave import Say, interleave
 from pytest_tokenbudget.ab.paired_judge import PairedJudge
+from pytest_tokenbudget.ab.paired_test import PairedTest, results_of
 from pytest_tokenbudget.ab.transcript import Transcript
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
@@ -56,11 +57,11 @@ def compare(arms: tuple[Arm, Arm], asked: Asked, say: Say) -> RunView:
     then = collect(base)
     table = metric_table((*then.metrics, *now.metrics))
     options = parse_options(asked.increases, asked.reductions, max_samples=asked.max_samples, table=table)
-    tests, messages = _common(arms, then, now, asked.suspicion)
-    say(f"{len(tests)} test{'' if len(tests) == 1 else 's'}: {base.name} against {head.name}")
+    nodeids, messages = _common(arms, then, now, asked.suspicion)
+    say(f"{len(nodeids)} test{'' if len(nodeids) == 1 else 's'}: {base.name} against {head.name}")
     only = asked.suspicion.gates if asked.suspicion is not None else None
     judge = PairedJudge(table, family=asked.suspicion.family if asked.suspicion is not None else 1, only=only)
-    tests = interleave(arms, tests, options, judge, say)
+    tests = interleave(arms, nodeids, options, judge, say)
     messages += [f"{test.nodeid} {test.left_out}" for test in tests if test.left_out]
     results = results_of(tests)
     if not results:

@@ -11,8 +11,9 @@ import pytest
 
 from pytest_tokenbudget.ab.ab_options import AbOptions, parse_options
 from pytest_tokenbudget.ab.arms import import_path, moved
-from pytest_tokenbudget.ab.interleave import interleave, results_of
+from pytest_tokenbudget.ab.interleave import interleave
 from pytest_tokenbudget.ab.paired_judge import PairedJudge
+from pytest_tokenbudget.ab.paired_test import results_of
 from pytest_tokenbudget.ab.transcript import Transcript
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
