@@ -127,6 +127,6 @@ def _failed(path: Path, what: str, error: OSError) -> BaselineError:
         place = path if path.exists() and not os.access(path, os.W_OK) else path.parent
         remedy = f"make {place} writable, or run without --tokenbudget-update and with --tokenbudget-missing=fail"
     else:
-        remedy = "free the disk or mend the file system, and run again"
+        remedy = "free the disk or fix the file system, and run again"
     reason = error.strerror or type(error).__name__
     return BaselineError(f"{path}: cannot be {what}: {reason}", remedy=remedy)

@@ -17,7 +17,7 @@ COMMANDS: tuple[Command, ...] = (AB, FOOTPRINT, SCHEMA)
 """All commands, in the order of ``--help``."""
 
 EXIT_ERROR = 2
-"""Exit code of an error that the user can mend; argparse has the same for arguments that it does not understand."""
+"""Exit code of an error that the user can fix; argparse has the same for arguments that it does not understand."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -65,7 +65,7 @@ def pytest_report_to_serializable(report: Any) -> Generator[None, dict[str, Any]
     data = yield
     result = getattr(report, "tokenbudget", None)
     if data is not None and result is not None:
-        from pytest_tokenbudget.report.results import encode
+        from pytest_tokenbudget.report.transport import encode
 
         data["tokenbudget"] = encode(result)
     return data
@@ -76,7 +76,7 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, Any
     """And become a result again where they arrive."""
     report = yield
     if report is not None and "tokenbudget" in data:
-        from pytest_tokenbudget.report.results import decode
+        from pytest_tokenbudget.report.transport import decode
 
         report.tokenbudget = decode(data["tokenbudget"])
     return report
