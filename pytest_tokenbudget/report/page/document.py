@@ -79,7 +79,9 @@ def render(run: RunView) -> str:
         run=run,
         title=title(run),
         lead=lead(run),
-        verdict=run.verdict if run.exit_ok or run.verdict not in ("ok", "new", "improved", "inconclusive") else "failed",
+        verdict=run.verdict
+        if run.exit_ok or run.verdict not in ("ok", "new", "improved", "inconclusive")
+        else "failed",
         about=_about(run),
         tiles=overview.tiles(results),
         causes=causes,
@@ -125,7 +127,7 @@ def _entries(results: Sequence[TestResult], colours: dict[str, str]) -> Iterator
 def _groups(quiet: Sequence[tuple[Entry, TestResult]]) -> list[Group]:
     """Tests that hold, by file."""
     files: dict[str, list[Entry]] = {}
-    for entry, result in sorted(quiet, key=lambda pair: pair[1].nodeid):
+    for entry, _ in sorted(quiet, key=lambda pair: pair[1].nodeid):
         files.setdefault(entry.row.file, []).append(entry)
     return [Group(name, tuple(entries)) for name, entries in files.items()]
 

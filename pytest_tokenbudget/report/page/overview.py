@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import number, percent, plain, signed
-from pytest_tokenbudget.report.highlights import JoinedCause, Total, joined_causes, month_change, money_a_month, total
+from pytest_tokenbudget.report.highlights import JoinedCause, Total, joined_causes, money_a_month, month_change, total
 from pytest_tokenbudget.report.page.icicle import PART_WORDS, own_parts
 
 SHOWN_CAUSES = 12
@@ -215,7 +215,10 @@ def prompt_parts(results: Sequence[TestResult]) -> tuple[list[Share], list[Share
     by_tool = sorted(schemas.items(), key=lambda item: (-item[1].tokens, item[0]))
     by_part = sorted(parts.items(), key=lambda item: (-item[1].tokens, item[0]))
     return (
-        [_part_share(plain(name, limit=80) or "(unnamed)", "tools", "", one, whole) for name, one in by_tool[:SHOWN_ROWS]],
+        [
+            _part_share(plain(name, limit=80) or "(unnamed)", "tools", "", one, whole)
+            for name, one in by_tool[:SHOWN_ROWS]
+        ],
         [
             _part_share(_part_name(kind, name), kind, plain(stage, limit=80), one, whole)
             for (stage, kind, name), one in by_part[:SHOWN_ROWS]
@@ -246,7 +249,12 @@ def _part_name(kind: str, name: str) -> str:
 
 
 def _part_share(name: str, kind: str, where: str, part: _Part, whole: int) -> Share:
-    figures = (f"{part.tokens:,}", f"{part.repeated:,}" if part.repeated else "", f"{part.calls:,}", f"{len(part.tests):,}")
+    figures = (
+        f"{part.tokens:,}",
+        f"{part.repeated:,}" if part.repeated else "",
+        f"{part.calls:,}",
+        f"{len(part.tests):,}",
+    )
     return Share(name, round(100 * part.tokens / whole, 1) if whole else 0.0, figures, kind, where)
 
 
