@@ -83,19 +83,19 @@ def _metric_rank(metric: str) -> tuple[int, str]:
 
 
 def joined_causes(results: Iterable[TestResult]) -> list[JoinedCause]:
-    """The causes over all tests: what moved the same metric in the same place is one cause. Largest first."""
-    joined: dict[tuple[str, str, str, str], JoinedCause] = {}
-    heaviest: dict[tuple[str, str, str, str], float] = {}
+    """The causes over all tests: what moved the same metric in the same place and direction is one. Largest first."""
+    joined: dict[tuple[str, str, str, str, bool], JoinedCause] = {}
+    heaviest: dict[tuple[str, str, str, str, bool], float] = {}
     for result in results:
         for cause in main_causes(result):
             metric = cause.metric.rpartition(".")[2]
-            key = (metric, cause.stage, cause.part, cause.name)
+            key = (metric, cause.stage, cause.part, cause.name, cause.delta < 0)
             known = joined.get(key)
             heavier = abs(cause.delta) > heaviest.get(key, -1.0)
             heaviest[key] = max(abs(cause.delta), heaviest.get(key, 0.0))
             tests = known.tests if known else ()
             joined[key] = JoinedCause(
-                *key,
+                *key[:4],
                 delta=cause.delta + (known.delta if known else 0),
                 text=cause_words(cause) if heavier or known is None else known.text,
                 tests=tests if result.nodeid in tests else (*tests, result.nodeid),
@@ -130,12 +130,9 @@ def title(run: RunView) -> str:
 
 
 def lead(run: RunView) -> str:
-    """The worst test's sentence with its first cause; empty where nothing is to be said."""
-    for result in worst_first(run.results):
-        said = sentence(result)
-        if said:
-            return said
-    return ""
+    """The worst test's sentence, one with a cause before others; empty where nothing is to be said."""
+    ordered = sorted(worst_first(run.results), key=lambda result: (not result.failed, not result.causes))
+    return next((said for result in ordered if (said := sentence(result))), "")
 
 
 def sentence(result: TestResult) -> str:
@@ -191,25 +188,46 @@ class Total:
     Attributes:
         metric: Its name.
         now: The sum of the tests' means; ``None`` where one is unknown.
-        before: The same sum of what they were compared with; ``None`` where one of them has nothing to compare with.
+        before: The sum of what was stored, over the tests that have something to compare with.
+        after: The sum of what is, over the same tests.
+        compared: How many these are.
+        tests: How many tests made calls.
     """
 
     metric: str
     now: float | int | None
-    before: float | int | None
+    before: float | int
+    after: float | int
+    compared: int
+    tests: int
 
     @property
     def change(self) -> float | None:
-        """Relative change; ``None`` where it has no meaning."""
-        return None if self.now is None or not self.before else self.now / self.before - 1
+        """Relative change of the tests that can be compared; ``None`` where it has no meaning."""
+        return self.after / self.before - 1 if self.before else None
 
 
 def total(results: Sequence[TestResult], metric: str) -> Total:
-    """A metric over all tests that made calls; those without a baseline leave *before* unknown."""
-    told = [result for result in results if result.samples and any(sample.calls for sample in result.samples)]
-    now = [now_value(result, metric) for result in told]
-    before = [result.before.total.get(metric) if result.before is not None else None for result in told]
-    return Total(metric, _sum(now), _sum(before))
+    """A metric over all tests that were measured.
+
+    Where some tests compare with the baseline, those that compare with a reference are left out of the comparison: their aim
+    is another one.
+    """
+    told = [result for result in results if result.samples and result.verdict != "no_calls"]
+    with_baseline = [result for result in told if result.against == "baseline"]
+    pairs = []
+    for result in with_baseline if any(result.before for result in with_baseline) else told:
+        now, before = now_value(result, metric), result.before.total.get(metric) if result.before else None
+        if now is not None and before is not None:
+            pairs.append((before, now))
+    return Total(
+        metric,
+        now=_sum([now_value(result, metric) for result in told]),
+        before=sum(before for before, _ in pairs),
+        after=sum(now for _, now in pairs),
+        compared=len(pairs),
+        tests=len(told),
+    )
 
 
 def now_value(result: TestResult, metric: str) -> float | int | None:
@@ -240,6 +258,6 @@ def month_change(results: Iterable[TestResult]) -> float | None:
 
 def money_a_month(amount: float) -> str:
     """A change of money as managers read it: ``+$1,240 a month``."""
-    if abs(amount) >= 100:
-        return f"{'-' if amount < 0 else '+'}${abs(amount):,.0f} a month"
-    return f"{signed(round(amount, 2), 'cost')} a month" if amount else "±$0 a month"
+    if abs(amount) < 0.005:
+        return f"{signed(amount, 'cost')} a month" if amount else "±$0 a month"
+    return f"{'-' if amount < 0 else '+'}${abs(amount):,.{0 if abs(amount) >= 100 else 2}f} a month"

@@ -74,7 +74,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """What unfolds below a row; ``brief`` ones leave out what takes most room.
+    """What unfolds below a row.
 
     Attributes:
         figures: Totals of the test.
@@ -99,7 +99,6 @@ class Detail:
     messages: tuple[str, ...]
     compared: str
     month: str
-    brief: bool = False
 
 
 def row(result: TestResult) -> Row:
@@ -130,13 +129,12 @@ def tone(change: float | None) -> str:
     return "same" if change is None or abs(change) < 0.0005 else "worse" if change > 0 else "better"
 
 
-def detail(result: TestResult, colours: Mapping[str, str], *, brief: bool = False) -> Detail:
+def detail(result: TestResult, colours: Mapping[str, str]) -> Detail:
     """What unfolds below a test's row.
 
     Args:
         result: The test.
         colours: Class of the colour by stage path.
-        brief: Whether gates that hold are only counted, and the prompt before is left out where it did not change.
     """
     last = result.samples[-1] if result.samples else Sample()
     now = icicle.tree(last.composition, last.stages)
@@ -156,7 +154,6 @@ def detail(result: TestResult, colours: Mapping[str, str], *, brief: bool = Fals
         messages=tuple(_messages(result)),
         compared=_compared(result, last),
         month=money_a_month(month) if month is not None else "",
-        brief=brief,
     )
 
 

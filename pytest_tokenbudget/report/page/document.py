@@ -15,6 +15,7 @@ from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import plain
 from pytest_tokenbudget.report.highlights import lead, title, worst_first
 from pytest_tokenbudget.report.page import overview
+from pytest_tokenbudget.report.page.brief import brief
 from pytest_tokenbudget.report.page.details import Row, detail, is_quiet, row
 from pytest_tokenbudget.report.view import RunView
 
@@ -29,6 +30,11 @@ DETAIL_BYTES = 190_000
 
 DETAIL_BYTES_PER_TEST = 950
 """Bytes by which that grows with each test beyond 200."""
+
+FULL_BYTES = 14_000
+BRIEF_BYTES = 700
+"""Bytes that whole and brief details of a test take, more or less: while the worst tests are told whole, room is kept for
+brief ones of all others."""
 
 OPEN_TESTS = 1
 """Tests whose details are unfolded at first: the worst ones that fail."""
@@ -70,7 +76,8 @@ def render(run: RunView) -> str:
     entries = list(_entries(results, colours))
     loud = [entry for entry, result in zip(entries, results, strict=True) if not is_quiet(result)]
     quiet = [(entry, result) for entry, result in zip(entries, results, strict=True) if is_quiet(result)]
-    causes, more_causes = overview.cause_rows(results)
+    causes, more_causes = overview.cause_rows([result for result in results if result.failed])
+    changes, more_changes = overview.cause_rows([result for result in results if not result.failed])
     schemas, parts = overview.prompt_parts(results)
     css = _css()
     return _template("page.html").render(
@@ -86,6 +93,8 @@ def render(run: RunView) -> str:
         tiles=overview.tiles(results),
         causes=causes,
         more_causes=more_causes,
+        changes=changes,
+        more_changes=more_changes,
         loud=loud,
         groups=_groups(quiet),
         quiet=len(quiet),
@@ -109,17 +118,18 @@ def stage_colours(results: Sequence[TestResult]) -> dict[str, str]:
 
 def _entries(results: Sequence[TestResult], colours: dict[str, str]) -> Iterator[Entry]:
     """The tests, worst first; details grow brief, and then are left out, where the page would grow too large."""
-    template = _template("test.html")
+    whole, small = _template("test.html"), _template("brief.html")
     room = DETAIL_BYTES + DETAIL_BYTES_PER_TEST * max(0, len(results) - 200)
+    quiet_whole = len(results) * FULL_BYTES < room
     for index, result in enumerate(results):
-        left = len(results) - index
+        for_others = BRIEF_BYTES * (len(results) - index - 1)
         shown = ""
-        for brief in (False, True):
-            if brief or (not is_quiet(result) and room > 12_000) or room / left > 6_000:
-                shown = template.render(detail=detail(result, colours, brief=brief), result=result)
-                if len(shown) <= room:
-                    break
-                shown = ""
+        if quiet_whole or not is_quiet(result):
+            shown = whole.render(detail=detail(result, colours))
+        if not shown or len(shown) > room - for_others:
+            shown = small.render(brief=brief(result, colours))
+        if len(shown) > room:
+            shown = ""
         room -= len(shown)
         yield Entry(row(result), shown, index < OPEN_TESTS and (result.failed or not result.passed), f"t{index + 1}")
 

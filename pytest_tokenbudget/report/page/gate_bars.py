@@ -27,6 +27,7 @@ class GateBar:
         change: The change.
         allowed: The rule in words.
         verdict: What it says.
+        kind: What kind of gate it is.
         zone: Where the zone of what is allowed ends (for a target: begins at the left and ends here).
         start: Where the bar begins: at the value before, or at nothing for limits.
         mark: Where the value is; ``None`` where it is unknown.
@@ -44,6 +45,7 @@ class GateBar:
     change: str
     allowed: str
     verdict: str
+    kind: str
     zone: float
     start: float
     mark: float | None
@@ -68,6 +70,7 @@ def gate_bar(gate: GateResult) -> GateBar:
         change=change(gate),
         allowed=_allowed(gate),
         verdict=gate.verdict,
+        kind=gate.kind,
         zone=zone,
         start=start,
         mark=None if mark is None else _clipped(mark),

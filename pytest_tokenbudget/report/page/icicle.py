@@ -23,8 +23,11 @@ PART_WORDS = {
 NARROWEST = 0.25
 """Per cent of the width below which a box is not drawn: less than 3 pixels."""
 
-LABELLED = 3.5
-"""Per cent of the width from which a box has room for a label."""
+WIDE_PX = 1060
+NARROW_PX = 340
+"""Widths of the drawing on a desk's screen and on a telephone: a label is shown where it fits."""
+
+LETTER_PX = 6.6
 
 Key = tuple[str, str, str]
 """Stage path, part and name."""
@@ -64,9 +67,9 @@ class Box:
     Attributes:
         x: Left edge.
         width: Width.
-        depth: Row from the top.
         kind: As in :class:`Node`.
         label: Text in the box; empty where there is no room.
+        wide: Whether the label has room on wide screens only.
         title: Text of the tooltip.
         repeated: Per cent of the box's own width that was sent again.
         cached: Per cent of the box's own width that came from the provider's cache.
@@ -75,9 +78,9 @@ class Box:
 
     x: float
     width: float
-    depth: int
     kind: str
     label: str
+    wide: bool
     title: str
     repeated: float = 0.0
     cached: float = 0.0
@@ -90,13 +93,11 @@ class Icicle:
 
     Attributes:
         tokens: All input tokens.
-        boxes: The rectangles.
-        rows: Number of rows.
+        rows: The rectangles, row by row from the top.
     """
 
     tokens: int
-    boxes: tuple[Box, ...] = ()
-    rows: int = 0
+    rows: tuple[tuple[Box, ...], ...] = ()
 
 
 def own_parts(composition: Mapping[str, StageComposition], stage: str) -> list[PartTotal]:
@@ -207,7 +208,7 @@ def draw(root: Node | None, other: Node | None, *, compare: bool) -> Icicle:
     before = dict(_index(other)) if other is not None and compare else {}
     drawing = _Drawing(scale, before, marks=bool(before), least=root.tokens / 200)
     drawing.add(root, 0.0, 0)
-    return Icicle(root.tokens, tuple(drawing.boxes), 1 + max(box.depth for box in drawing.boxes))
+    return Icicle(root.tokens, tuple(tuple(row) for row in drawing.rows))
 
 
 def _index(node: Node) -> Iterator[tuple[Key, int]]:
@@ -224,20 +225,24 @@ class _Drawing:
     before: Mapping[Key, int]
     marks: bool
     least: float
-    boxes: list[Box] = field(default_factory=list)
+    rows: list[list[Box]] = field(default_factory=list)
 
     def add(self, node: Node, x: float, depth: int) -> None:
         """Add a node and, in the rows below it, what it consists of."""
         width = node.tokens * self.scale
         if width < NARROWEST:
             return
-        self.boxes.append(
+        label = _label(node)
+        needed = len(label) * LETTER_PX + 6
+        if depth == len(self.rows):
+            self.rows.append([])
+        self.rows[depth].append(
             Box(
-                x=round(x, 2),
-                width=round(width, 2),
-                depth=depth,
+                x=round(x, 1),
+                width=round(width, 1),
                 kind=node.kind,
-                label=_label(node) if width >= LABELLED else "",
+                label=label if width * WIDE_PX >= needed * 100 else "",
+                wide=width * NARROW_PX < needed * 100,
                 title=self._title(node),
                 repeated=round(100 * node.repeated / node.tokens, 1) if not node.children else 0.0,
                 cached=round(100 * min(node.cached, node.tokens) / node.tokens, 1),

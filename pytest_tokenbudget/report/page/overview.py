@@ -114,15 +114,16 @@ def tiles(results: Sequence[TestResult]) -> list[Tile]:
 
 def _tile(label: str, figure: Total) -> Tile:
     value = number(figure.now, figure.metric)
-    if figure.now is None or figure.before is None:
-        return Tile(label, value, "" if figure.now is None else "nothing to compare with", "same")
-    largest = max(figure.now, figure.before) or 1
-    widths = (round(100 * figure.before / largest, 1), round(100 * figure.now / largest, 1))
-    if figure.now == figure.before:
-        return Tile(label, value, "as before", "same", *widths)
+    if not figure.compared:
+        return Tile(label, value, "nothing to compare with" if figure.tests else "", "same")
+    largest = max(figure.after, figure.before) or 1
+    widths = (round(100 * figure.before / largest, 1), round(100 * figure.after / largest, 1))
+    some = f" ({figure.compared} of {figure.tests} tests)" if figure.compared < figure.tests else ""
+    if figure.after == figure.before:
+        return Tile(label, value, f"as before{some}", "same", *widths)
     before = number(figure.before, figure.metric)
     note = f"{percent(figure.change)} from {before}" if figure.before else f"from {before}"
-    return Tile(label, value, note, _tone(figure.now - figure.before, figure.change), *widths)
+    return Tile(label, value, note + some, _tone(figure.after - figure.before, figure.change), *widths)
 
 
 def _tone(delta: float, relative: float | None = None) -> str:
@@ -255,7 +256,7 @@ def _part_share(name: str, kind: str, where: str, part: _Part, whole: int) -> Sh
         f"{part.calls:,}",
         f"{len(part.tests):,}",
     )
-    return Share(name, round(100 * part.tokens / whole, 1) if whole else 0.0, figures, kind, where)
+    return Share(name, round(100 * part.tokens / whole, 1) if whole else 0.0, figures, f"p-{kind}", where)
 
 
 @dataclass(frozen=True, slots=True)

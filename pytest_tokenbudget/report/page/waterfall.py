@@ -35,6 +35,7 @@ class Bar:
         label_x: Where the text begins or ends.
         anchor: ``start`` or ``end``.
         title: Text of the tooltip.
+        name: The stage, in front of the text beside the bar.
     """
 
     x: float
@@ -48,6 +49,7 @@ class Bar:
     label_x: float
     anchor: str
     title: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +91,8 @@ def draw(calls: Sequence[Call], colours: Mapping[str, str]) -> Waterfall:
     end = max(call.started + call.latency for call in calls)
     scale = 100 / end if end > 0 else 0.0
     dense = len(calls) > LABELLED_CALLS
-    row, top = (DENSE_ROW_PX, ROW_PX) if dense else (ROW_PX, ROW_PX)
-    lanes = _lanes(calls) if dense else list(range(len(calls)))
+    row, top = DENSE_ROW_PX if dense else ROW_PX, ROW_PX
+    lanes = lanes_of(calls) if dense else list(range(len(calls)))
     bars = []
     for index, (call, lane) in enumerate(zip(calls, lanes, strict=True)):
         x = max(0.0, call.started * scale)
@@ -98,9 +100,9 @@ def draw(calls: Sequence[Call], colours: Mapping[str, str]) -> Waterfall:
         label_x, anchor = (x + width, "start") if x + width < 62 or x < 38 else (x, "end")
         bars.append(
             Bar(
-                x=round(min(x, 100 - NARROWEST), 2),
-                width=round(width, 2),
-                wait=round(min(call.ttft or 0.0, call.latency) * scale, 2),
+                x=round(min(x, 100 - NARROWEST), 1),
+                width=round(width, 1),
+                wait=round(min(call.ttft or 0.0, call.latency) * scale, 1),
                 y=top + lane * row + (1 if dense else 3),
                 height=row - (2 if dense else 6),
                 stage=colours.get(call.stage, "s0"),
@@ -109,14 +111,14 @@ def draw(calls: Sequence[Call], colours: Mapping[str, str]) -> Waterfall:
                 label_x=round(min(label_x, 100), 2),
                 anchor=anchor if x + width < 97 or anchor == "end" else "end",
                 title=_title(index, call),
+                name="" if dense else plain(call.stage.rpartition("/")[2], limit=24),
             )
         )
-    return Waterfall(
-        tuple(bars), tuple(_gaps(calls, scale)), tuple(_ticks(end)), top + (max(lanes) + 1) * row + AXIS_PX
-    )
+    height = top + (max(lanes) + 1) * row
+    return Waterfall(tuple(bars), tuple(_gaps(calls, scale)), tuple(_ticks(end)), height + AXIS_PX)
 
 
-def _lanes(calls: Sequence[Call]) -> list[int]:
+def lanes_of(calls: Sequence[Call]) -> list[int]:
     """The topmost row that is free when a call begins, so that what ran at the same time stands below each other."""
     ends: list[float] = []
     lanes = []
