@@ -93,3 +93,9 @@ class ABError(TokenBudgetError):
     """An A/B run that cannot begin or go on: its base, one of its sides, or the report that it is to confirm."""
 
     slug = "ab"
+
+
+class FootprintError(TokenBudgetError):
+    """A tool, prompt, file or MCP server whose footprint cannot be measured."""
+
+    slug = "footprint"

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 
 from pytest_tokenbudget.cli.ab import AB
 from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.cli.footprint import FOOTPRINT
 from pytest_tokenbudget.cli.schema import SCHEMA
 from pytest_tokenbudget.errors import TokenBudgetError
 
-COMMANDS: tuple[Command, ...] = (AB, SCHEMA)
+COMMANDS: tuple[Command, ...] = (AB, FOOTPRINT, SCHEMA)
 """All commands, in the order of ``--help``."""
 
 EXIT_ERROR = 2

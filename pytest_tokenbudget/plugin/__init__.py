@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.plugin.controller import Controller
-from pytest_tokenbudget.plugin.fixtures import budget, scenario, scripted_llm
+from pytest_tokenbudget.plugin.fixtures import budget, footprint, scenario, scripted_llm
 from pytest_tokenbudget.plugin.options import add_options
 
-__all__ = ["budget", "scenario", "scripted_llm"]
+__all__ = ["budget", "footprint", "scenario", "scripted_llm"]
 
 MARKER = "token_budget"
 MARKER_LINE = (
