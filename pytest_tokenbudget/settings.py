@@ -154,6 +154,15 @@ OPTIONS: tuple[Option, ...] = (
         "Regular expressions; what they match is kept out of cassettes.",
     ),
     Option(
+        "runs_per_month",
+        "",
+        "tokenbudget_runs_per_month",
+        "lines",
+        (),
+        "How often the agent runs a month, so that a change is also shown as money a month: 120000, or lines such as "
+        "tests/test_calendar.py::* = 120000",
+    ),
+    Option(
         "request_usage",
         "",
         "tokenbudget_request_usage",
@@ -189,6 +198,40 @@ def pairs(lines: tuple[str, ...], *, option: str, example: str) -> tuple[tuple[s
     return tuple(found)
 
 
+def runs_per_month(lines: tuple[str, ...], nodeid: str) -> float | None:
+    """How often a month the project says that it runs what a test measures.
+
+    Args:
+        lines: The lines of ``tokenbudget_runs_per_month``: a number for all tests, or ``pattern = number``; the first
+            pattern that fits the node id wins, and a number alone fits all that no line before it did.
+        nodeid: pytest's node id. In a pattern, ``*`` stands for any text, and brackets for themselves.
+
+    Returns:
+        Runs a month; ``None`` where no line fits.
+
+    Raises:
+        SettingsError: If a line is neither; it names the line.
+    """
+    from fnmatch import fnmatchcase
+
+    for line in lines:
+        if line.startswith("#"):
+            continue
+        pattern, equals, value = (part.strip() for part in line.rpartition("="))
+        try:
+            number = float(value.replace("_", ""))
+        except ValueError:
+            number = -1.0
+        if not 0 < number < float("inf") or (equals and not pattern):
+            raise SettingsError(
+                f"ini option tokenbudget_runs_per_month: {line!r} is neither a positive number nor pattern = number",
+                remedy="tokenbudget_runs_per_month = 120000",
+            )
+        if not equals or fnmatchcase(nodeid, pattern.replace("[", "[[]")):
+            return number
+    return None
+
+
 class Settings(NamedTuple):
     """The options of a session; see :data:`OPTIONS` for the meaning of each field."""
 
@@ -207,6 +250,7 @@ class Settings(NamedTuple):
     prices: tuple[str, ...] = ()
     encodings: tuple[str, ...] = ()
     redact: tuple[str, ...] = ()
+    runs_per_month: tuple[str, ...] = ()
     request_usage: bool = False
     time_scale: float = 100.0
 

@@ -9,7 +9,8 @@ from math import ceil
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Metric
-from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.sample import Sample, Values
+from pytest_tokenbudget.records.verdict import Before
 from pytest_tokenbudget.stats.exact import rational_mean
 
 Number = float | int
@@ -76,3 +77,15 @@ def statistic(values: Sequence[Number], name: str) -> Number:
         return as_number(mean) if all(isinstance(v, int) for v in values) else float(mean)
     rank = ceil(len(values) * int(name[1:]) / 100)
     return sorted(values)[max(rank, 1) - 1]
+
+
+def before_of(entry: BaselineEntry) -> Before:
+    """The means of all that is stored of a test, and its composition: the side that a report draws as *before*."""
+    total: Values = {}
+    stages: dict[str, Values] = {}
+    for key, record in (*entry.metrics.items(), *entry.pooled.items()):
+        stage, _, name = key.rpartition(".")
+        if record.values:
+            figures = stages.setdefault(stage, {}) if stage else total
+            figures[name] = statistic(record.values, "mean")
+    return Before(total, stages, entry.composition)

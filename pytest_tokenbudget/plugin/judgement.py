@@ -10,13 +10,16 @@ import pytest
 
 from pytest_tokenbudget.baselines.paths import baseline_path
 from pytest_tokenbudget.compare.decide import Question, decide, fails, needs_baseline, worst
+from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.results import explain_gates, outcome_notes
+from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import percent
+from pytest_tokenbudget.settings import runs_per_month
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,7 @@ class Place:
         nodeid = plain_nodeid(item)
         baseline = baseline_path(item.path)
         path = baseline_path(item.path, against)
-        try:
-            shown = path.relative_to(item.config.rootpath).as_posix()
-        except ValueError:
-            shown = str(path)
+        shown = shown_path(path, item.config.rootpath)
         line = item.location[1]
         return cls(
             nodeid, path, baseline, shown, nodeid.partition("::")[2] or nodeid, None if line is None else line + 1
@@ -120,6 +120,8 @@ def judge_test(
         key=place.key,
         watched=tuple(watched),
         budget=budget,
+        before=None if entry is None else before_of(entry),
+        runs_per_month=runs_per_month(settings.runs_per_month, place.nodeid),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.errors import SettingsError
-from pytest_tokenbudget.settings import OPTIONS, Option, Settings
+from pytest_tokenbudget.settings import OPTIONS, Option, Settings, runs_per_month
 
 _INI_TYPES: dict[str, Any] = {"lines": "linelist", "flag": "bool"}
 
@@ -55,6 +55,8 @@ def read_settings(config: pytest.Config) -> Settings:
         raise SettingsError(
             f"--tokenbudget-samples={settings.samples}: at least 1 is needed", remedy="--tokenbudget-samples=3"
         )
+    for line in settings.runs_per_month:
+        runs_per_month((line,), "")
     return settings
 
 

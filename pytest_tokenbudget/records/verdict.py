@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.gate import Budget, GateKind
-from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.sample import Sample, Values
 
 Verdict = Literal[
     "ok",
@@ -96,6 +96,21 @@ class GateResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Before:
+    """The stored run that a test was compared with, so that a report can draw both sides.
+
+    Attributes:
+        total: Mean of each stored metric of the whole test.
+        stages: Mean of each stored metric by stage path.
+        composition: What the input consisted of, by stage path; the whole test's stands under ``""``.
+    """
+
+    total: Values = field(default_factory=dict)
+    stages: dict[str, Values] = field(default_factory=dict)
+    composition: dict[str, StageComposition] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class TestResult:
     """All that the plugin says of one test: what travels from a worker to the controller.
 
@@ -118,6 +133,8 @@ class TestResult:
         key: Key of the test in its file (node id within the file).
         watched: The clients that were watched, with their versions.
         budget: What the test's markers allow; ``None`` where that is not known.
+        before: The stored run that it was compared with; ``None`` where there is none.
+        runs_per_month: How often the project runs this a month, for estimates of money; ``None`` where it does not say.
     """
 
     __test__ = False
@@ -139,6 +156,8 @@ class TestResult:
     watched: tuple[str, ...] = field(default_factory=tuple)
     budget: Budget | None = None
     played: Sample | None = None
+    before: Before | None = None
+    runs_per_month: float | None = None
 
     @property
     def stored(self) -> tuple[Sample, ...]:

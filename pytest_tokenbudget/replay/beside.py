@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-from pytest_tokenbudget.capture.answer import Outgoing
+from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.errors import Diverged
 from pytest_tokenbudget.replay.asked import path_of
 from pytest_tokenbudget.replay.interaction import Interaction

@@ -16,7 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
-from pytest_tokenbudget.capture.answer import Fault
+from pytest_tokenbudget.capture.local_answer import Fault
 from pytest_tokenbudget.errors import CassetteError
 from pytest_tokenbudget.replay.folding import Folder, Unfolder, dump, pack, unpack
 from pytest_tokenbudget.replay.interaction import Interaction

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_tokenbudget.capture.answer import Fault
+from pytest_tokenbudget.capture.local_answer import Fault
 from pytest_tokenbudget.records.exchange import Headers
 from pytest_tokenbudget.replay.asked import JsonObject
 

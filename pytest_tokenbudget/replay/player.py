@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import Diverged, TokenBudgetError
 from pytest_tokenbudget.measure.reading import calibrated
 from pytest_tokenbudget.providers.format import Request, WireFormat

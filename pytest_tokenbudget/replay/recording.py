@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_tokenbudget.capture.answer import Fault
+from pytest_tokenbudget.capture.local_answer import Fault
 from pytest_tokenbudget.errors import CassetteError
 from pytest_tokenbudget.providers.body import response_pieces
 from pytest_tokenbudget.providers.format import WireFormat

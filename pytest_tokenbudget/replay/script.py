@@ -9,7 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import ScriptError
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.replay.asked import Asked, JsonObject, Numbering, json_body, looks_like_a_model, path_of

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import ScriptError
 
 if TYPE_CHECKING:
@@ -169,8 +169,8 @@ class _Requests:
 
 
 def _begun(recorder: Recorder, outgoing: Outgoing, answer: LocalAnswer) -> ExchangeBuilder:
-    builder = recorder.begin(_Requests(), outgoing, streamed=True)
-    builder.stage, builder.answer = outgoing.stage, answer
+    builder = recorder.begin(_Requests(), outgoing, streamed=True, stage=outgoing.stage)
+    builder.answer = answer
     return builder
 
 

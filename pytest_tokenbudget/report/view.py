@@ -1,21 +1,13 @@
-"""The one view of a run that every report format is made from, and its JSON shape."""
+"""The one view of a run that every report format is made from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from pytest_tokenbudget.compare.decide import worst_verdict
-from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.exchange import Unattributed
-from pytest_tokenbudget.records.sample import Sample, Values
-from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
-from pytest_tokenbudget.report.shape import CallJson, CauseJson, GateJson, RunJson, TestJson
+from pytest_tokenbudget.records.verdict import TestResult, Verdict
 from pytest_tokenbudget.settings import Mode
-
-FORMAT: Literal[1] = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,166 +48,7 @@ class RunView:
         return self.ended_ok and not (slower or failed or self.problems)
 
 
-def run_json(run: RunView) -> RunJson:
-    """The JSON report of a run (format 1, see ``docs/report.md``)."""
-    unattributed: dict[tuple[str, str, str], int] = {}
-    for result in run.results:
-        for sample in result.samples:
-            for seen in sample.unattributed:
-                key = (seen.host, seen.path, seen.reason)
-                unattributed[key] = unattributed.get(key, 0) + seen.count
-    return {
-        "format": FORMAT,
-        "generator": f"pytest-tokenbudget {run.version}",
-        "mode": run.mode,
-        "verdict": run.verdict,
-        "exit_ok": run.exit_ok,
-        "tests": [test_json(result) for result in run.results],
-        "unattributed": [
-            {"host": host, "path": path, "reason": reason, "count": count}
-            for (host, path, reason), count in sorted(unattributed.items())
-        ],
-        "watched": sorted({client for result in run.results for client in result.watched}),
-        "messages": [*run.messages, *run.problems],
-    }
-
-
-def test_json(result: TestResult) -> TestJson:
-    """One test of the JSON report."""
-    last = result.samples[-1] if result.samples else Sample()
-    shown: TestJson = {
-        "nodeid": result.nodeid,
-        "verdict": result.verdict,
-        "passed": result.passed,
-        "failed": result.failed,
-        "samples": len(result.samples),
-        "traffic": last.traffic,
-        "against": result.against,
-        "gates": [gate_json(gate) for gate in result.gates],
-        "stages": {
-            stage: _mean([sample.stages.get(stage, {}) for sample in result.samples])
-            for stage in sorted({stage for sample in result.samples for stage in sample.stages})
-        },
-        "total": _mean([sample.total for sample in result.samples]),
-        "composition": {stage or "": composition_json(parts) for stage, parts in sorted(last.composition.items())},
-        "causes": [cause_json(cause) for cause in result.causes],
-        "calls": [call_json(call) for call in last.calls],
-        "outcomes": last.outcomes,
-        "turns": [{"turn": turn.number, **turn.values} for turn in last.turns],
-        "own_time": last.own_time,
-        "messages": [*result.notices, *result.messages],
-    }
-    if len(result.samples) > 1:
-        shown["samples_detail"] = [
-            {
-                "stages": s.stages,
-                "total": s.total,
-                "outcomes": s.outcomes,
-                "calls": [call_json(call) for call in s.calls],
-            }
-            for s in result.samples
-        ]
-    return shown
-
-
-def gate_json(gate: GateResult) -> GateJson:
-    """One gate."""
-    return {
-        "metric": gate.metric,
-        "statistic": gate.statistic,
-        "rule": gate.rule,
-        "kind": gate.kind,
-        "baseline": gate.baseline,
-        "value": gate.value,
-        "allowed": gate.allowed,
-        "change": gate.change,
-        "verdict": gate.verdict,
-        "exact": gate.exact,
-        "lower": gate.lower,
-        "upper": gate.upper,
-        "detectable": gate.detectable,
-        "samples": gate.samples,
-        "sigma": gate.sigma,
-        "p": gate.p,
-        "reason": gate.reason,
-        "source": gate.source,
-        "creep": gate.creep,
-    }
-
-
-def call_json(call: Call) -> CallJson:
-    """One call or failed attempt."""
-    return {
-        "stage": call.stage,
-        "provider": call.provider,
-        "api": call.api,
-        "operation": call.operation,
-        "model": call.model,
-        "stream": call.stream,
-        "status": call.status,
-        "error": call.error,
-        "attempt": call.attempt,
-        "started": call.started,
-        "latency": call.latency,
-        "ttft": call.ttft,
-        "input_tokens": call.usage.input_tokens,
-        "output_tokens": call.usage.output_tokens,
-        "cached_input_tokens": call.usage.cached_input_tokens,
-        "cache_write_tokens": call.usage.cache_write_tokens,
-        "reasoning_tokens": call.usage.reasoning_tokens,
-        "input_source": call.input_source,
-        "output_source": call.output_source,
-        "tool_calls": list(call.tool_calls),
-        "server_tool_calls": list(call.server_tool_calls),
-        "finish_reason": call.finish_reason,
-        "cost": call.cost,
-    }
-
-
-def composition_json(composition: StageComposition) -> dict[str, int | dict[str, int]]:
-    """What the input of a stage consists of: tokens by part, and by name for tools and their results."""
-    plain: dict[str, int] = {}
-    named: dict[str, dict[str, int]] = {}
-    for part in composition.parts:
-        if part.part in ("tools", "tool_results"):
-            group = named.setdefault(part.part, {})
-            group[part.name] = group.get(part.name, 0) + part.tokens
-        else:
-            plain[part.part] = plain.get(part.part, 0) + part.tokens
-    return {**plain, **named}
-
-
-def cause_json(cause: Cause) -> CauseJson:
-    """One cause."""
-    return {
-        "metric": cause.metric,
-        "stage": cause.stage,
-        "part": cause.part,
-        "name": cause.name,
-        "delta": cause.delta,
-        "text": cause.text,
-    }
-
-
 def unattributed_text(seen: Unattributed) -> str:
     """``api.example.com/v9/brain (2 requests)``."""
     requests = "1 request" if seen.count == 1 else f"{seen.count} requests"
     return f"{seen.host}{seen.path} ({requests}, {seen.reason})"
-
-
-def _mean(figures: Sequence[Values]) -> Values:
-    """Mean of each metric over the samples; unknown where one is unknown; 0 where a stage was not opened."""
-    if len(figures) == 1:
-        return dict(figures[0])
-    names = {name: None for values in figures for name in values}
-    shown: Values = {}
-    for name in names:
-        column = [values.get(name, 0 if not values else None) for values in figures]
-        known = [value for value in column if value is not None]
-        if len(known) < len(column):
-            shown[name] = None
-            continue
-        mean = sum(known) / len(known)
-        whole = float(mean).is_integer() and all(isinstance(value, int) for value in known)
-        shown[name] = int(mean) if whole else mean
-    return shown

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from pytest_tokenbudget.capture.answer import LocalAnswer
-from pytest_tokenbudget.capture.stages import stage
+from pytest_tokenbudget.capture.local_answer import LocalAnswer
+from pytest_tokenbudget.capture.stage import stage
 from pytest_tokenbudget.errors import CassetteError, Diverged
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.exchange import TokenBasis

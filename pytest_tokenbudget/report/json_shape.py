@@ -8,6 +8,7 @@ from typing import Any, Literal
 from typing_extensions import NotRequired, TypedDict  # noqa: UP035  # see above
 
 from pytest_tokenbudget.records.call import Operation, Source
+from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.gate import GateKind
 from pytest_tokenbudget.records.sample import Traffic
 from pytest_tokenbudget.records.verdict import Verdict
@@ -97,6 +98,25 @@ class UnattributedJson(TypedDict):
     count: int
 
 
+class PartJson(TypedDict):
+    """One part of a stage's input over one sample. ``repeated_tokens`` were sent by an earlier call of the stage too."""
+
+    part: PartName
+    name: str
+    tokens: int
+    calls: int
+    largest: int
+    repeated_tokens: int
+
+
+class BeforeJson(TypedDict):
+    """The stored run that a test was compared with: means, and the parts of its input by stage."""
+
+    total: dict[str, Number]
+    stages: dict[str, dict[str, Number]]
+    parts: dict[str, list[PartJson]]
+
+
 class TestJson(TypedDict):
     """One marked test."""
 
@@ -107,10 +127,15 @@ class TestJson(TypedDict):
     samples: int
     traffic: Traffic
     against: str
+    compared_with: str
+    line: int | None
+    runs_per_month: float | None
     gates: list[GateJson]
     stages: dict[str, dict[str, Number]]
     total: dict[str, Number]
     composition: dict[str, dict[str, int | dict[str, int]]]
+    parts: dict[str, list[PartJson]]
+    before: BeforeJson | None
     causes: list[CauseJson]
     calls: list[CallJson]
     outcomes: dict[str, Any]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from pytest_tokenbudget.baselines.observe import observe, session_values
 from pytest_tokenbudget.compare.decide import Question, decide, fails, needs_baseline, worst
+from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.results import explain_gates
 from pytest_tokenbudget.measure.metrics import MetricSpec
@@ -20,7 +21,7 @@ GateKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Court:
+class PairedJudge:
     """On what terms all tests are judged.
 
     Attributes:
@@ -103,6 +104,7 @@ def judged_result(
         failed=fails(verdict, strict=False),
         against=budget.against,
         budget=budget,
+        before=before_of(entry),
     )
 
 
