@@ -22,7 +22,7 @@ START_SECONDS = 10.0
 """How long the server may take to start and to stop."""
 
 
-class Model(Protocol):
+class Model(Answerer, Protocol):
     """A scripted model."""
 
     def prepare(self, outgoing: Outgoing) -> tuple[LocalAnswer, Schedule] | None:
