@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.local_answer import Answerer, LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import ScriptError
 
 if TYPE_CHECKING:
