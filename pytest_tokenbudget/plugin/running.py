@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_tokenbudget.baselines.outcomes import storable
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.stages import checked_path, current_path
+from pytest_tokenbudget.capture.stage import checked_path, current_path
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import MetricSpec, parse_metric
 from pytest_tokenbudget.measure.reading import Reader
