@@ -109,12 +109,13 @@ def _check(passed_on: Sequence[str]) -> None:
 
 
 def _writer(path: Path) -> Callable[[RunView, Path], None]:
-    from pytest_tokenbudget.report import json_report, markdown
+    from pytest_tokenbudget.report.formats import builtin_writers, suffix_of
 
-    writers = {".json": json_report.write, ".md": markdown.write}
-    if path.suffix not in writers:
+    writers = builtin_writers()
+    suffix = suffix_of(path.name, writers)
+    if suffix is None:
         raise ABError(f"--report {path}: no such format; known suffixes: {', '.join(writers)}", remedy="--report ab.md")
-    return writers[path.suffix]
+    return writers[suffix]
 
 
 def _summary(run: RunView) -> None:

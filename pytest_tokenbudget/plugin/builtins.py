@@ -18,7 +18,7 @@ from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec
 from pytest_tokenbudget.providers.format import WireFormat
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.report import json_report, markdown
+from pytest_tokenbudget.report.formats import builtin_writers
 from pytest_tokenbudget.report.view import RunView
 
 NAME = "tokenbudget-builtins"
@@ -45,7 +45,7 @@ class Builtins:
     @pytest.hookimpl(trylast=True)
     def pytest_tokenbudget_report_formats(self) -> Mapping[str, Callable[[RunView, Path], None]]:
         """The reports in ``report/``."""
-        return {".json": json_report.write, ".md": markdown.write}
+        return builtin_writers()
 
 
 def register_builtins(config: pytest.Config) -> None:

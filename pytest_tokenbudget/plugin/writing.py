@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,12 @@ from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.plugin.builtins import register_builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.formats import Writer, suffix_of
 from pytest_tokenbudget.report.github import append_summary
 from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.settings import Settings
 
 SHOWN_FILES = 5
-Writer = Callable[[RunView, Path], None]
 
 
 def store_of(config: pytest.Config) -> BaselineStore:
@@ -150,10 +151,15 @@ def check_outputs(config: pytest.Config, settings: Settings) -> None:
         check_reference(settings.reference)
     formats = _formats(config)
     for name in settings.reports:
-        if _suffix(name, formats) is None:
+        if suffix_of(name, formats) is None:
             raise SettingsError(
                 f"--tokenbudget-report={name}: no such format; known suffixes: {', '.join(sorted(formats))}",
                 remedy="--tokenbudget-report=report.json",
+            )
+        if name.endswith(".html") and find_spec("jinja2") is None:
+            raise SettingsError(
+                f"--tokenbudget-report={name}: the HTML page needs jinja2, which is not installed",
+                remedy="pip install 'pytest-tokenbudget[html]'",
             )
 
 
@@ -166,10 +172,6 @@ def _formats(config: pytest.Config) -> dict[str, Writer]:
     return formats
 
 
-def _suffix(name: str, formats: Mapping[str, Writer]) -> str | None:
-    return max((suffix for suffix in formats if Path(name).name.endswith(suffix)), key=len, default=None)
-
-
 def write_reports(config: pytest.Config, settings: Settings, run: RunView) -> RunView:
     """Write the reports that were asked for.
 
@@ -179,12 +181,14 @@ def write_reports(config: pytest.Config, settings: Settings, run: RunView) -> Ru
     problems = []
     formats = _formats(config)
     for name in settings.reports:
-        suffix = _suffix(name, formats)
+        suffix = suffix_of(name, formats)
         try:
             if suffix is not None:
                 formats[suffix](run, Path(config.invocation_params.dir, name))
         except OSError as error:
             problems.append(f"--tokenbudget-report={name}: cannot be written: {error.strerror or error}")
+        except TokenBudgetError as error:
+            problems.append(f"--tokenbudget-report={name}: {error}")
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary and run.results:
         try:

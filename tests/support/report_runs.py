@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.composition import Cause, PartName, PartTotal, StageComposition
@@ -141,6 +142,13 @@ def before(side: Sample) -> Before:
 
 def exact_test(nodeid: str, *, turns: int = 4, growth: float = 1.0) -> TestResult:
     """A replayed test whose worker offers a schema that grew by a factor."""
+    folder, _, file = nodeid.partition("::")[0].rpartition("/")
+    stored = f"{folder}/__budgets__/{file.removesuffix('.py')}.json"
+    return replace(_exact_test(turns, growth), nodeid=nodeid, compared_with=stored)
+
+
+@cache
+def _exact_test(turns: int, growth: float) -> TestResult:
     then, now = sample(calls(turns)), sample(calls(turns, growth=growth), growth=growth)
     gates = tuple(compared(then, now))
     failing = [gate for gate in gates if gate.verdict == "regression"]
@@ -157,13 +165,12 @@ def exact_test(nodeid: str, *, turns: int = 4, growth: float = 1.0) -> TestResul
         for gate in failing
     )
     return TestResult(
-        nodeid=nodeid,
+        nodeid="",
         verdict="regression" if failing else "ok",
         gates=gates,
         samples=(now,),
         causes=causes,
         failed=bool(failing),
-        compared_with=f"{nodeid.rpartition('/')[0]}/__budgets__/{nodeid.partition('::')[0].rpartition('/')[2]}.json",
         before=before(then),
         watched=("httpx 0.28.1", "httpx2 2.16.2"),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -25,16 +25,14 @@ if TYPE_CHECKING:
 COLOURS = 8
 """Colours of stages; the ninth stage has the first one's again."""
 
-DETAIL_BYTES = 190_000
+DETAIL_BYTES = 205_000
 """Bytes that the details of all tests may take together, so that the page of 200 tests stays under 300 kB."""
 
 DETAIL_BYTES_PER_TEST = 950
 """Bytes by which that grows with each test beyond 200."""
 
-FULL_BYTES = 14_000
-BRIEF_BYTES = 700
-"""Bytes that whole and brief details of a test take, more or less: while the worst tests are told whole, room is kept for
-brief ones of all others."""
+WHOLE_BYTES = 14_000
+"""Bytes that the whole details of a test take, more or less."""
 
 OPEN_TESTS = 1
 """Tests whose details are unfolded at first: the worst ones that fail."""
@@ -73,7 +71,7 @@ def render(run: RunView) -> str:
     """The page of a run."""
     results = worst_first(run.results)
     colours = stage_colours(results)
-    entries = list(_entries(results, colours))
+    entries = _entries(results, colours)
     loud = [entry for entry, result in zip(entries, results, strict=True) if not is_quiet(result)]
     quiet = [(entry, result) for entry, result in zip(entries, results, strict=True) if is_quiet(result)]
     causes, more_causes = overview.cause_rows([result for result in results if result.failed])
@@ -116,22 +114,39 @@ def stage_colours(results: Sequence[TestResult]) -> dict[str, str]:
     return {path: f"s{index % COLOURS}" for index, path in enumerate(sorted(paths))}
 
 
-def _entries(results: Sequence[TestResult], colours: dict[str, str]) -> Iterator[Entry]:
-    """The tests, worst first; details grow brief, and then are left out, where the page would grow too large."""
-    whole, small = _template("test.html"), _template("brief.html")
+def _entries(results: Sequence[TestResult], colours: dict[str, str]) -> list[Entry]:
+    """The tests, worst first, with their details."""
+    shown = _details(results, colours)
+    return [
+        Entry(row(result), text, index < OPEN_TESTS and (result.failed or not result.passed), f"t{index + 1}")
+        for index, (result, text) in enumerate(zip(results, shown, strict=True))
+    ]
+
+
+def _details(results: Sequence[TestResult], colours: dict[str, str]) -> list[str]:
+    """Details of each test: brief ones for all, whole ones for the worst as far as there is room for them.
+
+    Tests that hold get whole ones only where there is room for those of all tests. Where not even the brief ones have room, the
+    last tests have none.
+    """
+    small, whole = _template("brief.html"), _template("test.html")
     room = DETAIL_BYTES + DETAIL_BYTES_PER_TEST * max(0, len(results) - 200)
-    quiet_whole = len(results) * FULL_BYTES < room
+    everything = len(results) * WHOLE_BYTES < room
+    shown = []
+    for result in results:
+        text = small.render(brief=brief(result, colours))
+        room -= len(text)
+        shown.append(text if room >= 0 else "")
     for index, result in enumerate(results):
-        for_others = BRIEF_BYTES * (len(results) - index - 1)
-        shown = ""
-        if quiet_whole or not is_quiet(result):
-            shown = whole.render(detail=detail(result, colours))
-        if not shown or len(shown) > room - for_others:
-            shown = small.render(brief=brief(result, colours))
-        if len(shown) > room:
-            shown = ""
-        room -= len(shown)
-        yield Entry(row(result), shown, index < OPEN_TESTS and (result.failed or not result.passed), f"t{index + 1}")
+        if room < 0:
+            break
+        if is_quiet(result) and not everything:
+            continue
+        text = whole.render(detail=detail(result, colours))
+        room += len(shown[index]) - len(text)
+        if room >= 0:
+            shown[index] = text
+    return shown
 
 
 def _groups(quiet: Sequence[tuple[Entry, TestResult]]) -> list[Group]:
