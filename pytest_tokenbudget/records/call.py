@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_tokenbudget.records.composition import Composition
-from pytest_tokenbudget.records.prompt import Prompt
 
 Source = Literal["provider", "counted", "calibrated"]
 """Where a number comes from: the provider's ``usage``, a local count, or a local count times a recorded ratio."""
@@ -113,7 +112,6 @@ class Call:
         finish_reason: Normalised finish reason.
         cost: USD, ``None`` where the price is unknown.
         composition: What the input consists of; ``None`` where the request could not be read.
-        prompt: What was asked; not kept once the sample is composed.
         problems: What could not be read, in words.
     """
 
@@ -138,7 +136,6 @@ class Call:
     finish_reason: str | None = None
     cost: float | int | None = None
     composition: Composition | None = None
-    prompt: Prompt | None = None
     problems: tuple[str, ...] = ()
 
     @property
