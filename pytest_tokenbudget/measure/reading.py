@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from pytest_tokenbudget.capture.stage import checked_path, name_of
 from pytest_tokenbudget.capture.stage_rules import StageRule, resolve_stage
-from pytest_tokenbudget.capture.stages import checked_path
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.providers.background import polled, settled
@@ -17,6 +17,7 @@ from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
+from pytest_tokenbudget.tokens.anatomy import SchemaReader
 from pytest_tokenbudget.tokens.calibration import Calibration
 from pytest_tokenbudget.tokens.counter import Counter
 
@@ -39,6 +40,10 @@ class Reader:
     counter: Counter
     prices: PriceBook
     stage_of: StageOf
+    schemas: SchemaReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schemas", SchemaReader(self.counter))
 
     def read_all(
         self, exchanges: Iterable[Exchange], *, origin: float
@@ -146,6 +151,7 @@ class Reader:
             input_source=input_source,
             output_source=output_source,
             composition=composition,
+            prompt=prompt() if composition is not None else None,
             cost=self.prices.cost(reading.provider, reading.model or reading.request_model, usage, api=reading.api),
         )
 
@@ -311,7 +317,7 @@ class StageFinder:
                 return found
         named = self.hook(call=call)
         if not named:
-            return exchange.agent or "main"
+            return name_of(exchange.agent) if exchange.agent else "main"
         try:
             return checked_path(named)
         except TokenBudgetError as error:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_tokenbudget.baselines.outcomes import storable
-from pytest_tokenbudget.capture.stages import checked_path, current_path
+from pytest_tokenbudget.capture.stage import checked_path, current_path
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import parse_metric
-from pytest_tokenbudget.plugin.running_sample import RunningSample
+from pytest_tokenbudget.plugin.running_sample import RunningSample, without_prompt
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.sample import Values
 
@@ -29,7 +29,7 @@ class BudgetRecord:
         if self._running is None:
             return ()
         calls, _ = self._running.measured()
-        return tuple(calls)
+        return tuple(without_prompt(call) for call in calls)
 
     def stage(self, name: str) -> Values:
         """The figures of a stage so far, by metric.

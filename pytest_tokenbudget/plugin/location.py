@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tokenbudget.baselines.paths import baseline_path
+from pytest_tokenbudget.files import shown_path
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class TestLocation:
             line=None if line is None else line + 1,
             baseline=baseline_path(item.path),
             compared_with=compared_with,
-            shown=shown_path(compared_with, item.config),
+            shown=shown_path(compared_with, item.config.rootpath),
         )
 
 
@@ -52,8 +53,3 @@ def plain_nodeid(item: pytest.Item) -> str:
     """The node id without the groups that pytest-xdist appends to it under ``--dist=loadgroup``."""
     plain = f"{item.parent.nodeid}::{item.name}" if item.parent is not None else item.nodeid
     return plain if item.nodeid.startswith(f"{plain}@") else item.nodeid
-
-
-def shown_path(path: Path, config: pytest.Config) -> str:
-    """A path as people read it: relative to pytest's root directory where it lies in it."""
-    return path.relative_to(config.rootpath).as_posix() if path.is_relative_to(config.rootpath) else str(path)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.measure.sample import Measured, measure
+from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Sample, Span, Traffic, Turn
@@ -92,7 +93,7 @@ class RunningSample:
         calls = self._with_recorded(read)
         measured = self._measure(calls, self.spans(), self.call_phase(ended), own_time)
         return Sample(
-            calls=calls,
+            calls=tuple(without_prompt(call) for call in calls),
             total=measured.total,
             stages=measured.stages,
             composition=measured.composition,
@@ -104,7 +105,16 @@ class RunningSample:
             turns=tuple(self._turns(calls)),
             messages=(*self.messages, *problems_of(calls)),
             own_time=own_time,
+            schemas=self._schemas(calls),
         )
+
+    def _schemas(self, calls: Sequence[Call]) -> dict[str, SchemaAnatomy]:
+        """How the larger tools of the calls are made up."""
+        found: dict[str, SchemaAnatomy] = {}
+        for call in calls:
+            if call.prompt is not None and call.prompt.tools:
+                found |= self.reader.schemas.read(call.prompt, provider=call.provider)
+        return found
 
     def _with_recorded(self, calls: Sequence[Call]) -> tuple[Call, ...]:
         return tuple(sorted((*calls, *self.recorded_calls), key=lambda call: call.started))
@@ -120,6 +130,11 @@ class RunningSample:
         for number, (start, end) in enumerate(self.turn_marks, start=1):
             mine = [call for call in calls if start <= call.started and (call.started < end or start == end)]
             yield Turn(number, self._measure(mine, (), end - start, None).total)
+
+
+def without_prompt(call: Call) -> Call:
+    """The call without the text of its prompt, which is not kept."""
+    return replace(call, prompt=None) if call.prompt is not None else call
 
 
 def traffic_of(exchanges: Sequence[Exchange]) -> Traffic:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_tokenbudget.baselines.paths import cassette_directory
-from pytest_tokenbudget.capture.answer import Answerer
+from pytest_tokenbudget.capture.local_answer import Answerer
 from pytest_tokenbudget.errors import CassetteError, TokenBudgetError
+from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.plugin.context import SessionContext
-from pytest_tokenbudget.plugin.location import plain_nodeid, shown_path
+from pytest_tokenbudget.plugin.location import plain_nodeid
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.settings import Settings, is_ci
@@ -144,7 +145,7 @@ def choose_cassette(
         return ChosenCassette(path, records=False)
     if mode == "replay" or is_ci(os.environ):
         raise CassetteError(
-            f"{item.nodeid}: no cassette {shown_path(path, item.config)}",
+            f"{item.nodeid}: no cassette {shown_path(path, item.config.rootpath)}",
             remedy=f"pytest {item.nodeid.partition('::')[0]} --tokenbudget-traffic=record, and commit the file",
         )
     return ChosenCassette(path, records=True)

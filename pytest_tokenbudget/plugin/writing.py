@@ -13,8 +13,8 @@ from pytest_tokenbudget.baselines.evolve import Mode, change
 from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
 from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.plugin.builtins import register_builtins
-from pytest_tokenbudget.plugin.location import shown_path
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.formats import Writer, write_reports, writer_for
@@ -103,7 +103,7 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
 
 def _notes(config: pytest.Config, written: Sequence[Path], *, asked: bool) -> Iterator[str]:
     if written:
-        names = ", ".join(shown_path(path, config) for path in written[:SHOWN_FILES])
+        names = ", ".join(shown_path(path, config.rootpath) for path in written[:SHOWN_FILES])
         more = f" and {len(written) - SHOWN_FILES} more" if len(written) > SHOWN_FILES else ""
         them = "it" if len(written) == 1 else "them"
         yield f"wrote {names}{more}; commit {them}: later runs are compared with {them}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_tokenbudget.records.composition import Composition
+from pytest_tokenbudget.records.prompt import Prompt
 
 Source = Literal["provider", "counted", "calibrated"]
 """Where a number comes from: the provider's ``usage``, a local count, or a local count times a recorded ratio."""
@@ -112,6 +113,7 @@ class Call:
         finish_reason: Normalised finish reason.
         cost: USD, ``None`` where the price is unknown.
         composition: What the input consists of; ``None`` where the request could not be read.
+        prompt: What was asked; not kept once the sample is composed.
         problems: What could not be read, in words.
     """
 
@@ -136,6 +138,7 @@ class Call:
     finish_reason: str | None = None
     cost: float | int | None = None
     composition: Composition | None = None
+    prompt: Prompt | None = None
     problems: tuple[str, ...] = ()
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_tokenbudget.capture.answer import Outgoing
+from pytest_tokenbudget.capture.local_answer import Outgoing
 
 JsonObject = dict[str, Any]
 

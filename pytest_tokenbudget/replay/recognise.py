@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_tokenbudget.capture.answer import Outgoing
+from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.providers.format import Request, WireFormat
 from pytest_tokenbudget.providers.looks import unattributed
 from pytest_tokenbudget.providers.registry import format_of, request_of

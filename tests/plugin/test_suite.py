@@ -97,6 +97,8 @@ def test_the_level_is_shared_among_the_live_times_that_are_gated() -> None:
     live = BaselineEntry(composition={"": parts, "router": parts, "worker": parts}, traffic="live")
     by_default, table = Budget(Rule(Fraction(1, 10))), metric_table()
     assert count_timed_gates(by_default, live, table) == 3
-    assert count_timed_gates(Budget(None, rules=((Metric("worker", "latency"), Rule(Fraction(1, 10))),)), live, table) == 1
+    assert (
+        count_timed_gates(Budget(None, rules=((Metric("worker", "latency"), Rule(Fraction(1, 10))),)), live, table) == 1
+    )
     assert count_timed_gates(by_default, replace(live, traffic="replay"), table) == 0
     assert count_timed_gates(replace(by_default, replay="play"), live, table) == 0
