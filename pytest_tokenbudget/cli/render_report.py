@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.errors import ReportError
+
+_OPTION = "--output"
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +18,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         action="append",
         required=True,
-        type=Path,
         metavar="PATH",
         help="file to write; the format is chosen by the suffix (.html, .md, ...); repeatable",
     )
@@ -24,22 +25,16 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.report.formats import builtin_writers, suffix_of
+    from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, write_reports, writer_for
     from pytest_tokenbudget.report.from_json import read_report
 
-    writers = builtin_writers()
-    for path in arguments.output:
-        if suffix_of(path.name, writers) is None:
-            known = ", ".join(sorted(writers))
-            raise ReportError(f"{path}: no such format; known suffixes: {known}", remedy="-o report.html")
+    for name in arguments.output:
+        writer_for(name, BUILTIN_FORMATS, option=_OPTION)
     run = read_report(arguments.report)
-    for path in arguments.output:
-        try:
-            writers[suffix_of(path.name, writers) or ""](run, path)
-        except OSError as error:
-            raise ReportError(
-                f"{path}: cannot be written: {error.strerror or error}", remedy="give another path"
-            ) from None
+    known = len(run.problems)
+    written = write_reports(run, arguments.output, BUILTIN_FORMATS, option=_OPTION, directory=Path(), summary="")
+    for problem in written.problems[known:]:
+        raise ReportError(problem, remedy="give another path")
     return 0
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
 from pytest_tokenbudget.errors import ReportError
+from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call, Operation, Source, Usage
 from pytest_tokenbudget.records.composition import PART_NAMES, Cause, PartTotal, StageComposition
 from pytest_tokenbudget.records.exchange import Unattributed
@@ -127,6 +128,10 @@ def _samples(test: _Json) -> list[Sample]:
         "composition": _compositions(test, "parts"),
         "unattributed": tuple(_unattributed(_mapping(seen, "unattributed")) for seen in _list(test, "unattributed")),
         "turns": tuple(_turns(test)),
+        "schemas": {
+            str(name): _anatomy(_mapping(found, "schemas"))
+            for name, found in _mapping(test.get("schemas", {}), "schemas").items()
+        },
         "own_time": _number(test.get("own_time"), "own_time"),
     }
     if not details:
@@ -187,6 +192,16 @@ def _part(part: _Json) -> PartTotal:
         largest=_count(part, "largest"),
         digest="",
         repeated_tokens=_count(part, "repeated_tokens"),
+    )
+
+
+def _anatomy(schema: _Json) -> SchemaAnatomy:
+    return SchemaAnatomy(
+        tokens=_count(schema, "tokens"),
+        description_tokens=_count(schema, "description_tokens"),
+        repeated_tokens=_count(schema, "repeated_tokens"),
+        largest_field=_text(schema, "largest_field", ""),
+        largest_field_tokens=_count(schema, "largest_field_tokens"),
     )
 
 

@@ -8,6 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from pytest_tokenbudget.explain.prefix import find_break
+from pytest_tokenbudget.files import write_atomically
+from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.sample import Sample, Values
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
         GateJson,
         PartJson,
         RunJson,
+        SchemaJson,
         TestJson,
         UnattributedJson,
     )
@@ -32,8 +36,7 @@ FORMAT: Literal[1] = 1
 def write(run: RunView, path: Path) -> None:
     """Write the report; folders are made as needed."""
     text = json.dumps(run_json(run), indent=2, ensure_ascii=False, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")
+    write_atomically(path, text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def run_json(run: RunView) -> RunJson:
@@ -73,6 +76,12 @@ def test_json(result: TestResult) -> TestJson:
         "total": _mean([sample.total for sample in result.samples]),
         "composition": {stage or "": composition_json(parts) for stage, parts in sorted(last.composition.items())},
         "parts": parts_json(last.composition),
+        "schemas": {name: schema_json(anatomy) for name, anatomy in sorted(last.schemas.items())},
+        "cache_breaks": {
+            stage: {"part": found.part, "tokens": found.behind, "text": found.text}
+            for stage, parts in sorted(last.composition.items())
+            if (found := find_break(parts)) is not None
+        },
         "before": None if result.before is None else before_json(result.before),
         "causes": [cause_json(cause) for cause in result.causes],
         "calls": [call_json(call) for call in last.calls],
@@ -155,11 +164,19 @@ def call_json(call: Call) -> CallJson:
         "reasoning_tokens": call.usage.reasoning_tokens,
         "input_source": call.input_source,
         "output_source": call.output_source,
+        "offered_tools": _offered_tools(call),
         "tool_calls": list(call.tool_calls),
         "server_tool_calls": list(call.server_tool_calls),
         "finish_reason": call.finish_reason,
         "cost": call.cost,
     }
+
+
+def _offered_tools(call: Call) -> int | None:
+    """Number of tools that a call's request offers; ``None`` where the request could not be read."""
+    if call.composition is None:
+        return None
+    return len({piece.name for piece in call.composition.pieces if piece.part == "tools"})
 
 
 def composition_json(composition: StageComposition) -> dict[str, int | dict[str, int]]:
@@ -190,6 +207,17 @@ def parts_json(composition: Mapping[str, StageComposition]) -> dict[str, list[Pa
             for part in parts.parts
         ]
         for stage, parts in sorted(composition.items())
+    }
+
+
+def schema_json(anatomy: SchemaAnatomy) -> SchemaJson:
+    """How the schema of a tool is made up."""
+    return {
+        "tokens": anatomy.tokens,
+        "description_tokens": anatomy.description_tokens,
+        "repeated_tokens": anatomy.repeated_tokens,
+        "largest_field": anatomy.largest_field,
+        "largest_field_tokens": anatomy.largest_field_tokens,
     }
 
 

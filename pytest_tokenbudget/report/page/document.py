@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.errors import ReportError
+from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import plain
 from pytest_tokenbudget.report.highlights import lead, title, worst_first
@@ -62,9 +63,7 @@ def write(run: RunView, path: Path) -> None:
     Raises:
         ReportError: If jinja2 is not installed.
     """
-    text = render(run)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode("utf-8", "replace"))
+    write_atomically(path, render(run).encode("utf-8", "replace"))
 
 
 def render(run: RunView) -> str:
