@@ -16,8 +16,8 @@ import pytest
 from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec
-from pytest_tokenbudget.providers.format import WireFormat
 from pytest_tokenbudget.providers.registry import builtin_formats
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.report import json_report, markdown
 from pytest_tokenbudget.report.view import RunView
 
@@ -29,7 +29,7 @@ class Builtins:
 
     @pytest.hookimpl(trylast=True)
     def pytest_tokenbudget_wire_formats(self) -> list[WireFormat]:
-        """Every API in ``wire/``."""
+        """Every API in ``providers/``."""
         return list(builtin_formats())
 
     @pytest.hookimpl(trylast=True)

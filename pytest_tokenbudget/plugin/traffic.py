@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,9 +13,10 @@ import pytest
 from pytest_tokenbudget.capture.answer import Answerer
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.plugin.context import SessionContext
-from pytest_tokenbudget.plugin.counting import body_counter, text_counter
 from pytest_tokenbudget.plugin.tape import Tape, cassette_of
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens.counter import Counter
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def traffic_for(
         from pytest_tokenbudget.replay.clock import VirtualClock
 
         with VirtualClock(scale=context.settings.time_scale) as clock:
-            model = scripted_model(clock, context.reader.counter)
+            model = scripted_model(clock, context.reader.counter, context.reader.formats)
             yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: left_over(model)])
         return
     tape = cassette_of(item, budget, context.settings, recorded=recorded)
@@ -109,11 +110,17 @@ def traffic_for(
         yield Traffic(clock, player, virtual=clock, tape=tape, problems=[player.problem], notes=player.notes)
 
 
-def scripted_model(clock: VirtualClock, counter: Counter) -> ScriptedModel:
+def scripted_model(clock: VirtualClock, counter: Counter, formats: Sequence[WireFormat] | None = None) -> ScriptedModel:
     """A script without answers yet, whose usage is counted."""
     from pytest_tokenbudget.replay.script import ScriptedModel
 
-    return ScriptedModel(clock=clock, count=body_counter(counter), count_text=text_counter(counter))
+    def count(prompt: Prompt, provider: str) -> int:
+        return counter.count_prompt(prompt, provider=provider).tokens
+
+    def count_text(provider: str, model: str, text: str) -> int:
+        return counter.count_output(text, provider=provider, model=model).tokens
+
+    return ScriptedModel(clock=clock, count=count, count_text=count_text, formats=formats)
 
 
 def left_over(model: ScriptedModel) -> TokenBudgetError | None:

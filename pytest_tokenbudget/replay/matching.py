@@ -8,8 +8,8 @@ from threading import Lock
 from urllib.parse import urlsplit
 
 from pytest_tokenbudget.errors import Diverged
+from pytest_tokenbudget.providers.request import JsonObject
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.replay.asked import JsonObject
 from pytest_tokenbudget.replay.likeness import Look, likeness, look_of, names
 from pytest_tokenbudget.replay.take import Take
 

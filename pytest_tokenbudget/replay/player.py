@@ -6,18 +6,18 @@ from collections import Counter as Tally
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pytest_tokenbudget.capture.answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import Diverged, TokenBudgetError
 from pytest_tokenbudget.measure.reading import calibrated
-from pytest_tokenbudget.providers.format import Request, WireFormat
+from pytest_tokenbudget.providers.classify import Classified, classify
+from pytest_tokenbudget.providers.request import Request, parse_request, split_url
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.replay.beside import API, Beside
+from pytest_tokenbudget.replay.auxiliary import AuxiliaryAnswers
 from pytest_tokenbudget.replay.cassette import read_cassette
 from pytest_tokenbudget.replay.matching import RECORD_AGAIN, Matcher, Wanted
-from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
 from pytest_tokenbudget.replay.secrets import Redactor
 from pytest_tokenbudget.replay.slope import Slope, slopes
 from pytest_tokenbudget.replay.take import Take
@@ -57,10 +57,13 @@ class Player:
         takes = read_cassette(path)
         self._redactor = Redactor(tuple(patterns))
         self._clock = clock
-        self._recogniser = Recogniser(formats, counter)
-        self._recorded: dict[int, Recognised | None] = {}
-        self._matcher = Matcher([take for take in takes if take.api != API], self._prompt_of)
-        self._beside = Beside(takes)
+        self._formats = tuple(formats)
+        self._counter = counter
+        self._recorded = {id(take): self._classified(take) for take in takes}
+        auxiliary = [take for take in takes if self._recorded[id(take)].kind == "auxiliary"]
+        others = [take for take in takes if self._recorded[id(take)].kind != "auxiliary"]
+        self._matcher = Matcher(others, self._prompt_of)
+        self._auxiliary = AuxiliaryAnswers(auxiliary, others)
         self._slopes: dict[str, Slope] = slopes(takes)
         self._failures: list[TokenBudgetError] = []
         self._corrected: Tally[str] = Tally()
@@ -113,22 +116,22 @@ class Player:
         return (*corrected, *left)
 
     def _prepare(self, outgoing: Outgoing) -> tuple[Take, LocalAnswer, Schedule] | None:
-        recognised = self._recogniser.outgoing(outgoing)
-        if recognised is None:
-            return self._prepare_beside(outgoing)
-        body = self._redactor.value(recognised.request.body)
+        found = classify(parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body), self._formats)
+        if found.kind == "other":
+            return None
+        if found.kind == "auxiliary":
+            return self._prepare_auxiliary(found.request)
+        body = self._redactor.value(found.request.body)
         try:
-            take = self._matcher.match(
-                Wanted(outgoing.stage, recognised.api, body, recognised.prompt, recognised.request.path)
-            )
+            take = self._matcher.match(Wanted(outgoing.stage, found.api, body, found.prompt, found.request.path))
         except Diverged as error:
             raise self._fail(error) from None
         basis = self._basis(take, same=take.body == body)
-        return self._played(take, self._later(take, basis, recognised), basis)
+        return self._played(take, self._later(take, basis, found), basis)
 
-    def _prepare_beside(self, outgoing: Outgoing) -> tuple[Take, LocalAnswer, Schedule] | None:
+    def _prepare_auxiliary(self, request: Request) -> tuple[Take, LocalAnswer, Schedule] | None:
         try:
-            take = self._beside.match(outgoing)
+            take = self._auxiliary.match(request)
         except Diverged as error:
             raise self._fail(error) from None
         return None if take is None else self._played(take, 0.0, None)
@@ -177,17 +180,20 @@ class Player:
 
         Where something was redacted the request is not what was sent; then the count of the recording stands.
         """
-        recorded = self._recognised(take)
-        if take.redacted or recorded is None:
-            return take.counted_tokens
-        return self._recogniser.count(recorded, take.provider)
+        recorded = self._recorded[id(take)]
+        return take.counted_tokens if take.redacted else self._count(recorded, take.provider)
 
-    def _later(self, take: Take, basis: TokenBasis, recognised: Recognised) -> float:
+    def _count(self, found: Classified, provider: str) -> int | None:
+        """Local count of a request's input tokens, ``None`` where it cannot be counted."""
+        prompt = found.prompt()
+        return None if prompt is None else self._counter.count_prompt(prompt, provider=provider).tokens
+
+    def _later(self, take: Take, basis: TokenBasis, found: Classified) -> float:
         """Virtual s by which the answer comes later (earlier: below 0), because its request has another size."""
         counted_then, recorded = basis.counted, basis.recorded
         if not counted_then or recorded is None:
             return 0.0
-        counted_now = self._recogniser.count(recognised, take.provider)
+        counted_now = self._count(found, take.provider)
         if counted_now is None or counted_now == counted_then:
             return 0.0
         slope = self._slopes.get(take.model)
@@ -206,11 +212,7 @@ class Player:
         return Schedule(self._clock, self._clock(), times[0] if times else take.duration + later, times)
 
     def _prompt_of(self, take: Take) -> Prompt | None:
-        recorded = self._recognised(take)
-        return None if recorded is None else recorded.prompt()
+        return self._recorded[id(take)].prompt()
 
-    def _recognised(self, take: Take) -> Recognised | None:
-        if id(take) not in self._recorded:
-            request = Request(take.method, urlsplit(take.url), {}, take.body)
-            self._recorded[id(take)] = self._recogniser.request(request)
-        return self._recorded[id(take)]
+    def _classified(self, take: Take) -> Classified:
+        return classify(Request(take.method, split_url(take.url), {}, take.body), self._formats)
