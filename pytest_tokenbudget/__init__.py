@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from pytest_tokenbudget.capture.stages import stage
+    from pytest_tokenbudget.capture.stage import stage
     from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
     from pytest_tokenbudget.plugin.marker import token_budget
     from pytest_tokenbudget.plugin.running import BudgetRecord
@@ -34,7 +34,7 @@ _HOMES = {
     "Scenario": "pytest_tokenbudget.replay.scenario",
     "ScriptedModel": "pytest_tokenbudget.replay.script",
     "TokenBudgetError": "pytest_tokenbudget.errors",
-    "stage": "pytest_tokenbudget.capture.stages",
+    "stage": "pytest_tokenbudget.capture.stage",
     "token_budget": "pytest_tokenbudget.plugin.marker",
 }
 

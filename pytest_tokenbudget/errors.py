@@ -1,7 +1,7 @@
 """The project's one tree of errors.
 
 Every error that a user can meet derives from :class:`TokenBudgetError` and says three things: *where* (a file, a
-key, a test), *what* was wrong and *how to mend it* (a command or a line to write). ``docs/errors.md`` has a section
+key, a test), *what* was wrong and *how to fix it* (a command or a line to write). ``docs/errors.md`` has a section
 for each ``slug``.
 """
 
@@ -17,7 +17,7 @@ class TokenBudgetError(Exception):
 
     Args:
         message: What was wrong and where, in one sentence.
-        remedy: The command to run or the line to write that mends it.
+        remedy: The command to run or the line to write that fixes it.
     """
 
     slug: ClassVar[str] = "error"
@@ -30,7 +30,7 @@ class TokenBudgetError(Exception):
     def __str__(self) -> str:
         lines = [self.message]
         if self.remedy:
-            lines.append(f"  mend: {self.remedy}")
+            lines.append(f"  fix: {self.remedy}")
         lines.append(f"  about: {DOCUMENTATION}#{self.slug}")
         return "\n".join(lines)
 
@@ -93,3 +93,15 @@ class ABError(TokenBudgetError):
     """An A/B run that cannot begin or go on: its base, one of its sides, or the report that it is to confirm."""
 
     slug = "ab"
+
+
+class FootprintError(TokenBudgetError):
+    """A tool, prompt, file or MCP server whose footprint cannot be measured."""
+
+    slug = "footprint"
+
+
+class ReportError(TokenBudgetError):
+    """A JSON report that cannot be read."""
+
+    slug = "report"

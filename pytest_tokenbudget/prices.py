@@ -246,7 +246,7 @@ def _from_file(path: Path) -> list[OwnPrice]:
 
             tables = tomllib.loads(text)
     except OSError as error:
-        raise PriceError(f"{where} cannot be read: {error.strerror or error}", remedy="mend the path") from None
+        raise PriceError(f"{where} cannot be read: {error.strerror or error}", remedy="fix the path") from None
     except (ValueError, RecursionError) as error:
         raise PriceError(f"{where} cannot be read: {error}", remedy=remedy) from None
     if not isinstance(tables, dict):

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.verdict import Verdict
-from pytest_tokenbudget.report import shape
+from pytest_tokenbudget.report import json_shape as shape
 
 DOCS = Path(__file__).parents[1] / "docs"
 

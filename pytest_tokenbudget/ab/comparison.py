@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_tokenbudget import __version__
+from pytest_tokenbudget.ab.ab_options import parse_options
 from pytest_tokenbudget.ab.arms import Arm, collect
 from pytest_tokenbudget.ab.confirm import Suspicion
-from pytest_tokenbudget.ab.interleave import Contest, Say, interleave, results_of
+from pytest_tokenbudget.ab.interleave import Say, interleave
+from pytest_tokenbudget.ab.paired_judge import PairedJudge
+from pytest_tokenbudget.ab.paired_test import PairedTest, results_of
 from pytest_tokenbudget.ab.transcript import Transcript
-from pytest_tokenbudget.ab.verdicts import Court
-from pytest_tokenbudget.ab.wishes import parse_wishes
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.report.view import RunView
@@ -55,21 +56,21 @@ def compare(arms: tuple[Arm, Arm], asked: Asked, say: Say) -> RunView:
     now = collect(head)
     then = collect(base)
     table = metric_table((*then.metrics, *now.metrics))
-    wishes = parse_wishes(asked.increases, asked.reductions, max_samples=asked.max_samples, table=table)
-    tests, messages = _common(arms, then, now, asked.suspicion)
-    say(f"{len(tests)} test{'' if len(tests) == 1 else 's'}: {base.name} against {head.name}")
+    options = parse_options(asked.increases, asked.reductions, max_samples=asked.max_samples, table=table)
+    nodeids, messages = _common(arms, then, now, asked.suspicion)
+    say(f"{len(nodeids)} test{'' if len(nodeids) == 1 else 's'}: {base.name} against {head.name}")
     only = asked.suspicion.gates if asked.suspicion is not None else None
-    court = Court(table, family=asked.suspicion.family if asked.suspicion is not None else 1, only=only)
-    contests = interleave(arms, tests, wishes, court, say)
-    messages += [f"{contest.nodeid} {contest.left_out}" for contest in contests if contest.left_out]
-    results = results_of(contests)
+    judge = PairedJudge(table, family=asked.suspicion.family if asked.suspicion is not None else 1, only=only)
+    tests = interleave(arms, nodeids, options, judge, say)
+    messages += [f"{test.nodeid} {test.left_out}" for test in tests if test.left_out]
+    results = results_of(tests)
     if not results:
         raise ABError("no test ran on both sides: " + "; ".join(messages), remedy="see why they are skipped")
-    return RunView(__version__, "gate", results, (_headline(arms, contests), *messages))
+    return RunView(__version__, "gate", results, (_headline(arms, tests), *messages))
 
 
-def _headline(arms: tuple[Arm, Arm], contests: Sequence[Contest]) -> str:
-    most = max((len(contest.head) for contest in contests), default=0)
+def _headline(arms: tuple[Arm, Arm], tests: Sequence[PairedTest]) -> str:
+    most = max((len(test.head) for test in tests), default=0)
     pairs = "1 pair" if most == 1 else f"up to {most} pairs"
     return f"A/B: {arms[0].name} against {arms[1].name}, {pairs} of samples, interleaved"
 

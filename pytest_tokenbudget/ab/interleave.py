@@ -2,86 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+from pytest_tokenbudget.ab.ab_options import AbOptions
 from pytest_tokenbudget.ab.arms import Arm, sample
-from pytest_tokenbudget.ab.transcript import Transcript
-from pytest_tokenbudget.ab.verdicts import Court, judged_result
-from pytest_tokenbudget.ab.wishes import Wishes
+from pytest_tokenbudget.ab.paired_judge import PairedJudge
+from pytest_tokenbudget.ab.paired_test import PairedTest
 from pytest_tokenbudget.compare.looks import next_batch
 from pytest_tokenbudget.records.gate import Budget
-from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
+from pytest_tokenbudget.records.verdict import FAILING
 
 Say = Callable[[str], None]
 """Takes a line for the user who waits."""
 
 
-@dataclass(slots=True)
-class Contest:
-    """One test while pairs of it are run.
-
-    Attributes:
-        nodeid: Its node id, the same on both sides.
-        wanted: Further pairs that are needed, 0 where it is settled.
-        base: Samples of the base.
-        head: Samples of the head.
-        measured: What the head's plugin said of its last sample.
-        budget: Its budget in this run, known from the first pair on.
-        gates: What the gates say.
-        trouble: Why it cannot be compared: a failure of its own on one side; empty where it can.
-        diverged: Whether that is a run that no longer fits its recorded answers.
-        left_out: Why it is left out without being a failure (skipped on one side).
-    """
-
-    nodeid: str
-    wanted: int = 1
-    base: list[Sample] = field(default_factory=list)
-    head: list[Sample] = field(default_factory=list)
-    measured: TestResult | None = None
-    budget: Budget | None = None
-    gates: tuple[GateResult, ...] = ()
-    trouble: str = ""
-    diverged: bool = False
-    left_out: str = ""
-
-    def take(self, arm: Arm, seen: Transcript, *, head: bool) -> None:
-        """Take what one side measured in one run, or why it did not."""
-        result = seen.results.get(self.nodeid)
-        if result is not None and result.passed and self.nodeid not in seen.failures:
-            (self.head if head else self.base).extend(result.samples)
-            if head:
-                self.measured = result
-        elif self.nodeid in seen.failures:
-            when, text = seen.failures[self.nodeid]
-            phase = "" if when == "call" else f" in its {when}"
-            self.trouble = self.trouble or f"fails{phase} at {arm.name}: {_last_lines(text)}"
-            self.diverged = result is not None and result.verdict == "diverged"
-            self.measured = result if head or self.measured is None else self.measured
-        elif self.nodeid in seen.skipped:
-            self.left_out = f"is skipped at {arm.name}"
-        else:
-            self.trouble = self.trouble or f"did not run at {arm.name} (pytest ended with exit code {seen.exit_code})"
-
-
-def _last_lines(text: str, most: int = 300) -> str:
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    marked = [line.removeprefix("E").strip() for line in lines if line.startswith("E ")]
-    shown = " ".join(marked or lines[-3:])
-    return shown if len(shown) <= most else shown[: most - 1] + "…"
-
-
 def interleave(
-    arms: tuple[Arm, Arm], tests: Sequence[str], wishes: Wishes, court: Court, say: Say
-) -> tuple[Contest, ...]:
+    arms: tuple[Arm, Arm], nodeids: Sequence[str], options: AbOptions, judge: PairedJudge, say: Say
+) -> tuple[PairedTest, ...]:
     """Run pairs until all is decided.
 
     Args:
         arms: Base and head.
-        tests: Node ids of the tests that both sides have.
-        wishes: What is asked of them.
-        court: On what terms they are judged; the family is counted here where it is not given by a report.
+        nodeids: Node ids of the tests that both sides have.
+        options: What is asked of them.
+        judge: Judges the pairs; the family is counted here where it is not given by a report.
         say: Told what is going on.
 
     Returns:
@@ -90,103 +35,69 @@ def interleave(
     Raises:
         ABError: If a side cannot run.
     """
-    contests = tuple(Contest(nodeid) for nodeid in tests)
+    tests = tuple(PairedTest(nodeid) for nodeid in nodeids)
     pair = 0
-    while running := [contest for contest in contests if contest.wanted]:
+    while running := [test for test in tests if test.wanted]:
         pair += 1
-        _one_pair(pair, arms, running, say)
-        for contest in running:
-            contest.wanted -= 1
-            if contest.trouble or contest.left_out:
-                contest.wanted = 0
+        _run_pair(pair, arms, running, say)
+        for test in running:
+            test.wanted = 0 if test.is_out else test.wanted - 1
         if pair == 1:
-            _prepare(running, wishes, arms[0].name)
-            court = _counted(court, running)
-        for contest in running:
-            if not (contest.wanted or contest.trouble or contest.left_out):
-                _judge(contest, court, wishes.max_samples)
-        _report(contests, pair, say)
-    return contests
+            _set_budgets(running, options, arms[0].name)
+            judge = _with_family(judge, running)
+        for test in running:
+            if not (test.wanted or test.is_out):
+                _judge(test, judge, options.max_samples)
+        _report(tests, pair, say)
+    return tests
 
 
-def _one_pair(pair: int, arms: tuple[Arm, Arm], running: Sequence[Contest], say: Say) -> None:
+def _run_pair(pair: int, arms: tuple[Arm, Arm], running: Sequence[PairedTest], say: Say) -> None:
     """A B in odd pairs, B A in even ones, so that neither side always has the warmer provider."""
-    tests = [contest.nodeid for contest in running]
+    nodeids = [test.nodeid for test in running]
     times = {}
     for arm in arms if pair % 2 else arms[::-1]:
-        seen = sample(arm, tests)
+        seen = sample(arm, nodeids)
         times[arm.name] = seen.seconds
-        for contest in running:
-            contest.take(arm, seen, head=arm is arms[1])
+        for test in running:
+            test.take(arm, seen, head=arm is arms[1])
     took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times.items())
     say(f"pair {pair}: {took}")
 
 
-def _prepare(running: Sequence[Contest], wishes: Wishes, base: str) -> None:
+def _set_budgets(running: Sequence[PairedTest], options: AbOptions, base: str) -> None:
     """After the first pair it is known what each test allows and which stages it opens."""
-    known = [contest for contest in running if not (contest.trouble or contest.left_out)]
+    known = [test for test in running if not test.is_out]
     if known:
-        wishes.check_stages({stage for contest in known for stage in _stages(contest)})
-    for contest in known:
-        own = contest.measured.budget if contest.measured is not None else None
-        contest.budget = wishes.on(own or Budget(), base=base, stages=_stages(contest))
+        options.check_stages({stage for test in known for stage in test.stages})
+    for test in known:
+        own = test.measured.budget if test.measured is not None else None
+        test.budget = options.on(own or Budget(), base=base, stages=test.stages)
 
 
-def _stages(contest: Contest) -> set[str]:
-    return {stage for sample in (*contest.base, *contest.head) for stage in sample.stages}
+def _with_family(judge: PairedJudge, running: Sequence[PairedTest]) -> PairedJudge:
+    """The judge, who now knows among how many gates that compare times the level is shared out."""
+    if judge.only is not None:
+        return judge
+    gates = [judge.gates(test.nodeid, test.budget, test.base, test.head) for test in running if test.budget is not None]
+    return replace(judge, family=max(1, sum(map(judge.timed_gates, gates))))
 
 
-def _counted(court: Court, running: Sequence[Contest]) -> Court:
-    if court.only is not None:
-        return court
-    gates = [
-        court.gates(contest.nodeid, contest.budget, contest.base, contest.head)
-        for contest in running
-        if contest.budget is not None
-    ]
-    return replace(court, family=max(1, sum(map(court.timed_gates, gates))))
-
-
-def _judge(contest: Contest, court: Court, cap: int) -> None:
-    assert contest.budget is not None
-    contest.gates = court.gates(contest.nodeid, contest.budget, contest.base, contest.head)
+def _judge(test: PairedTest, judge: PairedJudge, cap: int) -> None:
+    assert test.budget is not None
+    test.gates = judge.gates(test.nodeid, test.budget, test.base, test.head)
     # What has failed already is not made better by more samples.
-    decided = any(gate.verdict in FAILING for gate in contest.gates)
-    contest.wanted = 0 if decided else min(next_batch(contest.gates), cap - len(contest.head))
+    decided = any(gate.verdict in FAILING for gate in test.gates)
+    test.wanted = 0 if decided else min(next_batch(test.gates), cap - len(test.head))
 
 
-def _report(contests: Sequence[Contest], pair: int, say: Say) -> None:
+def _report(tests: Sequence[PairedTest], pair: int, say: Say) -> None:
     from pytest_tokenbudget.report.figures import percent, plain
 
-    waiting = [contest for contest in contests if contest.wanted]
+    waiting = [test for test in tests if test.wanted]
     if not waiting:
         return
     first = waiting[0]
     gate = next((gate for gate in first.gates if gate.more), None)
     about = f": {gate.metric} {percent(gate.change)} undecided" if gate is not None else ""
-    say(f"  {len(waiting)} of {len(contests)} tests undecided after {pair}; {plain(first.nodeid)}{about}")
-
-
-def results_of(contests: Sequence[Contest]) -> tuple[TestResult, ...]:
-    """What is reported of the tests, in the order of their node ids; those that were left out are not in it."""
-    found: Mapping[str, TestResult] = {
-        contest.nodeid: _result(contest) for contest in contests if contest.trouble or not contest.left_out
-    }
-    return tuple(found[nodeid] for nodeid in sorted(found))
-
-
-def _result(contest: Contest) -> TestResult:
-    measured = contest.measured or TestResult(contest.nodeid, "inconclusive")
-    if contest.trouble:
-        return replace(
-            measured,
-            verdict="diverged" if contest.diverged else "inconclusive",
-            gates=(),
-            causes=(),
-            samples=tuple(contest.head),
-            messages=(contest.trouble,),
-            passed=contest.diverged,
-            failed=contest.diverged,
-        )
-    assert contest.budget is not None
-    return judged_result(measured, contest.budget, contest.gates, contest.base, contest.head)
+    say(f"  {len(waiting)} of {len(tests)} tests undecided after {pair}; {plain(first.nodeid)}{about}")

@@ -11,7 +11,7 @@ from typing import Any
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.results import decode
+from pytest_tokenbudget.report.transport import decode
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,7 +94,7 @@ def _checked_out(root: Path, commit: str) -> Iterator[Path]:
         if done.returncode:
             raise ABError(
                 f"git cannot check {commit[:12]} out: {done.stderr.strip() or done.stdout.strip()}",
-                remedy="mend what git says, or check it out yourself and give the directory as BASE",
+                remedy="fix what git says, or check it out yourself and give the directory as BASE",
             )
         yield tree
     finally:

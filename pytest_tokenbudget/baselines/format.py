@@ -50,7 +50,7 @@ def load(data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS) -> dict[
 
     Raises:
         BaselineError: If it is not a baseline of this or an older format; the message says what is wrong at which
-            line or key and how to mend it.
+            line or key and how to fix it.
     """
     from pydantic_core import ValidationError
 

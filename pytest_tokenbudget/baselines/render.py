@@ -78,7 +78,7 @@ def _records(key: str, records: Mapping[str, MetricRecord]) -> list[str]:
         name, bad = next(pair for pair in zip(sorted(records), numbers, strict=True) if not _PLAIN_NUMBERS(pair[1]))
         raise BaselineError(
             f"test {key!r}: {name} cannot be stored: {bad} is not all finite numbers",
-            remedy="mend the hook that computes the metric: it must return a finite int or float, or None",
+            remedy="fix the hook that computes the metric: it must return a finite int or float, or None",
         )
     return lines
 

@@ -8,15 +8,17 @@ import sys
 from collections.abc import Sequence
 
 from pytest_tokenbudget.cli.ab import AB
+from pytest_tokenbudget.cli.advise import ADVISE
 from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.cli.footprint import FOOTPRINT
 from pytest_tokenbudget.cli.schema import SCHEMA
 from pytest_tokenbudget.errors import TokenBudgetError
 
-COMMANDS: tuple[Command, ...] = (AB, SCHEMA)
+COMMANDS: tuple[Command, ...] = (AB, ADVISE, FOOTPRINT, SCHEMA)
 """All commands, in the order of ``--help``."""
 
 EXIT_ERROR = 2
-"""Exit code of an error that the user can mend; argparse has the same for arguments that it does not understand."""
+"""Exit code of an error that the user can fix; argparse has the same for arguments that it does not understand."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,7 +16,7 @@ def _baseline() -> dict[str, Any]:
 
 
 def _report() -> dict[str, Any]:
-    from pytest_tokenbudget.report.shape import json_schema
+    from pytest_tokenbudget.report.json_shape import json_schema
 
     return json_schema()
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.plugin.controller import Controller
-from pytest_tokenbudget.plugin.fixtures import budget, scenario, scripted_llm
+from pytest_tokenbudget.plugin.fixtures import budget, footprint, scenario, scripted_llm
 from pytest_tokenbudget.plugin.options import add_options
 
-__all__ = ["budget", "scenario", "scripted_llm"]
+__all__ = ["budget", "footprint", "scenario", "scripted_llm"]
 
 MARKER = "token_budget"
 MARKER_LINE = (
@@ -65,7 +65,7 @@ def pytest_report_to_serializable(report: Any) -> Generator[None, dict[str, Any]
     data = yield
     result = getattr(report, "tokenbudget", None)
     if data is not None and result is not None:
-        from pytest_tokenbudget.report.results import encode
+        from pytest_tokenbudget.report.transport import encode
 
         data["tokenbudget"] = encode(result)
     return data
@@ -76,7 +76,7 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, Any
     """And become a result again where they arrive."""
     report = yield
     if report is not None and "tokenbudget" in data:
-        from pytest_tokenbudget.report.results import decode
+        from pytest_tokenbudget.report.transport import decode
 
         report.tokenbudget = decode(data["tokenbudget"])
     return report

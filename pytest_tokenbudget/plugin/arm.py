@@ -66,7 +66,7 @@ class ArmSide:
         result = getattr(report, "tokenbudget", None)
         nodeid = result.nodeid if result is not None else report.nodeid
         if result is not None and report.outcome in ("passed", "failed"):
-            from pytest_tokenbudget.report.results import encode
+            from pytest_tokenbudget.report.transport import encode
 
             self._write(result=encode(result))
         if report.outcome == "failed":

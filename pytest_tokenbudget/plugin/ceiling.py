@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
-from pytest_tokenbudget.capture.answer import Outgoing
+from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.compare.values import sample_values, statistic
 from pytest_tokenbudget.errors import BudgetExceeded
 from pytest_tokenbudget.measure.sample import inside

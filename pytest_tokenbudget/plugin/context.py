@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pytest_tokenbudget.baselines.protocol import BaselineStore
+from pytest_tokenbudget.capture.stage import checked_path, name_of
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
-from pytest_tokenbudget.capture.stages import checked_path
 from pytest_tokenbudget.compare.gates import expand
 from pytest_tokenbudget.compare.spread import learned_spread
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
@@ -155,7 +155,7 @@ def _stage_of(
             if found:
                 return found
         named = hook(call=call)
-        return _checked(named) if named else exchange.agent or "main"
+        return _checked(named) if named else (name_of(exchange.agent) if exchange.agent else "main")
 
     return stage_of
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_tokenbudget import __version__
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.progress import terminal_encoding
-from pytest_tokenbudget.plugin.suite import suite_verdicts
+from pytest_tokenbudget.plugin.suite_shift import suite_verdicts
 from pytest_tokenbudget.plugin.writing import write_baselines, write_reports
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import for_terminal

@@ -9,6 +9,7 @@ import pytest
 
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watching
+from pytest_tokenbudget.plugin.footprints import Footprints
 from pytest_tokenbudget.plugin.run import run_key
 from pytest_tokenbudget.plugin.traffic import left_over, scripted_model
 from pytest_tokenbudget.replay.clock import VirtualClock
@@ -23,6 +24,13 @@ def scenario_for(request: pytest.FixtureRequest) -> Scenario:
     running = run.running if run is not None else None
     directory = request.path.parent
     return Scenario(directory=directory) if running is None else Scenario(running.turn, directory=directory)
+
+
+def footprints_for(request: pytest.FixtureRequest) -> Footprints:
+    """The ``footprint`` fixture: each footprint becomes a call of the running sample, if there is one."""
+    run = request.node.stash.get(run_key, None)
+    counter = Counter() if run is None else run.context.reader.counter
+    return Footprints(counter, None if run is None else run.running, request.path.parent)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.plugin.footprints import Footprints
     from pytest_tokenbudget.plugin.running import BudgetRecord
     from pytest_tokenbudget.replay.scenario import Scenario
     from pytest_tokenbudget.replay.script import ScriptedModel
@@ -37,3 +38,11 @@ def scripted_llm(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
 
     with scripted_model_for(request) as model:
         yield model
+
+
+@pytest.fixture
+def footprint(request: pytest.FixtureRequest) -> Footprints:
+    """Measures the tokens of tools, prompts, files and MCP servers, without a model."""
+    from pytest_tokenbudget.plugin.fixture_values import footprints_for
+
+    return footprints_for(request)

@@ -13,6 +13,7 @@ from pytest_tokenbudget.compare.decide import Question, decide, fails, needs_bas
 from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.results import explain_gates, outcome_notes
+from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
@@ -47,10 +48,7 @@ class Place:
         nodeid = plain_nodeid(item)
         baseline = baseline_path(item.path)
         path = baseline_path(item.path, against)
-        try:
-            shown = path.relative_to(item.config.rootpath).as_posix()
-        except ValueError:
-            shown = str(path)
+        shown = shown_path(path, item.config.rootpath)
         line = item.location[1]
         return cls(
             nodeid, path, baseline, shown, nodeid.partition("::")[2] or nodeid, None if line is None else line + 1

@@ -13,6 +13,7 @@ import pytest
 from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
 from pytest_tokenbudget.compare.rules import parse_quantity, parse_reduction, parse_rule
 from pytest_tokenbudget.errors import BaselineError, MarkerError
+from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.measure.metrics import MetricSpec, parse_metric
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 
@@ -96,10 +97,7 @@ def _error(item: pytest.Item, problem: str, remedy: str) -> MarkerError:
 def _place(item: pytest.Item) -> str:
     """File, line and test: as far as they can be told."""
     path, line, _ = item.reportinfo()
-    try:
-        shown = Path(path).resolve().relative_to(item.config.rootpath.resolve()).as_posix()
-    except ValueError:
-        shown = str(path)
+    shown = shown_path(Path(path).resolve(), item.config.rootpath.resolve())
     return f"{shown}:{line + 1}: {item.name}" if line is not None else f"{shown}: {item.name}"
 
 

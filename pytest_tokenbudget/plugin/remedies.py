@@ -1,4 +1,4 @@
-"""What to do about a failure: the command that mends it."""
+"""What to do about a failure: the command that fixes it."""
 
 from __future__ import annotations
 

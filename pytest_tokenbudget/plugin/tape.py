@@ -13,6 +13,7 @@ import pytest
 
 from pytest_tokenbudget.baselines.paths import cassette_directory
 from pytest_tokenbudget.errors import CassetteError
+from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.judgement import plain_nodeid
 from pytest_tokenbudget.records.exchange import Exchange
@@ -71,12 +72,9 @@ def cassette_of(item: pytest.Item, budget: Budget, settings: Settings, *, record
     if path.exists():
         return Tape(path, records=False)
     if mode == "replay" or os.environ.get("CI"):
-        try:
-            shown = path.relative_to(item.config.rootpath)
-        except ValueError:
-            shown = path
+        shown = shown_path(path, item.config.rootpath)
         raise CassetteError(
-            f"{item.nodeid}: no cassette {shown.as_posix()}",
+            f"{item.nodeid}: no cassette {shown}",
             remedy=f"pytest {item.nodeid.partition('::')[0]} --tokenbudget-traffic=record, and commit the file",
         )
     return Tape(path, records=True)

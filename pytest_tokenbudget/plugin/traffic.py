@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_tokenbudget.capture.answer import Answerer
+from pytest_tokenbudget.capture.local_answer import Answerer
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.tape import Tape, cassette_of

@@ -13,6 +13,7 @@ from pytest_tokenbudget.baselines.evolve import Mode, change
 from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
 from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
+from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.plugin.builtins import register_builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.verdict import TestResult
@@ -69,10 +70,8 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
 
 def _notes(config: pytest.Config, written: Sequence[Path], *, asked: bool) -> Iterator[str]:
     if written:
-        shown = [
-            path.relative_to(config.rootpath) if path.is_relative_to(config.rootpath) else path for path in written
-        ]
-        names = ", ".join(path.as_posix() for path in shown[:SHOWN_FILES])
+        shown = [shown_path(path, config.rootpath) for path in written]
+        names = ", ".join(shown[:SHOWN_FILES])
         more = f" and {len(shown) - SHOWN_FILES} more" if len(shown) > SHOWN_FILES else ""
         them = "it" if len(shown) == 1 else "them"
         yield f"wrote {names}{more}; commit {them}: later runs are compared with {them}"

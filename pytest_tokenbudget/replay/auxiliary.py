@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from pytest_tokenbudget.errors import Diverged
 from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.replay.interaction import Interaction
 from pytest_tokenbudget.replay.matching import RECORD_AGAIN
-from pytest_tokenbudget.replay.take import Take
 
 
 class AuxiliaryAnswers:
@@ -20,16 +20,16 @@ class AuxiliaryAnswers:
 
     Args:
         auxiliary: The recorded auxiliary requests.
-        others: All other takes of the cassette, whose hosts are those of models.
+        others: All other interactions of the cassette, whose hosts are those of models.
     """
 
-    def __init__(self, auxiliary: Sequence[Take], others: Sequence[Take]) -> None:
-        self._hosts = {urlsplit(take.url).netloc for take in (*auxiliary, *others)}
-        self._left: dict[tuple[str, str], deque[Take]] = {}
-        for take in auxiliary:
-            self._left.setdefault((take.method, urlsplit(take.url).path), deque()).append(take)
+    def __init__(self, auxiliary: Sequence[Interaction], others: Sequence[Interaction]) -> None:
+        self._hosts = {urlsplit(one.url).netloc for one in (*auxiliary, *others)}
+        self._left: dict[tuple[str, str], deque[Interaction]] = {}
+        for one in auxiliary:
+            self._left.setdefault((one.method, urlsplit(one.url).path), deque()).append(one)
 
-    def match(self, request: Request) -> Take | None:
+    def match(self, request: Request) -> Interaction | None:
         """The answer to an auxiliary request; ``None`` where it goes to a host that no recorded call went to.
 
         Raises:

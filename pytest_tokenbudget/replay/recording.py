@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pytest_tokenbudget.capture.answer import Fault
+from pytest_tokenbudget.capture.local_answer import Fault
 from pytest_tokenbudget.errors import CassetteError
 from pytest_tokenbudget.providers.body import response_pieces
 from pytest_tokenbudget.providers.classify import Classified, classify
@@ -17,8 +17,8 @@ from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Reading
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.replay.cassette import write_cassette
+from pytest_tokenbudget.replay.interaction import Ending, Interaction
 from pytest_tokenbudget.replay.secrets import Redactor, bare_url, kept_headers
-from pytest_tokenbudget.replay.take import Ending, Take
 from pytest_tokenbudget.tokens.counter import Counter
 
 _FAULT_WORDS: tuple[tuple[str, Fault], ...] = (
@@ -39,7 +39,7 @@ _FAULT_WORDS: tuple[tuple[str, Fault], ...] = (
 _NO_READING = Reading(api="unknown", provider="")
 
 
-def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter: Counter) -> tuple[Take, ...]:
+def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter: Counter) -> tuple[Interaction, ...]:
     """The model calls of a run, failed attempts included, and what their APIs were asked beside; nothing else.
 
     Args:
@@ -58,17 +58,17 @@ def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter
         if found.kind != "other" and (found.kind != "auxiliary" or found.request.url.netloc in hosts)
     ]
     origin = kept[0][0].started if kept else 0.0
-    return tuple(_take(exchange, found, formats, counter, origin) for exchange, found in kept)
+    return tuple(_interaction(exchange, found, formats, counter, origin) for exchange, found in kept)
 
 
-def _take(
+def _interaction(
     exchange: Exchange, found: Classified, formats: Sequence[WireFormat], counter: Counter, origin: float
-) -> Take:
+) -> Interaction:
     reading: Reading = getattr(read(exchange, formats), "reading", _NO_READING)
     prompt = found.prompt()
     chunks = response_pieces(exchange)
     ending, fault = _ending(exchange)
-    return Take(
+    return Interaction(
         api=found.api,
         provider=reading.provider,
         stage=exchange.stage,
@@ -92,12 +92,12 @@ def _take(
     )
 
 
-def save(path: Path, takes: Sequence[Take], patterns: Sequence[re.Pattern[str]] = ()) -> None:
+def save(path: Path, interactions: Sequence[Interaction], patterns: Sequence[re.Pattern[str]] = ()) -> None:
     """Write a cassette, redacted, in one step.
 
     Args:
         path: The file.
-        takes: What was recorded.
+        interactions: What was recorded.
         patterns: What they match is replaced.
 
     Raises:
@@ -105,28 +105,30 @@ def save(path: Path, takes: Sequence[Take], patterns: Sequence[re.Pattern[str]] 
             looks like a key; or if the file cannot be written. What stood there stays.
     """
     redactor = Redactor(tuple(patterns))
-    write_cassette(path, [_redacted(take, number, redactor) for number, take in enumerate(takes, start=1)])
+    write_cassette(
+        path, [_redacted(recorded, number, redactor) for number, recorded in enumerate(interactions, start=1)]
+    )
 
 
-def _redacted(take: Take, number: int, redactor: Redactor) -> Take:
-    body: JsonObject | None = redactor.value(take.body)
-    chunks = tuple(map(redactor.chunk, take.chunks))
+def _redacted(recorded: Interaction, number: int, redactor: Redactor) -> Interaction:
+    body: JsonObject | None = redactor.value(recorded.body)
+    chunks = tuple(map(redactor.chunk, recorded.chunks))
     # What is spread over the pieces of a stream cannot be replaced piece by piece.
-    before = b"".join(take.chunks).decode("utf-8", "replace")
-    missed = redactor.spread(take.output_text, before) or redactor.left(b"".join(chunks).decode("utf-8", "replace"))
+    before = b"".join(recorded.chunks).decode("utf-8", "replace")
+    missed = redactor.spread(recorded.output_text, before) or redactor.left(b"".join(chunks).decode("utf-8", "replace"))
     if missed is not None:
         raise CassetteError(
             f"the cassette is not written: {missed!r} matches across the pieces of answer {number}",
             remedy="keep it out of what the model says, or record without streaming",
         )
     return replace(
-        take,
-        url=redactor.text(take.url),
+        recorded,
+        url=redactor.text(recorded.url),
         body=body,
         chunks=chunks,
-        headers=tuple((name, redactor.text(value)) for name, value in take.headers),
-        output_text=redactor.text(take.output_text),
-        redacted=take.redacted or body != take.body,
+        headers=tuple((name, redactor.text(value)) for name, value in recorded.headers),
+        output_text=redactor.text(recorded.output_text),
+        redacted=recorded.redacted or body != recorded.body,
     )
 
 

@@ -28,7 +28,7 @@ def text(
     tokens_per_second: float | None = None,
     duration: float | None = None,
 ) -> Reply:
-    """An answer in words.
+    """Build an answer in words.
 
     Args:
         said: The words; anything but a string is written as JSON (structured output).
@@ -53,12 +53,12 @@ def text(
 
 
 def tool_call(name: str, /, **arguments: Any) -> Reply:
-    """An answer that calls one tool. Set usage and pace with ``.using(...)`` and ``.taking(...)``."""
+    """Build an answer that calls one tool. Set usage and pace with ``.using(...)`` and ``.taking(...)``."""
     return Reply(calls=(Called(name, arguments),))
 
 
 def parallel(*replies: Reply, text: str = "", reasoning: str = "", usage: UsageLike | None = None) -> Reply:
-    """One answer that makes all the tool calls of the given answers at once, with words before them if wanted."""
+    """Build one answer that makes all the tool calls of the given answers at once, with words before them if wanted."""
     return Reply(
         text=text or "".join(reply.text for reply in replies),
         calls=tuple(call for reply in replies for call in reply.calls),
@@ -68,7 +68,7 @@ def parallel(*replies: Reply, text: str = "", reasoning: str = "", usage: UsageL
 
 
 def error(status: int, message: str = "", *, retry_after: float | None = None, duration: float | None = None) -> Reply:
-    """An answer with an HTTP error, ``error(429, retry_after=2)``."""
+    """Build an answer with an HTTP error, ``error(429, retry_after=2)``."""
     if status < 400:
         raise ScriptError(f"error({status}) is no HTTP error", remedy="give a status of 400 or above")
     said = message or f"scripted error {status}"
@@ -76,22 +76,22 @@ def error(status: int, message: str = "", *, retry_after: float | None = None, d
 
 
 def timeout(after: float = 0.0, *, connecting: bool = False) -> Reply:
-    """No answer: the client's read (or connect) timeout passes ``after`` virtual seconds."""
+    """Build a missing answer: the client's read (or connect) timeout passes ``after`` virtual seconds."""
     return Reply(failure="connect_timeout" if connecting else "read_timeout", duration=after)
 
 
 def unreachable() -> Reply:
-    """No answer: the connection is refused."""
+    """Build a missing answer: the connection is refused."""
     return Reply(failure="connect_error")
 
 
 def cut(whole: Reply | str, *, after_chunks: int = 1) -> Reply:
-    """An answer whose connection breaks after so many chunks."""
+    """Build an answer whose connection breaks after so many chunks."""
     return replace(reply_of(whole), cut_after=after_chunks)
 
 
 def reply_of(given: object) -> Reply:
-    """An answer from what a script may write: an answer, a string, or several tool calls in a list.
+    """Read an answer from what a script may write: an answer, a string, or several tool calls in a list.
 
     Raises:
         ScriptError: If it is none of these.

@@ -1,4 +1,4 @@
-"""Scripts as files: YAML, or JSON where YAML is not installed.
+"""Reads scripts from files: YAML, or JSON where YAML is not installed.
 
 pace: {ttft: 0.4, tokens_per_second: 60}
 replies:
@@ -42,7 +42,7 @@ class Script:
 
 
 def load_document(path: Path, purpose: str) -> object:
-    """The content of a YAML or JSON file.
+    """Read the content of a YAML or JSON file.
 
     Args:
         path: The file; ``.json`` is read as JSON, anything else as YAML.
@@ -59,7 +59,7 @@ def load_document(path: Path, purpose: str) -> object:
         try:
             return json.loads(content)
         except ValueError as problem:
-            raise ScriptError(f"{purpose} {path} is no JSON: {problem}", remedy="mend that line") from None
+            raise ScriptError(f"{purpose} {path} is no JSON: {problem}", remedy="fix that line") from None
     try:
         import yaml
     except ImportError:
@@ -71,7 +71,7 @@ def load_document(path: Path, purpose: str) -> object:
         # BaseLoader would keep numbers as strings; SafeLoader turns dates into dates, which JSON arguments cannot hold.
         return _as_json(yaml.safe_load(content))
     except (yaml.YAMLError, RecursionError) as problem:
-        raise ScriptError(f"{purpose} {path} is no YAML: {problem}", remedy="mend that line") from None
+        raise ScriptError(f"{purpose} {path} is no YAML: {problem}", remedy="fix that line") from None
 
 
 def _as_json(value: object) -> object:

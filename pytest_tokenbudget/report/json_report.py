@@ -1,11 +1,31 @@
-"""The JSON report."""
+"""The JSON report: the view of a run in the shape that other programs rely on."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
-from pytest_tokenbudget.report.view import RunView, run_json
+from pytest_tokenbudget.explain.prefix import find_break
+from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import Cause, StageComposition
+from pytest_tokenbudget.records.sample import Sample, Values
+from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult
+from pytest_tokenbudget.report.json_shape import (
+    BeforeJson,
+    CallJson,
+    CauseJson,
+    GateJson,
+    PartJson,
+    RunJson,
+    SchemaJson,
+    TestJson,
+)
+from pytest_tokenbudget.report.view import RunView
+
+FORMAT: Literal[1] = 1
 
 
 def write(run: RunView, path: Path) -> None:
@@ -13,3 +33,208 @@ def write(run: RunView, path: Path) -> None:
     text = json.dumps(run_json(run), indent=2, ensure_ascii=False, allow_nan=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def run_json(run: RunView) -> RunJson:
+    """The JSON report of a run (format 1, see ``docs/report.md``)."""
+    unattributed: dict[tuple[str, str, str], int] = {}
+    for result in run.results:
+        for sample in result.samples:
+            for seen in sample.unattributed:
+                key = (seen.host, seen.path, seen.reason)
+                unattributed[key] = unattributed.get(key, 0) + seen.count
+    return {
+        "format": FORMAT,
+        "generator": f"pytest-tokenbudget {run.version}",
+        "mode": run.mode,
+        "verdict": run.verdict,
+        "exit_ok": run.exit_ok,
+        "tests": [test_json(result) for result in run.results],
+        "unattributed": [
+            {"host": host, "path": path, "reason": reason, "count": count}
+            for (host, path, reason), count in sorted(unattributed.items())
+        ],
+        "watched": sorted({client for result in run.results for client in result.watched}),
+        "messages": [*run.messages, *run.problems],
+    }
+
+
+def test_json(result: TestResult) -> TestJson:
+    """One test of the JSON report."""
+    last = result.samples[-1] if result.samples else Sample()
+    shown: TestJson = {
+        "nodeid": result.nodeid,
+        "verdict": result.verdict,
+        "passed": result.passed,
+        "failed": result.failed,
+        "samples": len(result.samples),
+        "traffic": last.traffic,
+        "against": result.against,
+        "compared_with": result.compared_with,
+        "line": result.line,
+        "runs_per_month": result.runs_per_month,
+        "gates": [gate_json(gate) for gate in result.gates],
+        "stages": {
+            stage: _mean([sample.stages.get(stage, {}) for sample in result.samples])
+            for stage in sorted({stage for sample in result.samples for stage in sample.stages})
+        },
+        "total": _mean([sample.total for sample in result.samples]),
+        "composition": {stage or "": composition_json(parts) for stage, parts in sorted(last.composition.items())},
+        "parts": parts_json(last.composition),
+        "schemas": {name: SchemaJson(**asdict(anatomy)) for name, anatomy in sorted(last.schemas.items())},  # type: ignore[typeddict-item]  # the fields are the same
+        "cache_breaks": {
+            stage: {"part": found.part, "tokens": found.behind, "text": found.text}
+            for stage, parts in sorted(last.composition.items())
+            if (found := find_break(parts)) is not None
+        },
+        "before": None if result.before is None else before_json(result.before),
+        "causes": [cause_json(cause) for cause in result.causes],
+        "calls": [call_json(call) for call in last.calls],
+        "outcomes": last.outcomes,
+        "turns": [{"turn": turn.number, **turn.values} for turn in last.turns],
+        "own_time": last.own_time,
+        "messages": [*result.notices, *result.messages],
+    }
+    if len(result.samples) > 1:
+        shown["samples_detail"] = [
+            {
+                "stages": s.stages,
+                "total": s.total,
+                "outcomes": s.outcomes,
+                "calls": [call_json(call) for call in s.calls],
+            }
+            for s in result.samples
+        ]
+    return shown
+
+
+def gate_json(gate: GateResult) -> GateJson:
+    """One gate."""
+    return {
+        "metric": gate.metric,
+        "statistic": gate.statistic,
+        "rule": gate.rule,
+        "kind": gate.kind,
+        "baseline": gate.baseline,
+        "value": gate.value,
+        "allowed": gate.allowed,
+        "change": gate.change,
+        "verdict": gate.verdict,
+        "exact": gate.exact,
+        "lower": gate.lower,
+        "upper": gate.upper,
+        "detectable": gate.detectable,
+        "samples": gate.samples,
+        "sigma": gate.sigma,
+        "p": gate.p,
+        "reason": gate.reason,
+        "source": gate.source,
+        "creep": gate.creep,
+    }
+
+
+def call_json(call: Call) -> CallJson:
+    """One call or failed attempt."""
+    return {
+        "stage": call.stage,
+        "provider": call.provider,
+        "api": call.api,
+        "operation": call.operation,
+        "model": call.model,
+        "stream": call.stream,
+        "status": call.status,
+        "error": call.error,
+        "attempt": call.attempt,
+        "started": call.started,
+        "latency": call.latency,
+        "ttft": call.ttft,
+        "input_tokens": call.usage.input_tokens,
+        "output_tokens": call.usage.output_tokens,
+        "cached_input_tokens": call.usage.cached_input_tokens,
+        "cache_write_tokens": call.usage.cache_write_tokens,
+        "reasoning_tokens": call.usage.reasoning_tokens,
+        "input_source": call.input_source,
+        "output_source": call.output_source,
+        "offered_tools": _offered_tools(call),
+        "tool_calls": list(call.tool_calls),
+        "server_tool_calls": list(call.server_tool_calls),
+        "finish_reason": call.finish_reason,
+        "cost": call.cost,
+    }
+
+
+def _offered_tools(call: Call) -> int | None:
+    """Number of tools that a call's request offers; ``None`` where the request could not be read."""
+    if call.composition is None:
+        return None
+    return len({piece.name for piece in call.composition.pieces if piece.part == "tools"})
+
+
+def composition_json(composition: StageComposition) -> dict[str, int | dict[str, int]]:
+    """What the input of a stage consists of: tokens by part, and by name for tools and their results."""
+    plain: dict[str, int] = {}
+    named: dict[str, dict[str, int]] = {}
+    for part in composition.parts:
+        if part.part in ("tools", "tool_results"):
+            group = named.setdefault(part.part, {})
+            group[part.name] = group.get(part.name, 0) + part.tokens
+        else:
+            plain[part.part] = plain.get(part.part, 0) + part.tokens
+    return {**plain, **named}
+
+
+def parts_json(composition: Mapping[str, StageComposition]) -> dict[str, list[PartJson]]:
+    """The parts of the input by stage, with how often each was sent and how much of it again."""
+    return {
+        stage: [
+            {
+                "part": part.part,
+                "name": part.name,
+                "tokens": part.tokens,
+                "calls": part.calls,
+                "largest": part.largest,
+                "repeated_tokens": part.repeated_tokens,
+            }
+            for part in parts.parts
+        ]
+        for stage, parts in sorted(composition.items())
+    }
+
+
+def before_json(before: Before) -> BeforeJson:
+    """The stored run that a test was compared with."""
+    return {
+        "total": before.total,
+        "stages": dict(sorted(before.stages.items())),
+        "parts": parts_json(before.composition),
+    }
+
+
+def cause_json(cause: Cause) -> CauseJson:
+    """One cause."""
+    return {
+        "metric": cause.metric,
+        "stage": cause.stage,
+        "part": cause.part,
+        "name": cause.name,
+        "delta": cause.delta,
+        "text": cause.text,
+    }
+
+
+def _mean(figures: Sequence[Values]) -> Values:
+    """Mean of each metric over the samples; unknown where one is unknown; 0 where a stage was not opened."""
+    if len(figures) == 1:
+        return dict(figures[0])
+    names = {name: None for values in figures for name in values}
+    shown: Values = {}
+    for name in names:
+        column = [values.get(name, 0 if not values else None) for values in figures]
+        known = [value for value in column if value is not None]
+        if len(known) < len(column):
+            shown[name] = None
+            continue
+        mean = sum(known) / len(known)
+        whole = float(mean).is_integer() and all(isinstance(value, int) for value in known)
+        shown[name] = int(mean) if whole else mean
+    return shown

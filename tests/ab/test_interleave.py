@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from pytest_tokenbudget.ab.ab_options import AbOptions, parse_options
 from pytest_tokenbudget.ab.arms import import_path, moved
-from pytest_tokenbudget.ab.interleave import interleave, results_of
+from pytest_tokenbudget.ab.interleave import interleave
+from pytest_tokenbudget.ab.paired_judge import PairedJudge
+from pytest_tokenbudget.ab.paired_test import results_of
 from pytest_tokenbudget.ab.transcript import Transcript
-from pytest_tokenbudget.ab.verdicts import Court
-from pytest_tokenbudget.ab.wishes import Wishes, parse_wishes
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
@@ -24,9 +25,11 @@ LATENCY = Budget(default_rule=None, rules=((Metric("", "latency"), Rule(Fraction
 
 
 def _run(
-    sides: Any, tests: list[str], wishes: Wishes | None = None, court: Court | None = None
+    sides: Any, tests: list[str], options: AbOptions | None = None, judge: PairedJudge | None = None
 ) -> tuple[TestResult, ...]:
-    return results_of(interleave(sides.arms, tests, wishes or Wishes(), court or Court(TABLE), sides.said.append))
+    return results_of(
+        interleave(sides.arms, tests, options or AbOptions(), judge or PairedJudge(TABLE), sides.said.append)
+    )
 
 
 def _noisy(rng: random.Random, base: float, head: float, sigma: float = 0.1) -> Any:
@@ -61,7 +64,7 @@ def test_only_undecided_tests_run_again(sides: Any) -> None:
         return sides.sampled(latency=times(nodeid, head))
 
     sides.measure = measure
-    results = {result.nodeid: result for result in _run(sides, ["noisy", "scripted"], Wishes(max_samples=6))}
+    results = {result.nodeid: result for result in _run(sides, ["noisy", "scripted"], AbOptions(max_samples=6))}
     assert len(results["scripted"].samples) == 1
     assert 3 < len(results["noisy"].samples) <= 6
     assert sides.runs[0][1] == ("noisy", "scripted")
@@ -71,32 +74,32 @@ def test_only_undecided_tests_run_again(sides: Any) -> None:
 
 def test_a_target_counts_where_its_stage_is(sides: Any) -> None:
     """Reached exactly in scripted runs; missed by one token; a stage that nobody opens is an error."""
-    wishes = parse_wishes([], ["main.input_tokens=30%"], max_samples=3, table=TABLE)
+    options = parse_options([], ["main.input_tokens=30%"], max_samples=3, table=TABLE)
     sides.measure = lambda nodeid, head: sides.sampled(input_tokens=700 if head else 1000, traffic="scripted")
-    (met,) = _run(sides, ["t"], wishes)
+    (met,) = _run(sides, ["t"], options)
     assert (met.verdict, met.failed) == ("improved", False)
     sides.measure = lambda nodeid, head: sides.sampled(input_tokens=701 if head else 1000, traffic="scripted")
-    (missed,) = _run(sides, ["t"], wishes)
+    (missed,) = _run(sides, ["t"], options)
     assert (missed.verdict, missed.failed) == ("target_missed", True)
     with pytest.raises(ABError, match="no test opened the stage 'mian'; opened: main"):
-        _run(sides, ["t"], parse_wishes([], ["mian.input_tokens=30%"], max_samples=3, table=TABLE))
+        _run(sides, ["t"], parse_options([], ["mian.input_tokens=30%"], max_samples=3, table=TABLE))
 
 
 def test_an_outcome_that_the_base_has_sometimes_is_none_that_differs(sides: Any) -> None:
     """A model that varies may do so on either side; something new fails a target."""
-    wishes = parse_wishes([], ["latency=30%"], max_samples=8, table=TABLE)
+    options = parse_options([], ["latency=30%"], max_samples=8, table=TABLE)
     sides.budget = LATENCY
     outcomes = iter(["a", "b", "a", "b", "a", "b", *"aaaaaaaaaa"])
     sides.measure = lambda nodeid, head: sides.sampled(
         latency=(0.4 if head else 1.0) * (1 + 0.01 * len(sides.runs)), outcome="a" if head else next(outcomes)
     )
-    (result,) = _run(sides, ["t"], wishes)
+    (result,) = _run(sides, ["t"], options)
     assert result.verdict == "improved"
     assert not any("outcome" in message for message in result.messages)
     sides.measure = lambda nodeid, head: sides.sampled(
         latency=(0.4 if head else 1.0) * (1 + 0.01 * (len(sides.runs) % 7)), outcome="c" if head else "a"
     )
-    (result,) = _run(sides, ["t"], wishes)
+    (result,) = _run(sides, ["t"], options)
     assert result.verdict == "target_missed"
     assert "outcome 'is' was 'a', is 'c'" in result.messages
 
@@ -105,7 +108,7 @@ def test_the_level_is_shared_out_among_the_gates_that_compare_times(sides: Any) 
     """Many tests are judged more strictly than one; a confirmation takes the number from its report."""
     seen: list[int] = []
 
-    class Watching(Court):
+    class Watching(PairedJudge):
         def gates(self, *args: Any) -> Any:
             seen.append(self.family)
             return super().gates(*args)
@@ -113,17 +116,17 @@ def test_the_level_is_shared_out_among_the_gates_that_compare_times(sides: Any) 
     sides.budget = LATENCY
     rng = random.Random(1)
     sides.measure = lambda nodeid, head: sides.sampled(latency=rng.lognormvariate(0, 0.1))
-    _run(sides, [f"t{i}" for i in range(7)], court=Watching(TABLE))
+    _run(sides, [f"t{i}" for i in range(7)], judge=Watching(TABLE))
     assert set(seen) == {1, 7}
     seen.clear()
-    _run(sides, ["t"], court=Watching(TABLE, family=40, only={"t": {("latency", "mean")}}))
+    _run(sides, ["t"], judge=Watching(TABLE, family=40, only={"t": {("latency", "mean")}}))
     assert set(seen) == {40}
 
 
 def test_a_confirmation_judges_only_the_suspected_gates(sides: Any) -> None:
     """The others were decided in the earlier run."""
     sides.measure = lambda nodeid, head: sides.sampled(input_tokens=2000 if head else 1000, traffic="scripted")
-    (result,) = _run(sides, ["t"], court=Court(TABLE, only={"t": {("calls", "mean")}}))
+    (result,) = _run(sides, ["t"], judge=PairedJudge(TABLE, only={"t": {("calls", "mean")}}))
     assert [gate.metric for gate in result.gates] == ["calls"]
     assert result.verdict == "ok"
 
@@ -131,7 +134,7 @@ def test_a_confirmation_judges_only_the_suspected_gates(sides: Any) -> None:
 def test_another_model_is_compared(sides: Any) -> None:
     """Both ran today; that is what an A/B run is for."""
     sides.measure = lambda nodeid, head: sides.sampled(input_tokens=900 if head else 1000, traffic="scripted")
-    (result,) = _run(sides, ["t"], parse_wishes(["0%"], [], max_samples=1, table=TABLE))
+    (result,) = _run(sides, ["t"], parse_options(["0%"], [], max_samples=1, table=TABLE))
     assert result.verdict == "improved"
 
 

@@ -1,4 +1,4 @@
-"""Baseline files that cannot be read: one error that names file, place and mend."""
+"""Baseline files that cannot be read: one error that names file, place and fix."""
 
 from __future__ import annotations
 

@@ -153,9 +153,9 @@ sys.meta_path.append(Finder)
     assert "imports agent from the other side" in done.err
     assert "PYTHONPATH=folder" in done.err
     assert repository.is_clean(temporary)
-    mended = repository.ab("HEAD", PYTHONPATH=os.pathsep.join(("backend", str(tmp_path / "site"))))
-    assert mended.code == 1, mended.err
-    assert "REGRESSION" in mended.out
+    fixed = repository.ab("HEAD", PYTHONPATH=os.pathsep.join(("backend", str(tmp_path / "site"))))
+    assert fixed.code == 1, fixed.err
+    assert "REGRESSION" in fixed.out
 
 
 def test_a_failing_test_fails_the_command(repository: Any, temporary: Path) -> None:
@@ -237,7 +237,7 @@ def test_what_cannot_be_understood_is_an_error(
     done = repository.ab(*arguments)
     assert done.code == 2
     assert said in done.err
-    assert "mend:" in done.err
+    assert "fix:" in done.err
     assert repository.is_clean(temporary)
 
 

@@ -63,7 +63,7 @@ def test_an_error_of_ours_is_shown_with_its_remedy(with_command, capsys: pytest.
     assert entry.main(["try"]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("tokenbudget: x.json: is empty\n  mend: git checkout -- x.json\n")
+    assert printed.err.startswith("tokenbudget: x.json: is empty\n  fix: git checkout -- x.json\n")
 
 
 def test_the_exit_code_is_the_commands(with_command) -> None:

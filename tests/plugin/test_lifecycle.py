@@ -174,7 +174,7 @@ def test_a_result_travels_as_it_is(project: Any) -> None:
         (project.pytester.path / "conftest.py").read_text(encoding="utf-8")
         + """
 def pytest_tokenbudget_verdict(result):
-    from pytest_tokenbudget.report.results import decode, encode
+    from pytest_tokenbudget.report.transport import decode, encode
     assert repr(decode(encode(result))) == repr(result)
 """
     )

@@ -13,7 +13,7 @@ import pytest
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.plugin.context import timed_gates
 from pytest_tokenbudget.plugin.remedies import confirmation, remedies
-from pytest_tokenbudget.plugin.suite import shifts
+from pytest_tokenbudget.plugin.suite_shift import shifts
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition

@@ -13,7 +13,7 @@ from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class AbOptions:
     """What is asked of every test.
 
     Attributes:
@@ -64,9 +64,9 @@ def _here(metric: Metric, stages: Collection[str]) -> bool:
     return metric.stage in ("", "*") or metric.stage in stages
 
 
-def parse_wishes(
+def parse_options(
     increases: Sequence[str], reductions: Sequence[str], *, max_samples: int, table: Mapping[str, MetricSpec]
-) -> Wishes:
+) -> AbOptions:
     """Parse the options.
 
     Args:
@@ -100,4 +100,4 @@ def parse_wishes(
             raise ABError(f"--reduce {text}: {error}", remedy="--reduce worker.input_tokens=30%") from None
     if max_samples < 1:
         raise ABError(f"--max-samples {max_samples}: at least one pair is needed", remedy="--max-samples 12")
-    return Wishes(default, tuple(rules), tuple(reduce), max_samples)
+    return AbOptions(default, tuple(rules), tuple(reduce), max_samples)

@@ -7,11 +7,11 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.in_flight import sending
-from pytest_tokenbudget.capture.local_urllib3 import play_botocore
+from pytest_tokenbudget.capture.in_flight import in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
-from pytest_tokenbudget.capture.raw_body import RawBody
-from pytest_tokenbudget.capture.requests_session import PreparedLibrary
+from pytest_tokenbudget.capture.requests_client import PreparedLibrary
+from pytest_tokenbudget.capture.urllib3_body import RawBody
+from pytest_tokenbudget.capture.urllib3_local import play_botocore
 
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
@@ -25,7 +25,7 @@ def _send(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..
         if not ACTIVE.recorders:
             return original(self, request)
         streamed = bool(getattr(request, "stream_output", False))
-        in_flight = sending(library, self, request, streamed=streamed)
+        in_flight = in_flight_request(library, self, request, streamed=streamed)
         if in_flight is None:
             return original(self, request)
         in_flight.begin()
@@ -42,7 +42,7 @@ def _send(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..
             in_flight.end()
         in_flight.arrived(response.status_code, response.headers)
         if streamed:
-            response.raw = RawBody(response.raw, in_flight.drafts)
+            response.raw = RawBody(response.raw, in_flight.builders)
         else:
             in_flight.whole(response.content or b"")
         return response

@@ -8,10 +8,10 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.in_flight import sending
-from pytest_tokenbudget.capture.local_urllib3 import play_requests
+from pytest_tokenbudget.capture.in_flight import in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
-from pytest_tokenbudget.capture.raw_body import RawBody
+from pytest_tokenbudget.capture.urllib3_body import RawBody
+from pytest_tokenbudget.capture.urllib3_local import play_requests
 from pytest_tokenbudget.records.exchange import Headers
 
 
@@ -61,7 +61,7 @@ def _send(library: PreparedLibrary, module: ModuleType, original: Callable[..., 
         if not ACTIVE.recorders:
             return original(self, request, **options)
         streamed = bool(options.get("stream", self.stream))
-        in_flight = sending(library, self, request, streamed=streamed)
+        in_flight = in_flight_request(library, self, request, streamed=streamed)
         if in_flight is None:
             return original(self, request, **options)
         in_flight.begin()
@@ -79,7 +79,7 @@ def _send(library: PreparedLibrary, module: ModuleType, original: Callable[..., 
         in_flight.arrived(response.status_code, response.headers)
         # Whether the body was read is known to the response alone: a hook may have read one that was to be streamed.
         if streamed and response.raw is not None and not getattr(response, "_content_consumed", False):
-            response.raw = RawBody(response.raw, in_flight.drafts)
+            response.raw = RawBody(response.raw, in_flight.builders)
         else:
             in_flight.whole(response.content or b"")
         return response

@@ -12,9 +12,9 @@ from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 class RawBody:
     """Stands in front of a urllib3 response and notes what is read of it, whichever of its methods is used."""
 
-    def __init__(self, raw: Any, drafts: list[ExchangeBuilder]) -> None:
+    def __init__(self, raw: Any, builders: list[ExchangeBuilder]) -> None:
         self._raw = raw
-        self._builders = drafts
+        self._builders = builders
 
     def __getattr__(self, name: str) -> Any:
         if name in ("_raw", "_builders"):
@@ -36,10 +36,10 @@ class RawBody:
         return self._pieces(iter(self._raw))
 
     def _pieces(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        drafts = self._builders
+        builders = self._builders
         try:
             for piece in pieces:
-                for builder in drafts:
+                for builder in builders:
                     builder.chunk(piece)
                 yield piece
         except GeneratorExit:

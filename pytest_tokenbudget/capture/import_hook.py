@@ -1,4 +1,4 @@
-"""Modules that are imported while a sample runs: somebody is told as soon as one is loaded."""
+"""Tells somebody as soon as a module is imported that matters to them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from types import ModuleType
 from typing import Any
 
 
-class Arrivals:
-    """A finder for ``sys.meta_path`` that finds nothing itself: it asks the others, and is told when a module is loaded.
+class ImportHook:
+    """A finder for ``sys.meta_path`` that finds nothing itself: it asks the others, and tells when a module is loaded.
 
     Args:
-        wanted: Whether a module's arrival matters, by its full name. It is asked for every import, so it is quick.
-        arrived: Called with the name of a module after its body has run.
+        wanted: Says by a module's full name whether it matters. It is asked for every import, so it is quick.
+        loaded: Called with the name of a module after its body has run.
     """
 
-    def __init__(self, wanted: Callable[[str], bool], arrived: Callable[[str], None]) -> None:
+    def __init__(self, wanted: Callable[[str], bool], loaded: Callable[[str], None]) -> None:
         self._wanted = wanted
-        self._arrived = arrived
+        self._loaded = loaded
         self._asking = threading.local()
 
     def start(self) -> None:
@@ -43,13 +43,13 @@ class Arrivals:
         finally:
             self._asking.name = None
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            telling: Any = _Telling(spec.loader, lambda: self._arrived(name))
+            telling: Any = _TellingLoader(spec.loader, lambda: self._loaded(name))
             spec.loader = telling
         return spec
 
 
 def _found_by_others(
-    me: Arrivals, name: str, path: Sequence[str] | None, target: ModuleType | None
+    me: ImportHook, name: str, path: Sequence[str] | None, target: ModuleType | None
 ) -> ModuleSpec | None:
     for finder in list(sys.meta_path):
         find = getattr(finder, "find_spec", None)
@@ -59,7 +59,7 @@ def _found_by_others(
     return None
 
 
-class _Telling:
+class _TellingLoader:
     """A module's loader for the time of its loading; the module itself never sees it."""
 
     def __init__(self, loader: Any, loaded: Callable[[], None]) -> None:

@@ -7,7 +7,7 @@ from inspect import signature
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.capture.answer import Fault, LocalAnswer
+from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.capture.answer import Fault, LocalAnswer
-from pytest_tokenbudget.capture.httpx_streams import streams_of
+from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,7 @@ def play(module: ModuleType, client: Any, request: Any, answer: LocalAnswer, *, 
     _check_open(client)
     for hook in client.event_hooks["request"]:
         hook(request)
-    response = _response(module, client, request, answer, streams_of(module).local)
+    response = _response(module, client, request, answer, _streams_of(module)[0])
     try:
         for hook in client.event_hooks["response"]:
             hook(response)
@@ -56,11 +57,11 @@ def play(module: ModuleType, client: Any, request: Any, answer: LocalAnswer, *, 
 
 
 async def play_async(module: ModuleType, client: Any, request: Any, answer: LocalAnswer, *, streamed: bool) -> Any:
-    """The same for an asynchronous client."""
+    """Answer an asynchronous client, and run its event hooks; see :func:`play`."""
     _check_open(client)
     for hook in client.event_hooks["request"]:
         await hook(request)
-    response = _response(module, client, request, answer, streams_of(module).async_local)
+    response = _response(module, client, request, answer, _streams_of(module)[1])
     try:
         for hook in client.event_hooks["response"]:
             await hook(response)
@@ -96,3 +97,38 @@ def _response(module: ModuleType, client: Any, request: Any, answer: LocalAnswer
     if "set-cookie" in response.headers:
         client.cookies.extract_cookies(response)
     return response
+
+
+@lru_cache(maxsize=8)
+def _streams_of(module: ModuleType) -> tuple[type, type]:
+    """The streams that play an answer, synchronous and asynchronous: a client wants instances of its own module's."""
+
+    class Local(module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
+        def __init__(self, answer: LocalAnswer, error: Exception | None) -> None:
+            self._answer = answer
+            self._error = error
+
+        def __iter__(self) -> Iterator[bytes]:
+            wait = self._answer.before_chunk
+            for number, chunk in enumerate(self._answer.chunks):
+                if wait is not None:
+                    wait(number)
+                yield chunk
+            if self._error is not None:
+                raise self._error
+
+    class AsyncLocal(module.AsyncByteStream):  # type: ignore[name-defined, misc]  # the same
+        def __init__(self, answer: LocalAnswer, error: Exception | None) -> None:
+            self._answer = answer
+            self._error = error
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            wait = self._answer.before_chunk_async
+            for number, chunk in enumerate(self._answer.chunks):
+                if wait is not None:
+                    await wait(number)
+                yield chunk
+            if self._error is not None:
+                raise self._error
+
+    return Local, AsyncLocal

@@ -21,7 +21,7 @@ GateKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Court:
+class PairedJudge:
     """On what terms all tests are judged.
 
     Attributes:

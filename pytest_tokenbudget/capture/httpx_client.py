@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.exchange_builder import is_encoded
-from pytest_tokenbudget.capture.httpx_streams import streams_of
-from pytest_tokenbudget.capture.in_flight import InFlightRequest, sending
-from pytest_tokenbudget.capture.local import play, play_async
+from pytest_tokenbudget.capture.httpx_local import play, play_async
+from pytest_tokenbudget.capture.httpx_streams import hidings_of, tees_of
+from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.request_usage import asking_for_usage, is_event_stream
 from pytest_tokenbudget.records.exchange import Headers
@@ -57,13 +57,13 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
 
 
 def _send(library: HttpxLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
-    streams, senders = streams_of(library.module), _codes(original, play)
+    senders = _codes(original, play)
 
     def send(self: Any, request: Any, **options: Any) -> Any:
         if not ACTIVE.recorders:
             return original(self, request, **options)
         streamed = bool(options.get("stream", False))
-        in_flight = sending(library, self, request, streamed=streamed)
+        in_flight = in_flight_request(library, self, request, streamed=streamed)
         if in_flight is None:
             return original(self, request, **options)
         in_flight.begin()
@@ -84,20 +84,20 @@ def _send(library: HttpxLibrary, original: Callable[..., Any]) -> Callable[..., 
         if not streamed or response.is_closed:
             in_flight.whole(_content(library.module, response))
         else:
-            response.stream = _teed(response.stream, in_flight, streams.tee, streams.hiding)
+            response.stream = _teed(library.module, response.stream, in_flight, 0)
         return response
 
     return send
 
 
 def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    streams, senders = streams_of(library.module), _codes(original, play_async)
+    senders = _codes(original, play_async)
 
     async def send(self: Any, request: Any, **options: Any) -> Any:
         if not ACTIVE.recorders:
             return await original(self, request, **options)
         streamed = bool(options.get("stream", False))
-        in_flight = sending(library, self, request, streamed=streamed)
+        in_flight = in_flight_request(library, self, request, streamed=streamed)
         if in_flight is None:
             return await original(self, request, **options)
         in_flight.begin()
@@ -118,7 +118,7 @@ def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) 
         if not streamed or response.is_closed:
             in_flight.whole(_content(library.module, response))
         else:
-            response.stream = _teed(response.stream, in_flight, streams.async_tee, streams.async_hiding)
+            response.stream = _teed(library.module, response.stream, in_flight, 1)
         return response
 
     return send
@@ -187,10 +187,12 @@ def _returned(library: HttpxLibrary, in_flight: InFlightRequest, response: Any, 
     return response
 
 
-def _teed(stream: Any, in_flight: InFlightRequest, tee: Callable[..., Any], hiding: Callable[..., Any]) -> Any:
-    for builder in in_flight.drafts:
+def _teed(module: ModuleType, stream: Any, in_flight: InFlightRequest, kind: Literal[0, 1]) -> Any:
+    """The stream that notes what passes; ``kind`` is 0 for synchronous and 1 for asynchronous streams."""
+    tee = tees_of(module)[kind]
+    for builder in in_flight.builders:
         stream = tee(stream, builder)
-    return hiding(stream) if in_flight.hides_usage else stream
+    return hidings_of(module)[kind](stream) if in_flight.hides_usage else stream
 
 
 def _content(module: ModuleType, response: Any) -> bytes:

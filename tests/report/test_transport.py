@@ -9,7 +9,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.results import decode, encode
+from pytest_tokenbudget.report.transport import decode, encode
 
 
 def test_whole_numbers_stay_whole(failing: TestResult) -> None:

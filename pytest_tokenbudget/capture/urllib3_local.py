@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Iterator
 from functools import cache
 from typing import Any
 
-from pytest_tokenbudget.capture.answer import Fault, LocalAnswer
+from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 
 _REQUESTS_FAULTS: dict[Fault, str] = {"connect_timeout": "ConnectTimeout", "read_timeout": "ReadTimeout"}
 _BOTOCORE_FAULTS: dict[Fault, str] = {

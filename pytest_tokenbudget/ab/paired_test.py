@@ -1,0 +1,102 @@
+"""One test of an A/B run: its samples on both sides, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from pytest_tokenbudget.ab.arms import Arm
+from pytest_tokenbudget.ab.paired_judge import judged_result
+from pytest_tokenbudget.ab.transcript import Transcript
+from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import GateResult, TestResult
+
+
+@dataclass(slots=True)
+class PairedTest:
+    """One test while pairs of it are run.
+
+    Attributes:
+        nodeid: Its node id, the same on both sides.
+        wanted: Further pairs that are needed, 0 where it is settled.
+        base: Samples of the base.
+        head: Samples of the head.
+        measured: What the head's plugin said of its last sample.
+        budget: Its budget in this run, known from the first pair on.
+        gates: What the gates say.
+        trouble: Why it cannot be compared: a failure of its own on one side; empty where it can.
+        diverged: Whether that is a run that no longer fits its recorded answers.
+        left_out: Why it is left out without being a failure (skipped on one side).
+    """
+
+    nodeid: str
+    wanted: int = 1
+    base: list[Sample] = field(default_factory=list)
+    head: list[Sample] = field(default_factory=list)
+    measured: TestResult | None = None
+    budget: Budget | None = None
+    gates: tuple[GateResult, ...] = ()
+    trouble: str = ""
+    diverged: bool = False
+    left_out: str = ""
+
+    @property
+    def is_out(self) -> bool:
+        """Whether no further pair of it is run, because it cannot be compared."""
+        return bool(self.trouble or self.left_out)
+
+    @property
+    def stages(self) -> set[str]:
+        """All stages that it opened on either side."""
+        return {stage for sample in (*self.base, *self.head) for stage in sample.stages}
+
+    def take(self, arm: Arm, seen: Transcript, *, head: bool) -> None:
+        """Take what one side measured in one run, or why it did not."""
+        result = seen.results.get(self.nodeid)
+        if result is not None and result.passed and self.nodeid not in seen.failures:
+            (self.head if head else self.base).extend(result.samples)
+            if head:
+                self.measured = result
+        elif self.nodeid in seen.failures:
+            when, text = seen.failures[self.nodeid]
+            phase = "" if when == "call" else f" in its {when}"
+            self.trouble = self.trouble or f"fails{phase} at {arm.name}: {_last_lines(text)}"
+            self.diverged = result is not None and result.verdict == "diverged"
+            self.measured = result if head or self.measured is None else self.measured
+        elif self.nodeid in seen.skipped:
+            self.left_out = f"is skipped at {arm.name}"
+        else:
+            self.trouble = self.trouble or f"did not run at {arm.name} (pytest ended with exit code {seen.exit_code})"
+
+
+def _last_lines(text: str, most: int = 300) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    marked = [line.removeprefix("E").strip() for line in lines if line.startswith("E ")]
+    shown = " ".join(marked or lines[-3:])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
+
+
+def results_of(tests: Sequence[PairedTest]) -> tuple[TestResult, ...]:
+    """What is reported of the tests, in the order of their node ids; those that were left out are not in it."""
+    found: Mapping[str, TestResult] = {
+        test.nodeid: _result(test) for test in tests if test.trouble or not test.left_out
+    }
+    return tuple(found[nodeid] for nodeid in sorted(found))
+
+
+def _result(test: PairedTest) -> TestResult:
+    measured = test.measured or TestResult(test.nodeid, "inconclusive")
+    if test.trouble:
+        return replace(
+            measured,
+            verdict="diverged" if test.diverged else "inconclusive",
+            gates=(),
+            causes=(),
+            samples=tuple(test.head),
+            messages=(test.trouble,),
+            passed=test.diverged,
+            failed=test.diverged,
+        )
+    assert test.budget is not None
+    return judged_result(measured, test.budget, test.gates, test.base, test.head)

@@ -1,0 +1,149 @@
+"""``tokenbudget footprint``: what tools, prompts, files and an MCP server cost before the first word, ranked."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.errors import FootprintError
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.measure.footprint import Footprint
+
+_BAR = 24
+"""Width of the longest bar, in characters."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One line of the table: what it is, its name, and its tokens."""
+
+    part: str
+    name: str
+    tokens: int
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    from pytest_tokenbudget.measure.footprint import DEFAULT_MODEL
+
+    parser.epilog = "example: tokenbudget footprint --mcp 'uvx mcp-server-git' --model gpt-4.1"
+    parser.add_argument("--mcp", metavar="COMMAND", help="start this MCP server and read what it declares")
+    parser.add_argument("--tools", type=Path, metavar="FILE", help="a JSON file with a list of tool definitions")
+    parser.add_argument(
+        "--file", action="append", default=[], type=Path, metavar="PATH", help="a text such as AGENTS.md; repeatable"
+    )
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="whose tokenizer counts (default: %(default)s)")
+    parser.add_argument("--limit", type=int, metavar="TOKENS", help="exit with 1 where the total is above this")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.measure.footprint import measure_footprint, read_text
+    from pytest_tokenbudget.tokens.counter import Counter
+
+    tools: list[Any] = []
+    texts: list[tuple[str, str]] = []
+    if arguments.mcp is not None:
+        declared = _read_server(arguments.mcp)
+        tools += declared[0]
+        texts += declared[1]
+    if arguments.tools is not None:
+        tools += _read_tools(arguments.tools)
+    texts += [(str(path), read_text(path)) for path in arguments.file]
+    if not tools and not texts:
+        raise FootprintError("there is nothing to measure", remedy="give --mcp COMMAND, --tools FILE or --file PATH")
+    found = measure_footprint(Counter(), tools=tools, system=[text for _, text in texts], model=arguments.model)
+    rows = _rows(found, [name for name, text in texts if text])
+    if arguments.json:
+        print(json.dumps(_as_json(found, rows), indent=2))
+    else:
+        print("\n".join(_lines(found, rows)))
+    held = arguments.limit is None or found.input_tokens <= arguments.limit
+    if not held and not arguments.json:
+        print(f"\nover the limit of {arguments.limit:,} tokens")
+    return 0 if held else 1
+
+
+def _read_server(command: str) -> tuple[Sequence[Any], Sequence[tuple[str, str]]]:
+    import asyncio
+
+    from pytest_tokenbudget.measure.mcp_server import read_command
+
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise FootprintError(f"--mcp {command!r}: {error}", remedy="--mcp 'program argument'") from None
+    declared = asyncio.run(read_command(words))
+    return declared.tools, declared.texts
+
+
+def _read_tools(path: Path) -> list[Any]:
+    from pytest_tokenbudget.measure.footprint import read_text
+
+    try:
+        found = json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
+        raise FootprintError(f"{path}: is no JSON: {error}", remedy="a JSON list of tool definitions") from None
+    if isinstance(found, dict):
+        found = found.get("tools", [found])  # an answer of `tools/list`, or one definition
+    if not isinstance(found, list):
+        raise FootprintError(f"{path}: holds no list of tools", remedy="a JSON list of tool definitions")
+    return found
+
+
+def _rows(found: Footprint, names: Sequence[str]) -> list[_Row]:
+    """The parts by size; each text of the system prompt stands by itself where it can be told apart."""
+    rows = [_Row("tool", name, tokens) for name, tokens in found.tools.items()]
+    system = [piece.tokens for piece in found.composition.pieces if piece.part == "system"]
+    if len(system) == len(names):
+        rows += [_Row("text", name, tokens) for name, tokens in zip(names, system, strict=True)]
+    elif system:
+        rows.append(_Row("text", "all", sum(system)))
+    rows.sort(key=lambda row: -row.tokens)
+    rest = found.input_tokens - sum(row.tokens for row in rows)
+    return [*rows, _Row("framing", "", rest)] if rest else rows
+
+
+def _lines(found: Footprint, rows: Sequence[_Row]) -> list[str]:
+    from tabulate import tabulate
+
+    from pytest_tokenbudget.report.figures import plain
+
+    about = "estimated with " if found.estimated else ""
+    largest = max((row.tokens for row in rows), default=1) or 1
+    table = [
+        (
+            row.part,
+            plain(row.name, limit=40),
+            f"{row.tokens:,}",
+            f"{row.tokens / max(1, found.input_tokens):.1%}",
+            "█" * max(1, round(_BAR * row.tokens / largest)) if row.tokens > 0 else "",
+        )
+        for row in rows
+    ]
+    return [
+        f"{found.input_tokens:,} input tokens before the first word ({found.model}, {about}{found.encoding})",
+        "",
+        tabulate(table, tablefmt="plain", colalign=("left", "left", "right", "right", "left"), disable_numparse=True),
+    ]
+
+
+def _as_json(found: Footprint, rows: Sequence[_Row]) -> dict[str, Any]:
+    return {
+        "model": found.model,
+        "encoding": found.encoding,
+        "estimated": found.estimated,
+        "input_tokens": found.input_tokens,
+        "parts": [{"part": row.part, "name": row.name, "tokens": row.tokens} for row in rows],
+    }
+
+
+FOOTPRINT = Command(
+    "footprint", "what tools, prompts, files or an MCP server cost before the first word", _arguments, _run
+)

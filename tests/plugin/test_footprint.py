@@ -1,0 +1,198 @@
+"""Budgets without a model, through the front door: the ``footprint`` fixture and the command."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_tokenbudget.cli.main import main
+from pytest_tokenbudget.errors import FootprintError
+from pytest_tokenbudget.measure.footprint import measure_footprint
+from pytest_tokenbudget.tokens.counter import Counter
+
+SCHEMA = {"type": "object", "properties": {"q": {"type": "string", "description": "the words to look for"}}}
+FORMS = {
+    "openai chat": {"type": "function", "function": {"name": "find", "description": "Finds.", "parameters": SCHEMA}},
+    "openai responses": {"type": "function", "name": "find", "description": "Finds.", "parameters": SCHEMA},
+    "anthropic": {"name": "find", "description": "Finds.", "input_schema": SCHEMA},
+    "mcp": {"name": "find", "description": "Finds.", "inputSchema": SCHEMA},
+    "google": {"functionDeclarations": [{"name": "find", "description": "Finds.", "parameters": SCHEMA}]},
+    "bedrock": {"toolSpec": {"name": "find", "description": "Finds.", "inputSchema": {"json": SCHEMA}}},
+}
+
+SERVER = '''
+from mcp.server.lowlevel import Server
+try:
+    from mcp.server.mcpserver import MCPServer as FastMCP
+except ImportError:
+    from mcp.server.fastmcp import FastMCP
+
+server = FastMCP("desk", instructions="Use the tools with care.")
+
+
+@server.tool()
+def find_order(number: str) -> str:
+    """Finds an order by its number."""
+    return number
+
+
+@server.prompt()
+def greet(name: str) -> str:
+    """Greets a customer."""
+    return name
+
+
+@server.resource("order://{number}")
+def order(number: str) -> str:
+    """One order."""
+    return number
+
+
+server.run()
+'''
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1", "claude-sonnet-4-5", "gemini-2.5-flash", "deepseek-chat"])
+def test_a_tool_costs_the_same_in_every_form(model: str) -> None:
+    """The tool is written in the form of the model's own API, so the form in which it was given does not matter."""
+    counter = Counter()
+    found = {
+        form: measure_footprint(counter, tools=[tool], system="Be kind.", model=model) for form, tool in FORMS.items()
+    }
+    totals = {form: each.input_tokens for form, each in found.items()}
+    assert len(set(totals.values())) == 1, totals
+    assert all(list(each.tools) == ["find"] for each in found.values())
+
+
+@pytest.mark.parametrize("tool", [7, None, [], {}, {"name": 3, "parameters": {}}, {"name": "x", "parameters": []}])
+def test_a_tool_without_a_known_form_is_an_error(tool: object) -> None:
+    """The error shows the form that is understood."""
+    with pytest.raises(FootprintError) as caught:
+        measure_footprint(Counter(), tools=[tool])
+    assert "parameters" in caught.value.remedy
+
+
+PROJECT = """
+import json
+from pathlib import Path
+
+TOOLS = json.loads(Path("tools.json").read_text())
+
+@token_budget({"input_tokens": "5%"})
+def test_tools(footprint):
+    found = footprint(tools=TOOLS, system="You are a desk.", model="gpt-4.1")
+    assert set(found.tools) == {"find"}
+"""
+
+
+def write_tool(project, description: str) -> None:
+    """Write the project's one tool."""
+    tool = {"name": "find", "description": description, "parameters": SCHEMA}
+    (project.pytester.path / "tools.json").write_text(json.dumps([tool]), encoding="utf-8")
+
+
+def test_a_grown_tool_fails_without_a_model(project) -> None:
+    """A footprint has the metrics, gates and causes of a live run, and needs one sample."""
+    write_tool(project, "Finds things.")
+    project.write(PROJECT)
+    project.run().assert_outcomes(passed=1)
+    project.run().assert_outcomes(passed=1)
+    assert project.test["verdict"] == "ok"
+    write_tool(project, "Finds things, " + "and says at length what it found " * 4)
+    project.run().assert_outcomes(failed=1)
+    gate = project.gate("input_tokens")
+    assert gate["verdict"] == "regression"
+    assert gate["exact"]
+    assert project.test["causes"][0]["name"] == "find"
+    assert project.test["causes"][0]["delta"] == gate["value"] - gate["baseline"]
+
+
+def test_a_file_is_measured_beside_the_test(project) -> None:
+    """A relative path starts at the folder of the test file; what it costs is system prompt."""
+    folder = project.pytester.mkdir("deep")
+    (folder / "AGENTS.md").write_text("Read this first. " * 50, encoding="utf-8")
+    (folder / "test_files.py").write_text(
+        "from pytest_tokenbudget import token_budget\n"
+        '@token_budget(limit={"system_tokens": 100})\n'
+        "def test_agents_md(footprint):\n"
+        '    assert footprint.file("AGENTS.md").part("system") == 201\n',
+        encoding="utf-8",
+    )
+    project.run().assert_outcomes(failed=1)
+    assert project.gate("system_tokens")["value"] == 201
+
+
+def test_without_a_marker_the_numbers_are_returned(project) -> None:
+    """An unmarked test may use the fixture to assert by itself; a file that is missing is named."""
+    project.write(
+        "def test_plain(footprint):\n"
+        '    assert footprint(system="hello").part("system") == 1\n'
+        "    from pytest_tokenbudget.errors import FootprintError\n"
+        '    with pytest.raises(FootprintError, match="nowhere.md"):\n'
+        '        footprint.file("nowhere.md")\n'
+    )
+    project.run().assert_outcomes(passed=1)
+
+
+def test_an_mcp_server_is_measured(project) -> None:
+    """Instructions, tools, prompts and resource templates of a real server count, by command and by session."""
+    pytest.importorskip("mcp")
+    (project.pytester.path / "server.py").write_text(SERVER, encoding="utf-8")
+    project.write(f"""
+import asyncio
+COMMAND = [{sys.executable!r}, "server.py"]
+
+@token_budget(limit={{"tool_schema_tokens": 1000}})
+def test_server(footprint):
+    async def by_session():
+        from mcp import ClientSession, StdioServerParameters
+        from mcp.client.stdio import stdio_client
+        server = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:])
+        async with stdio_client(server) as streams, ClientSession(*streams) as session:
+            return await footprint.mcp(session, stage="session")
+
+    found = asyncio.run(footprint.mcp(command=COMMAND, stage="command"))
+    assert list(found.tools) == ["find_order"]
+    assert found.part("system") > 20
+    assert asyncio.run(by_session()) == found
+""")
+    project.run(subprocess=True).assert_outcomes(passed=1)
+    stages = project.test["stages"]
+    assert stages["command"]["input_tokens"] == stages["session"]["input_tokens"] > 0
+
+
+def test_the_command_ranks_the_parts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The parts add up to the total; ``--limit`` decides the exit code."""
+    tools = [{"name": f"tool_{n}", "description": "word " * n, "inputSchema": SCHEMA} for n in (5, 40, 10)]
+    (tmp_path / "tools.json").write_text(json.dumps({"tools": tools}), encoding="utf-8")
+    arguments = ["footprint", "--tools", str(tmp_path / "tools.json")]
+    assert main([*arguments, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    names = [part["name"] for part in found["parts"] if part["part"] == "tool"]
+    assert names == ["tool_40", "tool_10", "tool_5"]
+    assert sum(part["tokens"] for part in found["parts"]) == found["input_tokens"]
+    assert main([*arguments, "--limit", str(found["input_tokens"])]) == 0
+    assert main([*arguments, "--limit", str(found["input_tokens"] - 1)]) == 1
+    assert "tool_40" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "nothing to measure"),
+        (["--mcp", "/nowhere/at-all"], "cannot be read"),
+        (["--mcp", "'"], "No closing quotation"),
+        (["--tools", "nowhere.json"], "nowhere.json"),
+    ],
+)
+def test_bad_input_of_the_command_is_an_error(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 with the reason and a remedy, no traceback."""
+    if "--mcp" in arguments:
+        pytest.importorskip("mcp")
+    assert main(["footprint", *arguments]) == 2
+    assert said in capsys.readouterr().err
