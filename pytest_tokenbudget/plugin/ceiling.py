@@ -11,7 +11,7 @@ from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.compare.values import sample_values, statistic
 from pytest_tokenbudget.errors import BudgetExceeded
 from pytest_tokenbudget.measure.sample import inside
-from pytest_tokenbudget.plugin.running import RunningSample
+from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.providers.classify import classify
 from pytest_tokenbudget.providers.request import parse_request
 from pytest_tokenbudget.providers.wire_format import WireFormat
@@ -91,7 +91,7 @@ class Ceiling:
     def _compare(self) -> None:
         if self.passed:
             return
-        measured = self.running.so_far(self._calls)
+        measured = self.running.figures_of(self._calls)
         sample = Sample(total=measured.total, stages=measured.stages, pooled=measured.pooled)
         for named, ceiling in self.ceilings:
             for metric in _each(named, measured.stages):
