@@ -1,12 +1,12 @@
-"""What the prompts of several APIs have in common: texts, names of results by id, tool definitions."""
+"""Parts that the prompts of several APIs have in common: texts, names of tool results, tool definitions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from pytest_tokenbudget.providers.loose import as_dict, as_str
-from pytest_tokenbudget.records.prompt import Message, Part, Role, Text, Tool, ToolCall, ToolResult
+from pytest_tokenbudget.providers.loose import as_dict, as_list, as_str, dicts
+from pytest_tokenbudget.records.prompt import Message, Part, Prompt, Role, Text, Tool, ToolCall, ToolResult
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -112,3 +112,49 @@ def turn_role(wire_role: str, parts: tuple[Part, ...]) -> Role:
     if parts and all(isinstance(part, ToolResult) for part in parts):
         return "tool"
     return role_of(wire_role)
+
+
+_GIVEN = ("prompt", "input", "inputs", "inputText", "text", "input_ids")
+"""What the APIs call the text that is to be completed."""
+
+
+def completion_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
+    """A prompt that is a text, a list of texts, or token ids (kept in ``extra``: their number is exact)."""
+    given = next((body[key] for key in _GIVEN if key in body), None)
+    held = as_dict(given)
+    parts: list[Part] = [*texts(held.get("system_prompt")), *plain_texts(held.get("prompt", given))]
+    parts.extend(text for item in dicts(given) for text in texts(item.get("data", item.get("text"))))
+    messages = [Message("user", tuple(parts), None, "")] if parts else []
+    if body.get("system"):
+        messages.insert(0, Message("system", texts(body["system"]), None, "system"))
+    extra = kept(body, ("suffix", "input_prefix", "input_suffix"))
+    ids = token_ids(given)
+    if ids:
+        extra["token_ids"] = ids
+    return Prompt(api=api, model=as_str(body.get("model")) or model, messages=tuple(messages), extra=extra)
+
+
+def token_ids(given: object) -> int:
+    """How many token ids a prompt of ``[int, ...]`` or ``[[int, ...], ...]`` has."""
+    total = 0
+    for item in as_list(given):
+        if isinstance(item, list):
+            total += sum(isinstance(token, int) for token in item)
+        elif isinstance(item, int):
+            total += 1
+    return total
+
+
+def embedding_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
+    """The texts that are to be embedded, a message each, whatever the API calls them."""
+    found: list[Text] = []
+    for key in ("input", "inputs", "texts", "prompt", "inputText"):
+        found.extend(plain_texts(body.get(key)))
+    for item in dicts(body.get("requests")) or [body]:
+        found.extend(
+            text for part in dicts(as_dict(item.get("content")).get("parts")) for text in texts(part.get("text"))
+        )
+    found.extend(text for item in dicts(body.get("instances")) for text in texts(item.get("content")))
+    extra = {"token_ids": ids} if (ids := token_ids(body.get("input"))) else {}
+    messages = tuple(Message("user", (text,), None, "") for text in found)
+    return Prompt(api=api, model=as_str(body.get("model")) or model, messages=messages, extra=extra)
