@@ -10,7 +10,7 @@ from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.in_flight import in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.requests_client import PreparedLibrary
-from pytest_tokenbudget.capture.urllib3_body import RawBody
+from pytest_tokenbudget.capture.urllib3_body import teed_body
 from pytest_tokenbudget.capture.urllib3_local import play_botocore
 
 
@@ -42,7 +42,7 @@ def _send(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..
             in_flight.end()
         in_flight.arrived(response.status_code, response.headers)
         if streamed:
-            response.raw = RawBody(response.raw, in_flight.builders)
+            response.raw = teed_body(response.raw, in_flight.builders)
         else:
             in_flight.whole(response.content or b"")
         return response

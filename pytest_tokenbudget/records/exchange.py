@@ -54,10 +54,12 @@ class Exchange:
         stage: Path of the innermost open stage, ``"worker/finalize"``; ``""`` where no stage was open in code.
         agent: The current OpenTelemetry span's ``gen_ai.agent.name`` where OpenTelemetry is in use.
         answered_by: ``"network"``; ``"replay"`` or ``"script"`` where the plugin itself gave the answer; ``"mock"`` where
-            another tool for tests did, so that the usage that it tells may be that of another request.
+            no byte of the request went to a network: a tool for tests or an app in the same process answered, so that
+            the usage that it tells may be that of another request.
         token_basis: For a replayed answer: the input tokens of the recording, from which those of the request of now are
             reckoned; ``None`` else.
-        sequence: Position in the order of starts, from 0.
+        sequence: Position in the order of starts, from 0; requests that were refused leave gaps.
+        within: ``sequence`` of the exchange within whose sending it was sent, ``None`` where there is none.
     """
 
     client: str
@@ -80,6 +82,7 @@ class Exchange:
     answered_by: Literal["network", "replay", "script", "mock"] = "network"
     token_basis: TokenBasis | None = None
     sequence: int = 0
+    within: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
