@@ -99,3 +99,9 @@ class FootprintError(TokenBudgetError):
     """A tool, prompt, file or MCP server whose footprint cannot be measured."""
 
     slug = "footprint"
+
+
+class ReportError(TokenBudgetError):
+    """A JSON report that cannot be read."""
+
+    slug = "report"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from pytest_tokenbudget.prices import PriceBook
@@ -14,6 +14,7 @@ from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed
 from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.tokens.anatomy import SchemaReader
 from pytest_tokenbudget.tokens.calibration import Calibration
 from pytest_tokenbudget.tokens.counter import Counter
 
@@ -36,6 +37,10 @@ class Reader:
     counter: Counter
     prices: PriceBook
     stage_of: StageOf
+    schemas: SchemaReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schemas", SchemaReader(self.counter))
 
     def read_all(
         self, exchanges: Iterable[Exchange], *, origin: float
@@ -143,6 +148,7 @@ class Reader:
             input_source=input_source,
             output_source=output_source,
             composition=composition,
+            prompt=prompt() if composition is not None else None,
             cost=self.prices.cost(reading.provider, reading.model or reading.request_model, usage, api=reading.api),
         )
 

@@ -14,6 +14,7 @@ from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import MetricSpec, parse_metric
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.measure.sample import Measured, measure
+from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Sample, Span, Traffic, Turn, Values
@@ -112,7 +113,16 @@ class RunningSample:
             turns=self._turns(ordered, spans),
             messages=(*self.messages, *problems(ordered)),
             own_time=own_time,
+            schemas=self._schemas(ordered),
         )
+
+    def _schemas(self, calls: Sequence[Call]) -> dict[str, SchemaAnatomy]:
+        """How the larger tools of the calls are made up."""
+        found: dict[str, SchemaAnatomy] = {}
+        for call in calls:
+            if call.prompt is not None and call.prompt.tools:
+                found |= self.reader.schemas.read(call.prompt, provider=call.provider)
+        return found
 
     def _turns(self, calls: Sequence[Call], spans: Sequence[Span]) -> tuple[Turn, ...]:
         turns = []

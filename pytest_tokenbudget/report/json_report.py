@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
+from pytest_tokenbudget.explain.prefix import find_break
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult
-from pytest_tokenbudget.report.json_shape import BeforeJson, CallJson, CauseJson, GateJson, PartJson, RunJson, TestJson
+from pytest_tokenbudget.report.json_shape import (
+    BeforeJson,
+    CallJson,
+    CauseJson,
+    GateJson,
+    PartJson,
+    RunJson,
+    SchemaJson,
+    TestJson,
+)
 from pytest_tokenbudget.report.view import RunView
 
 FORMAT: Literal[1] = 1
@@ -70,6 +81,12 @@ def test_json(result: TestResult) -> TestJson:
         "total": _mean([sample.total for sample in result.samples]),
         "composition": {stage or "": composition_json(parts) for stage, parts in sorted(last.composition.items())},
         "parts": parts_json(last.composition),
+        "schemas": {name: SchemaJson(**asdict(anatomy)) for name, anatomy in sorted(last.schemas.items())},  # type: ignore[typeddict-item]  # the fields are the same
+        "cache_breaks": {
+            stage: {"part": found.part, "tokens": found.behind, "text": found.text}
+            for stage, parts in sorted(last.composition.items())
+            if (found := find_break(parts)) is not None
+        },
         "before": None if result.before is None else before_json(result.before),
         "causes": [cause_json(cause) for cause in result.causes],
         "calls": [call_json(call) for call in last.calls],
@@ -138,11 +155,19 @@ def call_json(call: Call) -> CallJson:
         "reasoning_tokens": call.usage.reasoning_tokens,
         "input_source": call.input_source,
         "output_source": call.output_source,
+        "offered_tools": _offered_tools(call),
         "tool_calls": list(call.tool_calls),
         "server_tool_calls": list(call.server_tool_calls),
         "finish_reason": call.finish_reason,
         "cost": call.cost,
     }
+
+
+def _offered_tools(call: Call) -> int | None:
+    """Number of tools that a call's request offers; ``None`` where the request could not be read."""
+    if call.composition is None:
+        return None
+    return len({piece.name for piece in call.composition.pieces if piece.part == "tools"})
 
 
 def composition_json(composition: StageComposition) -> dict[str, int | dict[str, int]]:
