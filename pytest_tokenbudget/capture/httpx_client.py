@@ -84,7 +84,9 @@ def _send(library: HttpxLibrary, original: Callable[..., Any]) -> Callable[..., 
             raise
         finally:
             in_flight.end()
-        in_flight.arrived(response.status_code, response.headers, network=_has_network(response))
+        in_flight.arrived(
+            response.status_code, response.headers, network=not in_flight.carried and _has_network(response)
+        )
         if not streamed or response.is_closed:
             in_flight.whole(_content(library.module, response))
         else:
@@ -116,7 +118,9 @@ def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) 
             raise
         finally:
             in_flight.end()
-        in_flight.arrived(response.status_code, response.headers, network=_has_network(response))
+        in_flight.arrived(
+            response.status_code, response.headers, network=not in_flight.carried and _has_network(response)
+        )
         if not streamed or response.is_closed:
             in_flight.whole(_content(library.module, response))
         else:
@@ -127,8 +131,9 @@ def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) 
 
 
 def _has_network(response: Any) -> bool:
-    """Whether httpcore has read a response from a connection: it hands the connection up with it."""
-    return "network_stream" in response.extensions
+    """Whether a response was read from a socket: httpcore hands up the connection with it, where no mock made it up."""
+    stream = response.extensions.get("network_stream")
+    return stream is not None and stream.get_extra_info("socket") is not None
 
 
 def _send_prepared(

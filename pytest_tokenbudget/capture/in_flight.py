@@ -173,6 +173,11 @@ class InFlightRequest:
             else:
                 builder.cut(error)
 
+    def forget(self) -> None:
+        """Drop what was begun: the request is sent elsewhere, where it is watched too."""
+        for recorder, builder in zip(self._recorders, self.builders, strict=False):
+            recorder.forget(builder)
+
     def hands_on(self, sender: Any, library: Library, request: Any) -> bool:
         """Whether a request that is sent underneath is this one, handed on by the client or by its transport.
 

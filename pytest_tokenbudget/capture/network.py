@@ -26,11 +26,11 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
 
 
 def _noting(send: Callable[..., Any]) -> Callable[..., Any]:
-    def noted(self: Any, data: Any, *args: Any) -> Any:
+    def noted(self: Any, data: Any, *args: Any, **options: Any) -> Any:
         request = current_request()
         # An event loop wakes itself up with one byte.
         if request is not None and len(data) > 1:
             request.carried = True
-        return send(self, data, *args)
+        return send(self, data, *args, **options)
 
     return noted

@@ -59,8 +59,15 @@ def _text(value: Any) -> str:
 
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
-    """The method of ``requests`` to watch."""
+    """The methods to watch.
+
+    Args:
+        module: ``requests``, or ``requests_mock.mocker``: its mocker calls the ``send`` that it found when it was imported.
+        client: Name and version of requests.
+    """
     library = PreparedLibrary(client)
+    if module.__name__ == "requests_mock.mocker":
+        return (Watched(module, "_original_send", lambda send: _send(library, module.requests, send)),)
     return (Watched(module.Session, "send", lambda send: _send(library, module, send)),)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,6 +84,26 @@ class Exchange:
     token_basis: TokenBasis | None = None
     sequence: int = 0
     within: int | None = None
+
+
+def containers(exchanges: Iterable[Exchange], calls: Iterable[Exchange]) -> frozenset[int]:
+    """Find the requests that no network carried and that contain a model call: they are hops to it, and no calls.
+
+    Args:
+        exchanges: All exchanges of a sample.
+        calls: Those that a wire format recognised.
+
+    Returns:
+        Their ``sequence``.
+    """
+    numbered = {exchange.sequence: exchange for exchange in exchanges}
+    found: set[int] = set()
+    for call in calls:
+        at = call.within
+        while at is not None and at not in found and at in numbered:
+            found.add(at)
+            at = numbered[at].within
+    return frozenset(number for number in found if numbered[number].answered_by == "mock")
 
 
 @dataclass(frozen=True, slots=True)
