@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.cli import Command
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.records.advice import Advice

@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.cli.ab import AB
 from pytest_tokenbudget.cli.advise import ADVISE
-from pytest_tokenbudget.cli.command import Command
 from pytest_tokenbudget.cli.footprint import FOOTPRINT
 from pytest_tokenbudget.cli.schema import SCHEMA
 from pytest_tokenbudget.errors import TokenBudgetError

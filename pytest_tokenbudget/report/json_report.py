@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_tokenbudget.explain.prefix import find_break
+from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.sample import Sample, Values
@@ -31,8 +32,7 @@ FORMAT: Literal[1] = 1
 def write(run: RunView, path: Path) -> None:
     """Write the report; folders are made as needed."""
     text = json.dumps(run_json(run), indent=2, ensure_ascii=False, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")
+    write_atomically(path, text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def run_json(run: RunView) -> RunJson:
