@@ -49,6 +49,7 @@ class ExchangeBuilder:
         request: The library's request.
         streamed: Whether the caller asked for a streamed response.
         stage: Path of the stage in which the request was sent.
+        surrounding_stage: Path of the stage that was open in the test while another process sent it.
         span: The OpenTelemetry span in which it was sent.
         number: How many exchanges the recorder began before.
         answer: The answer that is given locally, if one is.
@@ -77,6 +78,7 @@ class ExchangeBuilder:
         "started",
         "status",
         "streamed",
+        "surrounding_stage",
     )
 
     def __init__(
@@ -87,6 +89,7 @@ class ExchangeBuilder:
         self.request = request
         self.streamed = streamed
         self.stage = stage
+        self.surrounding_stage = ""
         self.span = span
         self.number = number
         self.answer: LocalAnswer | None = None
@@ -176,6 +179,7 @@ class ExchangeBuilder:
             end=self.end or "open",
             error=self.error,
             stage=self.stage,
+            surrounding_stage=self.surrounding_stage,
             agent=_agent_name(self.span),
             answered_by=answer.answered_by if answer is not None else "mock" if self.mocked else "network",
             token_basis=None if answer is None else answer.token_basis,

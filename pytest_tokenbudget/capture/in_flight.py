@@ -6,14 +6,13 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.capture.stage import current_path
 from pytest_tokenbudget.errors import TokenBudgetError
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
-    from pytest_tokenbudget.capture.recorder import Recorder
 
 
 class InFlightRequest:
@@ -49,7 +48,7 @@ class InFlightRequest:
         self._streamed = streamed
         self._outer = outer
         self._done = False
-        self._recorders: list[Recorder] = []
+        self._recorders: list[ActiveRecorder] = []
         self.answer: LocalAnswer | None = None
         self.hides_usage = False
         self.builders: list[ExchangeBuilder] = []

@@ -155,7 +155,9 @@ def _stage_of(
             if found:
                 return found
         named = hook(call=call)
-        return _checked(named) if named else (name_of(exchange.agent) if exchange.agent else "main")
+        if named:
+            return _checked(named)
+        return name_of(exchange.agent) if exchange.agent else exchange.surrounding_stage or "main"
 
     return stage_of
 

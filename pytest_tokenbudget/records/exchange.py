@@ -52,6 +52,8 @@ class Exchange:
         end: How it ended.
         error: Type name of the exception that ended it (``"ReadTimeout"``), else ``None``.
         stage: Path of the innermost open stage, ``"worker/finalize"``; ``""`` where no stage was open in code.
+        surrounding_stage: Path of the stage that was open in the test while another process sent the request, ``""``
+            for none; it counts where nothing else says a stage.
         agent: The current OpenTelemetry span's ``gen_ai.agent.name`` where OpenTelemetry is in use.
         answered_by: ``"network"``; ``"replay"`` or ``"script"`` where the plugin itself gave the answer; ``"mock"`` where
             another tool for tests did, so that the usage that it tells may be that of another request.
@@ -76,6 +78,7 @@ class Exchange:
     end: End = "complete"
     error: str | None = None
     stage: str = ""
+    surrounding_stage: str = ""
     agent: str | None = None
     answered_by: Literal["network", "replay", "script", "mock"] = "network"
     token_basis: TokenBasis | None = None

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.errors import ScriptError
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-    from pytest_tokenbudget.capture.recorder import Recorder
-    from pytest_tokenbudget.records.exchange import Headers
     from pytest_tokenbudget.replay.script import ScriptedModel
 
 START_SECONDS = 10.0
@@ -144,26 +143,13 @@ class Served:
 
     def _recorder(self) -> Recorder | None:
         """Who records what this script answers, if anybody does."""
-        return next((one for one in ACTIVE.recorders if one.answerer is self._model and one.recording), None)
-
-
-class _Requests:
-    """How what a server is asked is read: it is in the form of a record already."""
-
-    client = "http"
-
-    def request_parts(self, request: Outgoing) -> tuple[str, str, Headers, bytes | None]:
-        """Method, URL, headers and body."""
-        return request.method, request.url, request.headers, request.body
-
-    def header_pairs(self, headers: Headers) -> Headers:
-        """The pairs themselves."""
-        return headers
+        mine = [one for one in ACTIVE.recorders if isinstance(one, Recorder) and one.answerer is self._model]
+        return next((one for one in mine if one.recording), None)
 
 
 def _begun(recorder: Recorder, outgoing: Outgoing, answer: LocalAnswer) -> ExchangeBuilder:
-    builder = recorder.begin(_Requests(), outgoing, streamed=True, stage=outgoing.stage)
-    builder.answer = answer
+    builder = recorder.begin(RemoteLibrary(outgoing.client), outgoing, streamed=True)
+    builder.surrounding_stage, builder.answer = outgoing.stage, answer
     return builder
 
 
