@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.errors import Diverged
 from pytest_tokenbudget.replay.asked import path_of
+from pytest_tokenbudget.replay.interaction import Interaction
 from pytest_tokenbudget.replay.matching import RECORD_AGAIN
-from pytest_tokenbudget.replay.take import Take
 
 API = "beside"
 """The ``api`` of their takes."""
@@ -38,14 +38,14 @@ class Beside:
         takes: All takes of a cassette.
     """
 
-    def __init__(self, takes: Sequence[Take]) -> None:
+    def __init__(self, takes: Sequence[Interaction]) -> None:
         self._hosts = {urlsplit(take.url).netloc for take in takes}
-        self._left: dict[tuple[str, str], deque[Take]] = {}
+        self._left: dict[tuple[str, str], deque[Interaction]] = {}
         for take in takes:
             if take.api == API:
                 self._left.setdefault((take.method, urlsplit(take.url).path), deque()).append(take)
 
-    def match(self, outgoing: Outgoing) -> Take | None:
+    def match(self, outgoing: Outgoing) -> Interaction | None:
         """The answer to a request; ``None`` for other traffic.
 
         Raises:

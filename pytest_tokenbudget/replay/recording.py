@@ -17,9 +17,9 @@ from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.replay.asked import JsonObject
 from pytest_tokenbudget.replay.beside import API, is_beside
 from pytest_tokenbudget.replay.cassette import write_cassette
+from pytest_tokenbudget.replay.interaction import Ending, Interaction
 from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
 from pytest_tokenbudget.replay.secrets import Redactor, bare_url, kept_headers
-from pytest_tokenbudget.replay.take import Ending, Take
 from pytest_tokenbudget.tokens.counter import Counter
 
 _FAULT_WORDS: tuple[tuple[str, Fault], ...] = (
@@ -40,7 +40,7 @@ _FAULT_WORDS: tuple[tuple[str, Fault], ...] = (
 _NO_READING = Reading(api="unknown", provider="")
 
 
-def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter: Counter) -> tuple[Take, ...]:
+def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter: Counter) -> tuple[Interaction, ...]:
     """The model calls of a run, failed attempts included, and what their APIs were asked beside; nothing else.
 
     Args:
@@ -58,14 +58,14 @@ def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter
         if recognised is not None or (request.url.netloc in hosts and is_beside(request.path))
     ]
     origin = kept[0][0].started if kept else 0.0
-    return tuple(_take(exchange, recognised, recogniser, origin) for exchange, recognised in kept)
+    return tuple(_interaction(exchange, recognised, recogniser, origin) for exchange, recognised in kept)
 
 
-def _take(exchange: Exchange, recognised: Recognised, recogniser: Recogniser, origin: float) -> Take:
+def _interaction(exchange: Exchange, recognised: Recognised, recogniser: Recogniser, origin: float) -> Interaction:
     reading: Reading = getattr(read(exchange, recogniser.formats), "reading", _NO_READING)
     chunks = response_pieces(exchange)
     ending, fault = _ending(exchange)
-    return Take(
+    return Interaction(
         api=API if recognised.format is None and is_beside(recognised.request.path) else recognised.api,
         provider=reading.provider,
         stage=exchange.stage,
@@ -89,12 +89,12 @@ def _take(exchange: Exchange, recognised: Recognised, recogniser: Recogniser, or
     )
 
 
-def save(path: Path, takes: Sequence[Take], patterns: Sequence[re.Pattern[str]] = ()) -> None:
+def save(path: Path, interactions: Sequence[Interaction], patterns: Sequence[re.Pattern[str]] = ()) -> None:
     """Write a cassette, redacted, in one step.
 
     Args:
         path: The file.
-        takes: What was recorded.
+        interactions: What was recorded.
         patterns: What they match is replaced.
 
     Raises:
@@ -102,28 +102,30 @@ def save(path: Path, takes: Sequence[Take], patterns: Sequence[re.Pattern[str]] 
             looks like a key; or if the file cannot be written. What stood there stays.
     """
     redactor = Redactor(tuple(patterns))
-    write_cassette(path, [_redacted(take, number, redactor) for number, take in enumerate(takes, start=1)])
+    write_cassette(
+        path, [_redacted(recorded, number, redactor) for number, recorded in enumerate(interactions, start=1)]
+    )
 
 
-def _redacted(take: Take, number: int, redactor: Redactor) -> Take:
-    body: JsonObject | None = redactor.value(take.body)
-    chunks = tuple(map(redactor.chunk, take.chunks))
+def _redacted(recorded: Interaction, number: int, redactor: Redactor) -> Interaction:
+    body: JsonObject | None = redactor.value(recorded.body)
+    chunks = tuple(map(redactor.chunk, recorded.chunks))
     # What is spread over the pieces of a stream cannot be replaced piece by piece.
-    before = b"".join(take.chunks).decode("utf-8", "replace")
-    missed = redactor.spread(take.output_text, before) or redactor.left(b"".join(chunks).decode("utf-8", "replace"))
+    before = b"".join(recorded.chunks).decode("utf-8", "replace")
+    missed = redactor.spread(recorded.output_text, before) or redactor.left(b"".join(chunks).decode("utf-8", "replace"))
     if missed is not None:
         raise CassetteError(
             f"the cassette is not written: {missed!r} matches across the pieces of answer {number}",
             remedy="keep it out of what the model says, or record without streaming",
         )
     return replace(
-        take,
-        url=redactor.text(take.url),
+        recorded,
+        url=redactor.text(recorded.url),
         body=body,
         chunks=chunks,
-        headers=tuple((name, redactor.text(value)) for name, value in take.headers),
-        output_text=redactor.text(take.output_text),
-        redacted=take.redacted or body != take.body,
+        headers=tuple((name, redactor.text(value)) for name, value in recorded.headers),
+        output_text=redactor.text(recorded.output_text),
+        redacted=recorded.redacted or body != recorded.body,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a scripted model answers, and the builders with which a script is written.
+"""Holds the answers of a scripted model, and the builders with which a script is written.
 
 text("Booked.", usage=(1200, 40), ttft=0.4, tokens_per_second=60)
 tool_call("calendar_read", day="2026-03-17")
@@ -70,13 +70,13 @@ class Reply:
     duration: float | None = None
 
     def using(self, usage: UsageLike) -> Reply:
-        """The same answer with this usage."""
+        """Give the same answer with this usage."""
         return replace(self, usage=usage_of(usage))
 
     def taking(
         self, duration: float | None = None, *, ttft: float | None = None, tokens_per_second: float | None = None
     ) -> Reply:
-        """The same answer at this pace (virtual s); what is not given stays as it was."""
+        """Give the same answer at this pace (virtual s); what is not given stays as it was."""
         return replace(
             self,
             duration=self.duration if duration is None else duration,
@@ -86,13 +86,13 @@ class Reply:
 
     @property
     def written(self) -> str:
-        """All that the model wrote, tool arguments included: what its output tokens are counted from."""
+        """Give all that the model wrote, tool arguments included: its output tokens are counted from it."""
         calls = "".join(call.name + dump(call.arguments) for call in self.calls)
         return self.reasoning + self.text + calls
 
 
 def dump(value: object) -> str:
-    """JSON as models write it."""
+    """Write JSON as models do."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -107,7 +107,7 @@ def text(
     tokens_per_second: float | None = None,
     duration: float | None = None,
 ) -> Reply:
-    """An answer in words.
+    """Build an answer in words.
 
     Args:
         said: The words; anything but a string is written as JSON (structured output).
@@ -132,12 +132,12 @@ def text(
 
 
 def tool_call(name: str, /, **arguments: Any) -> Reply:
-    """An answer that calls one tool. Set usage and pace with ``.using(...)`` and ``.taking(...)``."""
+    """Build an answer that calls one tool. Set usage and pace with ``.using(...)`` and ``.taking(...)``."""
     return Reply(calls=(Called(name, arguments),))
 
 
 def parallel(*replies: Reply, text: str = "", reasoning: str = "", usage: UsageLike | None = None) -> Reply:
-    """One answer that makes all the tool calls of the given answers at once, with words before them if wanted."""
+    """Build one answer that makes all the tool calls of the given answers at once, with words before them if wanted."""
     return Reply(
         text=text or "".join(reply.text for reply in replies),
         calls=tuple(call for reply in replies for call in reply.calls),
@@ -147,7 +147,7 @@ def parallel(*replies: Reply, text: str = "", reasoning: str = "", usage: UsageL
 
 
 def error(status: int, message: str = "", *, retry_after: float | None = None, duration: float | None = None) -> Reply:
-    """An answer with an HTTP error, ``error(429, retry_after=2)``."""
+    """Build an answer with an HTTP error, ``error(429, retry_after=2)``."""
     if status < 400:
         raise ScriptError(f"error({status}) is no HTTP error", remedy="give a status of 400 or above")
     said = message or f"scripted error {status}"
@@ -155,22 +155,22 @@ def error(status: int, message: str = "", *, retry_after: float | None = None, d
 
 
 def timeout(after: float = 0.0, *, connecting: bool = False) -> Reply:
-    """No answer: the client's read (or connect) timeout passes ``after`` virtual seconds."""
+    """Build a missing answer: the client's read (or connect) timeout passes ``after`` virtual seconds."""
     return Reply(failure="connect_timeout" if connecting else "read_timeout", duration=after)
 
 
 def unreachable() -> Reply:
-    """No answer: the connection is refused."""
+    """Build a missing answer: the connection is refused."""
     return Reply(failure="connect_error")
 
 
 def cut(whole: Reply | str, *, after_chunks: int = 1) -> Reply:
-    """An answer whose connection breaks after so many chunks."""
+    """Build an answer whose connection breaks after so many chunks."""
     return replace(reply_of(whole), cut_after=after_chunks)
 
 
 def usage_of(given: UsageLike | None) -> Usage:
-    """A usage as a record.
+    """Read a usage.
 
     Raises:
         ScriptError: If it cannot be understood.
@@ -195,7 +195,7 @@ _LONG = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_to
 
 
 def reply_of(given: object) -> Reply:
-    """An answer from what a script may write: an answer, a string, or several tool calls in a list.
+    """Read an answer from what a script may write: an answer, a string, or several tool calls in a list.
 
     Raises:
         ScriptError: If it is none of these.

@@ -1,4 +1,4 @@
-"""The scripted model: answers that a test writes, given in process to every model call of its agent."""
+"""Answers the model calls of an agent as its test tells it to."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from pytest_tokenbudget.replay.replies import (
     tool_call,
     unreachable,
 )
-from pytest_tokenbudget.replay.timing import Holder, NoWaiting, Schedule, spread
+from pytest_tokenbudget.replay.timing import Holder, NoWaiting, Schedule, stream_times
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.replay.serve import Served
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "ScriptedModel", "cut", "error", "parallel", "text", "timeout", "tool_call", "unreachable"]
 
 HOST = "scripted.invalid"
-"""A host that cannot exist (RFC 2606): only the script answers it."""
+"""Host of the base URL. It cannot exist (RFC 2606), so only the script answers it."""
 
 CountPrompt = Callable[[str, JsonObject], int | None]
 """Input tokens of a request: wire format and body -> tokens, ``None`` where they cannot be counted."""
@@ -50,7 +50,7 @@ _PREFIX = {"anthropic.messages": "toolu"}
 
 @dataclass(slots=True)
 class _Queue:
-    """What is still to be said in one stage (or anywhere), and how much was said already."""
+    """The replies of one stage (or of any) that are still to be given, and how many were given already."""
 
     waiting: list[Reply | Respond] = field(default_factory=list)
     given: int = 0
@@ -101,7 +101,7 @@ class ScriptedModel:
 
     @classmethod
     def load(cls, path: str | Path, **options: object) -> ScriptedModel:
-        """A script from a YAML (or JSON) file, see ``docs/replay.md``.
+        """Read a script from a YAML (or JSON) file, see ``docs/replay.md``.
 
         Raises:
             ScriptError: If the file cannot be read, or YAML is not installed.
@@ -126,22 +126,22 @@ class ScriptedModel:
 
     @property
     def base_url(self) -> str:
-        """A base URL for SDKs that want one (OpenAI's shape; Anthropic and Google take ``host_url``)."""
+        """Give a base URL for SDKs that want one (OpenAI's shape; Anthropic and Google take ``host_url``)."""
         return f"{self.host_url}/v1"
 
     @property
     def host_url(self) -> str:
-        """The same without a path."""
+        """Give the base URL without a path."""
         return f"http://{HOST}"
 
     @property
     def asked(self) -> tuple[Asked, ...]:
-        """The requests so far."""
+        """Give the requests so far."""
         return tuple(self._asked)
 
     @property
     def failures(self) -> tuple[ScriptError, ...]:
-        """Requests that found no answer, also where the agent swallowed the error."""
+        """Give the errors of requests that found no answer, also where the agent swallowed them."""
         return tuple(self._failures)
 
     def add(self, *replies: ReplyLike | Respond, stage: str = "") -> ScriptedModel:
@@ -166,7 +166,7 @@ class ScriptedModel:
         return self
 
     def unconsumed(self) -> ScriptError | None:
-        """The error of a script with answers left over; ``None`` where all were given or that is allowed."""
+        """Give the error of a script with answers left over; ``None`` where all were given or that is allowed."""
         left = {stage: queue for stage, queue in self._queues.items() if queue.waiting}
         if not left or self.allow_unconsumed:
             return None
@@ -182,7 +182,7 @@ class ScriptedModel:
         )
 
     def serve(self) -> Served:
-        """A real HTTP server on the loopback that gives these answers; needs the extra ``serve``.
+        """Make a real HTTP server on the loopback that gives these answers; needs the extra ``serve``.
 
         Returns:
             A context manager with ``base_url`` and ``host_url``.
@@ -218,7 +218,7 @@ class ScriptedModel:
         return given
 
     def prepare(self, outgoing: Outgoing) -> tuple[LocalAnswer, Schedule] | None:
-        """The answer to a request and when it is due; ``None`` for what is no model call.
+        """Give the answer to a request and when it is due; ``None`` for what is no model call.
 
         Raises:
             ScriptError: If the script has no answer.
@@ -298,7 +298,7 @@ class ScriptedModel:
         )
         ttft, duration = self._times(reply, wrote)
         sizes = [event.written for event in events]
-        times = spread(sizes, ttft=ttft, duration=duration) if asked.stream else (duration,)
+        times = stream_times(sizes, ttft=ttft, duration=duration) if asked.stream else (duration,)
         kind = "text/event-stream; charset=utf-8" if asked.stream else "application/json"
         headers = [("content-type", kind), ("x-request-id", f"scripted-{asked.number}")]
         chunks = tuple(event.data for event in events)
@@ -318,7 +318,7 @@ class ScriptedModel:
         return given, schedule
 
     def _usage(self, asked: Asked, reply: Reply) -> tuple[Usage | None, int]:
-        """The usage to tell, ``None`` where it is not known; and the tokens that were written, for the pace."""
+        """Give the usage to tell, ``None`` where it is not known; and the tokens that were written, for the pace."""
         read, wrote = reply.usage.input_tokens, reply.usage.output_tokens
         if read is None and self.count is not None:
             read = self.count(asked.api, asked.body)
@@ -331,7 +331,7 @@ class ScriptedModel:
         return replace(reply.usage, input_tokens=read, output_tokens=wrote), paced
 
     def _times(self, reply: Reply, wrote: int) -> tuple[float, float]:
-        """Time to the first content and whole duration, virtual s."""
+        """Give the time to the first content and the whole duration, virtual s."""
         speed = self.tokens_per_second if reply.tokens_per_second is None else reply.tokens_per_second
         ttft = reply.ttft
         if ttft is None:
@@ -341,7 +341,7 @@ class ScriptedModel:
 
 
 def describe(reply: Reply | Respond) -> str:
-    """An answer of a script in a few words."""
+    """Describe an answer of a script in a few words."""
     if not isinstance(reply, Reply):
         return f"function {getattr(reply, '__name__', 'answer')}"
     if reply.failure is not None:

@@ -1,4 +1,4 @@
-"""Scripts as files: YAML, or JSON where YAML is not installed.
+"""Reads scripts from files: YAML, or JSON where YAML is not installed.
 
 pace: {ttft: 0.4, tokens_per_second: 60}
 replies:
@@ -41,7 +41,7 @@ class Script:
 
 
 def load_document(path: Path, purpose: str) -> object:
-    """The content of a YAML or JSON file.
+    """Read the content of a YAML or JSON file.
 
     Args:
         path: The file; ``.json`` is read as JSON, anything else as YAML.

@@ -11,17 +11,17 @@ from pytest_tokenbudget.capture.children.started import StartedProcess
 
 REMEDY = "where it calls a model, start it with the environment of the llm_proxy fixture"
 
-_WRAPPERS = frozenset(
-    ["bash", "dash", "env", "hatch", "just", "make", "nice", "nohup", "nox", "pdm", "pipenv", "poetry", "sh", "sudo"]
-    + ["time", "timeout", "tox", "uv", "uvx", "xargs", "zsh"]
-)
+_WRAPPERS = frozenset({
+    "bash", "dash", "env", "hatch", "just", "make", "nice", "nohup", "nox", "pdm", "pipenv", "poetry", "sh", "sudo",
+    "time", "timeout", "tox", "uv", "uvx", "xargs", "zsh",
+})  # fmt: skip
 """Programs that run others, and have nothing to say to a model themselves."""
 
-_NO_MODEL = frozenset(
-    ["cat", "chmod", "cp", "date", "df", "du", "echo", "find", "gcc", "head", "hostname", "id", "ldconfig", "ldd", "ls"]
-    + ["lsb_release", "mkdir", "mv", "nproc", "objdump", "ps", "pwd", "rm", "sleep", "sort", "stat", "stty", "tail"]
-    + ["tar", "test", "touch", "tput", "true", "tty", "uname", "wc", "which", "whoami"]
-)
+_NO_MODEL = frozenset({
+    "cat", "chmod", "cp", "date", "df", "du", "echo", "find", "gcc", "head", "hostname", "id", "ldconfig", "ldd", "ls",
+    "lsb_release", "mkdir", "mv", "nproc", "objdump", "ps", "pwd", "rm", "sleep", "sort", "stat", "stty", "tail", "tar",
+    "test", "touch", "tput", "true", "tty", "uname", "wc", "which", "whoami",
+})  # fmt: skip
 """Programs of the system that connect to nothing; the standard library starts some by itself."""
 
 _SHOWN = 5

@@ -1,4 +1,4 @@
-"""What a cassette holds."""
+"""Holds one recorded request with its answer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Ending = Literal["complete", "cut", "failed", "abandoned"]
 
 
 @dataclass(frozen=True, slots=True)
-class Take:
+class Interaction:
     """A recorded request with its answer.
 
     Attributes:
@@ -25,7 +25,7 @@ class Take:
         url: The URL without user, query and fragment.
         model: The model that was asked for.
         body: The request's JSON object, redacted; ``None`` where it was none.
-        started: Start, s since the first take's.
+        started: Start, s since the first interaction's.
         duration: Until the answer ended, s.
         status: HTTP status, 0 where there was no response.
         headers: Response headers that are kept.
@@ -65,5 +65,5 @@ class Take:
 
     @property
     def ended(self) -> float:
-        """End, s since the first take's start."""
+        """Give the end, s since the first interaction's start."""
         return self.started + self.duration
