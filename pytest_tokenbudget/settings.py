@@ -171,6 +171,14 @@ OPTIONS: tuple[Option, ...] = (
         "Ask OpenAI-style streams for their usage and hide the extra chunk from the client.",
     ),
     Option(
+        "child_processes",
+        "",
+        "tokenbudget_child_processes",
+        "flag",
+        True,
+        "Watch child processes that run Python.",
+    ),
+    Option(
         "time_scale",
         "",
         "tokenbudget_time_scale",
@@ -252,6 +260,7 @@ class Settings(NamedTuple):
     redact: tuple[str, ...] = ()
     runs_per_month: tuple[str, ...] = ()
     request_usage: bool = False
+    child_processes: bool = True
     time_scale: float = 100.0
 
     @property

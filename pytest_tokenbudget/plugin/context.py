@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tokenbudget.baselines.protocol import BaselineStore
+from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.capture.stage import checked_path, name_of
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
 from pytest_tokenbudget.compare.gates import expand
@@ -42,6 +43,7 @@ class SessionContext:
         store: Where baselines are.
         progress: Says why a test is sampled again.
         counts: Local counts of earlier sessions.
+        children: The session's child processes, ``None`` where they are not watched.
     """
 
     settings: Settings
@@ -51,6 +53,7 @@ class SessionContext:
     store: BaselineStore
     progress: Progress
     counts: PytestCountCache
+    children: ChildProcesses | None = None
     _expected: tuple[tuple[Budget, Path, str], ...] = ()
     _family: int | None = None
     _spread: tuple[Prior | None] | None = None

@@ -148,13 +148,17 @@ class ChildProcesses:
             self._recorder = None
 
     @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Have children record nothing in the meantime."""
-        state, self._spool.state = self._spool.state, IDLE
+    def started_by_shared_fixture(self) -> Iterator[None]:
+        """Have processes that are started in the meantime watched, but nothing recorded: that belongs to no test."""
+        left_alone, state = self._before is None, self._spool.state
+        self.begin()
+        self._spool.state = IDLE
         try:
             yield
         finally:
             self._spool.state = state
+            if left_alone:
+                self.end()
 
     def settle(self) -> None:
         """Give calls that are under way in children a moment to end, where the sample is about to be read."""

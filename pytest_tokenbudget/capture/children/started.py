@@ -97,9 +97,13 @@ class StartedProcesses:
         """The arguments of ``Popen`` with what a child needs in the environment that they name, and that environment."""
         positional = len(args) > _ENV_POSITION
         given = args[_ENV_POSITION] if positional else kwargs.get("env")
-        if not isinstance(given, Mapping) or not _has_text_names(given):
+        # A test may have replaced PYTHONPATH in this process's own environment.
+        inherited = os.environ if given is None else given
+        if not isinstance(inherited, Mapping) or not _has_text_names(inherited):
             return args, kwargs, None
-        made = self._environment(given)
+        made = self._environment(inherited)
+        if given is None and made == dict(os.environ):
+            return args, kwargs, None
         if positional:
             return (*args[:_ENV_POSITION], made, *args[_ENV_POSITION + 1 :]), kwargs, made
         return args, {**kwargs, "env": made}, made

@@ -51,9 +51,9 @@ def _begin(spool):
         pass
 
 
-if os.environ.get("TOKENBUDGET_SPOOL"):
-    _begin(os.environ["TOKENBUDGET_SPOOL"])
-
-sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _FOLDER]
-del sys.modules["sitecustomize"]
-import sitecustomize  # noqa: E402, F401  # the one that would have run; `site` itself says so where there is none
+if __name__ == "sitecustomize":
+    if os.environ.get("TOKENBUDGET_SPOOL"):
+        _begin(os.environ["TOKENBUDGET_SPOOL"])
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry) != _FOLDER]
+    del sys.modules["sitecustomize"]
+    import sitecustomize  # noqa: F401  # the one that would have run; where there is none, `site` expects the error
