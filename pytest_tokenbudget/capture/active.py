@@ -40,7 +40,14 @@ class ActiveRecorder(Protocol):
         """Who may refuse a request before it leaves."""
 
     def begin(
-        self, library: Library, request: Any, *, streamed: bool, stage: str = "", span: Any = None
+        self,
+        library: Library,
+        request: Any,
+        *,
+        streamed: bool,
+        stage: str = "",
+        span: Any = None,
+        within: ExchangeBuilder | None = None,
     ) -> ExchangeBuilder:
         """Begin an exchange."""
 

@@ -16,7 +16,7 @@ class Watched:
     """A method to watch.
 
     Attributes:
-        owner: The class or module.
+        owner: The class, or the module of a function.
         name: The method's name.
         around: Makes the replacement from the method that stands there.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -77,6 +78,7 @@ class Recorder:
         self._builders: list[ExchangeBuilder] = []
         self._spans: list[OpenSpan] = []
         self._abandoned: deque[ExchangeBuilder] = deque()
+        self._numbers = itertools.count()
         self._pauses = 0
         self._lock = threading.Lock()
 
@@ -95,7 +97,14 @@ class Recorder:
             self.recording = self._pauses == 0
 
     def begin(
-        self, library: Library, request: Any, *, streamed: bool, stage: str = "", span: Any = None
+        self,
+        library: Library,
+        request: Any,
+        *,
+        streamed: bool,
+        stage: str = "",
+        span: Any = None,
+        within: ExchangeBuilder | None = None,
     ) -> ExchangeBuilder:
         """Begin an exchange: a request is about to be sent.
 
@@ -105,11 +114,19 @@ class Recorder:
             streamed: Whether the caller asked for a streamed response.
             stage: Path of the stage that is open in code.
             span: The current OpenTelemetry span.
+            within: The exchange within whose ``send`` it is sent, if there is one.
         """
         if self._abandoned:
             self.catch_up()
         builder = ExchangeBuilder(
-            self, library, request, streamed=streamed, stage=stage, span=span, number=len(self._builders)
+            self,
+            library,
+            request,
+            streamed=streamed,
+            stage=stage,
+            span=span,
+            number=next(self._numbers),
+            within=within,
         )
         self._builders.append(builder)
         return builder
@@ -122,7 +139,7 @@ class Recorder:
     def ended(self, builder: ExchangeBuilder) -> None:
         """Tell about an exchange that ended."""
         if self.on_end is not None:
-            self.on_end(builder.exchange(builder.number, builder.ended))
+            self.on_end(builder.exchange(builder.ended))
 
     def abandoned(self, builder: ExchangeBuilder) -> None:
         """Keep an exchange that the garbage collector ended: it may hold any lock, so it is told later."""
@@ -167,12 +184,11 @@ class Recorder:
         if self._abandoned:
             self.catch_up()
         now = self.clock()
-        mine = tuple(builder.exchange(number, now) for number, builder in enumerate(tuple(self._builders)))
+        mine = tuple(builder.exchange(now) for builder in tuple(self._builders))
         others = () if self.elsewhere is None else self.elsewhere.exchanges(now)
         if not others:
             return mine
-        ordered = sorted((*mine, *map(self._surrounded, others)), key=lambda exchange: exchange.started)
-        return tuple(replace(exchange, sequence=number) for number, exchange in enumerate(ordered))
+        return tuple(sorted((*mine, *map(self._surrounded, others)), key=lambda exchange: exchange.started))
 
     def spans(self) -> tuple[Span, ...]:
         """The times in which stages were open; those still open are closed now."""

@@ -25,6 +25,10 @@ class RemoteLibrary:
         """Method, URL, headers and body."""
         return request.method, request.url, request.headers, request.body
 
+    def in_process(self, sender: object, request: Outgoing) -> bool:
+        """No: it came from another process."""
+        return False
+
     def header_pairs(self, headers: Headers) -> Headers:
         """The pairs themselves."""
         return headers

@@ -154,6 +154,10 @@ class Served:
         mine = [one for one in ACTIVE.recorders if isinstance(one, Recorder) and one.answerer is self._model]
         return next((one for one in mine if one.recording), None)
 
+    def in_process(self, sender: object, request: Outgoing) -> bool:
+        """Say no: it came over the loopback."""
+        return False
+
 
 def _begun(recorder: Recorder, outgoing: Outgoing, answer: LocalAnswer) -> ExchangeBuilder:
     builder = recorder.begin(RemoteLibrary(outgoing.client), outgoing, streamed=True)

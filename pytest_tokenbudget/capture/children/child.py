@@ -75,11 +75,20 @@ class ChildRecorder:
         return self._state[0] != ASKED and not self.request_usage
 
     def begin(
-        self, library: Library, request: Any, *, streamed: bool, stage: str = "", span: Any = None
+        self,
+        library: Library,
+        request: Any,
+        *,
+        streamed: bool,
+        stage: str = "",
+        span: Any = None,
+        within: ExchangeBuilder | None = None,
     ) -> ExchangeBuilder:
         """Begin an exchange; the session may know of it from here on."""
         number = next(self._numbers)
-        builder = ExchangeBuilder(self, library, request, streamed=streamed, stage=stage, span=span, number=number)
+        builder = ExchangeBuilder(
+            self, library, request, streamed=streamed, stage=stage, span=span, number=number, within=within
+        )
         self._begun[number] = builder
         if self._state[0] == WATCHED:
             self._write_begin(builder)
@@ -89,7 +98,7 @@ class ChildRecorder:
 
     def _write_begin(self, builder: ExchangeBuilder) -> None:
         self._written[builder.number] = builder.request
-        self._append(begin_frame(builder.number, builder.exchange(builder.number, builder.started)))
+        self._append(begin_frame(builder.exchange(builder.started)))
 
     def forget(self, builder: ExchangeBuilder) -> None:
         """Drop an exchange whose request was refused and never left."""
@@ -103,7 +112,7 @@ class ChildRecorder:
         if self._written.pop(builder.number, None) is not builder.request:
             self._write_begin(builder)
             self._written.pop(builder.number, None)
-        self._append(end_frame(builder.number, builder.exchange(builder.number, builder.ended)))
+        self._append(end_frame(builder.exchange(builder.ended)))
 
     # The garbage collector may call it at any time, in any thread; nothing here takes a lock.
     abandoned = ended

@@ -16,15 +16,11 @@ _CREDENTIAL_WORDS = ("auth", "cookie", "credential", "key", "secret", "security-
 _NO_CREDENTIALS = frozenset({"idempotency-key", "x-amzn-bedrock-cache-key"})
 
 
-def begin_frame(number: int, exchange: Exchange) -> bytes:
-    """The frame of a request that is about to leave.
-
-    Args:
-        number: The exchange's number in its process.
-        exchange: The exchange as far as it is known.
-    """
+def begin_frame(exchange: Exchange) -> bytes:
+    """The frame of a request that is about to leave; its ``sequence`` counts the exchanges of its process."""
     head: dict[str, Any] = {
-        "begin": number,
+        "begin": exchange.sequence,
+        "within": exchange.within,
         "client": exchange.client,
         "method": exchange.method,
         "url": without_credentials(exchange.url),
@@ -37,11 +33,11 @@ def begin_frame(number: int, exchange: Exchange) -> bytes:
     return encode(head, exchange.request_body or b"")
 
 
-def end_frame(number: int, exchange: Exchange) -> bytes:
+def end_frame(exchange: Exchange) -> bytes:
     """The frame of an exchange that has ended; see :func:`begin_frame`."""
     basis = exchange.token_basis
     head: dict[str, Any] = {
-        "end": number,
+        "end": exchange.sequence,
         "how": exchange.end,
         "ended": exchange.ended,
         "status": exchange.status,
@@ -57,8 +53,13 @@ def end_frame(number: int, exchange: Exchange) -> bytes:
     return encode(head, b"".join(exchange.chunks))
 
 
-def begun_exchange(head: dict[str, Any], blob: bytes) -> Exchange:
+def begun_exchange(head: dict[str, Any], blob: bytes, *, base: int) -> Exchange:
     """The exchange of a request that has left; it is open.
+
+    Args:
+        head: The frame's head.
+        blob: The frame's blob.
+        base: What is added to the numbers of its process, so that they are unique in the session.
 
     Raises:
         KeyError, TypeError, ValueError: If the frame holds something else.
@@ -74,6 +75,8 @@ def begun_exchange(head: dict[str, Any], blob: bytes) -> Exchange:
         started=float(head["started"]),
         ended=float(head["started"]),
         end="open",
+        sequence=base + int(head["begin"]),
+        within=None if head["within"] is None else base + int(head["within"]),
     )
 
 

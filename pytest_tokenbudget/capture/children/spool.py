@@ -23,6 +23,10 @@ SETTLE_SECONDS = 0.25
 """How long a sample waits at its end for calls that are under way in a child that still runs."""
 
 
+_MOST = 10**9
+"""Exchanges of one process, at most: their numbers are made unique with it."""
+
+
 @dataclass(slots=True)
 class ChildProcess:
     """What is known of a child process from its file.
@@ -61,6 +65,7 @@ class _File:
 
     path: Path
     child: ChildProcess
+    base: int
     size: int = 0
     begun: dict[int, Exchange] = field(default_factory=dict)
     opened: dict[int, tuple[str, float]] = field(default_factory=dict)
@@ -156,10 +161,9 @@ class Spool:
                     continue
                 file = self._files.get(entry.name)
                 if file is None:
-                    pid = int(entry.name.partition("-")[0])
-                    file = self._files[entry.name] = _File(
-                        Path(entry.path), ChildProcess(pid, first_seen=time.perf_counter())
-                    )
+                    child = ChildProcess(int(entry.name.partition("-")[0]), first_seen=time.perf_counter())
+                    base = (len(self._files) + 1) * _MOST
+                    file = self._files[entry.name] = _File(Path(entry.path), child, base)
                 if entry.stat().st_size > file.size and file.size >= 0:
                     self._read(file)
 
@@ -179,7 +183,7 @@ class Spool:
     def _take(self, file: _File, frame: Frame) -> None:
         head, blob = frame
         if "begin" in head:
-            file.begun[head["begin"]] = begun_exchange(head, blob)
+            file.begun[head["begin"]] = begun_exchange(head, blob, base=file.base)
         elif "end" in head:
             self.ended.append(ended_exchange(file.begun.pop(head["end"]), head, blob))
         elif "opened" in head:
