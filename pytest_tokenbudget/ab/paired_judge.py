@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_tokenbudget.baselines.observe import observe, session_values
-from pytest_tokenbudget.compare.decide import Question, decide, fails, needs_baseline, worst
+from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.results import explain_gates
@@ -14,7 +14,7 @@ from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
+from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict, fails, worst
 
 GateKey = tuple[str, str]
 """Metric and statistic of a gate."""
@@ -38,8 +38,8 @@ class PairedJudge:
         self, nodeid: str, budget: Budget, base: Sequence[Sample], head: Sequence[Sample]
     ) -> tuple[GateResult, ...]:
         """What the gates of a test say of the pairs so far; their ``more`` asks for further ones."""
-        judged = decide(
-            Question(budget, head, _entry(base), False, self.table, family=self.family, fixed=False, paired=True)
+        judged = judge_gates(
+            GateInput(budget, head, _entry(base), False, self.table, family=self.family, fixed=False, paired=True)
         )
         if self.only is None:
             return judged
@@ -85,7 +85,7 @@ def judged_result(
         head: All samples of the head.
     """
     verdict: Verdict = worst(gates)
-    if verdict == "ok" and gates and needs_baseline(budget) and all(gate.verdict == "new" for gate in gates):
+    if verdict == "ok" and gates and budget.needs_baseline and all(gate.verdict == "new" for gate in gates):
         verdict = "new"
     entry = _entry(base)
     messages = [*measured.messages, *outcome_differences(base, head)]
@@ -101,7 +101,7 @@ def judged_result(
         samples=tuple(head),
         causes=explain_gates(gates, entry, head),
         messages=tuple(dict.fromkeys(messages)),
-        failed=fails(verdict, strict=False),
+        failed=fails(verdict, gates),
         against=budget.against,
         budget=budget,
         before=before_of(entry),

@@ -12,7 +12,7 @@ from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
 from pytest_tokenbudget.capture.stages import checked_path
 from pytest_tokenbudget.compare.gates import expand
-from pytest_tokenbudget.compare.spread import learned_spread
+from pytest_tokenbudget.compare.learned_noise import learned_noise
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader
@@ -26,7 +26,7 @@ from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
 from pytest_tokenbudget.settings import Settings, pairs
-from pytest_tokenbudget.stats.moderation import Prior
+from pytest_tokenbudget.stats.moderation import ScalePrior
 from pytest_tokenbudget.tokens.counter import Counter
 
 
@@ -53,7 +53,7 @@ class SessionContext:
     counts: PytestCountCache
     _expected: tuple[tuple[Budget, Path, str], ...] = ()
     _family: int | None = None
-    _spread: tuple[Prior | None] | None = None
+    _noise: tuple[ScalePrior | None] | None = None
     _entries: dict[Path, Mapping[str, BaselineEntry]] = field(default_factory=dict)
     _problems: dict[Path, TokenBudgetError] = field(default_factory=dict)
 
@@ -89,11 +89,11 @@ class SessionContext:
         """Take note of the session's tests: what they allow, their baseline file and their key in it."""
         self._expected = tuple(tests)
 
-    def spread(self) -> Prior | None:
-        """The spread of live times that the session's baselines teach, learned when it is first asked for."""
-        if self._spread is None:
-            self._spread = (learned_spread(entry for _, entry in self._stored()),)
-        return self._spread[0]
+    def noise(self) -> ScalePrior | None:
+        """The noise of live times that the session's baselines teach, learned when it is first asked for."""
+        if self._noise is None:
+            self._noise = (learned_noise(entry for _, entry in self._stored()),)
+        return self._noise[0]
 
     def family(self) -> int:
         """Number of gates of the session that compare live times, among which the level is shared out."""

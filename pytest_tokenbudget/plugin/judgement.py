@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from pytest_tokenbudget.baselines.paths import baseline_path
-from pytest_tokenbudget.compare.decide import Question, decide, fails, needs_baseline, worst
+from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.results import explain_gates, outcome_notes
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
+from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict, fails, worst
 from pytest_tokenbudget.report.figures import percent
 from pytest_tokenbudget.settings import runs_per_month
 
@@ -96,14 +96,14 @@ def judge_test(
         messages = [*no_calls_notes(samples[-1], watched), *messages]
     else:
         verdict = worst(gates)
-        if entry is None and verdict == "ok" and needs_baseline(budget):
+        if entry is None and verdict == "ok" and budget.needs_baseline:
             verdict = "new"
     causes = explain_gates(gates, entry, samples)
     if entry is not None:
         differing = outcome_notes(entry, samples)
         if budget.reduce and differing and verdict in ("ok", "improved", "new", "inconclusive"):
             verdict = "target_missed"
-        notices += [*differing, *creep_notes(gates)]
+        notices += [*differing, *drift_notes(gates)]
         messages += notes(entry.composition, samples[-1].composition)
     forgiven = settings.replaces and verdict in ("regression", "target_missed", "no_baseline", "inconclusive")
     return TestResult(
@@ -114,7 +114,7 @@ def judge_test(
         causes=causes,
         messages=tuple(dict.fromkeys(messages)),
         notices=tuple(dict.fromkeys(notices)),
-        failed=settings.mode == "gate" and fails(verdict, strict=settings.strict) and not forgiven,
+        failed=settings.mode == "gate" and fails(verdict, gates, strict=settings.strict) and not forgiven,
         against=budget.against,
         compared_with=place.shown,
         line=place.line,
@@ -135,15 +135,15 @@ def gates_of(
         return ()
     settings = context.settings
     may_create = settings.missing == "create" and budget.against == "baseline" and context.problem(place.path) is None
-    return decide(
-        Question(
+    return judge_gates(
+        GateInput(
             budget,
             samples,
             context.entry(place.path, place.key),
             may_create or settings.replaces,
             context.table,
             family=context.family(),
-            spread=context.spread(),
+            noise=context.noise(),
             fixed=(settings.samples or budget.samples) is not None,
         )
     )
@@ -162,11 +162,11 @@ def no_calls_notes(sample: Sample, watched: Sequence[str]) -> list[str]:
     return lines
 
 
-def creep_notes(gates: Sequence[GateResult]) -> list[str]:
-    """Metrics that crept up in many small steps."""
+def drift_notes(gates: Sequence[GateResult]) -> list[str]:
+    """Metrics that grew in many small steps."""
     return [
-        f"{gate.metric}: {percent(gate.change)} now, {percent(gate.creep)} since the origin"
+        f"{gate.metric}: {percent(gate.change)} now, {percent(gate.drift)} since the origin"
         " (--tokenbudget-accept makes this the new origin)"
         for gate in gates
-        if gate.creep is not None and gate.verdict != "regression"
+        if gate.drift is not None and gate.verdict != "regression"
     ]

@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 import pytest
 
-from pytest_tokenbudget.compare.looks import next_batch
+from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult
