@@ -25,7 +25,7 @@ import openai
 
 from benchmarks.figures import Figure, report
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.stages import stage
+from pytest_tokenbudget.capture.stage import stage
 from pytest_tokenbudget.capture.watch import watching
 
 PLAIN_PAIRS, STREAM_PAIRS, CHUNKS = 1500, 400, 200

@@ -95,6 +95,12 @@ class ABError(TokenBudgetError):
     slug = "ab"
 
 
+class ReportError(TokenBudgetError):
+    """A report that cannot be read, rendered or written."""
+
+    slug = "report"
+
+
 class FootprintError(TokenBudgetError):
     """A tool, prompt, file or MCP server whose footprint cannot be measured."""
 

@@ -1,35 +1,43 @@
-"""Baselines in files beside the tests: what is used where no hook brings another store."""
+"""Reads and writes baselines in files beside the tests: what is used where no hook brings another store."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import contextlib
+import os
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
-from pytest_tokenbudget.baselines import files
+from pytest_tokenbudget import files
 from pytest_tokenbudget.baselines.format import dump, load
 from pytest_tokenbudget.baselines.protocol import Change
+from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.records.baseline import BaselineEntry
+
+LOCK_TIMEOUT_S = 30.0
 
 
 class JsonStore:
-    """Baselines as JSON files that are committed and reviewed.
+    """Keeps baselines as JSON files that are committed and reviewed.
 
     Args:
         lock_timeout_s: How long to wait for another session that writes the same file, s.
     """
 
-    def __init__(self, *, lock_timeout_s: float = files.LOCK_TIMEOUT_S) -> None:
+    def __init__(self, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
         self._lock_timeout_s = lock_timeout_s
         self._parsed: dict[Path, tuple[bytes, dict[str, BaselineEntry]]] = {}
 
     def read(self, path: Path) -> dict[str, BaselineEntry]:
-        """All entries of a file; none where there is no file. See :class:`~.protocol.BaselineStore`.
+        """Read all entries of a file; none where there is no file. See :class:`~.protocol.BaselineStore`.
 
         The file is always read, but parsed only where its bytes are not those of the last time.
         """
-        data = files.read_bytes(path)
-        if data is None:
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
             return {}
+        except OSError as error:
+            raise _failed(path, "read", error) from error
         known = self._parsed.get(path)
         if known is None or known[0] != data:
             known = self._parsed[path] = (data, load(data, path))
@@ -43,7 +51,7 @@ class JsonStore:
         """
         if not changes:
             return False
-        with files.exclusive(path, timeout_s=self._lock_timeout_s):
+        with self._exclusive(path):
             standing = self.read(path)
             entries = dict(standing)
             for key, change in changes.items():
@@ -58,7 +66,7 @@ class JsonStore:
 
         See :class:`~.protocol.BaselineStore`.
         """
-        with files.exclusive(path, timeout_s=self._lock_timeout_s):
+        with self._exclusive(path):
             standing = self.read(path)
             entries = {key: entry for key, entry in standing.items() if key in existing}
             self._replace(path, standing, entries)
@@ -68,7 +76,46 @@ class JsonStore:
         if entries == standing:
             return False
         if entries:
-            files.write_bytes(path, dump(entries))
+            data = dump(entries)
+            try:
+                files.write_atomically(path, data)
+            except OSError as error:
+                raise _failed(path, "written", error) from error
         else:
-            files.remove(path)
+            try:
+                Path(os.path.realpath(path)).unlink(missing_ok=True)
+            except OSError as error:
+                raise _failed(path, "removed", error) from error
         return True
+
+    @contextlib.contextmanager
+    def _exclusive(self, path: Path) -> Iterator[None]:
+        """Hold the file's lock."""
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(files.locked(path, timeout_s=self._lock_timeout_s))
+            except files.FileLocked as busy:
+                raise BaselineError(
+                    f"{path}: another session has been writing it for {self._lock_timeout_s:g} s (lock: {busy.lock})",
+                    remedy="wait for the other pytest session, or stop it, and run again",
+                ) from None
+            except OSError as error:
+                raise BaselineError(
+                    f"{path}: cannot be locked: {error.filename}: {error.strerror}",
+                    remedy="set TMPDIR to a directory that can be written",
+                ) from error
+            yield
+
+
+def _failed(path: Path, what: str, error: OSError) -> BaselineError:
+    if isinstance(error, (IsADirectoryError, NotADirectoryError, FileExistsError)) or path.is_dir():
+        remedy = "a directory and a file have changed places: move what stands in the way"
+    elif isinstance(error, PermissionError) and what == "read":
+        remedy = f"make {path} readable"
+    elif isinstance(error, PermissionError):
+        place = path if path.exists() and not os.access(path, os.W_OK) else path.parent
+        remedy = f"make {place} writable, or run without --tokenbudget-update and with --tokenbudget-missing=fail"
+    else:
+        remedy = "free the disk or repair the file system, and run again"
+    reason = error.strerror or type(error).__name__
+    return BaselineError(f"{path}: cannot be {what}: {reason}", remedy=remedy)

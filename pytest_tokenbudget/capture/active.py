@@ -1,7 +1,7 @@
-"""Who is watching.
+"""The recorders that watch now.
 
-The code under test cannot be handed a recorder, and threads that it starts do not carry its context. So the watches
-that are on stand in one place of the process, which stages and watched clients ask. It holds nothing else.
+The code under test cannot be handed a recorder, and threads that it starts do not carry its context. So the recorders
+stand in one place of the process, where stages and watched clients find them. It holds nothing else.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Active:
     Attributes:
         recorders: The recorders; replaced as a whole, so that a reader needs no lock.
         epoch: An object that stands for the time from the outermost watch's begin to its end; ``None`` between such
-            times. What an earlier epoch left behind (a stage in a generator that nobody finished) is known by it.
+            times. It shows what an earlier epoch left behind (a stage in a generator that nobody finished).
     """
 
     __slots__ = ("_lock", "epoch", "recorders")
@@ -30,21 +30,21 @@ class Active:
         self.epoch: object | None = None
 
     def add(self, recorder: Recorder) -> None:
-        """A watch begins."""
+        """Begin a watch."""
         with self._lock:
             if not self.recorders:
                 self.epoch = object()
             self.recorders = (*self.recorders, recorder)
 
     def remove(self, recorder: Recorder) -> None:
-        """A watch ends; watches may end in any order."""
+        """End a watch; watches may end in any order."""
         with self._lock:
-            left = list(self.recorders)
-            left.reverse()
-            left.remove(recorder)
-            left.reverse()
-            self.recorders = tuple(left)
-            if not left:
+            kept = list(self.recorders)
+            if recorder in kept:
+                # The one that was added last: a recorder may watch twice.
+                del kept[len(kept) - 1 - kept[::-1].index(recorder)]
+            self.recorders = tuple(kept)
+            if not kept:
                 self.epoch = None
 
 

@@ -11,11 +11,11 @@ from types import ModuleType
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.aiohttp_local import play
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-from pytest_tokenbudget.capture.in_flight import InFlightRequest, current_sending, sending
-from pytest_tokenbudget.capture.local_aiohttp import play
+from pytest_tokenbudget.capture.in_flight import InFlightRequest, current_request, in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
-from pytest_tokenbudget.capture.requests_session import sent_bytes
+from pytest_tokenbudget.capture.requests_client import sent_bytes
 from pytest_tokenbudget.records.exchange import Headers
 
 _VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
@@ -108,7 +108,7 @@ def _inner(library: AiohttpLibrary, original: Callable[..., Awaitable[Any]]) -> 
     async def _request(self: Any, method: str, str_or_url: Any, **options: Any) -> Any:
         if not ACTIVE.recorders:
             return await original(self, method, str_or_url, **options)
-        around = current_sending()
+        around = current_request()
         request = around.request if around is not None and around.sender is self else None
         if isinstance(request, AiohttpRequest):
             return await original(self, method, str_or_url, **_with_payload(library, self, request, options))
@@ -133,7 +133,7 @@ def _with_payload(
 async def _watched(
     library: AiohttpLibrary, session: Any, request: AiohttpRequest, sent: Awaitable[Any], options: dict[str, Any]
 ) -> Any:
-    in_flight = sending(library, session, request, streamed=True)
+    in_flight = in_flight_request(library, session, request, streamed=True)
     if in_flight is None:
         return await sent
     try:
@@ -155,9 +155,9 @@ async def _watched(
     if request.payload is None and options.get("json") is not None:
         request.payload = _made(session, options["json"])
     in_flight.arrived(response.status, response.headers)
-    for builder in in_flight.drafts:
+    for builder in in_flight.builders:
         builder.encoded = False if getattr(session, "auto_decompress", True) else None
-    _tee(response, in_flight.drafts)
+    _tee(response, in_flight.builders)
     return response
 
 
@@ -208,30 +208,30 @@ def _made(session: Any, asked: Any) -> _Made | None:
         return None
 
 
-def _tee(response: Any, drafts: list[ExchangeBuilder]) -> None:
+def _tee(response: Any, builders: list[ExchangeBuilder]) -> None:
     # A recorder beneath (vcrpy's) has read the body, or made it up.
     body = getattr(response, "_body", None)
     if isinstance(body, bytes):
-        for builder in drafts:
+        for builder in builders:
             builder.whole(body)
         return
     content = response.content
     if content is None or response.status == 101:
-        for builder in drafts:
+        for builder in builders:
             builder.finish("complete")
         return
-    response.content = _Content(content, drafts)
+    response.content = _Content(content, builders)
     if content.at_eof():
-        for builder in drafts:
+        for builder in builders:
             builder.finish("complete")
 
 
 class _Content:
     """Stands in front of a response's content and notes what is read of it."""
 
-    def __init__(self, content: Any, drafts: list[ExchangeBuilder]) -> None:
+    def __init__(self, content: Any, builders: list[ExchangeBuilder]) -> None:
         self._content = content
-        self._builders = drafts
+        self._builders = builders
 
     def __getattr__(self, name: str) -> Any:
         if name in ("_content", "_builders"):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_tokenbudget.capture.stages import current_path, name_of
 from pytest_tokenbudget.records.exchange import End, Exchange, Headers
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.answer import LocalAnswer
-    from pytest_tokenbudget.capture.recorder import Recorder
+    from pytest_tokenbudget.capture.local_answer import LocalAnswer
 
 
 class Library(Protocol):
-    """How the objects of one client library are read. Nothing of it is called while a request is on its way."""
+    """Reads the objects of one client library. It is called after the request, or by somebody who may answer it."""
 
     @property
     def client(self) -> str:
@@ -28,8 +26,36 @@ class Library(Protocol):
         """The pairs of the library's own header object, names in lower case."""
 
 
+class Owner(Protocol):
+    """The recorder to which an exchange belongs, as far as its builder knows it."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The sample's clock, s."""
+
+    def ended(self, builder: ExchangeBuilder) -> None:
+        """Take note that an exchange ended."""
+
+    def abandoned(self, builder: ExchangeBuilder) -> None:
+        """Take note that the garbage collector ended an exchange."""
+
+
 class ExchangeBuilder:
-    """An exchange on its way, as one recorder sees it."""
+    """An exchange while it runs, as one recorder sees it.
+
+    Attributes:
+        owner: The recorder.
+        library: Reads the request.
+        request: The library's request.
+        streamed: Whether the caller asked for a streamed response.
+        stage: Path of the stage in which the request was sent.
+        span: The OpenTelemetry span in which it was sent.
+        number: How many exchanges the recorder began before.
+        answer: The answer that is given locally, if one is.
+        mocked: Whether a tool for tests gave the response in the place of the network.
+        encoded: Whether the chunks still carry the ``content-encoding``; ``None`` where the headers decide.
+        end: How it ended, ``None`` while it runs.
+    """
 
     __slots__ = (
         "_built",
@@ -43,7 +69,8 @@ class ExchangeBuilder:
         "headers",
         "library",
         "mocked",
-        "recorder",
+        "number",
+        "owner",
         "request",
         "span",
         "stage",
@@ -52,13 +79,16 @@ class ExchangeBuilder:
         "streamed",
     )
 
-    def __init__(self, recorder: Recorder, library: Library, request: Any, *, streamed: bool) -> None:
-        self.recorder = recorder
+    def __init__(
+        self, owner: Owner, library: Library, request: Any, *, streamed: bool, stage: str, span: Any, number: int
+    ) -> None:
+        self.owner = owner
         self.library = library
         self.request = request
         self.streamed = streamed
-        self.stage = current_path()
-        self.span = _current_span()
+        self.stage = stage
+        self.span = span
+        self.number = number
         self.answer: LocalAnswer | None = None
         self.mocked = False
         self.status: int | None = None
@@ -70,20 +100,20 @@ class ExchangeBuilder:
         self.end: End | None = None
         self.error: str | None = None
         self._built: Exchange | None = None
-        self.started = recorder.clock()
+        self.started = owner.clock()
 
     def arrived(self, status: int, headers: Any) -> None:
-        """The response's head arrived; ``headers`` is the library's own object."""
+        """Note the head of the response; ``headers`` is the library's own object."""
         self.status = status
         self.headers = headers
 
     def chunk(self, data: bytes) -> None:
-        """A piece of the body arrived."""
-        self.chunk_times.append(self.recorder.clock())
+        """Note a piece of the body."""
+        self.chunk_times.append(self.owner.clock())
         self.chunks.append(data)
 
     def whole(self, body: bytes) -> None:
-        """The body was read at once, and decoded, by the library itself."""
+        """Note a body that the library itself has read at once and decoded."""
         if self.end is None:
             self.encoded = False
             if body:
@@ -91,38 +121,38 @@ class ExchangeBuilder:
             self.finish("complete")
 
     def finish(self, end: End, error: BaseException | None = None) -> None:
-        """The exchange ended; only the first end counts."""
+        """End the exchange; only the first end counts."""
         if self.end is None:
             self._end(end, error)
-            self.recorder.ended(self)
+            self.owner.ended(self)
 
     def fail(self, error: BaseException) -> None:
-        """There is no response: the request failed, or whoever sent it was cancelled."""
+        """End it without a response: the request failed, or whoever sent it was cancelled."""
         self.finish("failed" if isinstance(error, Exception) and not is_cancellation(error) else "cancelled", error)
 
     def cut(self, error: BaseException) -> None:
-        """Reading the body raised: the connection broke, or the reader was cancelled."""
+        """End it where reading the body raised: the connection broke, or the reader was cancelled."""
         self.finish("cut" if isinstance(error, Exception) and not is_cancellation(error) else "cancelled", error)
 
     def abandon(self) -> None:
-        """The response was collected unclosed. Called by the garbage collector: at any time, in any thread."""
+        """End it where the response was collected unclosed; the garbage collector calls this at any time, in any thread."""
         if self.end is None:
             self._end("closed", None)
-            self.recorder.abandoned(self)
+            self.owner.abandoned(self)
 
     def _end(self, end: End, error: BaseException | None) -> None:
-        self.ended = self.recorder.clock()
+        self.ended = self.owner.clock()
         self.error = None if error is None else type(error).__name__
         self.end = end
 
     def exchange(self, sequence: int, now: float) -> Exchange:
-        """What is known of it; an exchange that still runs ends ``now`` (s on the recorder's clock), with end ``open``."""
-        if self._built is not None:
-            return self._built if self._built.sequence == sequence else replace(self._built, sequence=sequence)
-        built = self._build(sequence, now)
-        if self.end is not None:
-            self._built = built
-        return built
+        """Build the exchange; one that still runs ends ``now`` (s on the recorder's clock), with the end ``open``."""
+        built = self._built
+        if built is None:
+            built = self._build(sequence, now)
+            if self.end is not None:
+                self._built = built
+        return built if built.sequence == sequence else replace(built, sequence=sequence)
 
     def _build(self, sequence: int, now: float) -> Exchange:
         method, url, headers, body = self.library.request_parts(self.request)
@@ -163,18 +193,9 @@ def is_encoded(headers: Headers) -> bool:
     return any(name == "content-encoding" and value.strip().lower() not in ("", "identity") for name, value in headers)
 
 
-def _current_span() -> Any:
-    """The current OpenTelemetry span, where the application uses OpenTelemetry."""
-    trace = sys.modules.get("opentelemetry.trace")
-    if trace is None:
-        return None
-    current: Any = getattr(trace, "get_current_span", None)
-    return None if current is None else current()
-
-
 def _agent_name(span: Any) -> str | None:
     """The span's ``gen_ai.agent.name`` (OpenTelemetry GenAI semantic conventions, read 2026-11-24)."""
     # A span that is not recording has no attributes; one of the SDK has a mapping of them.
     get = getattr(getattr(span, "attributes", None), "get", None)
     name = None if get is None else get("gen_ai.agent.name")
-    return name_of(str(name)) if name else None
+    return str(name) if name else None

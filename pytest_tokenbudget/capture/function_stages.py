@@ -6,11 +6,12 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from inspect import getattr_static
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType, TracebackType
 from typing import Any
 
+from pytest_tokenbudget.capture.import_hook import ImportHook
+from pytest_tokenbudget.capture.stage import stage
 from pytest_tokenbudget.capture.stage_rules import StageRule
-from pytest_tokenbudget.capture.stages import stage
 
 _MISSING = object()
 
@@ -29,8 +30,20 @@ class FunctionStages:
         self._undo: list[Callable[[], None]] = []
         self._packages = frozenset(rule.pattern.partition(".")[0] for rule in self._waiting)
         self._replaced: list[tuple[Any, Any]] = []
+        self._imports = ImportHook(self._wants, lambda name: self.wrap())
 
-    def wants(self, module: str) -> bool:
+    def __enter__(self) -> FunctionStages:
+        self._imports.start()
+        self.wrap()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._imports.stop()
+        self.put_back()
+
+    def _wants(self, module: str) -> bool:
         """Whether a rule may name something in a module with this name."""
         return any(rule.pattern.startswith(f"{module}.") for rule in self._waiting)
 

@@ -1,54 +1,22 @@
 """The byte streams that are put around a response's own, made for ``httpx`` and for ``httpx2`` from the same text.
 
-A client checks that a response's stream is an instance of its own module's classes, so these are made when a module is
-first watched, once a module.
+A client checks that a response's stream is an instance of its own module's classes, so these are made once a module,
+when they are first needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
 
-from pytest_tokenbudget.capture.answer import LocalAnswer
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 from pytest_tokenbudget.capture.request_usage import UsageFilter
 
 
-@dataclass(frozen=True, slots=True)
-class Streams:
-    """The stream classes of one module.
-
-    Attributes:
-        tee: Takes a stream and a :class:`ExchangeBuilder`, and notes each chunk that passes.
-        async_tee: The same for asynchronous streams.
-        hiding: Takes a stream, and hides the event that carries nothing but usage.
-        async_hiding: The same for asynchronous streams.
-        local: Takes a :class:`LocalAnswer` and the error that ends it (or ``None``), and plays it.
-        async_local: The same for asynchronous streams.
-    """
-
-    tee: Callable[[Any, ExchangeBuilder], Any]
-    async_tee: Callable[[Any, ExchangeBuilder], Any]
-    hiding: Callable[[Any], Any]
-    async_hiding: Callable[[Any], Any]
-    local: Callable[[LocalAnswer, Exception | None], Any]
-    async_local: Callable[[LocalAnswer, Exception | None], Any]
-
-
-@lru_cache(maxsize=8)
-def streams_of(module: ModuleType) -> Streams:
-    """The stream classes for ``httpx`` or ``httpx2``."""
-    tee, async_tee = _tees(module)
-    hiding, async_hiding = _hidings(module)
-    local, async_local = _locals(module)
-    return Streams(tee, async_tee, hiding, async_hiding, local, async_local)
-
-
 class _Around:
-    """What stands around another stream: anything that is asked of it and that it does not know is asked of that one."""
+    """Stands around another stream, and hands on to it whatever it does not know itself."""
 
     _stream: Any
 
@@ -58,18 +26,28 @@ class _Around:
         return getattr(self._stream, name)
 
 
-def _tees(module: ModuleType) -> tuple[type, type]:
+@lru_cache(maxsize=8)
+def tees_of(module: ModuleType) -> tuple[Callable[[Any, ExchangeBuilder], Any], Callable[[Any, ExchangeBuilder], Any]]:
+    """Make the classes that note each chunk that passes.
+
+    Args:
+        module: ``httpx`` or ``httpx2``.
+
+    Returns:
+        One for synchronous and one for asynchronous streams; each takes a stream and a builder.
+    """
+
     class Tee(_Around, module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
         def __init__(self, stream: Any, builder: ExchangeBuilder) -> None:
             self._stream = stream
-            self._draft = builder
+            self._builder = builder
 
         def __iter__(self) -> Iterator[bytes]:
-            builder = self._draft
+            builder = self._builder
             if builder.end is not None:
                 yield from self._stream
                 return
-            keep, note_time, clock = builder.chunks.append, builder.chunk_times.append, builder.recorder.clock
+            keep, note_time, clock = builder.chunks.append, builder.chunk_times.append, builder.owner.clock
             try:
                 for chunk in self._stream:
                     note_time(clock())
@@ -87,24 +65,24 @@ def _tees(module: ModuleType) -> tuple[type, type]:
             try:
                 self._stream.close()
             finally:
-                self._draft.finish("closed")
+                self._builder.finish("closed")
 
         def __del__(self) -> None:
-            self._draft.abandon()
+            self._builder.abandon()
 
     class AsyncTee(_Around, module.AsyncByteStream):  # type: ignore[name-defined, misc]  # the same
         def __init__(self, stream: Any, builder: ExchangeBuilder) -> None:
             self._stream = stream
-            self._draft = builder
+            self._builder = builder
 
         async def __aiter__(self) -> AsyncIterator[bytes]:
-            builder = self._draft
+            builder = self._builder
             chunks = self._stream.__aiter__()
             if builder.end is not None:
                 async for chunk in chunks:
                     yield chunk
                 return
-            keep, note_time, clock = builder.chunks.append, builder.chunk_times.append, builder.recorder.clock
+            keep, note_time, clock = builder.chunks.append, builder.chunk_times.append, builder.owner.clock
             try:
                 async for chunk in chunks:
                     note_time(clock())
@@ -124,12 +102,12 @@ def _tees(module: ModuleType) -> tuple[type, type]:
             try:
                 await self._stream.aclose()
             except BaseException as error:
-                self._draft.cut(error)
+                self._builder.cut(error)
                 raise
-            self._draft.finish("closed")
+            self._builder.finish("closed")
 
         def __del__(self) -> None:
-            self._draft.abandon()
+            self._builder.abandon()
 
     return Tee, AsyncTee
 
@@ -140,7 +118,17 @@ async def _close(chunks: Any) -> None:
         await chunks.aclose()
 
 
-def _hidings(module: ModuleType) -> tuple[type, type]:
+@lru_cache(maxsize=8)
+def hidings_of(module: ModuleType) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    """Make the classes that hide the event that carries nothing but usage.
+
+    Args:
+        module: ``httpx`` or ``httpx2``.
+
+    Returns:
+        One for synchronous and one for asynchronous streams; each takes a stream.
+    """
+
     class Hiding(_Around, module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
         def __init__(self, stream: Any) -> None:
             self._stream = stream
@@ -176,35 +164,3 @@ def _hidings(module: ModuleType) -> tuple[type, type]:
             await self._stream.aclose()
 
     return Hiding, AsyncHiding
-
-
-def _locals(module: ModuleType) -> tuple[type, type]:
-    class Local(module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
-        def __init__(self, answer: LocalAnswer, error: Exception | None) -> None:
-            self._answer = answer
-            self._error = error
-
-        def __iter__(self) -> Iterator[bytes]:
-            wait = self._answer.before_chunk
-            for number, chunk in enumerate(self._answer.chunks):
-                if wait is not None:
-                    wait(number)
-                yield chunk
-            if self._error is not None:
-                raise self._error
-
-    class AsyncLocal(module.AsyncByteStream):  # type: ignore[name-defined, misc]  # the same
-        def __init__(self, answer: LocalAnswer, error: Exception | None) -> None:
-            self._answer = answer
-            self._error = error
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            wait = self._answer.before_chunk_async
-            for number, chunk in enumerate(self._answer.chunks):
-                if wait is not None:
-                    await wait(number)
-                yield chunk
-            if self._error is not None:
-                raise self._error
-
-    return Local, AsyncLocal

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from pytest_tokenbudget.capture.answer import Answerer, Outgoing
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
+from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Span
 
@@ -28,7 +28,7 @@ class OpenSpan:
         self.started = clock()
 
     def close(self) -> None:
-        """The stage was closed."""
+        """Note that the stage was closed."""
         self.ended = self._clock()
 
 
@@ -67,7 +67,7 @@ class Recorder:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What is sent, and which stages are opened, in the meantime is not recorded (a session's fixtures, say)."""
+        """Record neither requests nor stages in the meantime: those of a session's fixtures, say."""
         self._pause(1)
         try:
             yield
@@ -79,26 +79,38 @@ class Recorder:
             self._pauses += change
             self.recording = self._pauses == 0
 
-    def begin(self, library: Library, request: Any, *, streamed: bool) -> ExchangeBuilder:
-        """A request is about to be sent."""
+    def begin(
+        self, library: Library, request: Any, *, streamed: bool, stage: str = "", span: Any = None
+    ) -> ExchangeBuilder:
+        """Begin an exchange: a request is about to be sent.
+
+        Args:
+            library: Reads the client's objects.
+            request: The library's request.
+            streamed: Whether the caller asked for a streamed response.
+            stage: Path of the stage that is open in code.
+            span: The current OpenTelemetry span.
+        """
         if self._abandoned:
             self._catch_up()
-        builder = ExchangeBuilder(self, library, request, streamed=streamed)
+        builder = ExchangeBuilder(
+            self, library, request, streamed=streamed, stage=stage, span=span, number=len(self._builders)
+        )
         self._builders.append(builder)
         return builder
 
     def forget(self, builder: ExchangeBuilder) -> None:
-        """It was refused and never left."""
+        """Drop an exchange whose request was refused and never left."""
         with self._lock:
             self._builders.remove(builder)
 
     def ended(self, builder: ExchangeBuilder) -> None:
-        """An exchange ended."""
+        """Tell about an exchange that ended."""
         if self.on_end is not None:
-            self.on_end(builder.exchange(self._builders.index(builder), builder.ended))
+            self.on_end(builder.exchange(builder.number, builder.ended))
 
     def abandoned(self, builder: ExchangeBuilder) -> None:
-        """An exchange was ended by the garbage collector, which may hold any lock: tell about it later."""
+        """Keep an exchange that the garbage collector ended: it may hold any lock, so it is told later."""
         if self.on_end is not None:
             self._abandoned.append(builder)
 
@@ -107,7 +119,7 @@ class Recorder:
             self.ended(self._abandoned.popleft())
 
     def open_span(self, path: str) -> OpenSpan | None:
-        """A stage was opened; whoever opened it closes the span."""
+        """Open a stage's span; whoever opened the stage closes it."""
         if not self.recording:
             return None
         span = OpenSpan(path, self.clock)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal, get_args
 
-from pytest_tokenbudget.capture.stages import checked_path
+from pytest_tokenbudget.capture.stage import checked_path
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 
 RuleKind = Literal["function", "model", "url", "system"]

@@ -1,21 +1,24 @@
-"""Clients are watched, for the time of a sample, wherever they come from: imported already, or imported meanwhile."""
+"""Watches the client libraries for the time of a sample, whether they are imported already or meanwhile."""
 
 from __future__ import annotations
 
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.arrivals import Arrivals
-from pytest_tokenbudget.capture.function_stages import FunctionStages
+from pytest_tokenbudget.capture.import_hook import ImportHook
 from pytest_tokenbudget.capture.patching import Watched, put_in_place
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.stage_rules import StageRule
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.function_stages import FunctionStages
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +38,21 @@ class Family:
 
 # One more library is one more line, and one more file beside this one.
 FAMILIES: tuple[Family, ...] = (
-    Family("httpx", "httpx", "httpx_family"),
-    Family("httpx2", "httpx2", "httpx_family"),
-    Family("requests", "requests", "requests_session"),
+    Family("httpx", "httpx", "httpx_client"),
+    Family("httpx2", "httpx2", "httpx_client"),
+    Family("requests", "requests", "requests_client"),
     Family("aiohttp", "aiohttp", "aiohttp_client"),
-    Family("botocore.httpsession", "botocore", "botocore_session"),
+    Family("botocore.httpsession", "botocore", "botocore_client"),
 )
 _MODULES = frozenset(family.module for family in FAMILIES)
 
 
 def watched_clients() -> tuple[str, ...]:
     """Name and version of each client library that is imported, and so is watched while a watch is on."""
-    return tuple(_label(family) for family in FAMILIES if _arrived(family) is not None)
+    return tuple(_label(family) for family in FAMILIES if _imported(family) is not None)
 
 
-def _arrived(family: Family) -> ModuleType | None:
+def _imported(family: Family) -> ModuleType | None:
     """The family's module, if it is imported; another one that goes by its name (``alias_httpx``) counts as itself."""
     module = sys.modules.get(family.module)
     return module if module is not None and getattr(module, "__name__", "") == family.module else None
@@ -66,31 +69,34 @@ class _Patches:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._undo: list[Callable[[], bool]] = []
-        self._arrivals = Arrivals(_MODULES.__contains__, lambda name: self._place())
+        self._imports = ImportHook(_MODULES.__contains__, self._place)
 
     def begin(self, recorder: Recorder) -> None:
-        """A watch begins; the first one puts the patches in place."""
+        """Begin a watch; the first one puts the patches in place."""
         with self._lock:
             first = not ACTIVE.recorders
             ACTIVE.add(recorder)
             if first:
-                self._arrivals.start()
+                self._imports.start()
                 self._place()
 
     def end(self, recorder: Recorder) -> None:
-        """A watch ends; the last one takes the patches away."""
+        """End a watch; the last one takes the patches away."""
         with self._lock:
             ACTIVE.remove(recorder)
             if not ACTIVE.recorders:
-                self._arrivals.stop()
+                self._imports.stop()
                 # What is buried under somebody else's patch is tried again when the next watch ends.
                 self._undo = [put_back for put_back in self._undo if not put_back()]
 
-    def _place(self) -> None:
+    def _place(self, loaded: str = "") -> None:
+        """Replace the methods of the clients that are imported; ``loaded`` is the module that was imported last."""
         with self._lock:
             for family in FAMILIES if ACTIVE.recorders else ():
-                module = _arrived(family)
-                for method in _methods(family, module) if module is not None else ():
+                module = _imported(family)
+                if module is None or loaded not in ("", family.module):
+                    continue
+                for method in _methods(family, module):
                     put_back = put_in_place(method)
                     if put_back is not None:
                         self._undo.append(put_back)
@@ -109,7 +115,7 @@ _PATCHES = _Patches()
 
 
 @contextmanager
-def watching(recorder: Recorder, *, rules: Sequence[StageRule] = ()) -> Iterator[FunctionStages]:
+def watching(recorder: Recorder, *, rules: Sequence[StageRule] = ()) -> Iterator[FunctionStages | None]:
     """Record what every client sends, until the end of the block.
 
     Watches may be nested and may overlap; each sees the traffic. A client library is never imported for it. Whatever
@@ -120,16 +126,14 @@ def watching(recorder: Recorder, *, rules: Sequence[StageRule] = ()) -> Iterator
         rules: Stages by configuration; functions that they name open their stage meanwhile.
 
     Yields:
-        The functions that rules name.
+        The functions that rules name; ``None`` where no rule names one.
     """
-    functions = FunctionStages(rules)
-    named = Arrivals(functions.wants, lambda name: functions.wrap())
-    _PATCHES.begin(recorder)
-    try:
-        named.start()
-        functions.wrap()
+    with ExitStack() as stack:
+        _PATCHES.begin(recorder)
+        stack.callback(_PATCHES.end, recorder)
+        functions = None
+        if any(rule.kind == "function" for rule in rules):
+            from pytest_tokenbudget.capture.function_stages import FunctionStages
+
+            functions = stack.enter_context(FunctionStages(rules))
         yield functions
-    finally:
-        named.stop()
-        functions.put_back()
-        _PATCHES.end(recorder)

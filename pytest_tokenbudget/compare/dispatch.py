@@ -133,9 +133,7 @@ def _stated(
     """The terms that the arguments of :func:`judge` mean: a run has few different ones, and many values."""
     increase, absolute = allowance(max_increase, kind, slack)
     noise = noise_prior(kind, paired=paired, s0=s0, d0=d0, deff=deff, tau=tau, shifted=shift is not None)
-    return Terms(
-        kind, noise, increase, absolute, learned=d0 is not None, paired=paired, shift=shift or 0.0, **stated
-    )
+    return Terms(kind, noise, increase, absolute, learned=d0 is not None, paired=paired, shift=shift or 0.0, **stated)
 
 
 def judge_values(baseline_sessions: Sessions, new_values: Iterable[float], terms: Terms) -> Judged:

@@ -114,11 +114,3 @@ class Budget:
     max_samples: int = 10
     stop_at: tuple[tuple[Metric, Fraction], ...] = ()
     replay: str | None = None
-
-    @property
-    def needs_baseline(self) -> bool:
-        """Whether any gate compares with a stored value."""
-        rules = [rule for _, rule in self.rules]
-        if self.default_rule is not None:
-            rules.append(self.default_rule)
-        return bool(self.reduce) or any(not rule.off for rule in rules)

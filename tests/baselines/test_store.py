@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tokenbudget.baselines import evolve, files
+from pytest_tokenbudget import files
+from pytest_tokenbudget.baselines import evolve
 from pytest_tokenbudget.baselines.format import dump, load
 from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.errors import BaselineError
@@ -288,8 +289,8 @@ def test_a_directory_in_place_of_the_file(store: JsonStore, path: Path, entry) -
     with pytest.raises(BaselineError, match="Is a directory") as caught:
         store.read(path)
     assert "move what stands in the way" in caught.value.remedy
-    with pytest.raises(BaselineError, match="directory"):
-        files.write_bytes(path, b"")
+    with pytest.raises(IsADirectoryError):
+        files.write_atomically(path, b"")
     assert path.is_dir()
     assert listing(path) == ["test_a.json"]
 
@@ -321,7 +322,7 @@ def test_a_symbolic_link_is_followed(store: JsonStore, path: Path, stored: bytes
 def test_a_lock_that_is_held_too_long_is_an_error(path: Path, stored: bytes, entry) -> None:
     """It names the lock and does not write."""
     with (
-        files.exclusive(path),
+        files.locked(path, timeout_s=5),
         pytest.raises(BaselineError, match=r"another session has been writing it for 0\.05 s \(lock: .*\.lock\)"),
     ):
         JsonStore(lock_timeout_s=0.05).update(path, {"test_a": put(entry((9,)))})
@@ -387,3 +388,22 @@ def test_two_first_runs_at_once_give_one_entry_with_both_sessions(store: JsonSto
         assert sorted(store.read(path)["test_a"].metrics["latency"].values) == [1.0, 2.0]
         path.unlink()
     assert len(contents) == 1
+
+
+def test_a_private_file_replaces_a_link(path: Path, tmp_path: Path) -> None:
+    """With a mode of its own and ``follow_link=False`` the link goes, what it named stays, and nobody else may read it."""
+    path.parent.mkdir()
+    path.write_bytes(b"theirs")
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    files.write_atomically(link, b"ours", mode=0o600, follow_link=False)
+    assert (link.read_bytes(), path.read_bytes()) == (b"ours", b"theirs")
+    assert not link.is_symlink()
+    assert link.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_longest_name_that_a_file_can_have_is_written(tmp_path: Path) -> None:
+    """The temporary file beside it needs no longer name."""
+    path = tmp_path / ("é" * 127)
+    files.write_atomically(path, b"x")
+    assert path.read_bytes() == b"x"

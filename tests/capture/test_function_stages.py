@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.stage import current_path
 from pytest_tokenbudget.capture.stage_rules import parse_stage_rules
-from pytest_tokenbudget.capture.stages import current_path
 from pytest_tokenbudget.capture.watch import watching
 
 AGENTS = """
 import functools
-from pytest_tokenbudget.capture.stages import current_path
+from pytest_tokenbudget.capture.stage import current_path
 
 def judge(): return current_path()
 async def waits(): return current_path()

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.stages import current_path, stage
+from pytest_tokenbudget.capture.stage import current_path, stage
 from pytest_tokenbudget.capture.watch import watching
 from pytest_tokenbudget.errors import TokenBudgetError
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tokenbudget.capture.answer import Outgoing
+from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watching
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from pytest_tokenbudget.capture.answer import LocalAnswer
+from pytest_tokenbudget.capture.local_answer import LocalAnswer
 from pytest_tokenbudget.replay.clock import VirtualClock
 from pytest_tokenbudget.replay.script import ScriptedModel, cut, error, text, timeout, unreachable
 

@@ -1,0 +1,87 @@
+"""requests: ``Session.send``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.in_flight import in_flight_request
+from pytest_tokenbudget.capture.patching import Watched
+from pytest_tokenbudget.capture.urllib3_body import RawBody
+from pytest_tokenbudget.capture.urllib3_local import play_requests
+from pytest_tokenbudget.records.exchange import Headers
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedLibrary:
+    """How requests are read that have ``method``, ``url``, ``headers`` and ``body``: those of requests and botocore.
+
+    Attributes:
+        client: The library's name and version.
+    """
+
+    client: str
+
+    def request_parts(self, request: Any) -> tuple[str, str, Headers, bytes | None]:
+        """Method, URL, headers and body; the body is ``None`` where it is a stream."""
+        return (
+            str(request.method).upper(),
+            str(request.url),
+            self.header_pairs(request.headers),
+            sent_bytes(request.body),
+        )
+
+    def header_pairs(self, headers: Any) -> Headers:
+        """The pairs of any mapping of headers."""
+        return tuple((_text(name).lower(), _text(value)) for name, value in headers.items())
+
+
+def sent_bytes(body: Any) -> bytes | None:
+    """A body as bytes, ``None`` where it is neither a text nor bytes."""
+    if isinstance(body, str):
+        return body.encode("utf-8", "surrogatepass")
+    return bytes(body) if isinstance(body, bytes | bytearray | memoryview) else None
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
+    """The method of ``requests`` to watch."""
+    library = PreparedLibrary(client)
+    return (Watched(module.Session, "send", lambda send: _send(library, module, send)),)
+
+
+def _send(library: PreparedLibrary, module: ModuleType, original: Callable[..., Any]) -> Callable[..., Any]:
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        if not ACTIVE.recorders:
+            return original(self, request, **options)
+        streamed = bool(options.get("stream", self.stream))
+        in_flight = in_flight_request(library, self, request, streamed=streamed)
+        if in_flight is None:
+            return original(self, request, **options)
+        in_flight.begin()
+        try:
+            answer = None if in_flight.plain else in_flight.ask()
+            if answer is None:
+                response = original(self, request, **options)
+            else:
+                response = play_requests(module, request, answer, options, streamed=streamed)
+        except BaseException as error:
+            in_flight.failed(error)
+            raise
+        finally:
+            in_flight.end()
+        in_flight.arrived(response.status_code, response.headers)
+        # Whether the body was read is known to the response alone: a hook may have read one that was to be streamed.
+        if streamed and response.raw is not None and not getattr(response, "_content_consumed", False):
+            response.raw = RawBody(response.raw, in_flight.builders)
+        else:
+            in_flight.whole(response.content or b"")
+        return response
+
+    return send
