@@ -14,7 +14,7 @@ from pytest_tokenbudget.providers.read import polled, read, settled
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
-from pytest_tokenbudget.records.exchange import Exchange, Unattributed
+from pytest_tokenbudget.records.exchange import Exchange, Unattributed, containers
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
 from pytest_tokenbudget.tokens.anatomy import SchemaReader
 from pytest_tokenbudget.tokens.calibration import Calibration
@@ -62,8 +62,11 @@ class Reader:
         unknown: dict[tuple[str, str, str], Unattributed] = {}
         tries: dict[tuple[str, str, str, bytes | None], int] = {}
         recognised: list[_Recognised] = []
-        for exchange in kept:
-            found = self._recognise(exchange, polls)
+        looked_at = [(exchange, self._recognise(exchange, polls)) for exchange in kept]
+        hops = containers(kept, (exchange for exchange, found in looked_at if isinstance(found, _Recognised)))
+        for exchange, found in looked_at:
+            if exchange.sequence in hops:
+                continue
             if isinstance(found, Unattributed):
                 key = (found.host, found.path, found.reason)
                 before = unknown.get(key)
@@ -133,6 +136,7 @@ class Reader:
             started=exchange.started - origin,
             latency=exchange.ended - exchange.started,
             ttft=found.ttft,
+            billed=reading.billed,
             tool_calls=reading.tool_calls,
             server_tool_calls=reading.server_tool_calls,
             finish_reason=reading.finish_reason,
@@ -275,6 +279,8 @@ def calibrated(counted_now: int, recorded: int, counted_then: int) -> int:
 class StageFinder:
     """Gives a call to its stage: the one open in code, else by a rule, the hook or OpenTelemetry's agent, else ``main``.
 
+    A call of another process that none of them finds is in the stage that was open in the test.
+
     Attributes:
         rules: Stages by configuration.
         hook: The hook ``pytest_tokenbudget_stage``.
@@ -301,7 +307,7 @@ class StageFinder:
                 return found
         named = self.hook(call=call)
         if not named:
-            return name_of(exchange.agent) if exchange.agent else "main"
+            return name_of(exchange.agent) if exchange.agent else exchange.surrounding_stage or "main"
         try:
             return checked_path(named)
         except TokenBudgetError as error:
