@@ -105,3 +105,9 @@ class ReportError(TokenBudgetError):
     """A JSON report that cannot be read."""
 
     slug = "report"
+
+
+class ImportRowsError(TokenBudgetError):
+    """Rows of production that cannot be read."""
+
+    slug = "import"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from pytest_tokenbudget.baselines.paths import DIRECTORY
+from pytest_tokenbudget.baselines.production_file import as_entry, find_production, read_production
 from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.capture.stage import checked_path, name_of
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules, resolve_stage
@@ -109,11 +111,28 @@ class SessionContext:
 
     def entry(self, path: Path, key: str) -> BaselineEntry | None:
         """The stored entry of a test; ``None`` where there is none, or where :meth:`problem` says why it is not known."""
-        return self._read(path).get(key)
+        return self._read(path).get(key) or self._production(path)
+
+    def _production(self, path: Path) -> BaselineEntry | None:
+        """What `tokenbudget import` stored under a reference's name: one entry for all tests below its folder."""
+        if path.parent.name == DIRECTORY or path in self._problems or path.exists():
+            return None
+        found = find_production(path, self.reader.prices.root or path.parent)
+        if found is None:
+            return None
+        if found not in self._entries:
+            try:
+                self._entries[found] = {"": as_entry(read_production(found))}
+            except TokenBudgetError as error:
+                self._entries[found], self._problems[found] = {}, error
+        if found in self._problems:
+            self._problems[path] = self._problems[found]
+        return self._entries[found].get("")
 
     def problem(self, path: Path) -> TokenBudgetError | None:
         """Why a baseline cannot be read; ``None`` where it can, or where there is none."""
         self._read(path)
+        self._production(path)
         return self._problems.get(path)
 
     def _read(self, path: Path) -> Mapping[str, BaselineEntry]:
