@@ -17,6 +17,9 @@ FORMAT = 1
 KIND = "production"
 DEFAULT_NAME = "production"
 
+EVERY_TEST = "*"
+"""Key of an entry that all tests share."""
+
 
 def production_path(folder: Path, name: str = DEFAULT_NAME) -> Path:
     """Where the reference of a folder is stored: ``FOLDER/__budgets__/NAME.json``.
@@ -113,9 +116,25 @@ def _validated(found: dict[str, Any], path: Path, remedy: str) -> Production:
         raise BaselineError(f"{path}: {where}: {first['msg']}", remedy=remedy) from None
 
 
-def as_entry(production: Production) -> BaselineEntry:
-    """The entry that any test is compared with."""
-    return BaselineEntry(
+def is_production(path: Path) -> bool:
+    """Tell from its place and its beginning whether a file holds measurements of production."""
+    if path.parent.name != DIRECTORY:
+        return False
+    try:
+        with path.open("rb") as file:
+            return f'"kind": "{KIND}"'.encode() in file.read(200)
+    except OSError:
+        return False
+
+
+def read_entry(path: Path) -> dict[str, BaselineEntry]:
+    """The entry that any test is compared with, under :data:`EVERY_TEST`.
+
+    Raises:
+        BaselineError: As for :func:`read_production`.
+    """
+    production = read_production(path)
+    entry = BaselineEntry(
         metrics={
             f"{stage}.{name}" if stage else name: MetricRecord((found.values,))
             for stage, metrics in production.stages.items()
@@ -123,3 +142,4 @@ def as_entry(production: Production) -> BaselineEntry:
         },
         models=production.models,
     )
+    return {EVERY_TEST: entry}

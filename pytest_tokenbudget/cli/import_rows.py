@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.errors import ImportRowsError
 
 if TYPE_CHECKING:

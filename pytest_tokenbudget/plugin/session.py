@@ -11,14 +11,13 @@ import pytest
 
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
 from pytest_tokenbudget.plugin.context import SessionContext
-from pytest_tokenbudget.plugin.judgement import Place
+from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings
-from pytest_tokenbudget.plugin.own_failure import failed_on_its_own
 from pytest_tokenbudget.plugin.run import TestRun, run_key
-from pytest_tokenbudget.plugin.running import RunningSample
 from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.report.test_result import failed_on_its_own
 
 
 def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
@@ -40,8 +39,7 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             config.pluginmanager.register(Refusal(str(error)), "tokenbudget-refusal")
             return
         raise pytest.UsageError(str(error)) from None
-    places = [(budget, Place.of(item, budget.against)) for item, budget in budgets.items()]
-    context.expect((budget, place.path, place.key) for budget, place in places)
+    context.baselines.expect((budget, TestLocation.of(item, budget.against)) for item, budget in budgets.items())
     if not config.option.collectonly:
         config.pluginmanager.register(BudgetSession(context, budgets), "tokenbudget-session")
 
@@ -79,12 +77,6 @@ class Refusal:
         """Fail before anything is spent."""
         if has_budget(item):
             pytest.fail(self._reason, pytrace=False)
-
-
-def running_sample(node: Any) -> RunningSample | None:
-    """The sample that a test's fixtures belong to, ``None`` where the test is not marked."""
-    run = node.stash.get(run_key, None)
-    return None if run is None else run.running
 
 
 class BudgetSession:
@@ -132,7 +124,7 @@ class BudgetSession:
         if run.repeating:
             yield from run.measured_call()
             return
-        run.check_before()
+        run.check_baseline()
         yield from run.measured_call()
         run.play_recording()
         run.repeat()
@@ -143,7 +135,7 @@ class BudgetSession:
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """Keep chance steady where time is projected."""
         run = pyfuncitem.stash.get(run_key, None)
-        with run.traffic.steady() if run is not None and run.traffic is not None else nullcontext():
+        with run.traffic.seeded() if run is not None and run.traffic is not None else nullcontext():
             return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from math import floor, isfinite, log10
 
 from pytest_tokenbudget.records.verdict import GateResult
@@ -78,6 +79,11 @@ def signed(value: float, metric: str = "") -> str:
     """A difference with its sign: ``+3,120``."""
     shown = number(abs(value), metric)
     return f"{'-' if value < 0 else '+'}{shown}"
+
+
+def terminal_encoding() -> str | None:
+    """Encoding of what the process prints to, which pytest's capturing hides; a worker's is the same by inheritance."""
+    return getattr(sys.__stdout__, "encoding", None)
 
 
 _ASCII = str.maketrans({"→": "->", "µ": "u", "…": "..."})
