@@ -14,7 +14,7 @@ from pytest_tokenbudget.providers.read import polled, read, settled
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
-from pytest_tokenbudget.records.exchange import Exchange, Unattributed
+from pytest_tokenbudget.records.exchange import Exchange, Unattributed, containers
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
 from pytest_tokenbudget.tokens.anatomy import SchemaReader
 from pytest_tokenbudget.tokens.calibration import Calibration
@@ -62,8 +62,11 @@ class Reader:
         unknown: dict[tuple[str, str, str], Unattributed] = {}
         tries: dict[tuple[str, str, str, bytes | None], int] = {}
         recognised: list[_Recognised] = []
-        for exchange in kept:
-            found = self._recognise(exchange, polls)
+        looked_at = [(exchange, self._recognise(exchange, polls)) for exchange in kept]
+        hops = containers(kept, (exchange for exchange, found in looked_at if isinstance(found, _Recognised)))
+        for exchange, found in looked_at:
+            if exchange.sequence in hops:
+                continue
             if isinstance(found, Unattributed):
                 key = (found.host, found.path, found.reason)
                 before = unknown.get(key)
