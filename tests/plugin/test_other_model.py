@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tokenbudget.compare.decide import answered_by_others
+from pytest_tokenbudget.compare.other_model import answered_by_others
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
