@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from pytest_tokenbudget.records.production import METRICS, Distribution, Production, ProductionRow
-from pytest_tokenbudget.stats.quantiles import quantile
+from pytest_tokenbudget.stats.statistic import quantile
 
 KEPT_VALUES = 60
 """Values of a distribution that are kept: a distribution-free bound on p95 needs 59."""
