@@ -1,6 +1,6 @@
 """The extension points.
 
-A ``conftest.py`` implements them as functions of these names.
+A ``conftest.py`` implements them as functions of these names. What they take and give is in :mod:`pytest_tokenbudget.ext`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def pytest_tokenbudget_wire_formats() -> list[WireFormat]:  # type: ignore[empty
             return [MyGateway()]
 
     Returns:
-        Objects with ``api``, ``recognises``, ``read`` and ``prompt``, see ``pytest_tokenbudget.providers.format``.
+        Objects with ``api``, ``recognises``, ``read`` and ``prompt``, such as subclasses of ``BuiltinFormat``.
     """
 
 

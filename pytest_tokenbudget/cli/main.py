@@ -11,7 +11,7 @@ from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.cli.ab import AB
 from pytest_tokenbudget.cli.advise import ADVISE
 from pytest_tokenbudget.cli.footprint import FOOTPRINT
-from pytest_tokenbudget.cli.schema import SCHEMA
+from pytest_tokenbudget.cli.schemas import SCHEMA
 from pytest_tokenbudget.errors import TokenBudgetError
 
 COMMANDS: tuple[Command, ...] = (AB, ADVISE, FOOTPRINT, SCHEMA)

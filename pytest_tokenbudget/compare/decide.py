@@ -109,6 +109,7 @@ def _judge(gate: Gate, question: Question, opened: Collection[str], others: Mapp
         samples=len(values or question.samples),
         source=_source(question.samples, stage, spec),
         allowed=None if gate.ceiling is None else as_number(gate.ceiling),
+        unit=spec.unit,
     )
     if absent:
         names = ", ".join(sorted(opened)) or "none"
@@ -124,7 +125,7 @@ def _source(samples: Sequence[Sample], stage: str, spec: MetricSpec) -> str:
     """How a token metric was obtained where not from the provider: ``counted`` or ``calibrated``, else ``""``."""
     if spec.unit not in ("tokens", "USD"):
         return ""
-    from pytest_tokenbudget.measure.sample import inside
+    from pytest_tokenbudget.measure.measured import inside
 
     found: set[str] = set()
     for sample in samples:

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.compare.values import sample_values, statistic
 from pytest_tokenbudget.errors import BudgetExceeded
-from pytest_tokenbudget.measure.sample import inside
+from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.providers.format import WireFormat
 from pytest_tokenbudget.providers.registry import format_of, request_of
