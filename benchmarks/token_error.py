@@ -21,7 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_tokenbudget.providers.prompts import prompt_for
+from wire_prompts import prompt_for
+
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.tokens.openai_rules import is_openai
 from pytest_tokenbudget.tokens.profile_table import profile_of

@@ -95,13 +95,13 @@ class ABError(TokenBudgetError):
     slug = "ab"
 
 
+class ReportError(TokenBudgetError):
+    """A report that cannot be read, rendered or written."""
+
+    slug = "report"
+
+
 class FootprintError(TokenBudgetError):
     """A tool, prompt, file or MCP server whose footprint cannot be measured."""
 
     slug = "footprint"
-
-
-class ReportError(TokenBudgetError):
-    """A JSON report that cannot be read."""
-
-    slug = "report"

@@ -10,15 +10,15 @@ from __future__ import annotations
 from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import MetricSpec, StageView
-from pytest_tokenbudget.providers.builtin import BuiltinFormat
-from pytest_tokenbudget.providers.format import Request
 from pytest_tokenbudget.providers.loose import as_dict, as_str, count
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
+from pytest_tokenbudget.records.reply import Reply
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
 from pytest_tokenbudget.replay.replies import (
-    Reply,
     cut,
     error,
     parallel,
@@ -32,9 +32,9 @@ from pytest_tokenbudget.report.view import RunView
 __all__ = [
     "BaselineEntry",
     "BaselineStore",
-    "BuiltinFormat",
     "Call",
     "Change",
+    "Endpoint",
     "GateResult",
     "Message",
     "MetricRecord",
@@ -48,6 +48,7 @@ __all__ = [
     "Text",
     "TokenBudgetError",
     "Usage",
+    "WireFormat",
     "as_dict",
     "as_str",
     "count",

@@ -94,7 +94,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "repeat",
         (),
-        "Write a report; the format is chosen by the suffix (.json, .md). Repeatable.",
+        "Write a report; the format is chosen by the suffix (.json, .md, .html). Repeatable.",
         metavar="PATH",
     ),
     Option(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
@@ -62,6 +63,7 @@ class Recorder:
         self._builders: list[ExchangeBuilder] = []
         self._spans: list[OpenSpan] = []
         self._abandoned: deque[ExchangeBuilder] = deque()
+        self._numbers = itertools.count()
         self._pauses = 0
         self._lock = threading.Lock()
 
@@ -80,7 +82,14 @@ class Recorder:
             self.recording = self._pauses == 0
 
     def begin(
-        self, library: Library, request: Any, *, streamed: bool, stage: str = "", span: Any = None
+        self,
+        library: Library,
+        request: Any,
+        *,
+        streamed: bool,
+        stage: str = "",
+        span: Any = None,
+        within: ExchangeBuilder | None = None,
     ) -> ExchangeBuilder:
         """Begin an exchange: a request is about to be sent.
 
@@ -90,11 +99,19 @@ class Recorder:
             streamed: Whether the caller asked for a streamed response.
             stage: Path of the stage that is open in code.
             span: The current OpenTelemetry span.
+            within: The exchange within whose ``send`` it is sent, if there is one.
         """
         if self._abandoned:
             self._catch_up()
         builder = ExchangeBuilder(
-            self, library, request, streamed=streamed, stage=stage, span=span, number=len(self._builders)
+            self,
+            library,
+            request,
+            streamed=streamed,
+            stage=stage,
+            span=span,
+            number=next(self._numbers),
+            within=within,
         )
         self._builders.append(builder)
         return builder
@@ -107,7 +124,7 @@ class Recorder:
     def ended(self, builder: ExchangeBuilder) -> None:
         """Tell about an exchange that ended."""
         if self.on_end is not None:
-            self.on_end(builder.exchange(builder.number, builder.ended))
+            self.on_end(builder.exchange(builder.ended))
 
     def abandoned(self, builder: ExchangeBuilder) -> None:
         """Keep an exchange that the garbage collector ended: it may hold any lock, so it is told later."""
@@ -135,7 +152,7 @@ class Recorder:
         if self._abandoned:
             self._catch_up()
         now = self.clock()
-        return tuple(builder.exchange(number, now) for number, builder in enumerate(tuple(self._builders)))
+        return tuple(builder.exchange(now) for builder in tuple(self._builders))
 
     def spans(self) -> tuple[Span, ...]:
         """The times in which stages were open; those still open are closed now."""

@@ -26,8 +26,8 @@ class Family:
     """A client library.
 
     Attributes:
-        module: The module whose arrival matters.
-        package: The package that has the version.
+        module: The module whose import matters.
+        package: The package that has the version; ``""`` for what stands below all clients.
         home: Our module that knows it: its ``watched(module, client)`` gives the methods to watch.
     """
 
@@ -43,13 +43,21 @@ FAMILIES: tuple[Family, ...] = (
     Family("requests", "requests", "requests_client"),
     Family("aiohttp", "aiohttp", "aiohttp_client"),
     Family("botocore.httpsession", "botocore", "botocore_client"),
+    # Tools for tests that go round the clients.
+    Family("requests_mock.mocker", "requests", "requests_client"),
+    Family("moto.core.botocore_stubber", "botocore", "botocore_client"),
+    # What stands below all clients.
+    Family("socket", "", "network"),
+    Family("ssl", "", "network"),
 )
 _MODULES = frozenset(family.module for family in FAMILIES)
 
 
 def watched_clients() -> tuple[str, ...]:
     """Name and version of each client library that is imported, and so is watched while a watch is on."""
-    return tuple(_label(family) for family in FAMILIES if _imported(family) is not None)
+    return tuple(
+        dict.fromkeys(_label(family) for family in FAMILIES if family.package and _imported(family) is not None)
+    )
 
 
 def _imported(family: Family) -> ModuleType | None:

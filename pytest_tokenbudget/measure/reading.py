@@ -10,12 +10,11 @@ from pytest_tokenbudget.capture.stage import checked_path, name_of
 from pytest_tokenbudget.capture.stage_rules import StageRule, resolve_stage
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 from pytest_tokenbudget.prices import PriceBook
-from pytest_tokenbudget.providers.background import polled, settled
-from pytest_tokenbudget.providers.format import Request, WireFormat
-from pytest_tokenbudget.providers.registry import read
+from pytest_tokenbudget.providers.read import polled, read, settled
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
-from pytest_tokenbudget.records.exchange import Exchange, Unattributed
+from pytest_tokenbudget.records.exchange import Exchange, Unattributed, containers
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
 from pytest_tokenbudget.tokens.anatomy import SchemaReader
 from pytest_tokenbudget.tokens.calibration import Calibration
@@ -63,8 +62,11 @@ class Reader:
         unknown: dict[tuple[str, str, str], Unattributed] = {}
         tries: dict[tuple[str, str, str, bytes | None], int] = {}
         recognised: list[_Recognised] = []
-        for exchange in kept:
-            found = self._recognise(exchange, polls)
+        looked_at = [(exchange, self._recognise(exchange, polls)) for exchange in kept]
+        hops = containers(kept, (exchange for exchange, found in looked_at if isinstance(found, _Recognised)))
+        for exchange, found in looked_at:
+            if exchange.sequence in hops:
+                continue
             if isinstance(found, Unattributed):
                 key = (found.host, found.path, found.reason)
                 before = unknown.get(key)
@@ -104,8 +106,7 @@ class Reader:
             return None
         reading = settled(found.reading, polls) if polls else found.reading
         exchange = _left(exchange, reading)
-        prompt = _Once(found.format, found.request)
-        return _Recognised(exchange, reading, failure(exchange, reading), found.ttft, prompt)
+        return _Recognised(exchange, reading, failure(exchange, reading), found.ttft, found.classified.prompt)
 
     def _seen(self, recognised: Sequence[_Recognised]) -> Calibration:
         """What the providers reported, as far as there are calls of which they reported nothing."""
@@ -211,7 +212,7 @@ class _Recognised:
     reading: Reading
     error: str | None
     ttft: float | None
-    prompt: _Once
+    prompt: Callable[[], Prompt | None]
 
     @property
     def reported(self) -> int | None:
@@ -224,20 +225,6 @@ class _Recognised:
         if basis is not None:
             return basis.recorded if basis.counted is None else None
         return None if self.exchange.answered_by == "mock" else self.reading.usage.input_tokens
-
-
-class _Once:
-    """Reads a request's prompt when it is first asked for, once."""
-
-    def __init__(self, wire_format: WireFormat, request: Request) -> None:
-        self._format = wire_format
-        self._request = request
-        self._prompt: tuple[Prompt | None] | None = None
-
-    def __call__(self) -> Prompt | None:
-        if self._prompt is None:
-            self._prompt = (self._format.prompt(self._request),)
-        return self._prompt[0]
 
 
 def _left(exchange: Exchange, reading: Reading) -> Exchange:

@@ -15,8 +15,8 @@ import pytest
 from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec
-from pytest_tokenbudget.providers.format import WireFormat
 from pytest_tokenbudget.providers.registry import builtin_formats
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer
 
 NAME = "tokenbudget-builtins"

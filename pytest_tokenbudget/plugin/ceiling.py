@@ -12,8 +12,9 @@ from pytest_tokenbudget.compare.values import sample_values, statistic
 from pytest_tokenbudget.errors import BudgetExceeded
 from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.plugin.running_sample import RunningSample
-from pytest_tokenbudget.providers.format import WireFormat
-from pytest_tokenbudget.providers.registry import format_of, request_of
+from pytest_tokenbudget.providers.classify import classify
+from pytest_tokenbudget.providers.request import parse_request
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Metric
@@ -25,10 +26,8 @@ _COMPOSED = ("tool_schema_tokens", "system_tokens", "history_tokens", "fresh_inp
 
 def is_model_call(outgoing: Outgoing, formats: Sequence[WireFormat]) -> bool:
     """Whether a request that is about to leave is a model call of any known format."""
-    request = request_of(
-        Exchange(outgoing.client, outgoing.method, outgoing.url, outgoing.headers, request_body=outgoing.body)
-    )
-    return format_of(request, formats) is not None
+    request = parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body)
+    return classify(request, formats).kind == "call"
 
 
 @dataclass(slots=True)

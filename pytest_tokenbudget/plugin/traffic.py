@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,8 +21,10 @@ from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import plain_nodeid
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.settings import Settings, is_ci
 from pytest_tokenbudget.tokens.counter import Counter
 
@@ -101,7 +103,7 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
         from pytest_tokenbudget.replay.clock import VirtualClock
 
         with VirtualClock(scale=context.settings.time_scale) as clock:
-            model = scripted_model(clock, context.reader.counter)
+            model = scripted_model(clock, context.reader.counter, context.reader.formats)
             yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: script_problem(model)])
         return
     cassette = choose_cassette(item, budget, context.settings, recorded=recorded)
@@ -174,19 +176,17 @@ def write_cassette(path: Path, exchanges: Sequence[Exchange], reader: Reader, re
     save(path, record(exchanges, reader.formats, reader.counter), compile_patterns(redact))
 
 
-def scripted_model(clock: VirtualClock, counter: Counter) -> ScriptedModel:
+def scripted_model(clock: VirtualClock, counter: Counter, formats: Sequence[WireFormat] | None = None) -> ScriptedModel:
     """A script without answers yet, whose usage is counted."""
-    from pytest_tokenbudget.providers.prompts import prompt_for
     from pytest_tokenbudget.replay.script import ScriptedModel
 
-    def count_prompt(api: str, body: dict[str, Any]) -> int | None:
-        prompt = prompt_for(api, body)
-        return None if prompt is None else counter.count_prompt(prompt, provider=api.partition(".")[0]).tokens
+    def count(prompt: Prompt, provider: str) -> int:
+        return counter.count_prompt(prompt, provider=provider).tokens
 
-    def count_text(api: str, model: str, text: str) -> int | None:
-        return counter.count_output(text, provider=api.partition(".")[0], model=model).tokens
+    def count_text(provider: str, model: str, text: str) -> int:
+        return counter.count_output(text, provider=provider, model=model).tokens
 
-    return ScriptedModel(clock=clock, count=count_prompt, count_text=count_text)
+    return ScriptedModel(clock=clock, count=count, count_text=count_text, formats=formats)
 
 
 def script_problem(model: ScriptedModel) -> TokenBudgetError | None:

@@ -51,7 +51,8 @@ class Reading:
 
     Attributes:
         api: Name of the wire format, ``"openai.chat"``.
-        provider: Provider by host where known, else by dialect (OpenTelemetry's ``gen_ai.provider.name`` in spirit).
+        provider: Provider by host where known, else by API (OpenTelemetry's ``gen_ai.provider.name``); ``""`` until it is
+            found by the host.
         operation: What kind of call it was.
         request_model: Model that was asked for.
         model: Model that answered, as the provider reports it; the requested one where it reports none.
@@ -71,7 +72,7 @@ class Reading:
     """
 
     api: str
-    provider: str
+    provider: str = ""
     operation: Operation = "chat"
     request_model: str = ""
     model: str = ""

@@ -167,6 +167,10 @@ class _Requests:
         """Give the pairs as they are."""
         return headers
 
+    def in_process(self, sender: object, request: Outgoing) -> bool:
+        """Say no: it came over the loopback."""
+        return False
+
 
 def _begun(recorder: Recorder, outgoing: Outgoing, answer: LocalAnswer) -> ExchangeBuilder:
     builder = recorder.begin(_Requests(), outgoing, streamed=True, stage=outgoing.stage)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import sys
 from math import floor, isfinite, log10
 
+from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import GateResult
+
+_UNITS = {spec.name: spec.unit for spec in BUILTIN_METRICS}
 
 
 def number(value: float | int | None, unit: Unit = "count") -> str:
@@ -20,6 +23,11 @@ def number(value: float | int | None, unit: Unit = "count") -> str:
     if float(value).is_integer():
         return f"{int(value):,}"
     return f"{value:,.2f}"
+
+
+def unit_of(metric: str) -> Unit:
+    """The unit of a built-in metric, by its full name; ``count`` for a metric of a hook, whose gates know their own."""
+    return _UNITS.get(metric.rpartition(".")[2], "count")
 
 
 def dollars(value: float) -> str:

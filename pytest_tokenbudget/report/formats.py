@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from pytest_tokenbudget.errors import SettingsError
@@ -25,7 +26,13 @@ def _write_markdown(run: RunView, path: Path) -> None:
     markdown.write(run, path)
 
 
-BUILTIN_FORMATS: Mapping[str, Writer] = {".json": _write_json, ".md": _write_markdown}
+def _write_page(run: RunView, path: Path) -> None:
+    from pytest_tokenbudget.report.page import document
+
+    document.write(run, path)
+
+
+BUILTIN_FORMATS: Mapping[str, Writer] = {".html": _write_page, ".json": _write_json, ".md": _write_markdown}
 """The formats that the plugin brings along, by suffix."""
 
 
@@ -38,7 +45,7 @@ def writer_for(name: str, formats: Mapping[str, Writer], *, option: str) -> Writ
         option: The option that it was given with, for the message.
 
     Raises:
-        SettingsError: If there is none; it names the known suffixes.
+        SettingsError: If there is none (it names the known suffixes), or if it needs a library that is not installed.
     """
     suffix = max((suffix for suffix in formats if Path(name).name.endswith(suffix)), key=len, default=None)
     if suffix is None:
@@ -46,7 +53,13 @@ def writer_for(name: str, formats: Mapping[str, Writer], *, option: str) -> Writ
             f"{option}={name}: no such format; known suffixes: {', '.join(sorted(formats))}",
             remedy=f"{option}=report.json",
         )
-    return formats[suffix]
+    writer = formats[suffix]
+    if writer is _write_page and find_spec("jinja2") is None:
+        raise SettingsError(
+            f"{option}={name}: the HTML page needs jinja2, which is not installed",
+            remedy="pip install 'pytest-tokenbudget[html]'",
+        )
+    return writer
 
 
 def write_reports(

@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pytest_tokenbudget.explain.prefix import find_break
 from pytest_tokenbudget.files import write_atomically
+from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult
-from pytest_tokenbudget.report.json_shape import (
-    BeforeJson,
-    CallJson,
-    CauseJson,
-    GateJson,
-    PartJson,
-    RunJson,
-    SchemaJson,
-    TestJson,
-)
 from pytest_tokenbudget.report.view import RunView
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.report.json_shape import (
+        BeforeJson,
+        CallJson,
+        CauseJson,
+        GateJson,
+        PartJson,
+        RunJson,
+        SchemaJson,
+        TestJson,
+        UnattributedJson,
+    )
 
 FORMAT: Literal[1] = 1
 
@@ -37,12 +41,6 @@ def write(run: RunView, path: Path) -> None:
 
 def run_json(run: RunView) -> RunJson:
     """The JSON report of a run (format 1, see ``docs/report.md``)."""
-    unattributed: dict[tuple[str, str, str], int] = {}
-    for result in run.results:
-        for sample in result.samples:
-            for seen in sample.unattributed:
-                key = (seen.host, seen.path, seen.reason)
-                unattributed[key] = unattributed.get(key, 0) + seen.count
     return {
         "format": FORMAT,
         "generator": f"pytest-tokenbudget {run.version}",
@@ -50,10 +48,7 @@ def run_json(run: RunView) -> RunJson:
         "verdict": run.verdict,
         "exit_ok": run.exit_ok,
         "tests": [test_json(result) for result in run.results],
-        "unattributed": [
-            {"host": host, "path": path, "reason": reason, "count": count}
-            for (host, path, reason), count in sorted(unattributed.items())
-        ],
+        "unattributed": unattributed_json(run.results),
         "watched": sorted({client for result in run.results for client in result.watched}),
         "messages": [*run.messages, *run.problems],
     }
@@ -81,7 +76,7 @@ def test_json(result: TestResult) -> TestJson:
         "total": _mean([sample.total for sample in result.samples]),
         "composition": {stage or "": composition_json(parts) for stage, parts in sorted(last.composition.items())},
         "parts": parts_json(last.composition),
-        "schemas": {name: SchemaJson(**asdict(anatomy)) for name, anatomy in sorted(last.schemas.items())},  # type: ignore[typeddict-item]  # the fields are the same
+        "schemas": {name: schema_json(anatomy) for name, anatomy in sorted(last.schemas.items())},
         "cache_breaks": {
             stage: {"part": found.part, "tokens": found.behind, "text": found.text}
             for stage, parts in sorted(last.composition.items())
@@ -93,6 +88,7 @@ def test_json(result: TestResult) -> TestJson:
         "outcomes": last.outcomes,
         "turns": [{"turn": turn.number, **turn.values} for turn in last.turns],
         "own_time": last.own_time,
+        "unattributed": unattributed_json([result]),
         "messages": [*result.notices, *result.messages],
     }
     if len(result.samples) > 1:
@@ -106,6 +102,19 @@ def test_json(result: TestResult) -> TestJson:
             for s in result.samples
         ]
     return shown
+
+
+def unattributed_json(results: Iterable[TestResult]) -> list[UnattributedJson]:
+    """The requests of all samples that look like model calls and that no format reads, added up."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for result in results:
+        for sample in result.samples:
+            for seen in sample.unattributed:
+                counts[seen.host, seen.path, seen.reason] += seen.count
+    return [
+        {"host": host, "path": path, "reason": reason, "count": count}
+        for (host, path, reason), count in sorted(counts.items())
+    ]
 
 
 def gate_json(gate: GateResult) -> GateJson:
@@ -199,6 +208,17 @@ def parts_json(composition: Mapping[str, StageComposition]) -> dict[str, list[Pa
             for part in parts.parts
         ]
         for stage, parts in sorted(composition.items())
+    }
+
+
+def schema_json(anatomy: SchemaAnatomy) -> SchemaJson:
+    """How the schema of a tool is made up."""
+    return {
+        "tokens": anatomy.tokens,
+        "description_tokens": anatomy.description_tokens,
+        "repeated_tokens": anatomy.repeated_tokens,
+        "largest_field": anatomy.largest_field,
+        "largest_field_tokens": anatomy.largest_field_tokens,
     }
 
 

@@ -163,6 +163,7 @@ class TestJson(TypedDict):
     outcomes: dict[str, Any]
     turns: list[dict[str, Number]]
     own_time: float | None
+    unattributed: list[UnattributedJson]
     messages: list[str]
     samples_detail: NotRequired[list[SampleJson]]
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 import pytest
 from wire_samples import exchange
 
-from pytest_tokenbudget.providers.background import polled, settled
-from pytest_tokenbudget.providers.finish import finish_reason
-from pytest_tokenbudget.providers.provider import provider_of
-from pytest_tokenbudget.providers.registry import ReadExchange, builtin_formats, read
+from pytest_tokenbudget.providers.hosts import provider_of
+from pytest_tokenbudget.providers.names import finish_reason
+from pytest_tokenbudget.providers.read import ReadExchange, polled, read, settled
+from pytest_tokenbudget.providers.registry import builtin_formats
+from pytest_tokenbudget.providers.request import parse_request
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.exchange import Unattributed
 
@@ -242,7 +241,7 @@ def test_formats_of_a_user_are_asked_first():
     mine = Mine()
     found = read(exchange("/v1/chat/completions", CHAT, b'{"choices":[]}'), [mine, *FORMATS])
     assert isinstance(found, ReadExchange)
-    assert found.format is mine
+    assert found.classified.format is mine
 
 
 @pytest.mark.parametrize(
@@ -270,11 +269,8 @@ def test_formats_of_a_user_are_asked_first():
 )
 def test_the_provider_is_the_host_or_else_the_dialect(url: str, provider: str):
     """A known host names its provider, an unknown one the dialect that it speaks."""
-    try:
-        split = urlsplit(url)
-    except ValueError:
-        split = urlsplit("//:bad:/v1")
-    assert provider_of(split, "anthropic.messages") == provider
+    hosts = {host: name for wire_format in FORMATS for host, name in wire_format.hosts}
+    assert provider_of(parse_request("POST", url), "anthropic.messages", hosts) == provider
 
 
 def test_mistral_is_a_dialect_with_a_name():
