@@ -60,7 +60,7 @@ class Reading:
         usage: Tokens; all ``None`` where the provider sent none.
         tool_calls: Names of the client-side tool calls, in order.
         server_tool_calls: Names of the tools that the provider itself ran, in order.
-        finish_reason: ``stop``, ``length``, ``tool_calls``, ``content_filter``, ``error`` or the provider's own word in
+        finish_reason: ``stop``, ``length``, ``tool_call``, ``content_filter``, ``error`` or the provider's own word in
             lower case; ``None`` if it sent none.
         output_text: All text that the model wrote, reasoning and tool arguments included, so that it can be counted
             where no usage was sent; empty where it was.
