@@ -136,6 +136,7 @@ class Reader:
             started=exchange.started - origin,
             latency=exchange.ended - exchange.started,
             ttft=found.ttft,
+            billed=reading.billed,
             tool_calls=reading.tool_calls,
             server_tool_calls=reading.server_tool_calls,
             finish_reason=reading.finish_reason,

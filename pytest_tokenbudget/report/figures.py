@@ -30,6 +30,11 @@ def unit_of(metric: str) -> Unit:
     return _UNITS.get(metric.rpartition(".")[2], "count")
 
 
+def is_seconds(metric: str) -> bool:
+    """Whether a metric is a time in s."""
+    return unit_of(metric) == "s"
+
+
 def dollars(value: float) -> str:
     """An amount: ``$0.0123``, ``$0.0000123``, never in powers of ten."""
     if value == 0:
