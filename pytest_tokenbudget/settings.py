@@ -94,7 +94,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "repeat",
         (),
-        "Write a report; the format is chosen by the suffix (.json, .md, .html). Repeatable.",
+        "Write a report; the format is chosen by the suffix: .json, .html, .md, .txt (OpenMetrics), .bmf.json, .speedscope.json, .trace.json. Repeatable.",
         metavar="PATH",
     ),
     Option(
@@ -170,6 +170,14 @@ OPTIONS: tuple[Option, ...] = (
         "flag",
         False,
         "Ask OpenAI-style streams for their usage and hide the extra chunk from the client.",
+    ),
+    Option(
+        "child_processes",
+        "",
+        "tokenbudget_child_processes",
+        "flag",
+        True,
+        "Watch child processes that run Python.",
     ),
     Option(
         "time_scale",
@@ -300,6 +308,7 @@ class Settings(NamedTuple):
     redact: tuple[str, ...] = ()
     runs_per_month: tuple[str, ...] = ()
     request_usage: bool = False
+    child_processes: bool = True
     time_scale: float = 100.0
 
     @property

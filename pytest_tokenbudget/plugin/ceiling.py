@@ -60,6 +60,7 @@ class Ceiling:
         """
         if not is_model_call(outgoing, self.running.reader.formats):
             return
+        self.running.recorder.catch_up()
         with self._lock:
             self._compare()
             if not self.passed:
@@ -78,8 +79,9 @@ class Ceiling:
         if not isinstance(found, Call):
             return
         with self._lock:
-            if exchange.stage in self._under_way:
-                self._under_way.remove(exchange.stage)
+            stage = exchange.stage or exchange.surrounding_stage
+            if stage in self._under_way:
+                self._under_way.remove(stage)
             self._calls.append(found)
             self._compare()
 

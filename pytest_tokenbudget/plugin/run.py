@@ -101,6 +101,8 @@ class TestRun:
         if self._ceiling is not None:
             self._ceiling.running = self.running
         self._functions = self._open.enter_context(watching(recorder, rules=context.stage_rules))
+        if context.children is not None:
+            self._open.enter_context(context.children.sample(recorder))
 
     def end_sample(self) -> None:
         """Stop watching."""
@@ -146,6 +148,9 @@ class TestRun:
         assert self.traffic is not None
         self._watched = watched_clients()
         self.running.messages += self.traffic.notes()
+        if self.context.children is not None:
+            self.context.children.settle()
+            self.running.messages += self.context.children.notes()
         if self._functions is not None:
             self.running.messages += self._functions.problems()
         try:
