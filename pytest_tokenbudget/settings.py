@@ -172,6 +172,14 @@ OPTIONS: tuple[Option, ...] = (
         "Ask OpenAI-style streams for their usage and hide the extra chunk from the client.",
     ),
     Option(
+        "child_processes",
+        "",
+        "tokenbudget_child_processes",
+        "flag",
+        True,
+        "Watch child processes that run Python.",
+    ),
+    Option(
         "time_scale",
         "",
         "tokenbudget_time_scale",
@@ -300,6 +308,7 @@ class Settings(NamedTuple):
     redact: tuple[str, ...] = ()
     runs_per_month: tuple[str, ...] = ()
     request_usage: bool = False
+    child_processes: bool = True
     time_scale: float = 100.0
 
     @property
@@ -307,15 +316,20 @@ class Settings(NamedTuple):
         """Whether this run is to become what others are compared with, whatever it is compared with itself."""
         return self.update or self.accept or self.reference is not None
 
-    def fails(self, verdict: str) -> bool:
-        """Whether a verdict fails its test in this session."""
+    def fails(self, verdict: str, *, open_target: bool = False) -> bool:
+        """Whether a verdict fails its test in this session.
+
+        Args:
+            verdict: The verdict of the test.
+            open_target: Whether a wanted reduction is undecided: it does not pass before it is shown.
+        """
         from pytest_tokenbudget.records.verdict import FAILING
 
         if self.mode != "gate":
             return False
         if self.replaces and verdict in ("regression", "target_missed", "no_baseline", "inconclusive"):
             return False
-        return verdict in FAILING or (self.strict and verdict == "inconclusive")
+        return verdict in FAILING or (verdict == "inconclusive" and (self.strict or open_target))
 
 
 def is_ci(environment: Mapping[str, str]) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_tokenbudget.baselines.observe import observe, session_values
-from pytest_tokenbudget.compare.decide import Question, decide
+from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.gate import Budget
@@ -35,8 +35,8 @@ class PairedJudge:
         self, nodeid: str, budget: Budget, base: Sequence[Sample], head: Sequence[Sample]
     ) -> tuple[GateResult, ...]:
         """What the gates of a test say of the pairs so far; their ``more`` asks for further ones."""
-        judged = decide(
-            Question(budget, head, entry_of(base), False, self.table, family=self.family, fixed=False, paired=True)
+        judged = judge_gates(
+            GateInput(budget, head, entry_of(base), False, self.table, family=self.family, fixed=False, paired=True)
         )
         if self.only is None:
             return judged

@@ -51,6 +51,7 @@ class ExchangeBuilder:
         request: The library's request.
         streamed: Whether the caller asked for a streamed response.
         stage: Path of the stage in which the request was sent.
+        surrounding_stage: Path of the stage that was open in the test while another process sent it.
         span: The OpenTelemetry span in which it was sent.
         number: How many exchanges the recorder began before.
         within: The exchange within whose ``send`` it was sent, if there is one.
@@ -80,6 +81,7 @@ class ExchangeBuilder:
         "started",
         "status",
         "streamed",
+        "surrounding_stage",
         "within",
     )
 
@@ -100,6 +102,7 @@ class ExchangeBuilder:
         self.request = request
         self.streamed = streamed
         self.stage = stage
+        self.surrounding_stage = ""
         self.span = span
         self.number = number
         self.within = within
@@ -190,6 +193,7 @@ class ExchangeBuilder:
             end=self.end or "open",
             error=self.error,
             stage=self.stage,
+            surrounding_stage=self.surrounding_stage,
             agent=_agent_name(self.span),
             answered_by=answer.answered_by if answer is not None else "mock" if self.mocked else "network",
             token_basis=None if answer is None else answer.token_basis,

@@ -6,14 +6,13 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.capture.stage import current_path
 from pytest_tokenbudget.errors import TokenBudgetError
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
-    from pytest_tokenbudget.capture.recorder import Recorder
 
 
 class InFlightRequest:
@@ -53,7 +52,7 @@ class InFlightRequest:
         self._outer = outer
         self._done = False
         self._contains = False
-        self._recorders: list[Recorder] = []
+        self._recorders: list[ActiveRecorder] = []
         self.answer: LocalAnswer | None = None
         self.carried = False
         self.hides_usage = False
@@ -194,7 +193,7 @@ class InFlightRequest:
                 return True
         return self._outer is not None and self._outer.hands_on(sender, library, request)
 
-    def builder_of(self, recorder: Recorder) -> ExchangeBuilder | None:
+    def builder_of(self, recorder: ActiveRecorder) -> ExchangeBuilder | None:
         """The exchange as a recorder sees it, as long as its response is not complete."""
         for owner, builder in zip(self._recorders, self.builders, strict=False):
             if owner is recorder:

@@ -1,4 +1,4 @@
-"""A method of a class, replaced for a time and put back exactly."""
+"""A method of a class, or a function of a module, replaced for a time and put back exactly."""
 
 from __future__ import annotations
 

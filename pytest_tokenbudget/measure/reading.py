@@ -136,6 +136,7 @@ class Reader:
             started=exchange.started - origin,
             latency=exchange.ended - exchange.started,
             ttft=found.ttft,
+            billed=reading.billed,
             tool_calls=reading.tool_calls,
             server_tool_calls=reading.server_tool_calls,
             finish_reason=reading.finish_reason,
@@ -278,6 +279,8 @@ def calibrated(counted_now: int, recorded: int, counted_then: int) -> int:
 class StageFinder:
     """Gives a call to its stage: the one open in code, else by a rule, the hook or OpenTelemetry's agent, else ``main``.
 
+    A call of another process that none of them finds is in the stage that was open in the test.
+
     Attributes:
         rules: Stages by configuration.
         hook: The hook ``pytest_tokenbudget_stage``.
@@ -304,7 +307,7 @@ class StageFinder:
                 return found
         named = self.hook(call=call)
         if not named:
-            return name_of(exchange.agent) if exchange.agent else "main"
+            return name_of(exchange.agent) if exchange.agent else exchange.surrounding_stage or "main"
         try:
             return checked_path(named)
         except TokenBudgetError as error:

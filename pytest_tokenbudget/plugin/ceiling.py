@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from pytest_tokenbudget.capture.local_answer import Outgoing
-from pytest_tokenbudget.compare.values import sample_values, statistic
+from pytest_tokenbudget.compare.values import sample_values
 from pytest_tokenbudget.errors import BudgetExceeded
 from pytest_tokenbudget.measure.sample import inside
 from pytest_tokenbudget.plugin.running_sample import RunningSample
@@ -20,6 +20,7 @@ from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.stats.exact import rational
+from pytest_tokenbudget.stats.statistic import statistic
 
 _COMPOSED = ("tool_schema_tokens", "system_tokens", "history_tokens", "fresh_input_tokens")
 
@@ -61,6 +62,7 @@ class Ceiling:
         # An app in the same process is asked at no cost; whether it calls a model will be seen.
         if outgoing.in_process or not is_model_call(outgoing, self.running.reader.formats):
             return
+        self.running.recorder.catch_up()
         with self._lock:
             self._compare()
             if not self.passed:
@@ -86,8 +88,9 @@ class Ceiling:
         if exchange.within is not None:
             self._containers.add(exchange.within)
         with self._lock:
-            if exchange.stage in self._under_way:
-                self._under_way.remove(exchange.stage)
+            stage = exchange.stage or exchange.surrounding_stage
+            if stage in self._under_way:
+                self._under_way.remove(stage)
             self._calls.append(found)
             self._compare()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules
 from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader, StageFinder
@@ -30,6 +31,7 @@ class SessionContext:
         stage_rules: Stages by configuration.
         counts: Local counts of earlier sessions.
         baselines: What the tests are compared with.
+        children: The session's child processes, ``None`` where they are not watched.
     """
 
     config: pytest.Config
@@ -39,6 +41,7 @@ class SessionContext:
     stage_rules: tuple[StageRule, ...]
     counts: CountCache
     baselines: StoredBaselines
+    children: ChildProcesses | None = None
 
     @classmethod
     def build(cls, config: pytest.Config, settings: Settings) -> SessionContext:

@@ -14,7 +14,7 @@ import pytest
 from pytest_tokenbudget.capture.function_stages import FunctionStages
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watched_clients, watching
-from pytest_tokenbudget.compare.decide import Question, decide
+from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import TestLocation
@@ -101,6 +101,8 @@ class TestRun:
         if self._ceiling is not None:
             self._ceiling.running = self.running
         self._functions = self._open.enter_context(watching(recorder, rules=context.stage_rules))
+        if context.children is not None:
+            self._open.enter_context(context.children.sample(recorder))
 
     def end_sample(self) -> None:
         """Stop watching."""
@@ -146,6 +148,9 @@ class TestRun:
         assert self.traffic is not None
         self._watched = watched_clients()
         self.running.messages += self.traffic.notes()
+        if self.context.children is not None:
+            self.context.children.settle()
+            self.running.messages += self.context.children.notes()
         if self._functions is not None:
             self.running.messages += self._functions.problems()
         try:
@@ -236,21 +241,21 @@ class TestRun:
         """What the gates say of the samples so far; judged once. Without a call they say nothing."""
         if self._gates is None:
             samples = self._compared()
-            self._gates = decide(self._question(samples)) if any(sample.calls for sample in samples) else ()
+            self._gates = judge_gates(self._gate_input(samples)) if any(sample.calls for sample in samples) else ()
         return self._gates
 
-    def _question(self, samples: Sequence[Sample]) -> Question:
+    def _gate_input(self, samples: Sequence[Sample]) -> GateInput:
         settings, baselines, budget = self.context.settings, self.context.baselines, self.budget
         readable = baselines.problem(self.location) is None
         may_create = settings.missing == "create" and budget.against == "baseline" and readable
-        return Question(
+        return GateInput(
             budget,
             samples,
             baselines.entry(self.location),
             may_create or settings.replaces,
             self.context.table,
             family=baselines.family,
-            spread=baselines.spread,
+            noise=baselines.noise,
             fixed=(settings.samples or budget.samples) is not None,
         )
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.compare.gates import expand
-from pytest_tokenbudget.compare.spread import learned_spread
+from pytest_tokenbudget.compare.learned_noise import learned_noise
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec
 from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget
-from pytest_tokenbudget.stats.moderation import Prior
+from pytest_tokenbudget.stats.moderation import ScalePrior
 
 
 class StoredBaselines:
@@ -51,9 +51,9 @@ class StoredBaselines:
         return max(1, sum(count_timed_gates(budget, entry, self._table) for budget, entry in self._known()))
 
     @cached_property
-    def spread(self) -> Prior | None:
-        """What the suite's baselines say about the spread of live times; ``None`` where they say too little."""
-        return learned_spread(entry for _, entry in self._known())
+    def noise(self) -> ScalePrior | None:
+        """The noise of live times that the suite's baselines teach; ``None`` where they say too little."""
+        return learned_noise(entry for _, entry in self._known())
 
     def _known(self) -> Iterator[tuple[Budget, BaselineEntry]]:
         for budget, location in self._expected:

@@ -7,7 +7,7 @@ from typing import Any
 from pytest_tokenbudget.providers.loose import as_dict, as_str, compact
 from pytest_tokenbudget.providers.names import finish_reason
 from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.records.call import Operation, Reading, Usage
+from pytest_tokenbudget.records.call import NOTHING_BILLED, Operation, Reading, Usage
 
 _LONGEST_ERROR = 500
 
@@ -16,6 +16,7 @@ class ResponseAccumulator:
     """Gathers the figures of one answer.
 
     Attributes:
+        billed: What the answer says of its price beside tokens.
         id: The response's own id.
         model: The model that the response names, the first non-empty one.
         usage: Tokens in the normal form.
@@ -29,6 +30,7 @@ class ResponseAccumulator:
     """
 
     __slots__ = (
+        "billed",
         "error",
         "finish",
         "first",
@@ -45,6 +47,7 @@ class ResponseAccumulator:
         self.id = ""
         self.model = ""
         self.usage = Usage()
+        self.billed = NOTHING_BILLED
         self.finish: object = None
         self.tool_calls: list[str] = []
         self.server_tool_calls: list[str] = []
@@ -118,6 +121,7 @@ def reading(
         model=accumulator.model or request_model,
         stream=asked_stream or events,
         usage=usage,
+        billed=NOTHING_BILLED if failed else accumulator.billed,
         tool_calls=tuple(accumulator.tool_calls),
         server_tool_calls=tuple(accumulator.server_tool_calls),
         finish_reason=finish_reason(accumulator.finish),

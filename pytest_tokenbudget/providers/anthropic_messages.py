@@ -224,7 +224,7 @@ def _delta(delta: Any, index: int, accumulator: ResponseAccumulator) -> None:
                 accumulator.text(value, index)
 
 
-_FINISH = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "content_filter": "refusal"}
+_FINISH = {"stop": "end_turn", "length": "max_tokens", "tool_call": "tool_use", "content_filter": "refusal"}
 _SIGNATURE = "c2NyaXB0ZWQ="
 
 

@@ -227,13 +227,14 @@ class BedrockConverse(WireFormat):
     """Converse, and its binary event stream."""
 
     api = "bedrock.converse"
+    provider = "aws.bedrock"
     endpoints = (
         Endpoint("call", r"/model/.*/converse(-stream)?$"),
         Endpoint("auxiliary", r"/model/.*/count-tokens$"),
         Endpoint("batch", r"/model-invocation-jobs?$", when=has("inputDataConfig")),
         Endpoint("realtime", r"/invoke-with-bidirectional-stream$", methods=()),
     )
-    hosts = (("api.aws", "bedrock"),)
+    hosts = (("api.aws", "aws.bedrock"),)
 
     def url_model(self, request: Request) -> str:
         """The model in the path."""

@@ -34,6 +34,7 @@ class BedrockInvoke(WireFormat):
     """InvokeModel, and its binary event stream."""
 
     api = "bedrock.invoke"
+    provider = "aws.bedrock"
     endpoints = (Endpoint("call", r"/model/.*/invoke(-with-response-stream)?$"),)
 
     def url_model(self, request: Request) -> str:

@@ -99,7 +99,8 @@ def matches(request: Request, formats: Sequence[WireFormat]) -> Iterator[Classif
         try:
             if endpoint.when is not None and not endpoint.when(request):
                 continue
-            provider = provider_of(request, _api_of(wire_format, request), _hosts(tuple(formats)))
+            maker = getattr(wire_format, "provider", "") or _api_of(wire_format, request).partition(".")[0]
+            provider = provider_of(request, maker, _hosts(tuple(formats)))
         except Exception as error:
             name = getattr(wire_format, "api", type(wire_format).__name__)
             problem = f"{name} failed: {type(error).__name__}"

@@ -20,6 +20,7 @@ class GoogleEmbed(WireFormat):
 
     api = "google.embed_content"
     operation = "embeddings"
+    provider = "gcp.gemini"
     endpoints = (
         Endpoint("call", r":(embedContent|batchEmbedContents)$"),
         Endpoint("batch", r":asyncBatchEmbedContent$", when=has("batch", "requests")),
@@ -53,6 +54,7 @@ class VertexPredict(WireFormat):
 
     api = "google.predict_embed"
     operation = "embeddings"
+    provider = "gcp.vertex_ai"
     endpoints = (Endpoint("call", r":predict$", when=_embeds_texts),)
 
     def prompt(self, request: Request) -> Prompt | None:

@@ -278,7 +278,7 @@ def _written_part(part: dict[str, Any], index: int, accumulator: ResponseAccumul
         accumulator.first = index
 
 
-_FINISH = {"stop": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
+_FINISH = {"stop": "STOP", "tool_call": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
 _STATUS = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 429: "RESOURCE_EXHAUSTED", 500: "INTERNAL"}
 
 
@@ -349,6 +349,7 @@ class GoogleGenerate(WireFormat):
     """Content generation, streamed or not."""
 
     api = "google.generate_content"
+    provider = "gcp.gemini"
     endpoints = (
         Endpoint("call", r":(generateContent|streamGenerateContent)$"),
         Endpoint("auxiliary", r":countTokens$"),
@@ -358,8 +359,8 @@ class GoogleGenerate(WireFormat):
         Endpoint("realtime", r"BidiGenerateContent", methods=()),
     )
     hosts = (
-        ("generativelanguage.googleapis.com", "google"),
-        ("aiplatform.googleapis.com", "vertex"),
+        ("generativelanguage.googleapis.com", "gcp.gemini"),
+        ("aiplatform.googleapis.com", "gcp.vertex_ai"),
     )
     writer = AnswerWriter(_write_plain, _write_events, _write_error)
 

@@ -133,6 +133,7 @@ class GoogleInteractions(WireFormat):
     """Interactions, streamed or not."""
 
     api = "google.interactions"
+    provider = "gcp.gemini"
     endpoints = (Endpoint("call", r"/interactions$", when=_asks_interaction),)
 
     def prompt(self, request: Request) -> Prompt | None:

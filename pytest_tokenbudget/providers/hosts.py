@@ -1,4 +1,4 @@
-"""Who answers: by the host where it is known, else by the API that was spoken."""
+"""Who answers: by the host where it is known, else whoever made the API that was spoken."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from pytest_tokenbudget.providers.request import Request
 OLLAMA_PORT = 11434
 
 COMPATIBLE = (
-    ("openai.azure.com", "azure"),
-    ("services.ai.azure.com", "azure"),
-    ("cognitiveservices.azure.com", "azure"),
-    ("api.cognitive.microsoft.com", "azure"),
-    ("models.ai.azure.com", "azure"),
-    ("inference.ml.azure.com", "azure"),
+    ("openai.azure.com", "azure.ai.openai"),
+    ("cognitiveservices.azure.com", "azure.ai.openai"),
+    ("api.cognitive.microsoft.com", "azure.ai.openai"),
+    ("models.ai.azure.com", "azure.ai.inference"),
+    ("inference.ml.azure.com", "azure.ai.inference"),
     ("azuredatabricks.net", "databricks"),
     ("databricks.com", "databricks"),
     ("databricksapps.com", "databricks"),
@@ -23,7 +22,7 @@ COMPATIBLE = (
     ("api.githubcopilot.com", "github"),
     ("api.openai.com", "openai"),
     ("groq.com", "groq"),
-    ("x.ai", "xai"),
+    ("x.ai", "x_ai"),
     ("deepseek.com", "deepseek"),
     ("openrouter.ai", "openrouter"),
     ("together.ai", "together"),
@@ -38,8 +37,8 @@ COMPATIBLE = (
     ("nebius.ai", "nebius"),
     ("novita.ai", "novita"),
     ("hyperbolic.xyz", "hyperbolic"),
-    ("moonshot.ai", "moonshot"),
-    ("moonshot.cn", "moonshot"),
+    ("moonshot.ai", "moonshot_ai"),
+    ("moonshot.cn", "moonshot_ai"),
     ("z.ai", "zai"),
     ("bigmodel.cn", "zai"),
     ("minimax.io", "minimax"),
@@ -74,24 +73,24 @@ COMPATIBLE = (
 """Services that speak OpenAI's API: suffix of a host -> provider."""
 
 
-def provider_of(request: Request, api: str, hosts: Mapping[str, str]) -> str:
+def provider_of(request: Request, maker: str, hosts: Mapping[str, str]) -> str:
     """The provider of a request.
 
     Args:
         request: The request.
-        api: The wire format's name, whose first word is the API's maker.
+        maker: Who made the API; that is the provider where the host is not known.
         hosts: Suffix of a host -> provider; the longest suffix wins.
 
     Returns:
         The provider as OpenTelemetry names it (``gen_ai.provider.name``), else a short name in lower case.
     """
     host = request.host
-    found = _amazon(host) or _vertex(host) or _by_suffix(host, hosts)
+    found = _amazon(host) or _vertex(host) or _foundry(host, request.path) or _by_suffix(host, hosts)
     if found is not None:
         return found
     if request.port == OLLAMA_PORT:
         return "ollama"
-    return api.split(".", 1)[0]
+    return maker
 
 
 def _by_suffix(host: str, hosts: Mapping[str, str]) -> str | None:
@@ -104,7 +103,14 @@ def _by_suffix(host: str, hosts: Mapping[str, str]) -> str | None:
 
 def _vertex(host: str) -> str | None:
     """Vertex AI's regional hosts, ``europe-west4-aiplatform.googleapis.com``."""
-    return "vertex" if host.endswith("aiplatform.googleapis.com") else None
+    return "gcp.vertex_ai" if host.endswith("aiplatform.googleapis.com") else None
+
+
+def _foundry(host: str, path: str) -> str | None:
+    """Microsoft Foundry's hosts serve both of Azure's APIs, told apart by the path."""
+    if not host.endswith("services.ai.azure.com"):
+        return None
+    return "azure.ai.openai" if "/openai/" in f"{path}/" else "azure.ai.inference"
 
 
 def _amazon(host: str) -> str | None:
@@ -113,7 +119,7 @@ def _amazon(host: str) -> str | None:
         return None
     for label in host.split("."):
         if label.startswith("bedrock"):
-            return "bedrock"
+            return "aws.bedrock"
         if "sagemaker" in label:
             return "sagemaker"
     return None

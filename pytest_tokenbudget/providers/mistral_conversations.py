@@ -73,6 +73,7 @@ class MistralConversations(WireFormat):
     """A turn of a conversation, streamed or not."""
 
     api = "mistral.conversations"
+    provider = "mistral_ai"
     endpoints = (
         Endpoint("call", r"/conversations(/|$)", when=holds("inputs")),  # OpenAI's conversations have ``items``
         Endpoint("batch", r"/batch/jobs$", when=has("requests", "input_files")),

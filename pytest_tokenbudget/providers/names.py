@@ -1,6 +1,33 @@
-"""Finish reasons in the words of OpenTelemetry's GenAI conventions (2026-11), as far as there is a word for them."""
+"""Names of providers and finish reasons as OpenTelemetry's GenAI conventions have them, as far as they have one.
+
+Source: open-telemetry/semantic-conventions-genai, ``gen_ai.provider.name`` and the schema of ``gen_ai.output.messages``
+(read 2026-11). A provider without a name there has a short one in lower case; a finish reason is the provider's own word.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+
+PROVIDERS_BEFORE: Mapping[str, str] = {
+    "azure": "azure.ai.openai",
+    "bedrock": "aws.bedrock",
+    "google": "gcp.gemini",
+    "mistral": "mistral_ai",
+    "moonshot": "moonshot_ai",
+    "vertex": "gcp.vertex_ai",
+    "watsonx": "ibm.watsonx.ai",
+    "xai": "x_ai",
+}
+"""Names that version 0.1 of this package gave to providers -> those that they have now."""
+
+FINISH_REASONS_BEFORE: Mapping[str, str] = {"tool_calls": "tool_call"}
+"""Finish reasons of version 0.1 -> those of now."""
+
+
+def current_provider(name: str) -> str:
+    """The name that a provider has now, for one that may be of version 0.1."""
+    return PROVIDERS_BEFORE.get(name, name)
+
 
 _WORDS = {
     "stop": (
@@ -30,7 +57,7 @@ _WORDS = {
         "incomplete:max_tokens",
         "model_context_window_exceeded",
     ),
-    "tool_calls": ("tool_calls", "tool_call", "tool_use", "function_call", "requires_action"),
+    "tool_call": ("tool_call", "tool_calls", "tool_use", "function_call", "requires_action"),
     "content_filter": (
         "content_filter",
         "content_filtered",
@@ -88,7 +115,7 @@ def finish_reason(value: object) -> str | None:
         value: What the provider sent: a word, or Vertex AI's enum number.
 
     Returns:
-        ``stop``, ``length``, ``tool_calls``, ``content_filter``, ``error``, else the provider's own word in lower case;
+        ``stop``, ``length``, ``tool_call``, ``content_filter``, ``error``, else the provider's own word in lower case;
         ``None`` where it sent none.
     """
     if isinstance(value, int) and not isinstance(value, bool):

@@ -303,7 +303,7 @@ def _function(
         accumulator.text(arguments, index)
 
 
-_FINISH = {"stop": "stop", "length": "length", "tool_calls": "tool_calls", "content_filter": "content_filter"}
+_FINISH = {"stop": "stop", "length": "length", "tool_call": "tool_calls", "content_filter": "content_filter"}
 
 
 def _write_usage(told: Usage) -> JsonObject:
@@ -396,7 +396,7 @@ class OpenAIChat(WireFormat):
             "call", r"(/completions|/openai|/invocations(-response-stream)?|:(rawP|streamRawP)redict)$", when=_asks_chat
         ),
     )
-    hosts = (*COMPATIBLE, ("mistral.ai", "mistral"))
+    hosts = (*COMPATIBLE, ("mistral.ai", "mistral_ai"))
     writer = AnswerWriter(_write_plain, _write_events, write_error)
 
     def url_model(self, request: Request) -> str:

@@ -111,6 +111,7 @@ def settled(reading: Reading, polls: Mapping[str, Reading]) -> Reading:
         reading,
         model=later.model or reading.model,
         usage=later.usage,
+        billed=later.billed,
         tool_calls=later.tool_calls,
         server_tool_calls=later.server_tool_calls,
         finish_reason=later.finish_reason,

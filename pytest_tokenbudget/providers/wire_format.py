@@ -67,6 +67,8 @@ class WireFormat:
     Attributes:
         api: Its name, ``"openai.chat"``.
         operation: What kind of call it reads.
+        provider: Who made it, as OpenTelemetry's ``gen_ai.provider.name`` has it: the provider where the host is not known.
+            ``""``: the first word of ``api``.
         endpoints: Its endpoints; the first that matches a request says what it is.
         hosts: Suffixes of hosts that answer, each with the provider's name.
         writer: How a script writes its answers; ``None`` where scripts do not speak it.
@@ -76,6 +78,7 @@ class WireFormat:
 
     api: ClassVar[str]
     operation: ClassVar[Operation] = "chat"
+    provider: ClassVar[str] = ""
     endpoints: ClassVar[tuple[Endpoint, ...]] = ()
     hosts: ClassVar[tuple[tuple[str, str], ...]] = ()
     writer: ClassVar[AnswerWriter | None] = None

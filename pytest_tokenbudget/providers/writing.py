@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_tokenbudget.providers.names import finish_reason
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.reply import Called, Reply
 
@@ -45,7 +46,7 @@ class ScriptedAnswer:
     @property
     def finish(self) -> str:
         """Why it stopped, in the normal form."""
-        return self.reply.finish or ("tool_calls" if self.reply.calls else "stop")
+        return finish_reason(self.reply.finish) or ("tool_call" if self.reply.calls else "stop")
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,13 +53,16 @@ class Exchange:
         end: How it ended.
         error: Type name of the exception that ended it (``"ReadTimeout"``), else ``None``.
         stage: Path of the innermost open stage, ``"worker/finalize"``; ``""`` where no stage was open in code.
+        surrounding_stage: Path of the stage that was open in the test while another process sent the request, ``""``
+            for none; it counts where nothing else says a stage.
         agent: The current OpenTelemetry span's ``gen_ai.agent.name`` where OpenTelemetry is in use.
         answered_by: ``"network"``; ``"replay"`` or ``"script"`` where the plugin itself gave the answer; ``"mock"`` where
             no byte of the request went to a network: a tool for tests or an app in the same process answered, so that
             the usage that it tells may be that of another request.
         token_basis: For a replayed answer: the input tokens of the recording, from which those of the request of now are
             reckoned; ``None`` else.
-        sequence: Position in the order of starts, from 0; requests that were refused leave gaps.
+        sequence: Position in the order of starts, from 0; requests that were refused leave gaps, and other
+            processes count by themselves, far above.
         within: ``sequence`` of the exchange within whose sending it was sent, ``None`` where there is none.
     """
 
@@ -79,6 +82,7 @@ class Exchange:
     end: End = "complete"
     error: str | None = None
     stage: str = ""
+    surrounding_stage: str = ""
     agent: str | None = None
     answered_by: Literal["network", "replay", "script", "mock"] = "network"
     token_basis: TokenBasis | None = None

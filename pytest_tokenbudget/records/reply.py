@@ -35,7 +35,7 @@ class Reply:
         reasoning: What it thinks, on the wires that show it.
         usage: Its tokens in the normal form; fields that are ``None`` are counted locally.
         model: The model that it says it is; ``""`` for the requested one.
-        finish: Why it stopped, in the normal form; ``""`` for ``tool_calls`` or ``stop`` as fits.
+        finish: Why it stopped, in the normal form; ``""`` for ``tool_call`` or ``stop`` as fits.
         status: HTTP status; 400 and above answer with the API's error object.
         message: Text of that error.
         retry_after: Value of ``Retry-After``, s.

@@ -16,6 +16,7 @@ from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult
 from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.stats.statistic import mean
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.report.json_shape import (
@@ -138,7 +139,8 @@ def gate_json(gate: GateResult) -> GateJson:
         "p": gate.p,
         "reason": gate.reason,
         "source": gate.source,
-        "creep": gate.creep,
+        "creep": gate.drift,
+        "drift": gate.drift,
     }
 
 
@@ -254,7 +256,5 @@ def _mean(figures: Sequence[Values]) -> Values:
         if len(known) < len(column):
             shown[name] = None
             continue
-        mean = sum(known) / len(known)
-        whole = float(mean).is_integer() and all(isinstance(value, int) for value in known)
-        shown[name] = int(mean) if whole else mean
+        shown[name] = mean(known)
     return shown

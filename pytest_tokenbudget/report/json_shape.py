@@ -38,7 +38,8 @@ class GateJson(TypedDict):
     p: float | None
     reason: str
     source: str
-    creep: float | None
+    creep: float | None  # the name of drift in 0.1
+    drift: float | None
 
 
 class CauseJson(TypedDict):

@@ -6,14 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from pytest_tokenbudget.compare.decide import worst
 from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.results import explain_gates
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
+from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict, has_open_target, worst
 from pytest_tokenbudget.report.figures import percent
 from pytest_tokenbudget.settings import Settings
 
@@ -60,7 +59,7 @@ def assemble(
         causes=explain_gates(gates, entry, samples),
         messages=tuple(dict.fromkeys(messages)),
         notices=tuple(dict.fromkeys(said)),
-        failed=settings.fails(verdict),
+        failed=settings.fails(verdict, open_target=has_open_target(gates)),
         against=blank.budget.against,
         before=None if entry is None else before_of(entry),
     )
@@ -151,8 +150,8 @@ def no_calls_lines(sample: Sample, watched: Sequence[str]) -> list[str]:
 def drift_notes(gates: Sequence[GateResult]) -> list[str]:
     """Sentences on metrics that drifted up in many small steps."""
     return [
-        f"{gate.metric}: {percent(gate.change)} now, {percent(gate.creep)} since the origin"
+        f"{gate.metric}: {percent(gate.change)} now, {percent(gate.drift)} since the origin"
         " (--tokenbudget-accept makes this the new origin)"
         for gate in gates
-        if gate.creep is not None and gate.verdict != "regression"
+        if gate.drift is not None and gate.verdict != "regression"
     ]

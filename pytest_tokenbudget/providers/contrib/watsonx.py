@@ -17,8 +17,9 @@ class WatsonxChat(WireFormat):
     """Chat."""
 
     api = "watsonx.chat"
+    provider = "ibm.watsonx.ai"
     endpoints = (Endpoint("call", r"/text/chat(_stream)?$", when=has("messages")),)
-    hosts = (("ml.cloud.ibm.com", "watsonx"),)
+    hosts = (("ml.cloud.ibm.com", "ibm.watsonx.ai"),)
 
     def prompt(self, request: Request) -> Prompt | None:
         """What the model is asked."""
@@ -44,6 +45,7 @@ class WatsonxGeneration(WireFormat):
 
     api = "watsonx.generation"
     operation = "text_completion"
+    provider = "ibm.watsonx.ai"
     endpoints = (
         Endpoint("call", r"/text/generation(_stream)?$|/generation/text(_stream)?$", when=has("input", "model_id")),
     )

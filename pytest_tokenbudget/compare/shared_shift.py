@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_tokenbudget.compare.judgement import change
+from pytest_tokenbudget.compare.judged import change
 from pytest_tokenbudget.compare.terms import ALPHA, STORED_TAU
 from pytest_tokenbudget.stats.moderation import ENOUGH_GATES
 from pytest_tokenbudget.stats.multiplicity import benjamini_hochberg
@@ -29,13 +29,13 @@ class SuiteShift:
     """How all latency gates of one provider and model moved together.
 
     Attributes:
-        verdict: ``regression`` where the shift is above the allowance and drift between sessions does not explain it,
-            ``inconclusive`` where it is above the allowance and drift might, or where the baseline has too few sessions
+        verdict: ``regression`` where the shift is above the allowance and is more than sessions differ by themselves,
+            ``inconclusive`` where it is above the allowance and sessions may differ by as much, or where the baseline has too few sessions
             to tell, else ``ok``.
         log_ratio: Median log-ratio of the gates: the ``shift`` to judge each gate with.
         ratio: The same as a ratio.
         gates: Gates that it is the median of.
-        lower: 99 % lower bound of the ratio, the drift of the provider included.
+        lower: 99 % lower bound of the ratio, the variation between sessions included.
         reason: One sentence.
     """
 
@@ -59,7 +59,7 @@ def suite_shift(
         ratios: New over base of each gate.
         max_increase: Allowed increase of the whole suite.
         sessions: Sessions of the baselines, typically.
-        tau: Standard deviation of the provider's drift between sessions, log scale.
+        tau: Standard deviation of the provider's level from session to session, log scale.
 
     Returns:
         The shift; ``None`` where fewer than 20 gates have a finite, positive ratio.
@@ -68,8 +68,8 @@ def suite_shift(
     if len(logs) < ENOUGH_GATES:
         return None
     centre = median(logs)
-    spread = _MAD_TO_SIGMA * median(sorted(abs(value - centre) for value in logs))
-    own = (_MEDIAN_INFLATION * spread) ** 2 / len(logs)
+    sigma = _MAD_TO_SIGMA * median(sorted(abs(value - centre) for value in logs))
+    own = (_MEDIAN_INFLATION * sigma) ** 2 / len(logs)
     error = math.sqrt(own + tau * tau * (1.0 / max(1, sessions) + 1.0))
     lower = centre - upper_quantile(ALPHA, len(logs) - 1.0) * error
     above = centre > math.log1p(max_increase)
@@ -79,10 +79,10 @@ def suite_shift(
         text += f", which baselines of fewer than {LEAST_SESSIONS} sessions cannot tell from a slower machine or day"
     elif above and lower > 0.0:
         verdict = "regression"
-        text += ", more than drift between sessions explains"
+        text += ", more than the provider differs from session to session"
     elif above:
         verdict = "inconclusive"
-        text += ", which drift of the provider may explain: run base and head interleaved to tell"
+        text += ", by which the provider may differ from session to session: `tokenbudget ab` tells"
     else:
         verdict = "ok"
     return SuiteShift(verdict, centre, math.exp(centre), len(logs), math.exp(lower), text)

@@ -1,6 +1,6 @@
-"""Judge one metric of one test against its baseline: the public way to the statistics.
+"""Judge values against a baseline: the public way to the statistics, and the one place that chooses the rule.
 
-Which rule judges it depends on its kind and on what the values show:
+Which rule judges depends on the kind of the values and on what they show:
 
 * ``exact``: rational comparison (rule A);
 * ``count``: the same while nothing shows noise, else the log-ratio test with Fisher's guard (rule C);
@@ -13,23 +13,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
-from typing import cast
+from functools import lru_cache
+from typing import Any, cast
 
-from pytest_tokenbudget.compare.counts import judge_counts, judge_exact
-from pytest_tokenbudget.compare.improvements import Improvement, improvement
-from pytest_tokenbudget.compare.judgement import Judgement, count, undecided
-from pytest_tokenbudget.compare.latency import judge_latency
-from pytest_tokenbudget.compare.origin import judge_origin
+from pytest_tokenbudget.compare.count_rule import judge_counts
+from pytest_tokenbudget.compare.drift_rule import judge_drift
+from pytest_tokenbudget.compare.exact_rule import judge_exact, nothing_to_compare
+from pytest_tokenbudget.compare.judged import Judged, count
+from pytest_tokenbudget.compare.latency_rule import judge_latency
+from pytest_tokenbudget.compare.rank_rule import judge_by_ranks
 from pytest_tokenbudget.compare.rules import parse_reduction
-from pytest_tokenbudget.compare.tails import judge_by_ranks, judge_tail
-from pytest_tokenbudget.compare.terms import ALPHA, Allowance, Kind, Terms, terms
+from pytest_tokenbudget.compare.tail_rule import judge_tail
+from pytest_tokenbudget.compare.target_rule import judge_target
+from pytest_tokenbudget.compare.terms import ALPHA, Allowance, Kind, Terms, allowance, noise_prior
 from pytest_tokenbudget.stats.multiplicity import SCREENING_LEVEL
 from pytest_tokenbudget.stats.robust import median
 
 Sessions = Iterable[Iterable[float]] | Iterable[float]
 """The values of each session of a baseline; a flat series is one session."""
-
-__all__ = ["Improvement", "Judgement", "Sessions", "judge", "judge_improvement", "judge_origin"]
 
 
 def judge(
@@ -53,7 +54,7 @@ def judge(
     family: int = 1,
     max_samples: int | None = None,
     screen: float = SCREENING_LEVEL,
-) -> Judgement:
+) -> Judged:
     """Judge whether a metric grew by more than it may.
 
     It may be called once with all values, or again and again with a growing ``new_values`` (and, for interleaved arms,
@@ -67,7 +68,7 @@ def judge(
         new_values: New values, in the same unit.
         max_increase: Allowed increase: 0.2, ``"20%"``, ``"10% +0.5"``, ``Fraction(1, 5)`` or a parsed rule.
         kind: ``latency`` for live times, ``count`` for live tokens and calls, ``exact`` for what carries no noise.
-        paired_run: Whether base and new values were drawn interleaved, so that no drift lies between them.
+        paired_run: Whether base and new values were drawn interleaved, so that no session lies between them.
         statistic: ``mean`` (for times: a robust location), or ``p50``, ``p75``, ``p90``, ``p95``, ``p99``, ``max``.
         slack: Allowed absolute increase; a regression passes both allowances.
         alpha: Probability of a false alarm.
@@ -75,8 +76,8 @@ def judge(
         s0: Expected standard deviation of a logarithm, e.g. a learned one.
         d0: Number of values that ``s0`` counts for.
         deff: Variance inflation by correlation inside a session.
-        tau: Standard deviation of drift between sessions, log scale; by default 0.12, 0 for interleaved arms, 0.02
-            where ``shift`` is known.
+        tau: Standard deviation of the level from session to session, log scale; by default 0.12, 0 for interleaved
+            arms, 0.02 where ``shift`` is known.
         shift: Log-ratio that the whole suite moved by, which is taken off.
         look: Index of the look from 0, where the number of new values does not tell it.
         fixed: Whether the number of values was fixed beforehand and is judged only once. A count then gets a verdict
@@ -87,23 +88,63 @@ def judge(
         screen: p-value below which an increase against a stored baseline is suspected, and worth more samples.
 
     Returns:
-        The judgement: ``verdict``, ``ratio``, its bounds ``lower`` (99 %) and ``upper`` (95 %), ``detectable``, ``n``,
+        The result: ``verdict``, ``ratio``, its bounds ``lower`` (99 %) and ``upper`` (95 %), ``detectable``, ``n``,
         ``m``, ``sessions``, ``sigma``, ``p``, ``more`` and ``reason``.
 
     Raises:
         ValueError: if an argument is out of its range.
     """
-    stated = terms(
-        max_increase, kind, paired_run, statistic, alpha, beta, s0, d0, deff, tau, shift is not None, slack,
-        look, fixed, family, max_samples, screen,
-    )  # fmt: skip
+    terms = _stated(
+        max_increase,
+        kind,
+        slack=slack,
+        s0=s0,
+        d0=d0,
+        deff=deff,
+        tau=tau,
+        shift=shift,
+        paired=paired_run,
+        statistic=statistic,
+        alpha=alpha,
+        beta=beta,
+        look=look,
+        fixed=fixed,
+        family=family,
+        cap=max_samples,
+        screen=screen,
+    )
+    return judge_values(baseline_sessions, new_values, terms)
+
+
+@lru_cache(maxsize=1024)
+def _stated(
+    max_increase: Allowance,
+    kind: Kind,
+    *,
+    slack: float,
+    s0: float | None,
+    d0: float | None,
+    deff: float | None,
+    tau: float | None,
+    shift: float | None,
+    paired: bool,
+    **stated: Any,
+) -> Terms:
+    """The terms that the arguments of :func:`judge` mean: a run has few different ones, and many values."""
+    increase, absolute = allowance(max_increase, kind, slack)
+    noise = noise_prior(kind, paired=paired, s0=s0, d0=d0, deff=deff, tau=tau, shifted=shift is not None)
+    return Terms(kind, noise, increase, absolute, learned=d0 is not None, paired=paired, shift=shift or 0.0, **stated)
+
+
+def judge_values(baseline_sessions: Sessions, new_values: Iterable[float], terms: Terms) -> Judged:
+    """Judge an increase on given terms: see :func:`judge`."""
     base, sessions = _pooled(baseline_sessions)
     new = new_values if isinstance(new_values, list) else list(new_values)
-    if kind == "latency" and statistic == "mean":
-        judged = _by_logarithms(base, new, sessions, stated, shift or 0.0)
+    if terms.kind == "latency" and terms.statistic == "mean":
+        judged = _judge_logarithms(base, new, sessions, terms)
         if judged is not None:
             return judged
-    return _by_values(base, new, sessions, stated, shift or 0.0)
+    return _judge_numbers(numbers(base), numbers(new), sessions, terms)
 
 
 def _pooled(sessions: Sessions) -> tuple[list[float], int]:
@@ -120,17 +161,15 @@ def _pooled(sessions: Sessions) -> tuple[list[float], int]:
     return pooled, filled
 
 
-def _by_logarithms(
-    base: Sequence[float], new: Sequence[float], sessions: int, stated: Terms, shift: float
-) -> Judgement | None:
-    """The usual case; ``None`` where a value is missing, not finite or not positive."""
+def _judge_logarithms(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> Judged | None:
+    """The usual case of a time; ``None`` where a value is missing, not finite or not positive."""
     try:
         base_logs, new_logs = sorted(map(math.log, base)), sorted(map(math.log, new))
     except (TypeError, ValueError, OverflowError):
         return None
     if not base_logs or not new_logs or not math.isfinite(sum(base_logs) + sum(new_logs)):
         return None
-    return judge_latency(base_logs, new_logs, sessions, stated, shift)
+    return judge_latency(base_logs, new_logs, sessions, terms)
 
 
 def numbers(values: Iterable[object]) -> list[float]:
@@ -147,27 +186,27 @@ def numbers(values: Iterable[object]) -> list[float]:
     return found
 
 
-def _by_values(base: Sequence[float], new: Sequence[float], sessions: int, stated: Terms, shift: float) -> Judgement:
+def _judge_numbers(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> Judged:
     """Judge values as they are: counts, exact values, quantiles, and times that have no logarithm."""
-    then, now = numbers(base), numbers(new)
-    m, n = len(then), len(now)
+    m, n = len(base), len(new)
     if not m:
-        return undecided(stated, m, n, sessions, "the baseline has no values to compare with")
+        return nothing_to_compare(terms, m, n, sessions, "the baseline has no values to compare with")
     if not n:
-        first = stated.plan.looks[0]
-        return undecided(stated, m, n, sessions, f"no new values: {count(first, 'sample')} would be a start", first)
-    if stated.kind == "exact":
-        return judge_exact(then, now, sessions, stated)
-    if stated.kind == "count":
-        return judge_counts(then, now, sessions, stated)
-    if stated.statistic != "mean":
-        return judge_tail(then, now, sessions, stated)
-    if median(then) <= 0 or median(now) <= 0:
-        return judge_by_ranks(then, now, sessions, stated)
+        first = terms.plan.looks[0]
+        note = f"no new values: {count(first, 'sample')} would be a start"
+        return nothing_to_compare(terms, m, n, sessions, note, first)
+    if terms.kind == "exact":
+        return judge_exact(base, new, sessions, terms)
+    if terms.kind == "count":
+        return judge_counts(base, new, sessions, terms)
+    if terms.statistic != "mean":
+        return judge_tail(base, new, sessions, terms)
+    if median(base) <= 0 or median(new) <= 0:
+        return judge_by_ranks(base, new, sessions, terms)
     # A time of 0 is one below the clock's resolution: as short as the shortest that was measured.
-    least = min(value for value in (*then, *now) if value > 0)
-    base_logs, new_logs = ([math.log(max(value, least)) for value in values] for values in (then, now))
-    return judge_latency(base_logs, new_logs, sessions, stated, shift)
+    least = min(value for value in (*base, *new) if value > 0)
+    base_logs, new_logs = ([math.log(max(value, least)) for value in values] for values in (base, new))
+    return judge_latency(base_logs, new_logs, sessions, terms)
 
 
 def judge_improvement(
@@ -183,8 +222,8 @@ def judge_improvement(
     tau: float | None = None,
     fixed: bool = False,
     max_samples: int | None = None,
-) -> Improvement:
-    """Judge whether a metric fell by as much as it should.
+) -> Judged:
+    """Judge whether a metric fell by as much as it should (rule F).
 
     Args:
         baseline_sessions: Values of each session of the reference; a flat sequence is one session.
@@ -195,20 +234,65 @@ def judge_improvement(
         statistic: ``mean`` or a quantile, as in :func:`judge`.
         s0: Expected standard deviation of a logarithm.
         d0: Number of values that ``s0`` counts for.
-        tau: Standard deviation of drift between sessions, log scale.
+        tau: Standard deviation of the level from session to session, log scale.
         fixed: Whether no more values can come.
         max_samples: Most new values that will ever be drawn.
 
     Returns:
-        What became of it, and by which standard: *demonstrated* (the estimate reaches the target, and that there is an
-        improvement is 99 % sure) or *proven* (that the target is reached is 95 % sure).
+        The result, with ``standard``: *demonstrated* (the estimate reaches the target, and that there is an improvement
+        is 99 % sure) or *proven* (that the target is reached is 95 % sure). ``target_missed`` needs evidence as well:
+        the lower bound of the ratio is above the target.
 
     Raises:
         ValueError: if an argument is out of its range.
     """
-    stated = terms(
-        Fraction(0), kind, paired_run, statistic, ALPHA, None, s0, d0, None, tau, False, 0,
-        None, fixed, 1, max_samples, SCREENING_LEVEL,
-    )  # fmt: skip
+    terms = Terms(
+        kind=kind,
+        statistic=statistic,
+        noise=noise_prior(kind, paired=paired_run, s0=s0, d0=d0, tau=tau),
+        learned=d0 is not None,
+        paired=paired_run,
+        fixed=fixed,
+        cap=max_samples,
+    )
+    return judge_reduction(baseline_sessions, new_values, parse_reduction(reduce), terms)
+
+
+def judge_reduction(
+    baseline_sessions: Sessions, new_values: Iterable[float], reduction: Fraction, terms: Terms
+) -> Judged:
+    """Judge a wanted reduction on given terms: see :func:`judge_improvement`."""
     base, sessions = _pooled(baseline_sessions)
-    return improvement(numbers(base), numbers(new_values), sessions, parse_reduction(reduce), stated)
+    return judge_target(numbers(base), numbers(new_values), sessions, reduction, terms)
+
+
+def judge_origin(
+    origin: float,
+    recent_sessions: Sequence[Sequence[float]],
+    *,
+    max_increase: Allowance,
+    kind: Kind = "latency",
+    origin_samples: int = 1,
+    tau: float | None = None,
+) -> Judged:
+    """Compare the mean of the last five sessions with the origin, at twice the allowance (rule G).
+
+    Ten updates of +4 % each pass a gate of 5 % ten times; against the origin they are +48 %.
+
+    Args:
+        origin: Value with which the metric was first stored or last accepted: the mean of that session.
+        recent_sessions: Values of each session, oldest first, the newest one included.
+        max_increase: Allowed increase of the gate itself.
+        kind: ``latency``, ``count`` or ``exact``.
+        origin_samples: Values that the origin is the mean of, where known.
+        tau: Standard deviation of the level from session to session, log scale.
+
+    Returns:
+        The result; ``ok`` with a ratio of ``nan`` where there is no session.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+    """
+    increase, slack = allowance(max_increase, kind)
+    terms = Terms(kind=kind, increase=increase, slack=slack, noise=noise_prior(kind, paired=False, tau=tau))
+    return judge_drift(origin, recent_sessions, terms, origin_samples)

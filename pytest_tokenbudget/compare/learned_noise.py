@@ -1,4 +1,4 @@
-"""What the stored baselines of a suite say about the spread of live times."""
+"""The noise of live times, learned from the stored baselines of a suite."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 from collections.abc import Iterable, Iterator
 
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
-from pytest_tokenbudget.stats.moderation import Prior, learn_prior
+from pytest_tokenbudget.stats.moderation import ScalePrior, learn_prior
 
 LEARNED_FROM = "latency"
 
 
-def learned_spread(entries: Iterable[BaselineEntry]) -> Prior | None:
+def learned_noise(entries: Iterable[BaselineEntry]) -> ScalePrior | None:
     """Learn the standard deviation of a single live time from a suite's baselines, by empirical Bayes.
 
     Args:

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from pytest_tokenbudget.compare.decide import Question, decide
+from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.compare.rules import parse_quantity, parse_rule
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number
@@ -28,8 +28,8 @@ def _decide(
     budget: Budget, entry: BaselineEntry | None = None, stages: dict[str, Values] | None = None, **total: Number
 ) -> dict[str, GateResult]:
     sample = Sample(total=dict(total), stages=stages or {}, traffic="scripted")
-    question = Question(budget, [sample], entry, entry is None, TABLE)
-    return {result.metric: result for result in decide(question)}
+    given = GateInput(budget, [sample], entry, entry is None, TABLE)
+    return {result.metric: result for result in judge_gates(given)}
 
 
 def _gate(metric: Metric, rule: str) -> Budget:
@@ -85,12 +85,12 @@ def test_a_stage_that_vanished_is_an_improvement_for_default_gates() -> None:
     assert (said["worker.input_tokens"].value, said["worker.input_tokens"].verdict) == (0, "improved")
 
 
-def test_creep_is_told_by_this_run_alone_where_nothing_is_noisy() -> None:
+def test_drift_is_told_by_this_run_alone_where_nothing_is_noisy() -> None:
     """Ten times +4 % under a gate of 5 % is +48 % since the origin in the very run that adds the last of them."""
     entry = BaselineEntry(metrics={"input_tokens": MetricRecord(((1423,),), 1000)}, traffic="scripted")
     said = _decide(_gate(Metric("", "input_tokens"), "5%"), entry, input_tokens=1480)["input_tokens"]
     assert said.verdict == "ok"
-    assert said.creep == pytest.approx(0.48)
+    assert said.drift == pytest.approx(0.48)
 
 
 @pytest.mark.parametrize("metric", ["reasoning_tokens", "input_tokens", "cost", "ttft"])
@@ -98,6 +98,6 @@ def test_an_unknown_value_fails_what_was_asked_for_by_name(metric: str) -> None:
     """It is never taken for 0; the ceiling and the reason are told."""
     budget = Budget(default_rule=None, limit=((Metric("", metric), Fraction(7)),))
     sample = Sample(total={metric: None}, traffic="scripted")
-    (said,) = decide(Question(budget, [sample], None, True, TABLE))
+    (said,) = judge_gates(GateInput(budget, [sample], None, True, TABLE))
     assert (said.value, said.allowed, said.verdict) == (None, 7, "over_limit")
     assert said.reason.startswith(f"{metric} is not known: ")

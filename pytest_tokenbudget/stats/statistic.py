@@ -1,10 +1,12 @@
-"""The statistics that a gate may ask for."""
+"""The statistics that a gate may ask for: the mean, quantiles and the maximum of some values."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from fractions import Fraction
+
+from pytest_tokenbudget.stats.exact import as_number, rational_mean
 
 LEVELS: dict[str, Fraction] = {
     "p50": Fraction(1, 2),
@@ -15,6 +17,24 @@ LEVELS: dict[str, Fraction] = {
     "max": Fraction(1),
 }
 """Level of each quantile; ``max`` is the quantile at 1."""
+
+
+def mean(values: Sequence[float]) -> float | int:
+    """Arithmetic mean, rounded once at the end: ``mean([0.1, 0.2])`` is 0.15.
+
+    Args:
+        values: At least one value.
+
+    Returns:
+        A whole number where all values and their mean are whole, so that ``12410`` stays ``12410``; else a float.
+
+    Raises:
+        ValueError: if there are no values.
+    """
+    if len(values) == 1:
+        return values[0]
+    exact = rational_mean(values)
+    return as_number(exact) if all(isinstance(value, int) for value in values) else float(exact)
 
 
 def quantile(ordered: Sequence[float], level: Fraction) -> float:
@@ -36,7 +56,7 @@ def quantile(ordered: Sequence[float], level: Fraction) -> float:
     return ordered[max(1, math.ceil(len(ordered) * level)) - 1]
 
 
-def statistic(values: Sequence[float], name: str) -> float:
+def statistic(values: Sequence[float], name: str) -> float | int:
     """The statistic ``name`` (``mean``, ``p50``, ``p75``, ``p90``, ``p95``, ``p99`` or ``max``) of at least one value.
 
     Raises:
@@ -45,9 +65,7 @@ def statistic(values: Sequence[float], name: str) -> float:
     if not values:
         msg = f"the {name} of no values is not defined"
         raise ValueError(msg)
-    if name == "mean":
-        return math.fsum(values) / len(values)
-    return quantile(sorted(values), level_of(name))
+    return mean(values) if name == "mean" else quantile(sorted(values), level_of(name))
 
 
 def level_of(name: str) -> Fraction:

@@ -8,14 +8,14 @@ once at n values and one who looks after each batch are both held to the level.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The looks of an adaptive judgement.
+    """The looks at a growing sample.
 
     Attributes:
         looks: Numbers of new values at which to judge, ascending; the last one is the cap.
@@ -81,72 +81,17 @@ QUIET = Plan(looks=(1, 3), level=1.0, guards=(1.0, 1.0), passing=(0.0, 0.0), min
 """Counts that show no noise: a suspicion is confirmed twice."""
 
 
-class Decidable(Protocol):
-    """What a loop needs to know of a judgement."""
-
-    @property
-    def verdict(self) -> str:
-        """The verdict."""
+class Undecided(Protocol):
+    """A result that may want further values."""
 
     @property
     def more(self) -> int:
         """Further new values that are wanted; 0 where it is decided, or cannot be."""
 
 
-Judged = TypeVar("Judged", bound=Decidable)
-
-
-def next_batch(judgements: Iterable[Decidable]) -> int:
-    """How many more samples a test needs, whose gates stand at these judgements; 0 where all are decided.
+def next_batch(results: Iterable[Undecided]) -> int:
+    """Number of further samples that a test needs; 0 where all its gates are decided.
 
     The smallest number that any of them asks for, so that sampling stops as soon as possible.
     """
-    return min((judgement.more for judgement in judgements if judgement.more), default=0)
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled(Generic[Judged]):
-    """What an adaptive judgement came to.
-
-    Attributes:
-        judgement: The last judgement.
-        base: Baseline values that were drawn (interleaved arms), in the order in which they came.
-        new: New values in the order in which they came.
-        looks: Number of judgements.
-    """
-
-    judgement: Judged
-    base: tuple[float, ...]
-    new: tuple[float, ...]
-    looks: int
-
-
-def sample_until_decided(
-    draw: Callable[[], tuple[float | None, float]],
-    judge: Callable[[Sequence[float], Sequence[float]], Judged],
-    first: int,
-) -> Sampled[Judged]:
-    """Draw values and judge them at each look until the verdict stands.
-
-    Args:
-        draw: Gives one more pair: a fresh value of the base (``None`` where the baseline is stored) and a new value.
-        judge: Judges all values drawn so far: those of the base, the new ones.
-        first: Pairs to draw before the first look.
-
-    Returns:
-        The last judgement and all values that were drawn.
-    """
-    base: list[float] = []
-    new: list[float] = []
-    looks, wanted = 0, max(1, first)
-    while True:
-        for _ in range(wanted):
-            old, value = draw()
-            new.append(value)
-            if old is not None:
-                base.append(old)
-        judgement = judge(base, new)
-        looks += 1
-        wanted = judgement.more
-        if not wanted:
-            return Sampled(judgement, tuple(base), tuple(new), looks)
+    return min((result.more for result in results if result.more), default=0)
