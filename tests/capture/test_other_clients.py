@@ -90,6 +90,9 @@ class TestRequests:
                 response.status_code, response.raw = 200, io.BytesIO(b"".join(CHUNKS))
                 return response
 
+            def close(self) -> None:
+                pass
+
         with requests.Session() as session:
             session.mount("mem://", InMemory())
             response = session.get("mem://agent", stream=True)
