@@ -105,3 +105,9 @@ class FootprintError(TokenBudgetError):
     """A tool, prompt, file or MCP server whose footprint cannot be measured."""
 
     slug = "footprint"
+
+
+class ImportRowsError(TokenBudgetError):
+    """Rows of production that cannot be read."""
+
+    slug = "import"

@@ -27,10 +27,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from pytest_tokenbudget.explain.advice import advise
     from pytest_tokenbudget.prices import PriceBook
-    from pytest_tokenbudget.report.evidence import evidence_of, read_report
+    from pytest_tokenbudget.report.evidence import evidence_of, read_tests
 
     prices = PriceBook()
-    tests = [test for path in arguments.reports for test in read_report(path)["tests"]]
+    tests = [test for path in arguments.reports for test in read_tests(path)]
     found = advise(evidence_of(tests, prices))
     if arguments.json:
         print(json.dumps({"advice": [advice_json(each) for each in found]}, indent=2))

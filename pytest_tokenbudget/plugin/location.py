@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tokenbudget.baselines.paths import baseline_path
+from pytest_tokenbudget.baselines.paths import BASELINE, baseline_path
+from pytest_tokenbudget.baselines.production_file import find_production
 from pytest_tokenbudget.files import shown_path
 
 
@@ -38,6 +39,8 @@ class TestLocation:
         """The location of a test that is compared with a baseline or reference."""
         nodeid = plain_nodeid(item)
         compared_with = baseline_path(item.path, against)
+        if against != BASELINE and not compared_with.exists():
+            compared_with = find_production(compared_with, item.config.rootpath) or compared_with
         line = item.location[1]
         return cls(
             nodeid=nodeid,

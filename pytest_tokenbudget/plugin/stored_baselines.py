@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
+from pytest_tokenbudget.baselines.production_file import EVERY_TEST, is_production, read_entry
 from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.compare.gates import expand
 from pytest_tokenbudget.compare.learned_noise import learned_noise
@@ -38,7 +39,8 @@ class StoredBaselines:
 
     def entry(self, location: TestLocation) -> BaselineEntry | None:
         """The stored entry of a test; ``None`` where there is none, or where :meth:`problem` says why it is not known."""
-        return self._read(location.compared_with).get(location.key)
+        entries = self._read(location.compared_with)
+        return entries.get(location.key) or entries.get(EVERY_TEST)
 
     def problem(self, location: TestLocation) -> TokenBudgetError | None:
         """The error of a file that cannot be read; ``None`` where it can, or where there is none."""
@@ -64,7 +66,7 @@ class StoredBaselines:
     def _read(self, path: Path) -> Mapping[str, BaselineEntry]:
         if path not in self._entries:
             try:
-                self._entries[path] = self._store.read(path)
+                self._entries[path] = read_entry(path) if is_production(path) else self._store.read(path)
             except TokenBudgetError as error:
                 self._entries[path], self._problems[path] = {}, error
         return self._entries[path]

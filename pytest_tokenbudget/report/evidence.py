@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_tokenbudget.errors import ReportError
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.advice import (
     CacheBreak,
@@ -17,61 +16,43 @@ from pytest_tokenbudget.records.advice import (
     StageEvidence,
     TestEvidence,
 )
-from pytest_tokenbudget.report.json_shape import CallJson, PartJson, RunJson, TestJson
+from pytest_tokenbudget.report.from_json import read_report
 
 MILLION = 1_000_000
 
 
-def read_report(path: Path) -> RunJson:
-    """Read a JSON report.
+def read_tests(path: Path) -> list[dict[str, Any]]:
+    """The tests of a JSON report.
 
     Raises:
-        ReportError: If it cannot be read, or is none.
+        ReportError: If the file cannot be read or is no report.
     """
-    remedy = "write one with `pytest --tokenbudget-report=report.json`"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ReportError(f"{path}: cannot be read: {error.strerror or error}", remedy=remedy) from None
-    except (ValueError, RecursionError) as error:
-        raise ReportError(f"{path}: is no JSON report: {error}", remedy=remedy) from None
-    from pydantic import TypeAdapter, ValidationError
-
-    try:
-        return TypeAdapter(RunJson).validate_python(found)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise ReportError(
-            f"{path}: is no JSON report of this version: {where}: {first['msg']}", remedy=remedy
-        ) from None
+    read_report(path)  # checks every field that is read here
+    found: list[dict[str, Any]] = json.loads(path.read_bytes())["tests"]
+    return found
 
 
-def evidence_of(tests: Iterable[TestJson], prices: PriceBook) -> tuple[TestEvidence, ...]:
+def evidence_of(tests: Iterable[Mapping[str, Any]], prices: PriceBook) -> tuple[TestEvidence, ...]:
     """What tests of a report show; tests without calls are left out."""
     return tuple(_test(test, prices) for test in tests if test["calls"])
 
 
-def _test(test: TestJson, prices: PriceBook) -> TestEvidence:
+def _test(test: Mapping[str, Any], prices: PriceBook) -> TestEvidence:
     paths = sorted(path for path in test["parts"] if path)
     return TestEvidence(
         nodeid=test["nodeid"],
         calls=tuple(_call(call, prices) for call in sorted(test["calls"], key=lambda call: call["started"])),
         stages=tuple(_stage(path, paths, test) for path in paths),
         traffic=test["traffic"],
-        schemas={name: SchemaAnatomy(**_plain(found)) for name, found in test["schemas"].items()},
+        schemas={name: SchemaAnatomy(**found) for name, found in test.get("schemas", {}).items()},
         breaks={
             stage: CacheBreak(found["part"], found["tokens"], found["text"])
-            for stage, found in test["cache_breaks"].items()
+            for stage, found in test.get("cache_breaks", {}).items()
         },
     )
 
 
-def _plain(found: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(found)
-
-
-def _call(call: CallJson, prices: PriceBook) -> CallEvidence:
+def _call(call: Mapping[str, Any], prices: PriceBook) -> CallEvidence:
     rate = prices.rate(call["provider"], call["model"])
     price = cached = None
     if rate is not None:
@@ -89,7 +70,7 @@ def _call(call: CallJson, prices: PriceBook) -> CallEvidence:
         cached_input_tokens=call["cached_input_tokens"],
         reasoning_tokens=call["reasoning_tokens"],
         tool_calls=tuple(call["tool_calls"]),
-        offered_tools=call["offered_tools"],
+        offered_tools=call.get("offered_tools"),
         finish_reason=call["finish_reason"],
         failed=call["error"] is not None,
         cost=call["cost"],
@@ -98,10 +79,10 @@ def _call(call: CallJson, prices: PriceBook) -> CallEvidence:
     )
 
 
-def _stage(path: str, paths: Sequence[str], test: TestJson) -> StageEvidence:
+def _stage(path: str, paths: Sequence[str], test: Mapping[str, Any]) -> StageEvidence:
     """A stage's own parts, without those of the stages inside it."""
     children = [other for other in paths if other.rpartition("/")[0] == path]
-    inner: dict[tuple[str, str], list[PartJson]] = {}
+    inner: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for child in children:
         for part in test["parts"][child]:
             inner.setdefault((part["part"], part["name"]), []).append(part)

@@ -24,6 +24,11 @@ def number(value: float | int | None, metric: str = "") -> str:
     return f"{value:,.2f}"
 
 
+def is_seconds(metric: str) -> bool:
+    """Whether a metric is a time in s."""
+    return metric.rpartition(".")[2] in _SECONDS
+
+
 def dollars(value: float) -> str:
     """An amount: ``$0.0123``, ``$0.0000123``, never in powers of ten."""
     if value == 0:

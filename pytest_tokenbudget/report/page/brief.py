@@ -9,9 +9,9 @@ from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import number, plain, signed
 from pytest_tokenbudget.report.highlights import cause_words, main_causes, now_value
-from pytest_tokenbudget.report.page.icicle import PART_ORDER, PART_WORDS
-from pytest_tokenbudget.report.page.waterfall import lanes_of
+from pytest_tokenbudget.report.prompt_tree import PART_ORDER, PART_WORDS
 from pytest_tokenbudget.report.table import gate_row
+from pytest_tokenbudget.report.timeline import lanes_of
 
 SHOWN = 4
 """Lines of gates, causes and notes each."""

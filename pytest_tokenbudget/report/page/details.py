@@ -11,9 +11,10 @@ from pytest_tokenbudget.report.figures import number, percent, plain, signed
 from pytest_tokenbudget.report.highlights import main_causes, money_a_month, month_change, now_value, sentence
 from pytest_tokenbudget.report.page import icicle, waterfall
 from pytest_tokenbudget.report.page.gate_bars import GateBar, gate_bar
-from pytest_tokenbudget.report.page.icicle import PART_WORDS, Icicle
+from pytest_tokenbudget.report.page.icicle import Icicle
 from pytest_tokenbudget.report.page.overview import CauseRow
 from pytest_tokenbudget.report.page.waterfall import Waterfall
+from pytest_tokenbudget.report.prompt_tree import PART_WORDS, tree
 from pytest_tokenbudget.report.view import unattributed_text
 
 SHOWN_CAUSES = 15
@@ -137,8 +138,8 @@ def detail(result: TestResult, colours: Mapping[str, str]) -> Detail:
         colours: Class of the colour by stage path.
     """
     last = result.samples[-1] if result.samples else Sample()
-    now = icicle.tree(last.composition, last.stages)
-    before = icicle.tree(result.before.composition, {}) if result.before is not None else None
+    now = tree(last.composition, last.stages)
+    before = tree(result.before.composition, {}) if result.before is not None else None
     if before is not None and now is not None and before.tokens == now.tokens and result.verdict == "ok":
         before = None
     bars = [gate_bar(gate) for gate in result.gates]

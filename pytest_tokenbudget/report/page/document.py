@@ -176,12 +176,18 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("pytest_tokenbudget.report.page"),
         autoescape=True,
+        finalize=_finalize,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals["explain"] = _EXPLAINED
     return environment
+
+
+def _finalize(value: object) -> object:
+    """Whatever is written onto the page holds no control characters; markup that was made here stays as it is."""
+    return plain(value, limit=2000) if type(value) is str else value
 
 
 def _template(name: str) -> Template:

@@ -10,7 +10,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import number, percent, plain, signed
 from pytest_tokenbudget.report.highlights import JoinedCause, Total, joined_causes, money_a_month, month_change, total
-from pytest_tokenbudget.report.page.icicle import PART_WORDS, own_parts
+from pytest_tokenbudget.report.prompt_tree import PART_WORDS, own_parts
 
 SHOWN_CAUSES = 12
 SHOWN_ROWS = 10

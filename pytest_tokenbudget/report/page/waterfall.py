@@ -8,6 +8,7 @@ from math import floor, log10
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.report.figures import number, plain, seconds
+from pytest_tokenbudget.report.timeline import lanes_of
 
 LABELLED_CALLS = 40
 """Calls up to which each has a row and a label of its own; more share rows and have tooltips only."""
@@ -116,19 +117,6 @@ def draw(calls: Sequence[Call], colours: Mapping[str, str]) -> Waterfall:
         )
     height = top + (max(lanes) + 1) * row
     return Waterfall(tuple(bars), tuple(_gaps(calls, scale)), tuple(_ticks(end)), height + AXIS_PX)
-
-
-def lanes_of(calls: Sequence[Call]) -> list[int]:
-    """The topmost row that is free when a call begins, so that what ran at the same time stands below each other."""
-    ends: list[float] = []
-    lanes = []
-    for call in calls:
-        lane = next((lane for lane, end in enumerate(ends) if end <= call.started), len(ends))
-        if lane == len(ends):
-            ends.append(0.0)
-        ends[lane] = call.started + call.latency
-        lanes.append(lane)
-    return lanes
 
 
 def _gaps(calls: Sequence[Call], scale: float) -> list[Gap]:
