@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
-from pytest_tokenbudget.report.figures import number, percent, plain, signed
+from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
 from pytest_tokenbudget.report.highlights import (
     METRIC_ORDER,
     JoinedCause,
@@ -29,6 +29,7 @@ from pytest_tokenbudget.report.prompt_tree import PART_WORDS
 from pytest_tokenbudget.report.remedies import remedies
 from pytest_tokenbudget.report.table import gate_row, metric_name
 from pytest_tokenbudget.report.view import RunView, unattributed_text
+from pytest_tokenbudget.wording import plain
 
 LONGEST = 65_000
 """Characters: GitHub takes a comment of at most 65,536."""
@@ -162,7 +163,7 @@ def _cells(result: TestResult, gate: GateResult) -> tuple[str, ...]:
     _, values, moved, _, _ = gate_row(gate)
     sign = _BAD if gate.verdict in FAILING else _SIGNS.get(gate.verdict, "")
     if gate.kind == "limit":
-        allowed = f"≤ {number(gate.allowed, gate.metric)}"
+        allowed = f"≤ {number(gate.allowed, gate.unit)}"
     else:
         allowed = f"{'target ' if gate.kind == 'reduce' else ''}{gate.rule.replace('%', ' %')}"
     name = metric_name(gate).replace("_", " ")
@@ -180,7 +181,7 @@ def _totals(results: Sequence[TestResult]) -> list[str]:
         if figure.now is None or not figure.tests:
             continue
         change = f" ({percent(figure.change)})" if figure.compared and figure.change else ""
-        said.append(f"{number(figure.now, metric)} {words}".rstrip() + change)
+        said.append(f"{number(figure.now, unit_of(metric))} {words}".rstrip() + change)
     if not said:
         return []
     month = month_change(results)
@@ -207,9 +208,7 @@ def _cause(cause: JoinedCause) -> str:
     where.append(escape(cause.metric.replace("_", " ")))
     if len(cause.tests) > 1:
         where.append(f"{len(cause.tests)} tests")
-    return (
-        f"- **{escape(signed(cause.delta, cause.metric))}** {escape(part)}: {escape(cause.text)} ({', '.join(where)})"
-    )
+    return f"- **{escape(signed(cause.delta, unit_of(cause.metric)))}** {escape(part)}: {escape(cause.text)} ({', '.join(where)})"
 
 
 def _notes(run: RunView, results: Sequence[TestResult]) -> list[str]:
