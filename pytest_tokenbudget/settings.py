@@ -94,7 +94,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "repeat",
         (),
-        "Write a report; the format is chosen by the suffix (.json, .md, .html). Repeatable.",
+        "Write a report; the format is chosen by the suffix: .json, .html, .md, .txt (OpenMetrics), .bmf.json, .speedscope.json, .trace.json. Repeatable.",
         metavar="PATH",
     ),
     Option(

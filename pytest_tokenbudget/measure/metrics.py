@@ -6,15 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
-from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric
+from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, Unit, is_tool_metric
 from pytest_tokenbudget.records.sample import Values
 from pytest_tokenbudget.stats.statistic import mean
 
-Unit = Literal["tokens", "count", "s", "USD"]
 STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+Unit = Literal["tokens", "count", "s", "USD"]
 GateKind = Literal["max_increase", "limit", "reduce"]
 
 

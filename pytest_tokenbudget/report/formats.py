@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,26 +15,23 @@ Writer = Callable[[RunView, Path], None]
 """Writes a run to a path."""
 
 
-def _write_json(run: RunView, path: Path) -> None:
-    from pytest_tokenbudget.report import json_report
+def _writer(module: str) -> Writer:
+    def write(run: RunView, path: Path) -> None:
+        import_module(f"pytest_tokenbudget.report.{module}").write(run, path)
 
-    json_report.write(run, path)
-
-
-def _write_markdown(run: RunView, path: Path) -> None:
-    from pytest_tokenbudget.report import markdown
-
-    markdown.write(run, path)
+    return write
 
 
-def _write_page(run: RunView, path: Path) -> None:
-    from pytest_tokenbudget.report.page import document
-
-    document.write(run, path)
-
-
-BUILTIN_FORMATS: Mapping[str, Writer] = {".html": _write_page, ".json": _write_json, ".md": _write_markdown}
-"""The formats that the plugin brings along, by suffix."""
+BUILTIN_FORMATS: Mapping[str, Writer] = {
+    ".bmf.json": _writer("bmf"),
+    ".html": _writer("page.document"),
+    ".json": _writer("json_report"),
+    ".md": _writer("markdown"),
+    ".speedscope.json": _writer("speedscope"),
+    ".trace.json": _writer("chrome_trace"),
+    ".txt": _writer("openmetrics"),
+}
+"""The formats that the plugin brings along, by suffix; the module of each is loaded when it writes."""
 
 
 def writer_for(name: str, formats: Mapping[str, Writer], *, option: str) -> Writer:
@@ -54,7 +52,7 @@ def writer_for(name: str, formats: Mapping[str, Writer], *, option: str) -> Writ
             remedy=f"{option}=report.json",
         )
     writer = formats[suffix]
-    if writer is _write_page and find_spec("jinja2") is None:
+    if writer is BUILTIN_FORMATS[".html"] and find_spec("jinja2") is None:
         raise SettingsError(
             f"{option}={name}: the HTML page needs jinja2, which is not installed",
             remedy="pip install 'pytest-tokenbudget[html]'",

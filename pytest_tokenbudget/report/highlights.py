@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, TestResult
-from pytest_tokenbudget.report.figures import number, percent, plain, signed
+from pytest_tokenbudget.report.figures import number, percent, signed
 from pytest_tokenbudget.report.table import failing_gates
 from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.wording import plain
 
 METRIC_ORDER = ("input_tokens", "output_tokens", "calls", "cost", "latency")
 """The metrics whose causes are told first."""
@@ -172,12 +173,14 @@ def _moved(gate: GateResult) -> str:
     who = plain(stage) or "the agent"
     shown = name if gate.statistic == "mean" else f"{name} {gate.statistic}"
     if gate.kind == "limit":
-        return f"{who}: {shown.replace('_', ' ')} {number(gate.value, name)}, limit {number(gate.allowed, name)}"
+        return (
+            f"{who}: {shown.replace('_', ' ')} {number(gate.value, gate.unit)}, limit {number(gate.allowed, gate.unit)}"
+        )
     if gate.kind == "reduce":
         return f"{who}: {shown.replace('_', ' ')} {percent(gate.change)}, target {gate.rule.replace('%', ' %')}"
     more, less = _MORE.get(name, (f"{shown.replace('_', ' ')} rose by {{}}", f"{shown.replace('_', ' ')} fell by {{}}"))
     if gate.change is None:
-        amount = number(abs((gate.value or 0) - (gate.baseline or 0)), name)
+        amount = number(abs((gate.value or 0) - (gate.baseline or 0)), gate.unit)
         return f"{who} {more.format(amount)}"
     return f"{who} {(less if gate.change < 0 else more).format(percent(abs(gate.change)).lstrip('+'))}"
 
@@ -260,5 +263,5 @@ def month_change(results: Iterable[TestResult]) -> float | None:
 def money_a_month(amount: float) -> str:
     """A change of money as managers read it: ``+$1,240 a month``."""
     if abs(amount) < 0.005:
-        return f"{signed(amount, 'cost')} a month" if amount else "±$0 a month"
+        return f"{signed(amount, 'USD')} a month" if amount else "±$0 a month"
     return f"{'-' if amount < 0 else '+'}${abs(amount):,.{0 if abs(amount) >= 100 else 2}f} a month"

@@ -71,10 +71,10 @@ def test_json(result: TestResult) -> TestJson:
         "runs_per_month": result.runs_per_month,
         "gates": [gate_json(gate) for gate in result.gates],
         "stages": {
-            stage: _mean([sample.stages.get(stage, {}) for sample in result.samples])
+            stage: mean_values([sample.stages.get(stage, {}) for sample in result.samples])
             for stage in sorted({stage for sample in result.samples for stage in sample.stages})
         },
-        "total": _mean([sample.total for sample in result.samples]),
+        "total": mean_values([sample.total for sample in result.samples]),
         "composition": {stage or "": composition_json(parts) for stage, parts in sorted(last.composition.items())},
         "parts": parts_json(last.composition),
         "schemas": {name: schema_json(anatomy) for name, anatomy in sorted(last.schemas.items())},
@@ -123,6 +123,7 @@ def gate_json(gate: GateResult) -> GateJson:
     return {
         "metric": gate.metric,
         "statistic": gate.statistic,
+        "unit": gate.unit,
         "rule": gate.rule,
         "kind": gate.kind,
         "baseline": gate.baseline,
@@ -244,7 +245,7 @@ def cause_json(cause: Cause) -> CauseJson:
     }
 
 
-def _mean(figures: Sequence[Values]) -> Values:
+def mean_values(figures: Sequence[Values]) -> Values:
     """Mean of each metric over the samples; unknown where one is unknown; 0 where a stage was not opened."""
     if len(figures) == 1:
         return dict(figures[0])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import SEVERITY, TestResult
-from pytest_tokenbudget.report.figures import plain
 from pytest_tokenbudget.report.table import detail_lines, failing_gates, gate_row
 from pytest_tokenbudget.report.view import RunView, unattributed_text
+from pytest_tokenbudget.wording import plain
 
 SHOWN_TESTS = 100
 """GitHub takes a step's summary of at most 1 MiB, and none at all of a longer one."""

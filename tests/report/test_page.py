@@ -155,7 +155,7 @@ def test_a_report_is_rendered_on_the_command_line(tmp_path: Path, capsys: pytest
     assert main(["render", str(tmp_path / "none.json"), "-o", str(page)]) == 2
     assert main(["render", str(report), "-o", str(tmp_path)]) == 2
     said = capsys.readouterr().err
-    assert "known suffixes: .html" in said
+    assert "known suffixes: .bmf.json, .html, .json, .md" in said
     assert "--tokenbudget-report=report.json" in said
 
 

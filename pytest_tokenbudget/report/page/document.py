@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from pytest_tokenbudget.errors import ReportError
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.figures import plain
 from pytest_tokenbudget.report.highlights import lead, title, worst_first
 from pytest_tokenbudget.report.page import overview
 from pytest_tokenbudget.report.page.brief import brief
 from pytest_tokenbudget.report.page.details import Row, detail, is_quiet, row
 from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.wording import plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
@@ -176,12 +176,18 @@ def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("pytest_tokenbudget.report.page"),
         autoescape=True,
+        finalize=_finalize,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.globals["explain"] = _EXPLAINED
     return environment
+
+
+def _finalize(value: object) -> object:
+    """Whatever is written onto the page holds no control characters; markup that was made here stays as it is."""
+    return plain(value, limit=2000) if type(value) is str else value
 
 
 def _template(name: str) -> Template:

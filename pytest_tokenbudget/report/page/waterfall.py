@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from math import floor, log10
 
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.report.figures import number, plain, seconds
+from pytest_tokenbudget.report.figures import number, seconds
+from pytest_tokenbudget.report.timeline import lanes_of
+from pytest_tokenbudget.wording import plain
 
 LABELLED_CALLS = 40
 """Calls up to which each has a row and a label of its own; more share rows and have tooltips only."""
@@ -118,19 +120,6 @@ def draw(calls: Sequence[Call], colours: Mapping[str, str]) -> Waterfall:
     return Waterfall(tuple(bars), tuple(_gaps(calls, scale)), tuple(_ticks(end)), height + AXIS_PX)
 
 
-def lanes_of(calls: Sequence[Call]) -> list[int]:
-    """The topmost row that is free when a call begins, so that what ran at the same time stands below each other."""
-    ends: list[float] = []
-    lanes = []
-    for call in calls:
-        lane = next((lane for lane, end in enumerate(ends) if end <= call.started), len(ends))
-        if lane == len(ends):
-            ends.append(0.0)
-        ends[lane] = call.started + call.latency
-        lanes.append(lane)
-    return lanes
-
-
 def _gaps(calls: Sequence[Call], scale: float) -> list[Gap]:
     gaps, last = [], 0.0
     for start, end in sorted((max(0.0, call.started), call.started + call.latency) for call in calls):
@@ -171,7 +160,7 @@ def _title(index: int, call: Call) -> str:
         if call.usage.cached_input_tokens:
             said.append(f"{call.usage.cached_input_tokens:,} from the cache")
         if call.cost is not None:
-            said.append(number(call.cost, "cost"))
+            said.append(number(call.cost, "USD"))
     else:
         said.append(f"failed: {_why(call)}")
     if call.attempt:
