@@ -9,7 +9,7 @@ from pytest_tokenbudget.baselines.observe import observe, session_values
 from pytest_tokenbudget.compare.decide import Question, decide, fails, needs_baseline, worst
 from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.explain import notes
-from pytest_tokenbudget.explain.results import explain_gates
+from pytest_tokenbudget.explain.gate_causes import explain_gates
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.gate import Budget

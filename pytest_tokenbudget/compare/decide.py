@@ -12,6 +12,7 @@ from pytest_tokenbudget.compare.origin import ORIGIN_MULTIPLE, judge_origin
 from pytest_tokenbudget.compare.values import Number, as_number, sample_values, statistic, stored_sessions
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.composition import Compositions, inside, within
 from pytest_tokenbudget.records.gate import Budget, Gate
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, Verdict
@@ -56,7 +57,7 @@ def decide(question: Question) -> tuple[GateResult, ...]:
         A result for each gate: limits first, then targets, then increases.
     """
     opened = {stage for sample in question.samples for stage in sample.stages}
-    known = {stage for stage in question.entry.composition if stage} if question.entry else set()
+    known = set(question.entry.stages) if question.entry else set()
     gates = expand(question.budget, stages=sorted(opened | known), default_metrics=DEFAULT_GATES)
     unique = {(gate.metric, gate.kind, gate.text): gate for gate in gates}
     others = _others(question, {gate.metric.stage for gate in unique.values()})
@@ -124,8 +125,6 @@ def _source(samples: Sequence[Sample], stage: str, spec: MetricSpec) -> str:
     """How a token metric was obtained where not from the provider: ``counted`` or ``calibrated``, else ``""``."""
     if spec.unit not in ("tokens", "USD"):
         return ""
-    from pytest_tokenbudget.measure.sample import inside
-
     found: set[str] = set()
     for sample in samples:
         for call in sample.calls:
@@ -256,6 +255,6 @@ def answered_by_others(entry: BaselineEntry, samples: Sequence[Sample], stage: s
     return ""
 
 
-def _stage_models(composition: Mapping[str, object], stage: str) -> Sequence[str]:
-    models: Sequence[str] = getattr(composition.get(stage), "models", ())
-    return models
+def _stage_models(composition: Compositions, stage: str) -> Sequence[str]:
+    found = within(composition, stage)
+    return found.models if found is not None else ()

@@ -10,11 +10,11 @@ from fractions import Fraction
 from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.compare.values import sample_values, statistic
 from pytest_tokenbudget.errors import BudgetExceeded
-from pytest_tokenbudget.measure.sample import inside
 from pytest_tokenbudget.plugin.running import RunningSample
 from pytest_tokenbudget.providers.format import WireFormat
 from pytest_tokenbudget.providers.registry import format_of, request_of
 from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample, Values

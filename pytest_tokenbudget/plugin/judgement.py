@@ -12,7 +12,7 @@ from pytest_tokenbudget.baselines.paths import baseline_path
 from pytest_tokenbudget.compare.decide import Question, decide, fails, needs_baseline, worst
 from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.explain import notes
-from pytest_tokenbudget.explain.results import explain_gates, outcome_notes
+from pytest_tokenbudget.explain.gate_causes import explain_gates, outcome_notes
 from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.records.gate import Budget

@@ -28,6 +28,12 @@ class Metric:
         """The name under which it is stored and shown, without the statistic: ``worker.input_tokens``."""
         return f"{self.stage}.{self.name}" if self.stage else self.name
 
+    @staticmethod
+    def split(key: str) -> tuple[str, str]:
+        """Split the name under which a metric is stored into stage and name: ``("worker", "input_tokens")``."""
+        stage, _, name = key.rpartition(".")
+        return stage, name
+
     def __str__(self) -> str:
         return self.key if self.statistic == "mean" else f"{self.key}.{self.statistic}"
 

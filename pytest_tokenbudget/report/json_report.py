@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import Cause, StageComposition
+from pytest_tokenbudget.records.composition import Cause, StageComposition, inclusive
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult
 from pytest_tokenbudget.report.json_shape import BeforeJson, CallJson, CauseJson, GateJson, PartJson, RunJson, TestJson
@@ -68,7 +68,7 @@ def test_json(result: TestResult) -> TestJson:
             for stage in sorted({stage for sample in result.samples for stage in sample.stages})
         },
         "total": _mean([sample.total for sample in result.samples]),
-        "composition": {stage or "": composition_json(parts) for stage, parts in sorted(last.composition.items())},
+        "composition": {stage: composition_json(parts) for stage, parts in inclusive(last.composition).items()},
         "parts": parts_json(last.composition),
         "before": None if result.before is None else before_json(result.before),
         "causes": [cause_json(cause) for cause in result.causes],
@@ -172,7 +172,7 @@ def parts_json(composition: Mapping[str, StageComposition]) -> dict[str, list[Pa
             }
             for part in parts.parts
         ]
-        for stage, parts in sorted(composition.items())
+        for stage, parts in inclusive(composition).items()
     }
 
 

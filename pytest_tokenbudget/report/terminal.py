@@ -17,7 +17,7 @@ Tone = Literal["bad", "good", "doubtful", "faint", "plain"]
 SHOWN_REASONS = 2
 """Reasons why gates are inconclusive that are shown without being asked for, the most frequent first."""
 
-STAGE_COLUMNS = ("input_tokens", "output_tokens", "calls", "attempts", "latency", "cost")
+STAGE_COLUMNS = ("input_tokens", "output_tokens", "calls", "failed_attempts", "latency", "cost")
 _QUIET: tuple[Verdict, ...] = ("ok", "new", "inconclusive")
 
 

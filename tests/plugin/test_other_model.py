@@ -53,8 +53,8 @@ def test_another_model_has_no_baseline_in_ci(moved: Any, monkeypatch: pytest.Mon
 def test_a_provider_is_another_one_where_none_is_the_same() -> None:
     """One of several is enough to compare; unknown ones are no change."""
     call = Call(provider="azure", model="m", api="openai.chat", stage="main", status=200)
-    composed = StageComposition(calls=1, parts=(), input_tokens=1, fresh_input_tokens=1, models=("m",))
-    sample = Sample(calls=(call,), composition={"": composed})
+    composed = StageComposition(calls=1, models=("m",))
+    sample = Sample(calls=(call,), composition={"main": composed})
     entry = BaselineEntry(composition=sample.composition, models=("m",), providers=("openai",))
     assert answered_by_others(entry, [sample]) == "the provider changed from openai to azure"
     assert not answered_by_others(replace(entry, providers=("azure", "openai")), [sample])
