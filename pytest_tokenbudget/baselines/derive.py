@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pytest_tokenbudget.records.baseline import MetricRecord, Number, Session, mean
+from pytest_tokenbudget.records.baseline import MetricRecord, Number, Session
 from pytest_tokenbudget.records.composition import Compositions, StageComposition, within
 from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.stats.statistic import mean
 
 Records = Mapping[str, MetricRecord]
 """Records by full metric name."""

@@ -9,9 +9,10 @@ from typing import Any
 from pytest_tokenbudget.baselines import derive
 from pytest_tokenbudget.baselines.derive import ONLY_STAGE, ZERO, Scope
 from pytest_tokenbudget.errors import BaselineError
-from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, bounded, mean
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, bounded
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition, all_stages
 from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.stats.statistic import mean
 
 Document = dict[str, Any]
 

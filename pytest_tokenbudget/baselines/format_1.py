@@ -9,9 +9,10 @@ from typing import Any
 from pytest_tokenbudget.baselines.document import to_document
 from pytest_tokenbudget.baselines.observe import rounded_times
 from pytest_tokenbudget.measure.metrics import RENAMED
-from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number, Session, mean
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number, Session
 from pytest_tokenbudget.records.composition import PART_NAMES, PartTotal, StageComposition
 from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.stats.statistic import mean
 
 Json = dict[str, Any]
 

@@ -11,11 +11,12 @@ from typing import Any
 from pytest_tokenbudget.baselines.derive import ONLY_STAGE, add, quotient, subtract
 from pytest_tokenbudget.baselines.outcomes import storable
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
-from pytest_tokenbudget.records.baseline import LARGEST, MAX_POOLED, MAX_SAMPLES, Number, Session, bounded, mean
+from pytest_tokenbudget.records.baseline import LARGEST, MAX_POOLED, MAX_SAMPLES, Number, Session, bounded
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition, all_stages, inside
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.stats.statistic import mean
 
 _SOURCES = ("provider", "calibrated", "counted")
 """From the surest to the least sure."""

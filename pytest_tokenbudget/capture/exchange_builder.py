@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_tokenbudget.records.exchange import End, Exchange, Headers
@@ -24,6 +23,9 @@ class Library(Protocol):
 
     def header_pairs(self, headers: Any) -> Headers:
         """The pairs of the library's own header object, names in lower case."""
+
+    def in_process(self, sender: Any, request: Any) -> bool:
+        """Whether the client's transport hands the request to an app in the same process."""
 
 
 class Owner(Protocol):
@@ -49,8 +51,10 @@ class ExchangeBuilder:
         request: The library's request.
         streamed: Whether the caller asked for a streamed response.
         stage: Path of the stage in which the request was sent.
+        surrounding_stage: Path of the stage that was open in the test while another process sent it.
         span: The OpenTelemetry span in which it was sent.
         number: How many exchanges the recorder began before.
+        within: The exchange within whose ``send`` it was sent, if there is one.
         answer: The answer that is given locally, if one is.
         mocked: Whether a tool for tests gave the response in the place of the network.
         encoded: Whether the chunks still carry the ``content-encoding``; ``None`` where the headers decide.
@@ -77,18 +81,31 @@ class ExchangeBuilder:
         "started",
         "status",
         "streamed",
+        "surrounding_stage",
+        "within",
     )
 
     def __init__(
-        self, owner: Owner, library: Library, request: Any, *, streamed: bool, stage: str, span: Any, number: int
+        self,
+        owner: Owner,
+        library: Library,
+        request: Any,
+        *,
+        streamed: bool,
+        stage: str,
+        span: Any,
+        number: int,
+        within: ExchangeBuilder | None,
     ) -> None:
         self.owner = owner
         self.library = library
         self.request = request
         self.streamed = streamed
         self.stage = stage
+        self.surrounding_stage = ""
         self.span = span
         self.number = number
+        self.within = within
         self.answer: LocalAnswer | None = None
         self.mocked = False
         self.status: int | None = None
@@ -145,16 +162,16 @@ class ExchangeBuilder:
         self.error = None if error is None else type(error).__name__
         self.end = end
 
-    def exchange(self, sequence: int, now: float) -> Exchange:
+    def exchange(self, now: float) -> Exchange:
         """Build the exchange; one that still runs ends ``now`` (s on the recorder's clock), with the end ``open``."""
         built = self._built
         if built is None:
-            built = self._build(sequence, now)
+            built = self._build(now)
             if self.end is not None:
                 self._built = built
-        return built if built.sequence == sequence else replace(built, sequence=sequence)
+        return built
 
-    def _build(self, sequence: int, now: float) -> Exchange:
+    def _build(self, now: float) -> Exchange:
         method, url, headers, body = self.library.request_parts(self.request)
         response_headers = () if self.headers is None else self.library.header_pairs(self.headers)
         chunks = tuple(self.chunks)
@@ -176,10 +193,12 @@ class ExchangeBuilder:
             end=self.end or "open",
             error=self.error,
             stage=self.stage,
+            surrounding_stage=self.surrounding_stage,
             agent=_agent_name(self.span),
             answered_by=answer.answered_by if answer is not None else "mock" if self.mocked else "network",
             token_basis=None if answer is None else answer.token_basis,
-            sequence=sequence,
+            sequence=self.number,
+            within=None if self.within is None else self.within.number,
         )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.errors import FootprintError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import Any
 
-from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.cli import Command
 
 
 def _baseline() -> dict[str, Any]:

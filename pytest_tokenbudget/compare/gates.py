@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 
 from pytest_tokenbudget.records.gate import Budget, Gate, Metric, Rule
 
@@ -21,6 +22,12 @@ def expand(budget: Budget, *, stages: Collection[str], default_metrics: Iterable
         The gates, in the order limits, targets, increases; each sorted by stage and metric. A rule for a metric beats
         one for ``*``, which beats the default one; ``off`` removes a gate.
     """
+    return _expanded(budget, tuple(stages), tuple(default_metrics))
+
+
+@lru_cache(maxsize=256)
+def _expanded(budget: Budget, stages: tuple[str, ...], default_metrics: tuple[str, ...]) -> tuple[Gate, ...]:
+    """The same, once for all tests of a session that have the same marker and stages."""
     increases: dict[Metric, tuple[int, Rule, bool]] = {}
 
     def put(metric: Metric, rule: Rule, rank: int, *, explicit: bool) -> None:
@@ -38,9 +45,9 @@ def expand(budget: Budget, *, stages: Collection[str], default_metrics: Iterable
         else:
             put(metric, rule, 2, explicit=True)
     gates = [
-        *(Gate(metric, "limit", ceiling=ceiling) for metric, ceiling in _each(budget.stop_at, stages)),
-        *(Gate(metric, "limit", ceiling=ceiling) for metric, ceiling in _each(budget.limit, stages)),
-        *(Gate(metric, "reduce", reduction=reduction) for metric, reduction in _each(budget.reduce, stages)),
+        *(Gate(metric, "limit", ceiling=ceiling) for metric, ceiling in _expand_stars(budget.stop_at, stages)),
+        *(Gate(metric, "limit", ceiling=ceiling) for metric, ceiling in _expand_stars(budget.limit, stages)),
+        *(Gate(metric, "reduce", reduction=reduction) for metric, reduction in _expand_stars(budget.reduce, stages)),
         *(
             Gate(metric, "max_increase", rule=rule, explicit=explicit)
             for metric, (_, rule, explicit) in sorted(increases.items(), key=lambda pair: pair[0])
@@ -50,7 +57,7 @@ def expand(budget: Budget, *, stages: Collection[str], default_metrics: Iterable
     return tuple(gates)
 
 
-def _each(pairs: Iterable[tuple[Metric, Fraction]], stages: Collection[str]) -> list[tuple[Metric, Fraction]]:
+def _expand_stars(pairs: Iterable[tuple[Metric, Fraction]], stages: Collection[str]) -> list[tuple[Metric, Fraction]]:
     expanded: dict[Metric, Fraction] = {}
     for metric, value in pairs:
         if metric.stage == "*":

@@ -12,6 +12,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Values
+from pytest_tokenbudget.stats.statistic import mean
 
 Unit = Literal["tokens", "count", "s", "USD"]
 STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
@@ -141,7 +142,7 @@ def _per_output_token(view: StageView) -> float | None:
 def _mean_of(value: Callable[[Call], float | None]) -> Compute:
     def compute(view: StageView) -> float | None:
         values = [v for v in map(value, view.calls) if v is not None]
-        return sum(values) / len(values) if values else None
+        return mean(values) if values else None
 
     return compute
 

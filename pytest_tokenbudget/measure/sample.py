@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_tokenbudget.measure.intervals import union_length
 from pytest_tokenbudget.measure.metrics import MetricSpec, StageView, clock_time, pooled_values, values
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition, inside
@@ -40,6 +39,25 @@ def stage_paths(calls: Iterable[Call], spans: Iterable[Span]) -> list[str]:
             paths.add(path)
             path = path.rpartition("/")[0]
     return sorted(paths)
+
+
+def union_length(intervals: Iterable[tuple[float, float]]) -> float:
+    """Length of the union of intervals.
+
+    Args:
+        intervals: Pairs ``(start, end)`` in s, in any order; overlapping and nested ones count once.
+
+    Returns:
+        s that at least one of them covers.
+    """
+    total = 0.0
+    covered_until = float("-inf")
+    for start, end in sorted(intervals):
+        if end <= covered_until:
+            continue
+        total += end - max(start, covered_until)
+        covered_until = end
+    return total
 
 
 def measure(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tokenbudget.baselines.protocol import BaselineStore
-from pytest_tokenbudget.compare.suite import suite_shift
+from pytest_tokenbudget.compare.shared_shift import suite_shift
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.plugin.writing import store_of
 from pytest_tokenbudget.records.composition import inside

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,15 +33,6 @@ SMALLEST = 1e-15
 def bounded(value: Number) -> bool:
     """Tell whether a number has a size that a measurement can have."""
     return value == 0 or SMALLEST <= abs(value) <= LARGEST
-
-
-def mean(session: Sequence[Number]) -> Number:
-    """Give the arithmetic mean; whole where all values and their mean are whole, so that ``12410`` stays ``12410``."""
-    if all(type(value) is int for value in session):
-        total = sum(session)
-        return int(total) // len(session) if total % len(session) == 0 else total / len(session)
-    # Twelve digits: what is beyond them is the dust of adding floats.
-    return float(f"{math.fsum(session) / len(session):.12g}")
 
 
 @dataclass(frozen=True, slots=True)

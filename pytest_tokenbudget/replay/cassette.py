@@ -1,7 +1,7 @@
 """Cassettes as files: JSON lines that can be read and compared.
 
 The first line is the header. A ``content`` line holds a message, a tool schema or another large part of a request, once;
-a ``take`` line holds a request that refers to contents and to earlier takes, and the line after it the ``answer`` with the time of each chunk.
+a ``take`` line holds a request that refers to contents and to earlier requests, and the line after it the ``answer`` with the time of each chunk.
 
 Version 1: the first.
 """
@@ -19,8 +19,8 @@ from typing import Any, get_args
 from pytest_tokenbudget.capture.local_answer import Fault
 from pytest_tokenbudget.errors import CassetteError
 from pytest_tokenbudget.replay.folding import Folder, Unfolder, dump, pack, unpack
+from pytest_tokenbudget.replay.interaction import Interaction
 from pytest_tokenbudget.replay.secrets import refuse_keys
-from pytest_tokenbudget.replay.take import Take
 
 VERSION = 1
 KIND = "tokenbudget_cassette"
@@ -32,14 +32,14 @@ _ENDINGS = ("complete", "cut", "failed", "abandoned")
 _FAULTS = (None, *get_args(Fault))
 
 
-def write_cassette(path: Path, takes: Sequence[Take]) -> None:
+def write_cassette(path: Path, interactions: Sequence[Interaction]) -> None:
     """Write a cassette, whole or not at all.
 
     Raises:
         CassetteError: If something in it looks like a key, or the file cannot be written; the old file stays.
     """
-    text = "".join(line + "\n" for line in lines(takes))
-    refuse_keys(_places(takes))
+    text = "".join(line + "\n" for line in lines(interactions))
+    refuse_keys(_places(interactions))
     temporary = ""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -56,27 +56,27 @@ def write_cassette(path: Path, takes: Sequence[Take]) -> None:
         raise CassetteError(f"{path} cannot be written: {error}", remedy="make its folder writable") from None
 
 
-def _places(takes: Sequence[Take]) -> Iterator[tuple[str, str]]:
-    for number, take in enumerate(takes, start=1):
-        yield f"the URL of call {number}", take.url
+def _places(interactions: Sequence[Interaction]) -> Iterator[tuple[str, str]]:
+    for number, recorded in enumerate(interactions, start=1):
+        yield f"the URL of call {number}", recorded.url
         # Escapes of JSON would hide a key that stands behind a line break.
-        yield f"the request of call {number}", dump(take.body).replace("\\n", "\n").replace('\\"', '"')
-        answer = b"".join(take.chunks).decode("utf-8", "replace")
+        yield f"the request of call {number}", dump(recorded.body).replace("\\n", "\n").replace('\\"', '"')
+        answer = b"".join(recorded.chunks).decode("utf-8", "replace")
         yield f"the answer of call {number}", answer.replace("\\n", "\n").replace('\\"', '"')
-        yield f"the headers of call {number}", "\n".join(value for _, value in take.headers)
-        yield f"what the model says in call {number}", take.output_text
+        yield f"the headers of call {number}", "\n".join(value for _, value in recorded.headers)
+        yield f"what the model says in call {number}", recorded.output_text
 
 
-def lines(takes: Sequence[Take]) -> Iterator[str]:
-    """The lines of a cassette, without their ends."""
-    yield _line({KIND: VERSION, "calls": len(takes)})
+def lines(interactions: Sequence[Interaction]) -> Iterator[str]:
+    """Give the lines of a cassette, without their ends."""
+    yield _line({KIND: VERSION, "calls": len(interactions)})
     folder = Folder()
-    for number, take in enumerate(takes, start=1):
-        request, fresh = (None, {}) if take.body is None else folder.fold(number, take.body)
+    for number, recorded in enumerate(interactions, start=1):
+        request, fresh = (None, {}) if recorded.body is None else folder.fold(number, recorded.body)
         for name, content in fresh.items():
             yield _line({"content": name, "value": content})
-        yield _line(_request_line(number, take, request))
-        yield _line(_answer_line(number, take))
+        yield _line(_request_line(number, recorded, request))
+        yield _line(_answer_line(number, recorded))
 
 
 class _LoneSurrogates(dict[int, str]):
@@ -93,41 +93,41 @@ def _line(value: dict[str, Any]) -> str:
     return dump(value).translate(_ESCAPED)
 
 
-def _request_line(number: int, take: Take, request: object) -> dict[str, Any]:
+def _request_line(number: int, recorded: Interaction, request: object) -> dict[str, Any]:
     line = {
         "take": number,
-        "stage": take.stage,
-        "api": take.api,
-        "provider": take.provider,
-        "model": take.model,
-        "method": take.method,
-        "url": take.url,
-        "started": round(take.started, _DIGITS),
+        "stage": recorded.stage,
+        "api": recorded.api,
+        "provider": recorded.provider,
+        "model": recorded.model,
+        "method": recorded.method,
+        "url": recorded.url,
+        "started": round(recorded.started, _DIGITS),
         "request": request,
     }
-    return {**line, "redacted": True} if take.redacted else line
+    return {**line, "redacted": True} if recorded.redacted else line
 
 
-def _answer_line(number: int, take: Take) -> dict[str, Any]:
+def _answer_line(number: int, recorded: Interaction) -> dict[str, Any]:
     line: dict[str, Any] = {
         "answer": number,
-        "status": take.status,
-        "headers": dict(take.headers),
-        "input_tokens": take.input_tokens,
-        "counted_tokens": take.counted_tokens,
-        "output_tokens": take.output_tokens,
-        "tool_calls": list(take.tool_calls),
-        "duration": round(take.duration, _DIGITS),
-        "ending": take.ending,
+        "status": recorded.status,
+        "headers": dict(recorded.headers),
+        "input_tokens": recorded.input_tokens,
+        "counted_tokens": recorded.counted_tokens,
+        "output_tokens": recorded.output_tokens,
+        "tool_calls": list(recorded.tool_calls),
+        "duration": round(recorded.duration, _DIGITS),
+        "ending": recorded.ending,
     }
-    if take.fault is not None:
-        line["fault"] = take.fault
-    line["chunks"] = pack(take.chunks, tuple(round(time, _DIGITS) for time in take.times))
+    if recorded.fault is not None:
+        line["fault"] = recorded.fault
+    line["chunks"] = pack(recorded.chunks, tuple(round(time, _DIGITS) for time in recorded.times))
     return line
 
 
-def read_cassette(path: Path) -> tuple[Take, ...]:
-    """Read a cassette: its takes in the order of their starts.
+def read_cassette(path: Path) -> tuple[Interaction, ...]:
+    """Read a cassette: its interactions in the order of their starts.
 
     Raises:
         CassetteError: If it is missing or damaged; the message names the line.
@@ -148,7 +148,7 @@ def _broken(path: Path, problem: str) -> CassetteError:
 
 
 class _Damaged(Exception):
-    """A line that is not as it should be."""
+    """Raised for a line that is not as it should be."""
 
 
 class _Reader:
@@ -158,10 +158,10 @@ class _Reader:
         self._path = path
         self._unfolder = Unfolder()
         self._asked: dict[str, Any] | None = None
-        self._takes: list[Take] = []
+        self._interactions: list[Interaction] = []
 
-    def read(self, text: str) -> tuple[Take, ...]:
-        """All lines."""
+    def read(self, text: str) -> tuple[Interaction, ...]:
+        """Read all lines."""
         calls: object = None
         for number, line in enumerate(text.split("\n"), start=1):
             if not line.strip():
@@ -178,9 +178,9 @@ class _Reader:
                 raise self._damaged(number, str(error)) from None
         if calls is None:
             raise _broken(self._path, "is empty")
-        if self._asked is not None or calls != len(self._takes):
-            raise _broken(self._path, f"ends too early: {len(self._takes)} of {calls} calls")
-        return tuple(self._takes)
+        if self._asked is not None or calls != len(self._interactions):
+            raise _broken(self._path, f"ends too early: {len(self._interactions)} of {calls} calls")
+        return tuple(self._interactions)
 
     def _damaged(self, number: int, what: str) -> CassetteError:
         return _broken(self._path, f"line {number}: is damaged: {what}")
@@ -210,19 +210,19 @@ class _Reader:
     def _line(self, value: dict[str, Any]) -> None:
         if self._asked is not None:
             if value.get("answer") != self._asked["take"]:
-                raise _Damaged(f"the answer of take {self._asked['take']} is missing")
-            self._takes.append(self._take(self._asked, value))
+                raise _Damaged(f"the answer of call {self._asked['take']} is missing")
+            self._interactions.append(self._interaction(self._asked, value))
             self._asked = None
         elif "content" in value:
             self._unfolder.keep(_text(value, "content"), value["value"])
         elif "take" in value:
-            if value["take"] != len(self._takes) + 1:
-                raise _Damaged(f"take {value['take']!r} where take {len(self._takes) + 1} should be")
+            if value["take"] != len(self._interactions) + 1:
+                raise _Damaged(f"call {value['take']!r} where call {len(self._interactions) + 1} should be")
             self._asked = value
         else:
             raise _Damaged("neither content, take nor answer")
 
-    def _take(self, asked: dict[str, Any], answer: dict[str, Any]) -> Take:
+    def _interaction(self, asked: dict[str, Any], answer: dict[str, Any]) -> Interaction:
         folded = asked.get("request")
         if folded is not None and not isinstance(folded, dict):
             raise _Damaged("request is no object")
@@ -234,7 +234,7 @@ class _Reader:
         ending, fault = answer.get("ending"), answer.get("fault")
         if ending not in _ENDINGS or fault not in _FAULTS:
             raise _Damaged(f"ending {ending!r} or fault {fault!r} is not known")
-        return Take(
+        return Interaction(
             api=_text(asked, "api"),
             provider=_text(asked, "provider"),
             stage=_text(asked, "stage"),

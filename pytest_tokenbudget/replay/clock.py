@@ -1,27 +1,73 @@
 """The virtual clock: what a run would have taken with the recorded durations, found by discrete-event simulation.
 
-Each answer is held until the agent has nothing left to do and no other held answer would come earlier; then it is
-released and the clock moves to it. The agent's own code takes no virtual time; its sleeps are events like answers.
-``docs/replay.md`` says how each kind of waiting is seen.
+Whoever waits for virtual time (a thread that is held, an event loop with nothing left to run) is a waiter. The waiter
+that is due first watches the rest of the process. When nobody else has anything left to do, it moves the clock to its
+own time and goes on, and the next one takes over. So the agent's own code takes no virtual time, and its sleeps are
+events like answers. ``docs/replay.md`` says how each kind of waiting is seen.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
-from pytest_tokenbudget.replay.driver import Driver
-from pytest_tokenbudget.replay.held import Agenda, Held
-from pytest_tokenbudget.replay.loops import HookedLoop, hook_loops_of_this_thread
+from pytest_tokenbudget.replay.event_loop import VirtualLoop, hook_loops_of_this_thread
+from pytest_tokenbudget.replay.thread_activity import (
+    QUIET_SECONDS,
+    ThreadWatch,
+    may_wait_for_the_outside,
+    thread_snapshot,
+)
 
-POLLS = 20
-"""Sleeps in a row, with no call to a model, after which they are taken to wait for something outside, and so are slept."""
+MOST_SLEEPS = 20
+"""Sleeps in a row of one thread, with no answer under way, after which it is taken to wait for something outside: its
+further sleeps are real, so that the clock does not run away."""
 
-TIMER_GRACE = 0.3
+LONGEST_LOOK_SECONDS = 0.005
+"""Real s between two looks at busy threads, at most: it grows while they stay busy, so that looking costs little."""
+
+TIMER_GRACE_SECONDS = 0.3
 """Real s (at most) for which a timer of a loop with foreign I/O is held, so that it does not cut that I/O short."""
+
+
+class Waiter(Protocol):
+    """A thread or an event loop that waits for the clock.
+
+    Attributes:
+        tid: Native id of its thread.
+        due: When it is to go on, virtual s; ``None``: only when something wakes it. Constant while it waits.
+    """
+
+    tid: int
+    due: float | None
+
+    def wait(self, seconds: float | None) -> bool:
+        """Wait in real time until woken, at most so long; tells whether it has to go on whatever the clock says."""
+
+    def wake(self) -> None:
+        """Make it return from :meth:`wait`; from any thread."""
+
+
+class _HeldThread:
+    """A thread that waits."""
+
+    def __init__(self, due: float) -> None:
+        self.tid = threading.get_native_id()
+        self.due: float | None = due
+        self.is_given_up = False
+        self._woken = threading.Event()
+
+    def wait(self, seconds: float | None) -> bool:
+        self._woken.wait(seconds)
+        self._woken.clear()
+        return self.is_given_up
+
+    def wake(self) -> None:
+        self._woken.set()
 
 
 class VirtualClock:
@@ -34,20 +80,29 @@ class VirtualClock:
     """
 
     def __init__(self, *, scale: float = 100.0) -> None:
+        self._now = 0.0
         self._scale = scale
-        self._agenda = Agenda()
-        self._driver = Driver(self._agenda, scale)
+        self._running = False
+        self._lock = threading.Lock()
+        self._waiters: list[Waiter] = []
+        self._loops: dict[int, VirtualLoop] = {}
+        self._answers_under_way = 0
+        self._sleeps: Counter[int] = Counter()
+        self._callers: set[int] = set()
+        self._bystanders: frozenset[int] = frozenset()
+        self._watch = ThreadWatch()
         self._really_sleep: Callable[[float], None] = time.sleep
-        self._naps: dict[int, int] = {}
         self._undo: list[Callable[[], None]] = []
 
     def __call__(self) -> float:
-        """Now, virtual s."""
-        return self._agenda.now
+        """Give the virtual time, s."""
+        return self._now
 
     def __enter__(self) -> VirtualClock:
-        self._driver.begin()
-        self._agenda.running = True
+        me = threading.get_native_id()
+        self._callers.add(me)
+        self._bystanders = frozenset(thread_snapshot({me}))
+        self._running = True
         self._undo.append(hook_loops_of_this_thread(self._hook))
         self._really_sleep = before = time.sleep
         time.sleep = replacement = self._sleep
@@ -65,202 +120,184 @@ class VirtualClock:
         for undo in reversed(self._undo):
             undo()
         self._undo.clear()
-        self._driver.end()
-        for hooked in self._agenda.loops.values():
-            hooked.unhook()
-        self._agenda.loops.clear()
+        with self._lock:
+            self._running = False
+            for waiter in self._waiters:
+                waiter.wake()
+        for loop in self._loops.values():
+            loop.unhook()
+        self._loops.clear()
 
     def hold_until(self, due: float) -> None:
         """Return when it is ``due`` (virtual s); blocks the calling thread."""
-        me = threading.get_native_id()
-        self._agenda.callers.add(me)
-        self._naps.pop(me, None)
-        self._hold(due, answer=True)
-
-    def _hold(self, due: float, *, answer: bool) -> None:
-        agenda = self._agenda
-        if due <= agenda.now or not agenda.running:
-            return
-        if threading.active_count() == 1:
-            # Nobody else can have anything to do; what this thread's own loop holds has to wait for the thread.
-            agenda.now = due
-            return
-        me, gate = threading.get_native_id(), threading.Event()
-
-        def wake() -> None:
-            agenda.waking.add(me)
-            gate.set()
-
-        held = Held(due, wake, answer)
-        with agenda.lock:
-            agenda.push(held)
-            agenda.waiting.add(me)
-            self._driver.step_or_poke(gate.is_set)
+        self._note_call(+1)
         try:
-            gate.wait()
+            self._hold(due)
         finally:
-            with agenda.lock:
-                agenda.drop(held)
-                agenda.waiting.discard(me)
-                agenda.waking.discard(me)
+            self._note_call(-1)
 
     async def hold_until_async(self, due: float) -> None:
         """Return when it is ``due`` (virtual s); suspends the calling task."""
-        agenda = self._agenda
-        if due <= agenda.now or not agenda.running:
+        if due <= self._now or not self._running:
             return
+        self._note_call(+1)
+        try:
+            await self._hold_task(due)
+        finally:
+            self._note_call(-1)
+
+    def _note_call(self, more: int) -> None:
         me = threading.get_native_id()
-        agenda.callers.add(me)
-        self._naps.pop(me, None)
-        loop = _asyncio_loop()
-        if loop is None:
-            await self._hold_trio(due)
+        with self._lock:
+            self._callers.add(me)
+            self._sleeps.pop(me, None)
+            self._answers_under_way += more
+
+    def _hold(self, due: float) -> None:
+        if due <= self._now or not self._running:
             return
+        if threading.active_count() == 1:
+            # Nobody else can have anything to do; what this thread's own loop holds has to wait for the thread.
+            self._now = due
+        else:
+            self._wait(_HeldThread(due))
+
+    def _hold_task(self, due: float) -> Awaitable[None]:
+        import asyncio
+
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return self._hold_trio_task(due)
         hooked = self._hook(loop)
-        if hooked is None:
-            await self._hold_scaled(due)
-            return
-        hooked.jumps = 0
-        if self._nothing_can_come_before(due, hooked):
-            agenda.now = due
-            return
-        future = loop.create_future()
+        return self._hold_foreign_task(due, loop) if hooked is None else hooked.hold_until(due)
 
-        def arrive() -> None:
-            if not future.done():
-                future.set_result(None)
+    async def _hold_trio_task(self, due: float) -> None:
+        """Let a thread wait in the task's place: to the clock, trio's own thread is one like any other."""
+        import trio
 
-        def wake() -> None:
-            hooked.idle = False
-            hooked.run_soon(arrive)
+        held = _HeldThread(due)
+        try:
+            limiter = trio.CapacityLimiter(1)
+            await trio.to_thread.run_sync(self._wait_for, held, abandon_on_cancel=True, limiter=limiter)
+        finally:
+            held.is_given_up = True
+            held.wake()
 
-        held = Held(due, wake)
-        with agenda.lock:
-            agenda.push(held)
+    async def _hold_foreign_task(self, due: float, loop: Any) -> None:
+        """Do the same for an event loop that cannot be hooked, such as uvloop's."""
+        held, future = _HeldThread(due), loop.create_future()
+
+        def wait() -> None:
+            self._wait_for(held)
+            if not held.is_given_up:
+                loop.call_soon_threadsafe(future.set_result, None)
+
+        threading.Thread(target=wait, name="tokenbudget-clock", daemon=True).start()
         try:
             await future
         finally:
-            with agenda.lock:
-                agenda.drop(held)
+            held.is_given_up = True
+            held.wake()
 
-    def _nothing_can_come_before(self, due: float, hooked: HookedLoop) -> bool:
-        """Whether a task may go on at once: its loop would do nothing else until then."""
-        if hooked.ready or threading.active_count() > 1 or hooked.has_foreign_io:
-            return False
-        first, timer = self._agenda.first(), hooked.next_timer
-        return (first is None or first.due > due) and (timer is None or timer > due)
+    def _wait_for(self, held: _HeldThread) -> None:
+        held.tid = threading.get_native_id()
+        self._wait(held)
 
-    def loop_is_idle(self, hooked: HookedLoop, timeout: float | None) -> list[Any]:
-        """A loop has nothing left to run: move the clock if nobody else has, or wait until somebody moves it."""
-        agenda = self._agenda
-        if not agenda.running:
-            return hooked.wait(timeout)
-        alone = threading.active_count() == 1
-        with agenda.lock:
-            hooked.idle = True
-            event = agenda.next()
-            polling = event is None or (event.held is None and not agenda.answers and hooked.jumps >= POLLS)
-            if not polling and not alone:
-                self._driver.step_or_poke(lambda: not hooked.idle)
-        if polling:
-            events = hooked.wait_really(timeout) if event is not None else hooked.wait(timeout)
-        elif alone and event is not None:
-            events = self._grace(hooked, event.due, is_timer=event.held is None)
-            if not events:
-                with agenda.lock:
-                    agenda.advance()
-        else:
-            events = hooked.wait(None) if hooked.idle else []
-        hooked.jumps += not events and not agenda.answers
-        hooked.idle = False
-        return events
+    def loop_is_idle(self, loop: VirtualLoop, timeout: float | None) -> list[Any]:
+        """Wait until a loop has something to do.
 
-    def _grace(self, hooked: HookedLoop, due: float, *, is_timer: bool) -> list[Any]:
-        """Where foreign I/O is watched, give it real time to come first."""
-        if not hooked.has_foreign_io:
+        Args:
+            loop: A loop that has nothing left to run.
+            timeout: For how long it would wait, s of its own clock.
+
+        Returns:
+            What its selector gave; nothing where the clock was moved to its next timer.
+        """
+        if not self._running:
+            loop.wait(timeout)
+        elif loop.due is not None and self._sleeps_too_often(loop.tid):
+            return loop.wait_on_its_own_clock(timeout)
+        elif not self._wait(loop):
+            self._sleeps[loop.tid] += not self._answers_under_way
             return []
-        ahead = max(0.0, due - self._agenda.now)
-        real = ahead / self._scale
-        return hooked.wait(max(real, min(ahead, TIMER_GRACE)) if is_timer else real)
+        return loop.events
 
-    def _hook(self, loop: Any) -> HookedLoop | None:
-        hooked = self._agenda.loops.get(id(loop))
-        if hooked is None and self._agenda.running and HookedLoop.can_hook(loop):
-            hooked = self._agenda.loops[id(loop)] = HookedLoop(loop, self)
+    def _sleeps_too_often(self, tid: int) -> bool:
+        return not self._answers_under_way and self._sleeps[tid] >= MOST_SLEEPS
+
+    def _wait(self, waiter: Waiter) -> bool:
+        """Wait until the clock has come to what a waiter waits for.
+
+        Returns:
+            Whether something else made it go on before.
+        """
+        with self._lock:
+            self._waiters.append(waiter)
+            self._watch.restart()
+        try:
+            look_after = QUIET_SECONDS
+            while self._running:
+                with self._lock:
+                    remaining = self._seconds_to_watch(waiter)
+                    if remaining == 0 and waiter.due is not None:
+                        self._now = max(self._now, waiter.due)
+                        return False
+                if waiter.wait(None if remaining is None else min(remaining, look_after)):
+                    return True
+                look_after = min(look_after * 1.5, LONGEST_LOOK_SECONDS)
+            return True
+        finally:
+            with self._lock:
+                self._waiters.remove(waiter)
+                self._watch.restart()
+                following = self._first()
+            if following is not None:
+                following.wake()
+
+    def _first(self) -> Waiter | None:
+        """Give the waiter that goes on next; of equals, who came first."""
+        waiters = [waiter for waiter in self._waiters if waiter.due is not None]
+        return min(waiters, key=lambda waiter: waiter.due or 0.0, default=None)
+
+    def _seconds_to_watch(self, waiter: Waiter) -> float | None:
+        """Tell for how long (real s) a waiter has to watch before the clock may move; ``None`` where another one is first."""
+        if waiter.due is None or self._first() is not waiter:
+            return None
+        waiting = {waiter.tid for waiter in self._waiters}
+        alone = threading.active_count() == 1
+        if not alone and (busy := self._watch.seconds_to_rest(waiting, self._bystanders - self._callers)):
+            return busy
+        ahead = max(0.0, waiter.due - self._now)
+        hold = 0.0
+        if self._may_wait_for_the_outside(waiting, alone=alone):
+            hold = ahead / self._scale
+            if isinstance(waiter, VirtualLoop) and waiter.has_foreign_io and not waiter.comes_with_an_answer:
+                hold = max(hold, min(ahead, TIMER_GRACE_SECONDS))
+        return max(0.0, self._watch.quiet_since + hold - time.monotonic()) if hold else 0.0
+
+    def _may_wait_for_the_outside(self, waiting: set[int], *, alone: bool) -> bool:
+        if any(isinstance(waiter, VirtualLoop) and waiter.has_foreign_io for waiter in self._waiters):
+            return True
+        return not alone and may_wait_for_the_outside(
+            waiting | self._watch.ignored | (self._bystanders - self._callers)
+        )
+
+    def _hook(self, loop: Any) -> VirtualLoop | None:
+        hooked = self._loops.get(id(loop))
+        if hooked is None and self._running and VirtualLoop.can_hook(loop):
+            hooked = self._loops[id(loop)] = VirtualLoop(loop, self)
         if hooked is not None:
             hooked.tid = threading.get_native_id()
         return hooked
 
-    async def _hold_scaled(self, due: float) -> None:
-        """For loops that cannot be hooked: a real wait of 1:scale, then in the order of what is due."""
-        import asyncio
-
-        agenda = self._agenda
-        held = Held(due, lambda: None)
-        with agenda.lock:
-            agenda.push(held)
-        try:
-            await asyncio.sleep((due - agenda.now) / self._scale)
-            while not self._is_next(held):
-                await asyncio.sleep(0.001)
-        finally:
-            with agenda.lock:
-                agenda.drop(held)
-
-    async def _hold_trio(self, due: float) -> None:
-        """trio tells when all its tasks wait; its sleeps stay real and take no virtual time."""
-        import trio
-        from trio.testing import wait_all_tasks_blocked
-
-        agenda = self._agenda
-        held = Held(due, lambda: None)
-        with agenda.lock:
-            agenda.push(held)
-        try:
-            if threading.active_count() > 1:
-                await trio.sleep((due - agenda.now) / self._scale)
-            await wait_all_tasks_blocked()
-            while not self._is_next(held):
-                # Those that come earlier go on first; threads of which trio knows nothing get a little real time.
-                await trio.sleep(0.0005 if threading.active_count() > 1 else 0)
-                await wait_all_tasks_blocked()
-        finally:
-            with agenda.lock:
-                agenda.drop(held)
-
-    def _is_next(self, held: Held) -> bool:
-        """Take an answer if it is the next, or if it was released by somebody else."""
-        agenda = self._agenda
-        with agenda.lock:
-            if held.gone or not agenda.running:
-                return True
-            if agenda.first() is not held:
-                return False
-            agenda.drop(held)
-            agenda.now = max(agenda.now, held.due)
-            return True
-
     def _sleep(self, seconds: Any) -> None:
-        """``time.sleep`` meanwhile: an event on the virtual clock in the threads of the agent."""
-        agenda, me = self._agenda, threading.get_native_id()
-        calls = me in agenda.callers
-        ours = calls or (bool(agenda.answers) and me not in self._driver.bystanders)
-        if not (agenda.running and ours and isinstance(seconds, int | float) and 0 < seconds < float("inf")):
+        """Stand for ``time.sleep``: in the threads of the agent a sleep is an event on the virtual clock."""
+        me = threading.get_native_id()
+        is_agent = me in self._callers or (self._answers_under_way > 0 and me not in self._bystanders)
+        is_usual = isinstance(seconds, int | float) and 0 < seconds < float("inf")
+        if not (self._running and is_agent and is_usual) or self._sleeps_too_often(me):
             self._really_sleep(seconds)
             return
-        if not agenda.answers:
-            self._naps[me] = naps = self._naps.get(me, 0) + 1
-            if naps > POLLS:
-                self._really_sleep(seconds)
-                return
-        self._hold(agenda.now + seconds, answer=False)
-
-
-def _asyncio_loop() -> Any:
-    """The running asyncio loop, ``None`` under another library."""
-    import asyncio
-
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+        self._sleeps[me] += not self._answers_under_way
+        self._hold(self._now + seconds)

@@ -1,4 +1,4 @@
-"""How a cassette stays small: what is the same is written once.
+"""Keeps a cassette small: what is the same is written once.
 
 Messages and tool schemas are kept by their content; a list that goes on from that of an earlier request, as a history does,
 is written as that; and a chunk of a stream as what differs from the one before. All are exact: what is unfolded is what was folded, to the byte.
@@ -47,7 +47,7 @@ class Folder:
         self._lists: deque[tuple[int, dict[str, list[Any]]]] = deque(maxlen=RECENT)
 
     def fold(self, number: int, body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """A request with its large parts replaced by references.
+        """Replace the large parts of a request by references.
 
         Args:
             number: The number of its take.
@@ -83,7 +83,7 @@ class Folder:
         return {REFERENCE: name}
 
     def _continued(self, key: str, members: list[Any]) -> list[Any]:
-        """A list as what goes on from the longest list of an earlier request with which it begins."""
+        """Write a list as what goes on from the longest list of an earlier request with which it begins."""
         length, number = 0, 0
         for earlier, lists in self._lists:
             begun = lists.get(key, [])
@@ -100,11 +100,11 @@ class Unfolder:
         self._bodies: list[Mapping[str, Any]] = []
 
     def keep(self, name: str, content: Any) -> None:
-        """A content that requests may refer to."""
+        """Keep a content that requests may refer to."""
         self._contents[name] = content
 
     def unfold(self, folded: Mapping[str, Any] | None) -> dict[str, Any] | None:
-        """The request of the next take again.
+        """Unfold the request of the next interaction.
 
         Raises:
             KeyError: If what it refers to is missing; the key is its name.
@@ -133,7 +133,7 @@ class Unfolder:
 
 
 def pack(chunks: tuple[bytes, ...], times: tuple[float, ...]) -> list[Packed]:
-    """The chunks of an answer as a cassette has them."""
+    """Write the chunks of an answer as a cassette has them."""
     packed: list[Packed] = []
     before = ""
     for chunk, at in zip(chunks, times, strict=True):
@@ -163,7 +163,7 @@ def _packed(text: str, before: str) -> list[Any]:
 
 
 def _shared(text: str, before: str) -> tuple[int, int]:
-    """Lengths of the longest common beginning and, of the rest, the longest common end."""
+    """Measure the longest common beginning and, of the rest, the longest common end."""
     most = min(len(text), len(before))
     head = next((at for at in range(most) if text[at] != before[at]), most)
     rest = most - head
@@ -172,7 +172,7 @@ def _shared(text: str, before: str) -> tuple[int, int]:
 
 
 def unpack(packed: object) -> tuple[tuple[bytes, ...], tuple[float, ...]]:
-    """Chunks and times again.
+    """Read chunks and times.
 
     Raises:
         ValueError: If it is not of the form that :func:`pack` writes.

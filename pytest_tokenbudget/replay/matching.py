@@ -1,28 +1,112 @@
-"""Which recorded answer belongs to a request: by stage and order, then by likeness."""
+"""Finds the recorded answer that belongs to a request: by stage and order, then by likeness."""
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from urllib.parse import urlsplit
 
 from pytest_tokenbudget.errors import Diverged
-from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.replay.asked import JsonObject
-from pytest_tokenbudget.replay.likeness import Look, likeness, look_of, names
-from pytest_tokenbudget.replay.take import Take
+from pytest_tokenbudget.providers.request import JsonObject
+from pytest_tokenbudget.records.prompt import Image, Message, Part, Prompt, Reasoning, Text, ToolCall, ToolResult
+from pytest_tokenbudget.replay.interaction import Interaction
 
 RECORD_AGAIN = "pytest --tokenbudget-traffic=record"
 
-CLEARLY = 0.15
+OUT_OF_ORDER_MARGIN = 0.15
 """By how much more alike a later answer of a stage must be than the next one, to be taken out of order."""
 
-AHEAD = 16
-"""How many answers are looked at: more branches beside each other are rare, and looking takes time."""
+ANSWERS_COMPARED = 16
+"""How many answers are compared: more branches beside each other are rare, and comparing takes time."""
 
-ALIKE = 0.5
-"""From which likeness on an answer of another stage is taken, where the request's stage has none."""
+LEAST_LIKENESS = 0.5
+"""The likeness from which on an answer of another stage is taken, where the request's stage has none."""
+
+WORDS_COMPARED = 1000
+"""Words that are compared of a request, from its end: what is asked stands there."""
+
+CHARACTERS_READ = 10 * WORDS_COMPARED
+"""Characters of a message in which words are looked for, likewise from its end."""
+
+ALL_WORDS_WEIGHT, LAST_MESSAGE_WEIGHT, SAME_MODEL_WEIGHT = 0.6, 0.3, 0.1
+"""Weights of the conversation's words, of its last message's words and of the same model."""
+
+_WORD = re.compile(r"\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBag:
+    """The words by which a request is recognised. The system prompt and the tools are left out: they are what changes.
+
+    Attributes:
+        model: The model that is asked.
+        words: Words of the conversation with their counts.
+        last: Words of its last message.
+    """
+
+    model: str
+    words: Counter[str]
+    last: Counter[str]
+
+
+def token_bag(prompt: Prompt | None) -> TokenBag:
+    """Read the words of a request; of one that cannot be read, none."""
+    if prompt is None:
+        return TokenBag("", Counter(), Counter())
+    words: list[str] = []
+    last: list[str] | None = None
+    for message in reversed(prompt.messages):
+        if message.role == "system":
+            continue
+        spoken = _words(message)
+        last = spoken if last is None else last
+        words += spoken
+        if len(words) > WORDS_COMPARED:
+            break
+    return TokenBag(prompt.model, Counter(words[:WORDS_COMPARED]), Counter((last or [])[:WORDS_COMPARED]))
+
+
+def _words(message: Message) -> list[str]:
+    return _WORD.findall(" ".join(_text(part) for part in message.parts)[-CHARACTERS_READ:])
+
+
+def _text(part: Part) -> str:
+    match part:
+        case Text() | Reasoning():
+            return part.text
+        case ToolCall():
+            return f"{part.name} {part.arguments}"
+        case ToolResult():
+            return " ".join(_text(inner) for inner in part.parts)
+        case Image():
+            return part.reference
+        case _:
+            return part.text or part.reference
+
+
+def likeness(now: TokenBag, then: TokenBag) -> float:
+    """Compare two requests: from 0 (nothing in common) to 1 (the same conversation with the same model)."""
+    return (
+        ALL_WORDS_WEIGHT * _shared(now.words, then.words)
+        + LAST_MESSAGE_WEIGHT * _shared(now.last, then.last)
+        + SAME_MODEL_WEIGHT * (now.model == then.model)
+    )
+
+
+def _shared(one: Counter[str], other: Counter[str]) -> float:
+    """Compute the weighted Jaccard index."""
+    whole = one.total() + other.total()
+    if not whole:
+        return 1.0
+    common = (one & other).total()
+    return common / (whole - common)
+
+
+def _tool_names(prompt: Prompt | None) -> frozenset[str]:
+    return frozenset() if prompt is None else frozenset(tool.name for tool in prompt.tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +127,9 @@ class Wanted:
     prompt: Callable[[], Prompt | None]
     path: str = ""
 
-    def is_asked_by(self, take: Take) -> bool:
-        """Whether a recorded request is exactly the same."""
-        return take.body == self.body and (self.body is not None or urlsplit(take.url).path == self.path)
+    def is_asked_by(self, recorded: Interaction) -> bool:
+        """Tell whether a recorded request is exactly the same."""
+        return recorded.body == self.body and (self.body is not None or urlsplit(recorded.url).path == self.path)
 
 
 class Matcher:
@@ -54,22 +138,22 @@ class Matcher:
     A request gets the first answer of its stage whose recorded request was exactly the same; else the most alike of the
     next answer and those that were under way together with it, whose order is chance; else a later one of the stage that
     is clearly more alike (branches that go on beside each other). A stage that the recording does not know (it was
-    renamed, or opened since) takes from the others what is alike.
+    renamed, or opened since) interactions from the others what is alike.
 
     Args:
-        takes: What was recorded.
+        interactions: What was recorded.
         prompt_of: What a recorded request asks.
     """
 
-    def __init__(self, takes: Sequence[Take], prompt_of: Callable[[Take], Prompt | None]) -> None:
-        self._takes = tuple(takes)
-        self._left = list(range(len(takes)))
+    def __init__(self, interactions: Sequence[Interaction], prompt_of: Callable[[Interaction], Prompt | None]) -> None:
+        self._interactions = tuple(interactions)
+        self._unused = list(range(len(interactions)))
         self._prompt_of = prompt_of
-        self._looks: dict[int, Look] = {}
+        self._bags: dict[int, TokenBag] = {}
         self._lock = Lock()
 
-    def match(self, wanted: Wanted) -> Take:
-        """The answer to a request.
+    def match(self, wanted: Wanted) -> Interaction:
+        """Give the answer to a request.
 
         Raises:
             Diverged: If there is none that fits; it says what was asked and what was nearest.
@@ -77,73 +161,76 @@ class Matcher:
         with self._lock:
             number = self._find(wanted)
             self._check(wanted, number)
-            self._left.remove(number)
-            return self._takes[number]
+            self._unused.remove(number)
+            return self._interactions[number]
 
     def left_over(self) -> Diverged | None:
-        """Why the run ended too early; ``None`` where every answer was given."""
-        if not self._left:
+        """Give the error of a run that ended too early; ``None`` where every answer was given."""
+        if not self._unused:
             return None
-        stages = ", ".join(sorted({self._takes[number].stage or "main" for number in self._left}))
+        stages = ", ".join(sorted({self._interactions[number].stage or "main" for number in self._unused}))
         return Diverged(
-            f"the run made {len(self._takes) - len(self._left)} calls, the cassette has {len(self._takes)}:"
-            f" {len(self._left)} recorded answers were not asked for (stage {stages})",
+            f"the run made {len(self._interactions) - len(self._unused)} calls, the cassette has {len(self._interactions)}:"
+            f" {len(self._unused)} recorded answers were not asked for (stage {stages})",
             remedy=RECORD_AGAIN,
         )
 
     def _find(self, wanted: Wanted) -> int:
-        takes = self._takes
-        of_stage = [number for number in self._left if takes[number].stage == wanted.stage]
-        if not of_stage and any(take.stage == wanted.stage for take in takes):
-            raise self._no_answer(wanted, self._left[0] if self._left else None)
-        candidates = of_stage or self._left
-        same = next((number for number in candidates if wanted.is_asked_by(takes[number])), None)
-        if same is not None and takes[same].api == wanted.api:
+        interactions = self._interactions
+        of_stage = [number for number in self._unused if interactions[number].stage == wanted.stage]
+        if not of_stage and any(recorded.stage == wanted.stage for recorded in interactions):
+            raise self._no_answer(wanted, self._unused[0] if self._unused else None)
+        candidates = of_stage or self._unused
+        same = next((number for number in candidates if wanted.is_asked_by(interactions[number])), None)
+        if same is not None and interactions[same].api == wanted.api:
             return same
         if len(of_stage) == 1:
             return of_stage[0]
         if not candidates:
             raise self._no_answer(wanted, None)
-        candidates = candidates[:AHEAD]
-        look = look_of(wanted.prompt())
+        candidates = candidates[:ANSWERS_COMPARED]
+        bag = token_bag(wanted.prompt())
         if not of_stage:
-            alike, best = self._most_alike(wanted, look, candidates)
-            if alike < ALIKE:
+            alike, best = self._most_alike(wanted, bag, candidates)
+            if alike < LEAST_LIKENESS:
                 raise self._no_answer(wanted, best)
             return best
-        first = takes[of_stage[0]]
-        together = [number for number in candidates if number == of_stage[0] or takes[number].started < first.ended]
-        alike, likely = self._most_alike(wanted, look, together)
-        if alike + CLEARLY >= 1:
+        first = interactions[of_stage[0]]
+        together = [
+            number for number in candidates if number == of_stage[0] or interactions[number].started < first.ended
+        ]
+        alike, likely = self._most_alike(wanted, bag, together)
+        if alike + OUT_OF_ORDER_MARGIN >= 1:
             return likely
         others = [number for number in candidates if number not in together]
-        more, best = self._most_alike(wanted, look, others) if others else (0.0, likely)
-        return best if more > alike + CLEARLY else likely
+        more, best = self._most_alike(wanted, bag, others) if others else (0.0, likely)
+        return best if more > alike + OUT_OF_ORDER_MARGIN else likely
 
-    def _most_alike(self, wanted: Wanted, look: Look, candidates: Sequence[int]) -> tuple[float, int]:
-        """The likeness and the number of the answer whose request is the most alike; of equals, the first."""
-        scores = [self._likeness(wanted, look, number) for number in candidates]
+    def _most_alike(self, wanted: Wanted, bag: TokenBag, candidates: Sequence[int]) -> tuple[float, int]:
+        """Give the likeness and the number of the answer whose request is the most alike; of equals, the first."""
+        scores = [self._likeness(wanted, bag, number) for number in candidates]
         best = max(scores)
         return best, candidates[scores.index(best)]
 
-    def _likeness(self, wanted: Wanted, look: Look, number: int) -> float:
-        if number not in self._looks:
-            self._looks[number] = look_of(self._prompt_of(self._takes[number]))
-        return likeness(look, self._looks[number]) * (self._takes[number].api == wanted.api)
+    def _likeness(self, wanted: Wanted, bag: TokenBag, number: int) -> float:
+        if number not in self._bags:
+            self._bags[number] = token_bag(self._prompt_of(self._interactions[number]))
+        return likeness(bag, self._bags[number]) * (self._interactions[number].api == wanted.api)
 
     def _check(self, wanted: Wanted, number: int) -> None:
-        """An answer that no longer makes sense is no answer."""
-        take = self._takes[number]
-        if take.api != wanted.api:
+        """Refuse an answer that no longer makes sense."""
+        recorded = self._interactions[number]
+        if recorded.api != wanted.api:
             raise Diverged(
-                f"call {number + 1} was recorded from {take.api}, the run now asks {wanted.api}", remedy=RECORD_AGAIN
+                f"call {number + 1} was recorded from {recorded.api}, the run now asks {wanted.api}",
+                remedy=RECORD_AGAIN,
             )
-        if take.body == wanted.body or not take.tool_calls:
+        if recorded.body == wanted.body or not recorded.tool_calls:
             return
-        offered = names(wanted.prompt())
-        missing = [name for name in take.tool_calls if name not in offered]
+        offered = _tool_names(wanted.prompt())
+        missing = [name for name in recorded.tool_calls if name not in offered]
         # A tool that the recorded request did not offer either was never the agent's to answer.
-        missing = [name for name in missing if name in names(self._prompt_of(take))]
+        missing = [name for name in missing if name in _tool_names(self._prompt_of(recorded))]
         if missing:
             raise Diverged(
                 f"the recorded answer to call {number + 1} calls the tool {missing[0]!r}, which the request no longer"
@@ -156,17 +243,17 @@ class Matcher:
         if nearest is None:
             hint = "all its answers were given"
         else:
-            take = self._takes[nearest]
-            hint = f"nearest: call {nearest + 1}, {take.api} {take.model} in stage {take.stage or 'main'!r}"
+            recorded = self._interactions[nearest]
+            hint = f"nearest: call {nearest + 1}, {recorded.api} {recorded.model} in stage {recorded.stage or 'main'!r}"
         return Diverged(
-            f"the run makes call {len(self._takes) - len(self._left) + 1} ({wanted.api} in {where}, {_said(wanted.prompt())})"
+            f"the run makes call {len(self._interactions) - len(self._unused) + 1} ({wanted.api} in {where}, {_said(wanted.prompt())})"
             f" and the cassette has no answer to it; {hint}",
             remedy=RECORD_AGAIN,
         )
 
 
 def _said(prompt: Prompt | None) -> str:
-    """The last message in a few words."""
+    """Quote the last message in a few words."""
     if prompt is None or not prompt.messages:
         return "no messages"
     texts = [text for part in prompt.messages[-1].parts if (text := getattr(part, "text", None))]

@@ -1,34 +1,50 @@
-"""Answers model calls from a cassette: the tokens of the request of now, the durations of the recording."""
+"""Answers model calls from a cassette: with the tokens of the request of now and the durations of the recording."""
 
 from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import Diverged, TokenBudgetError
 from pytest_tokenbudget.measure.reading import calibrated
-from pytest_tokenbudget.providers.format import Request, WireFormat
+from pytest_tokenbudget.providers.classify import Classified, classify
+from pytest_tokenbudget.providers.request import Request, parse_request, split_url
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.replay.beside import API, Beside
+from pytest_tokenbudget.replay.auxiliary import AuxiliaryAnswers
 from pytest_tokenbudget.replay.cassette import read_cassette
+from pytest_tokenbudget.replay.interaction import Interaction
 from pytest_tokenbudget.replay.matching import RECORD_AGAIN, Matcher, Wanted
-from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
 from pytest_tokenbudget.replay.secrets import Redactor
 from pytest_tokenbudget.replay.slope import Slope, slopes
-from pytest_tokenbudget.replay.take import Take
 from pytest_tokenbudget.replay.timing import Holder, Schedule
 from pytest_tokenbudget.tokens.counter import Counter
 
 if TYPE_CHECKING:
     import re
 
-FOREVER = 1e6
-"""Virtual s after which an answer that the agent never got is asked for in earnest."""
+NEVER_ANSWERED_S = 1e6
+"""Virtual s for which a call is held whose answer the agent did not wait for when it was recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Played:
+    """A recorded interaction that answers a request.
+
+    Attributes:
+        interaction: What was recorded.
+        schedule: When its pieces are due.
+        token_basis: What the request's tokens are reckoned from.
+    """
+
+    interaction: Interaction
+    schedule: Schedule
+    token_basis: TokenBasis | None
 
 
 class Player:
@@ -54,17 +70,20 @@ class Player:
         counter: Counter,
         patterns: Sequence[re.Pattern[str]] = (),
     ) -> None:
-        takes = read_cassette(path)
+        interactions = read_cassette(path)
         self._redactor = Redactor(tuple(patterns))
         self._clock = clock
-        self._recogniser = Recogniser(formats, counter)
-        self._recorded: dict[int, Recognised | None] = {}
-        self._matcher = Matcher([take for take in takes if take.api != API], self._prompt_of)
-        self._beside = Beside(takes)
-        self._slopes: dict[str, Slope] = slopes(takes)
+        self._formats = tuple(formats)
+        self._counter = counter
+        self._classified = {id(one): self._classify(one) for one in interactions}
+        auxiliary = [one for one in interactions if self._classified[id(one)].kind == "auxiliary"]
+        others = [one for one in interactions if self._classified[id(one)].kind != "auxiliary"]
+        self._matcher = Matcher(others, self._prompt_of)
+        self._auxiliary = AuxiliaryAnswers(auxiliary, others)
+        self._slopes: dict[str, Slope] = slopes(interactions)
         self._failures: list[TokenBudgetError] = []
         self._corrected: Tally[str] = Tally()
-        self._left_alone: Tally[str] = Tally()
+        self._not_corrected: Tally[str] = Tally()
 
     def answer(self, outgoing: Outgoing) -> LocalAnswer | None:
         """Answer a synchronous client; ``None`` for what is no model call.
@@ -72,13 +91,11 @@ class Player:
         Raises:
             Diverged: If the cassette has no answer that fits.
         """
-        prepared = self._prepare(outgoing)
-        if prepared is None:
+        played = self._prepare(outgoing)
+        if played is None:
             return None
-        take, given, schedule = prepared
-        schedule.before_head()
-        self._still_there(take)
-        return given
+        played.schedule.before_head()
+        return self._given(played)
 
     async def answer_async(self, outgoing: Outgoing) -> LocalAnswer | None:
         """Answer an asynchronous client; ``None`` for what is no model call.
@@ -86,20 +103,18 @@ class Player:
         Raises:
             Diverged: If the cassette has no answer that fits.
         """
-        prepared = self._prepare(outgoing)
-        if prepared is None:
+        played = self._prepare(outgoing)
+        if played is None:
             return None
-        take, given, schedule = prepared
-        await schedule.before_head_async()
-        self._still_there(take)
-        return given
+        await played.schedule.before_head_async()
+        return self._given(played)
 
     def problem(self) -> TokenBudgetError | None:
-        """Why the run does not fit the cassette, also where the agent swallowed the error; ``None`` where it does."""
+        """Say why the run does not fit the cassette, also where the agent swallowed the error; ``None`` where it does."""
         return self._failures[0] if self._failures else self._matcher.left_over()
 
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the projected times should know."""
+        """Say what a reader of the projected times should know."""
         corrected = [
             f"durations of {count} calls to {model} were corrected by {self._slopes[model].seconds_per_token * 1e3:.3g} ms"
             f" an input token, as {self._slopes[model].calls} recorded calls tell"
@@ -108,109 +123,103 @@ class Player:
         left = [
             f"{count} calls to {model} have another size than recorded; their durations are as recorded, since the"
             " cassette does not tell how they depend on size"
-            for model, count in sorted(self._left_alone.items())
+            for model, count in sorted(self._not_corrected.items())
         ]
         return (*corrected, *left)
 
-    def _prepare(self, outgoing: Outgoing) -> tuple[Take, LocalAnswer, Schedule] | None:
-        recognised = self._recogniser.outgoing(outgoing)
-        if recognised is None:
-            return self._prepare_beside(outgoing)
-        body = self._redactor.value(recognised.request.body)
+    def _prepare(self, outgoing: Outgoing) -> _Played | None:
+        asked = classify(parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body), self._formats)
+        if asked.kind == "other":
+            return None
+        if asked.kind == "auxiliary":
+            return self._prepare_auxiliary(asked.request)
+        body = self._redactor.value(asked.request.body)
         try:
-            take = self._matcher.match(
-                Wanted(outgoing.stage, recognised.api, body, recognised.prompt, recognised.request.path)
-            )
+            then = self._matcher.match(Wanted(outgoing.stage, asked.api, body, asked.prompt, asked.request.path))
         except Diverged as error:
             raise self._fail(error) from None
-        basis = self._basis(take, same=take.body == body)
-        return self._played(take, self._later(take, basis, recognised), basis)
+        basis = self._token_basis(then, is_same=then.body == body)
+        return _Played(then, self._schedule(then, self._seconds_later(then, basis, asked)), basis)
 
-    def _prepare_beside(self, outgoing: Outgoing) -> tuple[Take, LocalAnswer, Schedule] | None:
+    def _prepare_auxiliary(self, request: Request) -> _Played | None:
         try:
-            take = self._beside.match(outgoing)
+            then = self._auxiliary.match(request)
         except Diverged as error:
             raise self._fail(error) from None
-        return None if take is None else self._played(take, 0.0, None)
+        return None if then is None else _Played(then, self._schedule(then, 0.0), None)
 
-    def _played(self, take: Take, later: float, basis: TokenBasis | None) -> tuple[Take, LocalAnswer, Schedule]:
-        schedule = self._schedule(take, later)
-        given = LocalAnswer(
-            status=take.status,
-            headers=take.headers,
-            chunks=take.chunks,
-            before_chunk=schedule.before_chunk,
-            before_chunk_async=schedule.before_chunk_async,
-            fault=take.fault,
-            answered_by="replay",
-            token_basis=basis,
-        )
-        return take, given, schedule
-
-    def _still_there(self, take: Take) -> None:
-        """An answer that the agent did not wait for when it was recorded is not known."""
-        if take.ending == "abandoned":
+    def _given(self, played: _Played) -> LocalAnswer:
+        """Give an answer that is due; one that the agent did not wait for when it was recorded is not known."""
+        then = played.interaction
+        if then.ending == "abandoned":
             raise self._fail(
                 Diverged(
-                    f"the recorded run gave up on a call to {take.model} after {take.duration:.3g} s, and this one waits"
+                    f"the recorded run gave up on a call to {then.model} after {then.duration:.3g} s, and this one waits"
                     " for its answer, which is not known",
                     remedy=RECORD_AGAIN,
                 )
             )
+        return LocalAnswer(
+            status=then.status,
+            headers=then.headers,
+            chunks=then.chunks,
+            before_chunk=played.schedule.before_chunk,
+            before_chunk_async=played.schedule.before_chunk_async,
+            fault=then.fault,
+            answered_by="replay",
+            token_basis=played.token_basis,
+        )
 
     def _fail(self, error: Diverged) -> Diverged:
         self._failures.append(error)
         return error
 
-    def _basis(self, take: Take, *, same: bool) -> TokenBasis:
-        """What the request's tokens are reckoned from; only one that changed has to be counted.
+    def _token_basis(self, then: Interaction, *, is_same: bool) -> TokenBasis:
+        """Give what the request's tokens are reckoned from; only one that changed has to be counted.
 
         Without a count of then there is nothing to compare with, and the recorded number is not trusted.
         """
-        if take.input_tokens is None or same:
-            return TokenBasis(take.input_tokens)
-        counted = self._counted_then(take)
-        return TokenBasis(None) if counted is None else TokenBasis(take.input_tokens, counted)
+        if then.input_tokens is None or is_same:
+            return TokenBasis(then.input_tokens)
+        counted = self._count_of_then(then)
+        return TokenBasis(None) if counted is None else TokenBasis(then.input_tokens, counted)
 
-    def _counted_then(self, take: Take) -> int | None:
-        """The recorded request, counted as requests are counted now, so that an improved count moves no number.
+    def _count_of_then(self, then: Interaction) -> int | None:
+        """Count a recorded request as requests are counted now, so that an improved count moves no number.
 
         Where something was redacted the request is not what was sent; then the count of the recording stands.
         """
-        recorded = self._recognised(take)
-        if take.redacted or recorded is None:
-            return take.counted_tokens
-        return self._recogniser.count(recorded, take.provider)
+        return then.counted_tokens if then.redacted else self._count(self._classified[id(then)], then.provider)
 
-    def _later(self, take: Take, basis: TokenBasis, recognised: Recognised) -> float:
-        """Virtual s by which the answer comes later (earlier: below 0), because its request has another size."""
-        counted_then, recorded = basis.counted, basis.recorded
-        if not counted_then or recorded is None:
+    def _count(self, asked: Classified, provider: str) -> int | None:
+        """Count a request's input tokens locally; ``None`` where it cannot be counted."""
+        prompt = asked.prompt()
+        return None if prompt is None else self._counter.count_prompt(prompt, provider=provider).tokens
+
+    def _seconds_later(self, then: Interaction, basis: TokenBasis, asked: Classified) -> float:
+        """Tell by how many virtual s the answer comes later (earlier: below 0), because its request has another size."""
+        if not basis.counted or basis.recorded is None:
             return 0.0
-        counted_now = self._recogniser.count(recognised, take.provider)
-        if counted_now is None or counted_now == counted_then:
+        counted_now = self._count(asked, then.provider)
+        if counted_now is None or counted_now == basis.counted:
             return 0.0
-        slope = self._slopes.get(take.model)
+        slope = self._slopes.get(then.model)
         if slope is None:
-            self._left_alone[take.model] += 1
+            self._not_corrected[then.model] += 1
             return 0.0
-        self._corrected[take.model] += 1
-        more = calibrated(counted_now, recorded, counted_then) - recorded
-        first = take.times[0] if take.times else take.duration
+        self._corrected[then.model] += 1
+        more = calibrated(counted_now, basis.recorded, basis.counted) - basis.recorded
+        first = then.times[0] if then.times else then.duration
         return max(slope.seconds_per_token * more, -first)
 
-    def _schedule(self, take: Take, later: float) -> Schedule:
-        if take.ending == "abandoned" and not take.chunks:
-            return Schedule(self._clock, self._clock(), FOREVER)
-        times = tuple(time + later for time in take.times)
-        return Schedule(self._clock, self._clock(), times[0] if times else take.duration + later, times)
+    def _schedule(self, then: Interaction, later: float) -> Schedule:
+        if then.ending == "abandoned" and not then.chunks:
+            return Schedule(self._clock, self._clock(), NEVER_ANSWERED_S)
+        times = tuple(time + later for time in then.times)
+        return Schedule(self._clock, self._clock(), times[0] if times else then.duration + later, times)
 
-    def _prompt_of(self, take: Take) -> Prompt | None:
-        recorded = self._recognised(take)
-        return None if recorded is None else recorded.prompt()
+    def _prompt_of(self, then: Interaction) -> Prompt | None:
+        return self._classified[id(then)].prompt()
 
-    def _recognised(self, take: Take) -> Recognised | None:
-        if id(take) not in self._recorded:
-            request = Request(take.method, urlsplit(take.url), {}, take.body)
-            self._recorded[id(take)] = self._recogniser.request(request)
-        return self._recorded[id(take)]
+    def _classify(self, then: Interaction) -> Classified:
+        return classify(Request(then.method, split_url(then.url), {}, then.body), self._formats)

@@ -10,16 +10,15 @@ from pathlib import Path
 from pytest_tokenbudget.capture.local_answer import Fault
 from pytest_tokenbudget.errors import CassetteError
 from pytest_tokenbudget.providers.body import response_pieces
-from pytest_tokenbudget.providers.format import WireFormat
-from pytest_tokenbudget.providers.registry import read, request_of
+from pytest_tokenbudget.providers.classify import Classified, classify
+from pytest_tokenbudget.providers.read import read
+from pytest_tokenbudget.providers.request import JsonObject, request_of
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Reading
 from pytest_tokenbudget.records.exchange import Exchange
-from pytest_tokenbudget.replay.asked import JsonObject
-from pytest_tokenbudget.replay.beside import API, is_beside
 from pytest_tokenbudget.replay.cassette import write_cassette
-from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
+from pytest_tokenbudget.replay.interaction import Ending, Interaction
 from pytest_tokenbudget.replay.secrets import Redactor, bare_url, kept_headers
-from pytest_tokenbudget.replay.take import Ending, Take
 from pytest_tokenbudget.tokens.counter import Counter
 
 _FAULT_WORDS: tuple[tuple[str, Fault], ...] = (
@@ -40,7 +39,7 @@ _FAULT_WORDS: tuple[tuple[str, Fault], ...] = (
 _NO_READING = Reading(api="unknown", provider="")
 
 
-def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter: Counter) -> tuple[Take, ...]:
+def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter: Counter) -> tuple[Interaction, ...]:
     """The model calls of a run, failed attempts included, and what their APIs were asked beside; nothing else.
 
     Args:
@@ -48,31 +47,35 @@ def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter
         formats: The wire formats.
         counter: Counts each request as it is counted when it is replayed.
     """
-    recogniser = Recogniser(formats, counter)
-    requests = [(one, request_of(one)) for one in sorted(exchanges, key=lambda one: one.started)]
-    asked = [(exchange, request, recogniser.request(request)) for exchange, request in requests]
-    hosts = {request.url.netloc for _, request, recognised in asked if recognised is not None}
+    asked = [
+        (exchange, classify(request_of(exchange), formats))
+        for exchange in sorted(exchanges, key=lambda exchange: exchange.started)
+    ]
+    hosts = {found.request.url.netloc for _, found in asked if found.kind not in ("auxiliary", "other")}
     kept = [
-        (exchange, recognised or Recognised(request, None))
-        for exchange, request, recognised in asked
-        if recognised is not None or (request.url.netloc in hosts and is_beside(request.path))
+        (exchange, found)
+        for exchange, found in asked
+        if found.kind != "other" and (found.kind != "auxiliary" or found.request.url.netloc in hosts)
     ]
     origin = kept[0][0].started if kept else 0.0
-    return tuple(_take(exchange, recognised, recogniser, origin) for exchange, recognised in kept)
+    return tuple(_interaction(exchange, found, formats, counter, origin) for exchange, found in kept)
 
 
-def _take(exchange: Exchange, recognised: Recognised, recogniser: Recogniser, origin: float) -> Take:
-    reading: Reading = getattr(read(exchange, recogniser.formats), "reading", _NO_READING)
+def _interaction(
+    exchange: Exchange, found: Classified, formats: Sequence[WireFormat], counter: Counter, origin: float
+) -> Interaction:
+    reading: Reading = getattr(read(exchange, formats), "reading", _NO_READING)
+    prompt = found.prompt()
     chunks = response_pieces(exchange)
     ending, fault = _ending(exchange)
-    return Take(
-        api=API if recognised.format is None and is_beside(recognised.request.path) else recognised.api,
+    return Interaction(
+        api=found.api,
         provider=reading.provider,
         stage=exchange.stage,
         method=exchange.method,
         url=bare_url(exchange.url),
         model=reading.request_model or reading.model,
-        body=recognised.request.body,
+        body=found.request.body,
         started=exchange.started - origin,
         duration=exchange.ended - exchange.started,
         status=exchange.status or 0,
@@ -83,18 +86,18 @@ def _take(exchange: Exchange, recognised: Recognised, recogniser: Recogniser, or
         fault=fault,
         tool_calls=reading.tool_calls,
         input_tokens=reading.usage.input_tokens,
-        counted_tokens=recogniser.count(recognised, reading.provider),
+        counted_tokens=None if prompt is None else counter.count_prompt(prompt, provider=reading.provider).tokens,
         output_tokens=reading.usage.output_tokens,
         output_text=reading.output_text,
     )
 
 
-def save(path: Path, takes: Sequence[Take], patterns: Sequence[re.Pattern[str]] = ()) -> None:
+def save(path: Path, interactions: Sequence[Interaction], patterns: Sequence[re.Pattern[str]] = ()) -> None:
     """Write a cassette, redacted, in one step.
 
     Args:
         path: The file.
-        takes: What was recorded.
+        interactions: What was recorded.
         patterns: What they match is replaced.
 
     Raises:
@@ -102,28 +105,30 @@ def save(path: Path, takes: Sequence[Take], patterns: Sequence[re.Pattern[str]] 
             looks like a key; or if the file cannot be written. What stood there stays.
     """
     redactor = Redactor(tuple(patterns))
-    write_cassette(path, [_redacted(take, number, redactor) for number, take in enumerate(takes, start=1)])
+    write_cassette(
+        path, [_redacted(recorded, number, redactor) for number, recorded in enumerate(interactions, start=1)]
+    )
 
 
-def _redacted(take: Take, number: int, redactor: Redactor) -> Take:
-    body: JsonObject | None = redactor.value(take.body)
-    chunks = tuple(map(redactor.chunk, take.chunks))
+def _redacted(recorded: Interaction, number: int, redactor: Redactor) -> Interaction:
+    body: JsonObject | None = redactor.value(recorded.body)
+    chunks = tuple(map(redactor.chunk, recorded.chunks))
     # What is spread over the pieces of a stream cannot be replaced piece by piece.
-    before = b"".join(take.chunks).decode("utf-8", "replace")
-    missed = redactor.spread(take.output_text, before) or redactor.left(b"".join(chunks).decode("utf-8", "replace"))
+    before = b"".join(recorded.chunks).decode("utf-8", "replace")
+    missed = redactor.spread(recorded.output_text, before) or redactor.left(b"".join(chunks).decode("utf-8", "replace"))
     if missed is not None:
         raise CassetteError(
             f"the cassette is not written: {missed!r} matches across the pieces of answer {number}",
             remedy="keep it out of what the model says, or record without streaming",
         )
     return replace(
-        take,
-        url=redactor.text(take.url),
+        recorded,
+        url=redactor.text(recorded.url),
         body=body,
         chunks=chunks,
-        headers=tuple((name, redactor.text(value)) for name, value in take.headers),
-        output_text=redactor.text(take.output_text),
-        redacted=take.redacted or body != take.body,
+        headers=tuple((name, redactor.text(value)) for name, value in recorded.headers),
+        output_text=redactor.text(recorded.output_text),
+        redacted=recorded.redacted or body != recorded.body,
     )
 
 

@@ -1,4 +1,4 @@
-"""Conversations of several turns, from Python or a file, against a synchronous or asynchronous agent."""
+"""Runs conversations of several turns, from Python or a file, against a synchronous or asynchronous agent."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Scenario:
         return replies
 
     def load(self, path: str | Path) -> Scenario:
-        """A scenario with the turns of a YAML or JSON file: a list, or a mapping with the key ``turns``.
+        """Read a scenario with the turns of a YAML or JSON file: a list, or a mapping with the key ``turns``.
 
         Args:
             path: The file; a relative one is looked for beside the test.

@@ -1,4 +1,4 @@
-"""The scripted model: answers that a test writes, given in process to every model call of its agent."""
+"""Answers the model calls of an agent as its test tells it to."""
 
 from __future__ import annotations
 
@@ -7,16 +7,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import ScriptError
+from pytest_tokenbudget.providers.classify import Classified, classify
+from pytest_tokenbudget.providers.registry import builtin_formats
+from pytest_tokenbudget.providers.request import parse_request
+from pytest_tokenbudget.providers.wire_format import WireFormat
+from pytest_tokenbudget.providers.writing import AnswerWriter, Event, ScriptedAnswer, encode
 from pytest_tokenbudget.records.call import Usage
-from pytest_tokenbudget.replay.asked import Asked, JsonObject, Numbering, json_body, looks_like_a_model, path_of
-from pytest_tokenbudget.replay.dialects import dialect_of
-from pytest_tokenbudget.replay.dialects.shape import Answer, Dialect, Event, encode
+from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.records.reply import Reply
+from pytest_tokenbudget.replay.asked import Asked, Numbering, asked_of
 from pytest_tokenbudget.replay.replies import (
-    Reply,
     cut,
     error,
     parallel,
@@ -26,7 +29,7 @@ from pytest_tokenbudget.replay.replies import (
     tool_call,
     unreachable,
 )
-from pytest_tokenbudget.replay.timing import Holder, NoWaiting, Schedule, spread
+from pytest_tokenbudget.replay.timing import Holder, NoWaiting, Schedule, stream_times
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.replay.serve import Served
@@ -34,23 +37,21 @@ if TYPE_CHECKING:
 __all__ = ["Asked", "ScriptedModel", "cut", "error", "parallel", "text", "timeout", "tool_call", "unreachable"]
 
 HOST = "scripted.invalid"
-"""A host that cannot exist (RFC 2606): only the script answers it."""
+"""Host of the base URL. It cannot exist (RFC 2606), so only the script answers it."""
 
-CountPrompt = Callable[[str, JsonObject], int | None]
-"""Input tokens of a request: wire format and body -> tokens, ``None`` where they cannot be counted."""
+CountPrompt = Callable[[Prompt, str], int | None]
+"""Input tokens of a request: prompt and provider -> tokens, ``None`` where they cannot be counted."""
 
 CountText = Callable[[str, str, str], int | None]
-"""Tokens of a text: wire format, model and text -> tokens, ``None`` where they cannot be counted."""
+"""Tokens of a text: provider, model and text -> tokens, ``None`` where they cannot be counted."""
 
 ReplyLike = Reply | str | Sequence[Reply]
 Respond = Callable[[Asked], "ReplyLike | None"]
 
-_PREFIX = {"anthropic.messages": "toolu"}
-
 
 @dataclass(slots=True)
 class _Queue:
-    """What is still to be said in one stage (or anywhere), and how much was said already."""
+    """The replies of one stage (or of any) that are still to be given, and how many were given already."""
 
     waiting: list[Reply | Respond] = field(default_factory=list)
     given: int = 0
@@ -72,6 +73,7 @@ class ScriptedModel:
         clock: Who holds answers until they are due; by default they are given at once.
         count: Counts a request where a reply gives no input tokens; by default usage is left out then.
         count_text: Counts what was written, likewise.
+        formats: The wire formats; those with a writer can be answered.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class ScriptedModel:
         clock: Holder | None = None,
         count: CountPrompt | None = None,
         count_text: CountText | None = None,
+        formats: Sequence[WireFormat] | None = None,
     ) -> None:
+        self._formats = builtin_formats() if formats is None else tuple(formats)
         self.clock: Holder = clock or NoWaiting()
         self.count = count
         self.count_text = count_text
@@ -101,7 +105,7 @@ class ScriptedModel:
 
     @classmethod
     def load(cls, path: str | Path, **options: object) -> ScriptedModel:
-        """A script from a YAML (or JSON) file, see ``docs/replay.md``.
+        """Read a script from a YAML (or JSON) file, see ``docs/replay.md``.
 
         Raises:
             ScriptError: If the file cannot be read, or YAML is not installed.
@@ -126,22 +130,22 @@ class ScriptedModel:
 
     @property
     def base_url(self) -> str:
-        """A base URL for SDKs that want one (OpenAI's shape; Anthropic and Google take ``host_url``)."""
+        """Give a base URL for SDKs that want one (OpenAI's shape; Anthropic and Google take ``host_url``)."""
         return f"{self.host_url}/v1"
 
     @property
     def host_url(self) -> str:
-        """The same without a path."""
+        """Give the base URL without a path."""
         return f"http://{HOST}"
 
     @property
     def asked(self) -> tuple[Asked, ...]:
-        """The requests so far."""
+        """Give the requests so far."""
         return tuple(self._asked)
 
     @property
     def failures(self) -> tuple[ScriptError, ...]:
-        """Requests that found no answer, also where the agent swallowed the error."""
+        """Give the errors of requests that found no answer, also where the agent swallowed them."""
         return tuple(self._failures)
 
     def add(self, *replies: ReplyLike | Respond, stage: str = "") -> ScriptedModel:
@@ -166,7 +170,7 @@ class ScriptedModel:
         return self
 
     def unconsumed(self) -> ScriptError | None:
-        """The error of a script with answers left over; ``None`` where all were given or that is allowed."""
+        """Give the error of a script with answers left over; ``None`` where all were given or that is allowed."""
         left = {stage: queue for stage, queue in self._queues.items() if queue.waiting}
         if not left or self.allow_unconsumed:
             return None
@@ -182,7 +186,7 @@ class ScriptedModel:
         )
 
     def serve(self) -> Served:
-        """A real HTTP server on the loopback that gives these answers; needs the extra ``serve``.
+        """Make a real HTTP server on the loopback that gives these answers; needs the extra ``serve``.
 
         Returns:
             A context manager with ``base_url`` and ``host_url``.
@@ -218,30 +222,28 @@ class ScriptedModel:
         return given
 
     def prepare(self, outgoing: Outgoing) -> tuple[LocalAnswer, Schedule] | None:
-        """The answer to a request and when it is due; ``None`` for what is no model call.
+        """Give the answer to a request and when it is due; ``None`` for what is no model call.
 
         Raises:
             ScriptError: If the script has no answer.
         """
-        body = json_body(outgoing.body)
-        path = path_of(outgoing)
-        dialect = dialect_of(path, body) if body is not None and outgoing.method == "POST" else None
-        if dialect is None or body is None:
-            if looks_like_a_model(outgoing, body) or urlsplit(outgoing.url).hostname == HOST:
+        request = parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body)
+        found = classify(request, self._formats)
+        writer = getattr(found.format, "writer", None) if found.kind == "call" else None
+        if writer is None or found.format is None or request.body is None:
+            if found.kind not in ("auxiliary", "other") or request.host == HOST:
                 raise self._fail(
                     f"{outgoing.method} {outgoing.url.partition('?')[0]} is no call that a script can answer",
                     "scripts speak OpenAI chat and Responses, Anthropic messages and Google generateContent",
                 )
             return None
         with self._lock:
-            asked = Asked(
-                dialect.api, outgoing.url, body, outgoing.stage, number=len(self._asked), **dialect.read(path, body)
-            )
+            asked = asked_of(found, found.format, stage=outgoing.stage, number=len(self._asked))
             self._asked.append(asked)
-            reply = self._next(asked)
-        return self._write(dialect, asked, reply)
+            reply = self._next(asked, writer.call_id)
+        return self._write(found, writer, asked, reply)
 
-    def _next(self, asked: Asked) -> Reply:
+    def _next(self, asked: Asked, call_id: str) -> Reply:
         stage = asked.stage
         while True:
             queue = self._queues.get(stage)
@@ -255,7 +257,7 @@ class ScriptedModel:
             stage = stage.rpartition("/")[0]
         if found is None:
             raise self._fail(f"the scripted model has no answer to request {asked.number + 1}: {asked}", self._remedy())
-        ids = Numbering(_PREFIX.get(asked.api, "call"), asked.number)
+        ids = Numbering(call_id, asked.number)
         return replace(found, calls=tuple(call if call.id else replace(call, id=ids.next()) for call in found.calls))
 
     def _said(self, given: Reply | Respond, asked: Asked) -> Reply | None:
@@ -278,7 +280,9 @@ class ScriptedModel:
         said = "; ".join(left) or f"all {sum(queue.given for queue in self._queues.values())} replies were given"
         return f'add a reply, scripted_llm.add(text("...")), or find out why the agent asks once more ({said})'
 
-    def _write(self, dialect: Dialect, asked: Asked, reply: Reply) -> tuple[LocalAnswer, Schedule]:
+    def _write(
+        self, found: Classified, writer: AnswerWriter, asked: Asked, reply: Reply
+    ) -> tuple[LocalAnswer, Schedule]:
         started = self.clock()
         if reply.failure is not None:
             return LocalAnswer(0, (), (), fault=reply.failure, answered_by="script"), Schedule(
@@ -289,16 +293,14 @@ class ScriptedModel:
             if reply.retry_after is not None:
                 headers.append(("retry-after", f"{reply.retry_after:g}"))
             schedule = Schedule(self.clock, started, reply.duration or 0.0)
-            content = (encode(dialect.error(reply.status, reply.message)),)
+            content = (encode(writer.error(reply.status, reply.message)),)
             return LocalAnswer(reply.status, tuple(headers), content, answered_by="script"), schedule
-        usage, wrote = self._usage(asked, reply)
-        written = Answer(asked, reply, usage)
-        events = (
-            dialect.events(written) if asked.stream else [Event(encode(dialect.plain(written)), len(reply.written))]
-        )
+        usage, wrote = self._usage(found, asked.model, reply)
+        written = ScriptedAnswer(asked.body, asked.model, asked.number, reply, usage)
+        events = writer.events(written) if asked.stream else [Event(encode(writer.plain(written)), len(reply.written))]
         ttft, duration = self._times(reply, wrote)
         sizes = [event.written for event in events]
-        times = spread(sizes, ttft=ttft, duration=duration) if asked.stream else (duration,)
+        times = stream_times(sizes, ttft=ttft, duration=duration) if asked.stream else (duration,)
         kind = "text/event-stream; charset=utf-8" if asked.stream else "application/json"
         headers = [("content-type", kind), ("x-request-id", f"scripted-{asked.number}")]
         chunks = tuple(event.data for event in events)
@@ -317,13 +319,13 @@ class ScriptedModel:
         )
         return given, schedule
 
-    def _usage(self, asked: Asked, reply: Reply) -> tuple[Usage | None, int]:
-        """The usage to tell, ``None`` where it is not known; and the tokens that were written, for the pace."""
+    def _usage(self, found: Classified, model: str, reply: Reply) -> tuple[Usage | None, int]:
+        """Give the usage to tell, ``None`` where it is not known; and the tokens that were written, for the pace."""
         read, wrote = reply.usage.input_tokens, reply.usage.output_tokens
-        if read is None and self.count is not None:
-            read = self.count(asked.api, asked.body)
+        if read is None and self.count is not None and (prompt := found.prompt()) is not None:
+            read = self.count(prompt, found.provider)
         if wrote is None and self.count_text is not None:
-            wrote = self.count_text(asked.api, asked.model, reply.written)
+            wrote = self.count_text(found.provider, model, reply.written)
         # Without a count the pace takes four characters for a token; that number is not told as usage.
         paced = wrote if wrote is not None else -(-len(reply.written) // 4)
         if read is None or wrote is None:
@@ -331,7 +333,7 @@ class ScriptedModel:
         return replace(reply.usage, input_tokens=read, output_tokens=wrote), paced
 
     def _times(self, reply: Reply, wrote: int) -> tuple[float, float]:
-        """Time to the first content and whole duration, virtual s."""
+        """Give the time to the first content and the whole duration, virtual s."""
         speed = self.tokens_per_second if reply.tokens_per_second is None else reply.tokens_per_second
         ttft = reply.ttft
         if ttft is None:
@@ -341,7 +343,7 @@ class ScriptedModel:
 
 
 def describe(reply: Reply | Respond) -> str:
-    """An answer of a script in a few words."""
+    """Describe an answer of a script in a few words."""
     if not isinstance(reply, Reply):
         return f"function {getattr(reply, '__name__', 'answer')}"
     if reply.failure is not None:

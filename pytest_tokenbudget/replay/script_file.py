@@ -1,4 +1,4 @@
-"""Scripts as files: YAML, or JSON where YAML is not installed.
+"""Reads scripts from files: YAML, or JSON where YAML is not installed.
 
 pace: {ttft: 0.4, tokens_per_second: 60}
 replies:
@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tokenbudget.errors import ScriptError
-from pytest_tokenbudget.replay.replies import Called, Reply, dump, error, timeout, usage_of
+from pytest_tokenbudget.records.reply import Called, Reply, dump, usage_of
+from pytest_tokenbudget.replay.replies import error, timeout
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Script:
 
 
 def load_document(path: Path, purpose: str) -> object:
-    """The content of a YAML or JSON file.
+    """Read the content of a YAML or JSON file.
 
     Args:
         path: The file; ``.json`` is read as JSON, anything else as YAML.

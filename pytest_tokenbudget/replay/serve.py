@@ -1,4 +1,4 @@
-"""The scripted model as a real HTTP server on the loopback, for clients that are not Python or not httpx."""
+"""Serves a scripted model over HTTP on the loopback, for clients that are not Python or not httpx."""
 
 from __future__ import annotations
 
@@ -6,20 +6,27 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.local_answer import Answerer, LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.remote import RemoteLibrary
 from pytest_tokenbudget.errors import ScriptError
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-    from pytest_tokenbudget.capture.recorder import Recorder
-    from pytest_tokenbudget.records.exchange import Headers
-    from pytest_tokenbudget.replay.script import ScriptedModel
+    from pytest_tokenbudget.replay.timing import Schedule
 
 START_SECONDS = 10.0
 """How long the server may take to start and to stop."""
+
+
+class Model(Answerer, Protocol):
+    """A scripted model."""
+
+    def prepare(self, outgoing: Outgoing) -> tuple[LocalAnswer, Schedule] | None:
+        """Give the answer to a request and when it is due; ``None`` for what is no model call."""
 
 
 class Served:
@@ -32,7 +39,7 @@ class Served:
         model: The scripted model that answers.
     """
 
-    def __init__(self, model: ScriptedModel) -> None:
+    def __init__(self, model: Model) -> None:
         self._model = model
         self._server: Any = None
         self._thread: threading.Thread | None = None
@@ -40,12 +47,12 @@ class Served:
 
     @property
     def host_url(self) -> str:
-        """The server's URL without a path."""
+        """Give the server's URL without a path."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def base_url(self) -> str:
-        """A base URL for SDKs of OpenAI's shape."""
+        """Give a base URL for SDKs of OpenAI's shape."""
         return f"{self.host_url}/v1"
 
     def __enter__(self) -> Served:
@@ -143,32 +150,23 @@ class Served:
         return StreamingResponse(_chunks(answer, builder), status_code=answer.status, headers=headers)
 
     def _recorder(self) -> Recorder | None:
-        """Who records what this script answers, if anybody does."""
-        return next((one for one in ACTIVE.recorders if one.answerer is self._model and one.recording), None)
+        """Find the recorder of what this script answers, if there is one."""
+        mine = [one for one in ACTIVE.recorders if isinstance(one, Recorder) and one.answerer is self._model]
+        return next((one for one in mine if one.recording), None)
 
-
-class _Requests:
-    """How what a server is asked is read: it is in the form of a record already."""
-
-    client = "http"
-
-    def request_parts(self, request: Outgoing) -> tuple[str, str, Headers, bytes | None]:
-        """Method, URL, headers and body."""
-        return request.method, request.url, request.headers, request.body
-
-    def header_pairs(self, headers: Headers) -> Headers:
-        """The pairs themselves."""
-        return headers
+    def in_process(self, sender: object, request: Outgoing) -> bool:
+        """Say no: it came over the loopback."""
+        return False
 
 
 def _begun(recorder: Recorder, outgoing: Outgoing, answer: LocalAnswer) -> ExchangeBuilder:
-    builder = recorder.begin(_Requests(), outgoing, streamed=True, stage=outgoing.stage)
-    builder.answer = answer
+    builder = recorder.begin(RemoteLibrary(outgoing.client), outgoing, streamed=True)
+    builder.surrounding_stage, builder.answer = outgoing.stage, answer
     return builder
 
 
 class ConnectionDropped(Exception):
-    """The script says that the connection breaks; uvicorn closes it with a 500 at the latest."""
+    """Raised where the script breaks the connection; uvicorn closes it with a 500 at the latest."""
 
 
 async def _chunks(answer: LocalAnswer, builder: ExchangeBuilder | None) -> AsyncIterator[bytes]:

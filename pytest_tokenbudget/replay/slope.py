@@ -1,25 +1,25 @@
-"""How the time to an answer depends on the size of its request, as far as a cassette can tell."""
+"""Tells how the time to an answer depends on the size of its request, as far as a cassette shows it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_tokenbudget.replay.take import Take
+from pytest_tokenbudget.replay.interaction import Interaction
 
-ENOUGH = 8
+LEAST_CALLS = 8
 """Calls from which on a slope is looked for."""
 
-SPREAD = 1.5
+LEAST_SIZE_RATIO = 1.5
 """Largest request over smallest, from which on."""
 
-SURE = 3.0
+LEAST_STANDARD_ERRORS = 3.0
 """How many of its standard errors a slope must be above 0: about one in a thousand by chance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """Seconds by size.
+    """How many seconds a token costs.
 
     Attributes:
         seconds_per_token: s that each further input token takes.
@@ -30,20 +30,20 @@ class Slope:
     calls: int
 
 
-def slopes(takes: Sequence[Take]) -> dict[str, Slope]:
-    """The slope of each model for which the cassette tells one.
+def slopes(interactions: Sequence[Interaction]) -> dict[str, Slope]:
+    """Fit the slope of each model for which the cassette tells one.
 
     Streamed answers are taken by the time to their first chunk; plain ones by their whole duration, with the output
     tokens as a second variable, because both pass in one number. Ordinary least squares.
     """
     found: dict[str, Slope] = {}
-    for model in {take.model for take in takes}:
-        mine = [take for take in takes if take.model == model and take.ending == "complete" and take.status == 200]
-        streamed = [(take.input_tokens, 0, take.times[0]) for take in mine if take.input_tokens and len(take.times) > 1]
+    for model in {one.model for one in interactions}:
+        mine = [one for one in interactions if one.model == model and one.ending == "complete" and one.status == 200]
+        streamed = [(one.input_tokens, 0, one.times[0]) for one in mine if one.input_tokens and len(one.times) > 1]
         plain = [
-            (take.input_tokens, take.output_tokens, take.duration)
-            for take in mine
-            if take.input_tokens and take.output_tokens is not None and len(take.times) == 1
+            (one.input_tokens, one.output_tokens, one.duration)
+            for one in mine
+            if one.input_tokens and one.output_tokens is not None and len(one.times) == 1
         ]
         slope = _fit(streamed if len(streamed) >= len(plain) else plain)
         if slope is not None:
@@ -52,10 +52,10 @@ def slopes(takes: Sequence[Take]) -> dict[str, Slope]:
 
 
 def _fit(points: Sequence[tuple[int, int, float]]) -> Slope | None:
-    """Seconds by input tokens (and output tokens), ``None`` where the points do not tell."""
+    """Fit seconds by input tokens (and output tokens); ``None`` where the points do not tell."""
     count = len(points)
     sizes = [size for size, _, _ in points]
-    if count < ENOUGH or max(sizes) < SPREAD * min(sizes):
+    if count < LEAST_CALLS or max(sizes) < LEAST_SIZE_RATIO * min(sizes):
         return None
     x = _centred([float(size) for size in sizes])
     z = _centred([float(wrote) for _, wrote, _ in points])
@@ -72,7 +72,7 @@ def _fit(points: Sequence[tuple[int, int, float]]) -> Slope | None:
     rest = sum((v - slope * u - other * w) ** 2 for u, w, v in zip(x, z, y, strict=True))
     freedom = count - variables - 1
     error = (rest / freedom * (zz / determinant if variables == 2 else 1 / xx)) ** 0.5
-    return Slope(slope, count) if slope > SURE * error else None
+    return Slope(slope, count) if slope > LEAST_STANDARD_ERRORS * error else None
 
 
 def _centred(values: Sequence[float]) -> list[float]:

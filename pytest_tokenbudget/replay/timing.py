@@ -1,4 +1,4 @@
-"""When the pieces of an answer are due, and how they are held until then."""
+"""Computes when the pieces of an answer are due, and holds them until then."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Holder(Protocol):
         """Return when it is ``due`` (virtual s); blocks a thread."""
 
     async def hold_until_async(self, due: float) -> None:
-        """The same for a task."""
+        """Return when it is ``due`` (virtual s); suspends a task."""
 
 
 class NoWaiting:
@@ -73,8 +73,8 @@ BeforeChunk = Callable[[int], None]
 BeforeChunkAsync = Callable[[int], Awaitable[None]]
 
 
-def spread(sizes: Sequence[int], *, ttft: float, duration: float) -> tuple[float, ...]:
-    """When the events of a stream are due: content begins at ``ttft`` and flows evenly until ``duration``.
+def stream_times(sizes: Sequence[int], *, ttft: float, duration: float) -> tuple[float, ...]:
+    """Compute when the events of a stream are due: content begins at ``ttft`` and flows evenly until ``duration``.
 
     Args:
         sizes: Generated characters that each event carries.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from math import floor, isfinite, log10
 
 from pytest_tokenbudget.records.verdict import GateResult
@@ -21,6 +22,11 @@ def number(value: float | int | None, metric: str = "") -> str:
     if float(value).is_integer():
         return f"{int(value):,}"
     return f"{value:,.2f}"
+
+
+def is_seconds(metric: str) -> bool:
+    """Whether a metric is a time in s."""
+    return metric.rpartition(".")[2] in _SECONDS
 
 
 def dollars(value: float) -> str:
@@ -78,6 +84,11 @@ def signed(value: float, metric: str = "") -> str:
     """A difference with its sign: ``+3,120``."""
     shown = number(abs(value), metric)
     return f"{'-' if value < 0 else '+'}{shown}"
+
+
+def terminal_encoding() -> str | None:
+    """Encoding of what the process prints to, which pytest's capturing hides; a worker's is the same by inheritance."""
+    return getattr(sys.__stdout__, "encoding", None)
 
 
 _ASCII = str.maketrans({"→": "->", "µ": "u", "…": "..."})

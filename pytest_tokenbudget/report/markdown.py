@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import SEVERITY, TestResult
 from pytest_tokenbudget.report.figures import plain
 from pytest_tokenbudget.report.table import detail_lines, failing_gates, gate_row
@@ -62,5 +63,4 @@ def _test(result: TestResult) -> list[str]:
 
 def write(run: RunView, path: Path) -> None:
     """Write the summary; folders are made as needed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(markdown(run).encode("utf-8", "replace"))
+    write_atomically(path, markdown(run).encode("utf-8", "replace"))

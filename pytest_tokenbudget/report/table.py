@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import bound, change, number, plain, signed
+from pytest_tokenbudget.report.remedies import remedies
 
 SHOWN_CAUSES = 5
 _PART_WORDS = {
@@ -127,13 +128,18 @@ def failing_gates(result: TestResult) -> list[GateResult]:
     )
 
 
-def failure_text(result: TestResult, *, remedies: Sequence[str] = ()) -> str:
-    """The text of a failed test: the line that matters first, then the table, the causes and what to do."""
+def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
+    """The text of a failed test: the line that matters first, then the table, the causes and what to do.
+
+    Args:
+        result: What is said of the test.
+        reports: Paths of the reports that this run writes.
+    """
     gates = failing_gates(result) or [gate for gate in result.gates if gate.verdict == "inconclusive"]
     lines = [headline(result, gates)]
     lines += [f"  {line}" for line in table_lines(gates, result.causes)]
     lines += [f"  note: {plain(message)}" for message in (*result.notices, *result.messages)]
-    lines += [f"  {remedy}" for remedy in remedies]
+    lines += [f"  {remedy}" for remedy in remedies(result, reports=reports)]
     return "\n".join(lines)
 
 

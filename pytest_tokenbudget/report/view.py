@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_tokenbudget.compare.decide import worst_verdict
 from pytest_tokenbudget.records.exchange import Unattributed
-from pytest_tokenbudget.records.verdict import TestResult, Verdict
+from pytest_tokenbudget.records.verdict import TestResult, Verdict, worst_verdict
 from pytest_tokenbudget.settings import Mode
 
 

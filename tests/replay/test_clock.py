@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from pytest_tokenbudget.replay.clock import VirtualClock
+from pytest_tokenbudget.replay.event_loop import VirtualLoop
 
 
 @pytest.fixture
@@ -268,6 +269,58 @@ def test_trio_tasks_overlap():
     with VirtualClock() as clock:
         trio.run(run, clock)
         assert clock() == 6.0
+
+
+def test_a_cancelled_trio_call_does_not_move_the_clock():
+    """What a task gave up is not waited for, and more calls at once than trio has threads by default overlap."""
+    trio = pytest.importorskip("trio", reason="trio is not installed")
+
+    async def run(clock):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(acall, clock, 50.0)
+            await acall(clock, 1.0)
+            nursery.cancel_scope.cancel()
+        async with trio.open_nursery() as nursery:
+            for _ in range(45):
+                nursery.start_soon(acall, clock, 2.0)
+
+    with VirtualClock() as clock:
+        trio.run(run, clock)
+        assert clock() == 3.0
+
+
+def test_loops_that_cannot_be_hooked(clock, monkeypatch):
+    """A loop that is not written in Python, such as uvloop's, is watched like a thread."""
+    monkeypatch.setattr(VirtualLoop, "can_hook", staticmethod(lambda loop: False))
+
+    async def branch(*calls):
+        for seconds in calls:
+            await acall(clock, seconds, own=0.01)
+
+    async def run():
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await acall(clock, 1e6)
+        await asyncio.gather(branch(5.0), branch(1.0, 3.0))
+        await branch(1.0)
+
+    asyncio.run(run())
+    assert clock() == 6.0
+
+
+def test_a_thread_that_never_rests_is_not_waited_for_for_ever():
+    """A thread that spun before the run began holds the first answer up for a moment, and no answer after that."""
+    spinning = threading.Event()
+    spinner = threading.Thread(target=lambda: [None for _ in iter(spinning.is_set, True)])
+    spinner.start()
+    began = time.perf_counter()
+    with VirtualClock() as clock:
+        for _ in range(20):
+            call(clock, 3.0)
+        spinning.set()
+        spinner.join()
+        assert clock() == 60.0
+    assert time.perf_counter() - began < 5
 
 
 def test_a_call_that_blocks_the_loop(clock):

@@ -16,10 +16,10 @@ from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.replay.cassette import write_cassette
 from pytest_tokenbudget.replay.clock import VirtualClock
+from pytest_tokenbudget.replay.interaction import Interaction
 from pytest_tokenbudget.replay.player import Player
 from pytest_tokenbudget.replay.recording import record, save
 from pytest_tokenbudget.replay.script import ScriptedModel, cut, error, text, timeout, tool_call
-from pytest_tokenbudget.replay.take import Take
 from pytest_tokenbudget.tokens.counter import Counter
 
 httpx = pytest.importorskip("httpx", reason="httpx is not installed")
@@ -279,18 +279,18 @@ def test_a_call_that_was_given_up_stays_given_up(recorded, replayed):
         replayed(path, lambda: agent(None))
 
 
-def _ends(takes, tmp_path, agent, replayed):
+def _ends(interactions, tmp_path, agent, replayed):
     path = tmp_path / "cassette.jsonl"
-    write_cassette(path, takes)
+    write_cassette(path, interactions)
     return replayed(path, agent)
 
 
-def _take(number, words, *, slope=0.001):
+def _interaction(number, words, *, slope=0.001):
     body = chat("word " * words)
     counted = words + 10
     answer = json.dumps({"model": "gpt-4o", "choices": [], "usage": {"prompt_tokens": counted, "completion_tokens": 5}})
     seconds = 1.0 + slope * counted
-    return Take(
+    return Interaction(
         api="openai.chat",
         provider="openai",
         url=URL,
@@ -309,20 +309,20 @@ def _take(number, words, *, slope=0.001):
 
 def test_a_larger_request_takes_longer_where_the_cassette_tells(tmp_path, replayed):
     """The slope per input token corrects a duration; where there is none it is left, and the note says which."""
-    takes = [_take(number, 100 * (number + 1)) for number in range(10)]
+    interactions = [_interaction(number, 100 * (number + 1)) for number in range(10)]
 
     def agent(extra):
         for number in range(10):
             ask(chat("word " * (100 * (number + 1) + extra * (number == 9))))
 
-    _, _, before = _ends(takes, tmp_path, lambda: agent(0), replayed)
-    player, _, after = _ends(takes, tmp_path, lambda: agent(500), replayed)
-    assert before == pytest.approx(sum(take.duration for take in takes), abs=1e-4)
+    _, _, before = _ends(interactions, tmp_path, lambda: agent(0), replayed)
+    player, _, after = _ends(interactions, tmp_path, lambda: agent(500), replayed)
+    assert before == pytest.approx(sum(one.duration for one in interactions), abs=1e-4)
     assert after - before == pytest.approx(0.5, rel=0.01)
     assert re.fullmatch(
         r"durations of 1 calls to gpt-4o were corrected by 1 ms an input token, as 10 .* tell", *player.notes()
     )
-    flat = [_take(number, 100 * (number + 1), slope=0.0) for number in range(10)]
+    flat = [_interaction(number, 100 * (number + 1), slope=0.0) for number in range(10)]
     player, _, after = _ends(flat, tmp_path, lambda: agent(500), replayed)
     assert after == pytest.approx(10.0, abs=1e-4)
     assert re.match("1 calls to gpt-4o have another size", *player.notes())

@@ -26,7 +26,7 @@ def _sample() -> Sample:
         input_source="provider",
         output_source="provider",
         tool_calls=("calendar_write",),
-        finish_reason="tool_calls",
+        finish_reason="tool_call",
         cost=0.0031,
     )
     attempt = Call(stage="worker", provider="deepseek", api="openai.chat", status=429, error="http 429")

@@ -28,7 +28,7 @@ def _golden(name: str, text: str) -> None:
 
 def test_failure_names_what_grew_first(failing: TestResult) -> None:
     """The first line says what is wrong; the table and its causes follow."""
-    _golden("failure.txt", failure_text(failing, remedies=["if this growth is wanted: ..."]) + "\n")
+    _golden("failure.txt", failure_text(failing) + "\n")
 
 
 @pytest.mark.parametrize(("verbosity", "name"), [(0, "terminal.txt"), (1, "terminal_verbose.txt")])

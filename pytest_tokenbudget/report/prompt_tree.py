@@ -1,0 +1,119 @@
+"""The prompt of a run as a tree: test, stages, parts, tools, and of each how much was sent again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_tokenbudget.records.composition import Compositions, PartTotal, StageComposition, all_stages, within
+from pytest_tokenbudget.records.sample import Values
+from pytest_tokenbudget.report.figures import plain
+
+PART_ORDER = ("tools", "system", "user", "assistant", "tool_results", "images", "files", "framing")
+PART_WORDS = {
+    "tools": "tool schemas",
+    "system": "system prompt",
+    "user": "user messages",
+    "assistant": "assistant messages",
+    "tool_results": "tool results",
+    "images": "images",
+    "files": "files",
+    "framing": "framing",
+}
+Key = tuple[str, str, str]
+"""Stage path, part and name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A part of the prompt and what it consists of.
+
+    Attributes:
+        key: Stage path, part and name: where the same thing is found in another run.
+        kind: ``test``, ``stage`` or the part, which decides the colour.
+        label: What it is called.
+        tokens: Its tokens over all calls.
+        repeated: Tokens that an earlier call of the stage had already sent.
+        cached: Tokens that the provider read from its cache; known for stages only.
+        calls: Calls that carried it.
+        largest: Its tokens in the call in which it was largest.
+        children: What it consists of, in drawing order.
+    """
+
+    key: Key
+    kind: str
+    label: str
+    tokens: int
+    repeated: int = 0
+    cached: int = 0
+    calls: int = 0
+    largest: int = 0
+    children: tuple[Node, ...] = ()
+
+
+def tree(composition: Compositions, stages: Mapping[str, Values]) -> Node | None:
+    """The prompt of a run as a tree; ``None`` where its input is not known.
+
+    Args:
+        composition: Of each stage's own calls, by stage path.
+        stages: Metrics by stage path, for what came from a cache.
+    """
+    whole = within(composition, "")
+    if whole is None or not whole.parts:
+        return None
+    top = [path for path in all_stages(composition) if "/" not in path]
+    children = [_stage(composition, stages, path) for path in top]
+    if len(children) == 1:
+        # One stage for everything says nothing: its parts stand right below the test.
+        children = list(children[0].children)
+    return Node(("", "", ""), "test", "input", whole.input_tokens, calls=whole.calls, children=tuple(children))
+
+
+def _stage(composition: Compositions, stages: Mapping[str, Values], path: str) -> Node:
+    inner = [other for other in all_stages(composition) if other.rpartition("/")[0] == path]
+    own = composition[path].parts if path in composition else ()
+    children = [*_parts(own, path), *(_stage(composition, stages, child) for child in inner)]
+    known = within(composition, path) or StageComposition(calls=0)
+    return Node(
+        (path, "", ""),
+        "stage",
+        plain(path.rpartition("/")[2]),
+        known.input_tokens,
+        cached=int(stages.get(path, {}).get("cached_input_tokens") or 0),
+        calls=known.calls,
+        children=tuple(children),
+    )
+
+
+def _parts(parts: Sequence[PartTotal], stage: str) -> list[Node]:
+    nodes = []
+    for name in PART_ORDER:
+        mine = sorted((part for part in parts if part.part == name), key=lambda part: (-part.tokens, part.name))
+        if not mine:
+            continue
+        named = tuple(
+            Node(
+                (stage, name, part.name),
+                name,
+                plain(part.name),
+                part.tokens,
+                part.repeated_tokens,
+                calls=part.calls,
+                largest=part.largest,
+            )
+            for part in mine
+            if part.name
+        )
+        nodes.append(
+            Node(
+                (stage, name, ""),
+                name,
+                PART_WORDS[name],
+                sum(part.tokens for part in mine),
+                sum(part.repeated_tokens for part in mine),
+                calls=max(part.calls for part in mine),
+                largest=max(part.largest for part in mine) if not named else 0,
+                children=named,
+            )
+        )
+    return nodes
