@@ -9,6 +9,7 @@ from typing import Any
 from pytest_tokenbudget.baselines.document import to_document
 from pytest_tokenbudget.baselines.observe import rounded_times
 from pytest_tokenbudget.measure.metrics import RENAMED
+from pytest_tokenbudget.providers.names import current_provider
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number, Session
 from pytest_tokenbudget.records.composition import PART_NAMES, PartTotal, StageComposition
 from pytest_tokenbudget.records.gate import Metric
@@ -17,9 +18,6 @@ from pytest_tokenbudget.stats.statistic import mean
 Json = dict[str, Any]
 
 _ENTRY_KEYS = {"composition", "metrics", "models", "outcomes", "pooled", "providers", "sources", "traffic"}
-
-PROVIDERS: Mapping[str, str] = {}
-"""Names of providers in format 1, and those of now."""
 
 
 def migrate(document: Json) -> Json:
@@ -49,7 +47,7 @@ def _entry(test: Json) -> BaselineEntry:
         traffic=traffic,
         sources=test["sources"],
         models=tuple(test["models"]),
-        providers=tuple(sorted(PROVIDERS.get(name, name) for name in test["providers"])),
+        providers=tuple(sorted(map(current_provider, test["providers"]))),
     )
 
 

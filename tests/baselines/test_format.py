@@ -264,3 +264,11 @@ def test_a_test_of_three_stages_fits_one_screen() -> None:
     first = next(n for n, line in enumerate(lines) if line.startswith("    "))
     last = max(n for n, line in enumerate(lines) if line.startswith("    "))
     assert last - first + 1 <= 40
+
+
+def test_providers_of_the_first_release_have_their_names_of_now() -> None:
+    """Else every baseline of theirs would be one of another provider."""
+    path = Path(__file__).parent / "format_1" / "test_calendar.json"
+    text = path.read_text(encoding="utf-8").replace('"providers": ["openai"]', '"providers": ["bedrock", "openai"]')
+    (entry,) = load(text.encode(), path).values()
+    assert entry.providers == ("aws.bedrock", "openai")
