@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_tokenbudget.records.exchange import End, Exchange, Headers
-
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.local_answer import LocalAnswer
+    from pytest_tokenbudget.records.exchange import End, Exchange, Headers
 
 
 class Library(Protocol):
@@ -172,6 +171,8 @@ class ExchangeBuilder:
         return built
 
     def _build(self, now: float) -> Exchange:
+        from pytest_tokenbudget.records.exchange import Exchange
+
         method, url, headers, body = self.library.request_parts(self.request)
         response_headers = () if self.headers is None else self.library.header_pairs(self.headers)
         chunks = tuple(self.chunks)

@@ -10,9 +10,10 @@ from __future__ import annotations
 import json
 import re
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.records.exchange import Headers
+if TYPE_CHECKING:
+    from pytest_tokenbudget.records.exchange import Headers
 
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
 _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
