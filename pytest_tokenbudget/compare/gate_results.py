@@ -10,21 +10,23 @@ from math import isfinite
 from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
 from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
 from pytest_tokenbudget.compare.gates import expand
-from pytest_tokenbudget.compare.judged import Judged, count
-from pytest_tokenbudget.compare.other_model import answered_by_others
+from pytest_tokenbudget.compare.judged import Judged
+from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_answers
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
+from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Kind, Terms, noise_prior
 from pytest_tokenbudget.compare.values import sample_values, stored_sessions
+from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPTIONAL_USAGE, MetricSpec
-from pytest_tokenbudget.measure.sample import inside
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
-from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule
+from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, Verdict
 from pytest_tokenbudget.stats.exact import as_number, rational
 from pytest_tokenbudget.stats.moderation import ScalePrior
 from pytest_tokenbudget.stats.statistic import level_of, statistic
 from pytest_tokenbudget.stats.tails import values_needed
+from pytest_tokenbudget.wording import counted
 
 _UNKNOWN: Mapping[GateKind, Verdict] = {
     "limit": "over_limit",
@@ -72,8 +74,20 @@ def judge_gates(given: GateInput) -> tuple[GateResult, ...]:
     """
     opened = {stage for sample in given.samples for stage in sample.stages}
     known = {stage for stage in given.entry.composition if stage} if given.entry else set()
-    gates = expand(given.budget, stages=tuple(sorted(opened | known)), default_metrics=DEFAULT_GATES)
+    compositions = [sample.composition for sample in given.samples] + ([given.entry.composition] if given.entry else [])
+    tools = {
+        (stage, part.name)
+        for composition in compositions
+        for stage, found in composition.items()
+        for part in found.parts
+        if part.part == "tools"
+    }
+    stages = tuple(sorted(opened | known))
+    gates = expand(given.budget, stages=stages, default_metrics=DEFAULT_GATES, tools=tools)
     judging = _Gates(given, frozenset(opened), all(sample.traffic != "live" for sample in given.samples))
+    added = [stage for stage in {gate.metric.stage for gate in gates} if judging.who_answers(stage).added]
+    if added:
+        gates = (*gates, *cost_gates(given.budget, gates, added))
     return tuple(judging.result(gate) for gate in gates)
 
 
@@ -86,14 +100,14 @@ class _Gates:
         opened: Stages that the run opened.
         replayed: Whether no sample is live.
         sources: How input and output tokens were obtained, by stage, as far as it was asked for.
-        others: How those who answer have changed, by stage, likewise.
+        answering: Who answers, set against the baseline, by stage, likewise.
     """
 
     given: GateInput
     opened: frozenset[str]
     replayed: bool
     sources: dict[str, tuple[str, str]] = field(default_factory=dict)
-    others: dict[str, str] = field(default_factory=dict)
+    answering: dict[str, WhoAnswers] = field(default_factory=dict)
 
     def result(self, gate: Gate) -> GateResult:
         """The result of one gate."""
@@ -118,15 +132,17 @@ class _Gates:
         if entry is None or not sessions:
             verdict, reason = self._without_baseline(gate)
             return self._say(gate, spec, verdict, values, value=value, reason=reason)
-        if (other := self._other(gate.metric.stage)) != "":
+        other = self.who_answers(gate.metric.stage).change if spec.unit != "USD" else ""
+        if other:
             verdict = "inconclusive" if self.given.may_create else "no_baseline"
-            reason = f"{other}: not compared; `pytest {_keeping(self.given.budget)}` keeps the new numbers"
+            reason = f"{other}: only the cost is compared; `pytest {_keeping(self.given.budget)}` keeps the new numbers"
             base = _shown_base(gate, spec, sessions)
             return self._say(gate, spec, verdict, values, value=value, baseline=base, reason=reason)
         equal = gate.kind == "max_increase" and not spec.timed and _all_equal(values, sessions)
         if equal and not _is_far_from_origin(gate, [values], entry):
             return self._say(gate, spec, "ok", values, value=value, baseline=value)
-        return self._judged(gate, spec, values, sessions, entry)
+        result = self._judged(gate, spec, values, sessions, entry)
+        return without_moves(gate, result, spec, self.given.samples, entry)
 
     def _without_baseline(self, gate: Gate) -> tuple[Verdict, str]:
         given = self.given
@@ -180,6 +196,8 @@ class _Gates:
         # Of times both sides must be projected; the agent's own code is measured on the real clock always.
         if self.replayed and spec.name != "own_time" and (not spec.timed or entry.traffic != "live"):
             kind = "exact"
+        if is_tool_metric(spec.name):
+            kind = "exact"  # the code alone decides the schema of a tool
         prior = given.noise if kind == "latency" else None
         return Terms(
             kind=kind,
@@ -202,7 +220,7 @@ class _Gates:
         missing = STORED.minimum - runs
         if judged.verdict == "regression" and missing > 0:
             # Calls of one run resemble each other: an incident of the provider slows them all.
-            reason = f"{count(missing, 'more sample')} would confirm it: calls of one sample resemble each other"
+            reason = f"{counted(missing, 'more sample')} would confirm it: calls of one sample resemble each other"
             return "inconclusive", 0 if given.fixed else missing, reason
         if given.fixed:
             return judged.verdict, 0, reason
@@ -240,6 +258,7 @@ class _Gates:
             statistic=gate.metric.statistic,
             rule=gate.text,
             kind=gate.kind,
+            unit=spec.unit,
             baseline=baseline,
             value=value,
             verdict=verdict,
@@ -270,14 +289,13 @@ class _Gates:
             return written
         return "counted" if "counted" in (read, written) else read or written
 
-    def _other(self, stage: str) -> str:
-        """How those who answer have changed; interleaved runs are there to compare them."""
-        assert self.given.entry is not None
-        if self.given.paired:
-            return ""
-        if stage not in self.others:
-            self.others[stage] = answered_by_others(self.given.entry, self.given.samples, stage)
-        return self.others[stage]
+    def who_answers(self, stage: str) -> WhoAnswers:
+        """Who answers in a stage, set against the baseline; interleaved runs are there to compare models."""
+        if self.given.entry is None or self.given.paired:
+            return WhoAnswers()
+        if stage not in self.answering:
+            self.answering[stage] = who_answers(self.given.entry, self.given.samples, stage)
+        return self.answering[stage]
 
 
 def _sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:
