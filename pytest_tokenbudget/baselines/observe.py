@@ -9,7 +9,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from pytest_tokenbudget.baselines.outcomes import storable
-from pytest_tokenbudget.measure.sample import inside
+from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.records.baseline import MAX_POOLED, MAX_SAMPLES, Number, Session
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition

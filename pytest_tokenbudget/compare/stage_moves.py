@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_tokenbudget.compare.values import sample_values, stored_sessions
+from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.measure.metrics import MetricSpec
-from pytest_tokenbudget.measure.sample import inside
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number
 from pytest_tokenbudget.records.gate import Gate, Metric
 from pytest_tokenbudget.records.sample import Sample

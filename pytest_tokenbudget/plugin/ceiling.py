@@ -10,7 +10,7 @@ from fractions import Fraction
 from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.compare.values import sample_values
 from pytest_tokenbudget.errors import BudgetExceeded
-from pytest_tokenbudget.measure.sample import inside
+from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.providers.classify import classify
 from pytest_tokenbudget.providers.request import parse_request

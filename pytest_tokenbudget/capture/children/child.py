@@ -13,6 +13,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.bodies import builtin_body_limit
 from pytest_tokenbudget.capture.children.exchange_frames import begin_frame, end_frame
 from pytest_tokenbudget.capture.children.frames import SUFFIX, encode
 from pytest_tokenbudget.capture.children.protocol import ASKED, IDLE, WATCHED, Address
@@ -38,6 +39,7 @@ class ChildRecorder:
     """
 
     on_end = None
+    body_limit = staticmethod(builtin_body_limit)
     before_send: Callable[[Outgoing], None] | None = None
 
     def __init__(self, spool: str, path: str, *, request_usage: bool, questions: Address) -> None:
