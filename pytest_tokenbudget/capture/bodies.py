@@ -45,11 +45,12 @@ def builtin_body_limit(method: str, url: str, response_headers: Headers) -> int 
     """The limit by the built-in APIs, for processes that know of no others."""
     from pytest_tokenbudget.providers.classify import body_limit
 
-    return body_limit(method, url, response_headers, _builtin_formats())
+    return body_limit(method, url, response_headers, builtin_formats())
 
 
 @lru_cache(maxsize=1)
-def _builtin_formats() -> tuple[WireFormat, ...]:
-    from pytest_tokenbudget.providers.registry import builtin_formats
+def builtin_formats() -> tuple[WireFormat, ...]:
+    """The built-in APIs, imported when they are first asked for."""
+    from pytest_tokenbudget.providers import registry
 
-    return builtin_formats()
+    return registry.builtin_formats()

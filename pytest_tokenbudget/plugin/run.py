@@ -157,7 +157,7 @@ class TestRun:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
         if self._functions is not None:
-            self.running.messages += self._functions.problems()
+            self.running.messages += self._functions.problems({span.stage for span in self.running.spans()})
         try:
             with _collecting_later():
                 # Where time is projected, own code takes none of it: it is what really passed.
