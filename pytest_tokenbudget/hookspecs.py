@@ -1,6 +1,6 @@
 """The extension points.
 
-A ``conftest.py`` implements them as functions of these names.
+A ``conftest.py`` implements them as functions of these names. What they take and give is in :mod:`pytest_tokenbudget.ext`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def pytest_tokenbudget_wire_formats() -> list[WireFormat]:  # type: ignore[empty
             return [MyGateway()]
 
     Returns:
-        Instances of subclasses of ``pytest_tokenbudget.providers.wire_format.WireFormat``.
+        Instances of subclasses of ``WireFormat``.
     """
 
 

@@ -18,6 +18,7 @@ from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer, write_reports, writer_for
 from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.wording import counted
 
 _NAMED = 10
 _REPORT = "--report"
@@ -68,7 +69,7 @@ def compare(arms: tuple[Arm, Arm], asked: Asked, say: Say) -> RunView:
     table = metric_table((*then.metrics, *now.metrics))
     options = parse_options(asked.increases, asked.reductions, max_samples=asked.max_samples, table=table)
     nodeids, messages = _common(arms, then, now, asked.suspicion)
-    say(f"{len(nodeids)} test{'' if len(nodeids) == 1 else 's'}: {base.name} against {head.name}")
+    say(f"{counted(len(nodeids), 'test')}: {base.name} against {head.name}")
     only = asked.suspicion.gates if asked.suspicion is not None else None
     judge = PairedJudge(table, family=asked.suspicion.family if asked.suspicion is not None else 1, only=only)
     tests = interleave(arms, nodeids, options, judge, say)

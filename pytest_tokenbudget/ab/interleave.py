@@ -92,7 +92,8 @@ def _judge(test: PairedTest, judge: PairedJudge, cap: int) -> None:
 
 
 def _report(tests: Sequence[PairedTest], pair: int, say: Say) -> None:
-    from pytest_tokenbudget.report.figures import percent, plain
+    from pytest_tokenbudget.report.figures import percent
+    from pytest_tokenbudget.wording import plain
 
     waiting = [test for test in tests if test.wanted]
     if not waiting:

@@ -11,7 +11,7 @@ from pytest_tokenbudget.baselines.derive import ONLY_STAGE, ZERO, Scope
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, bounded
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition, all_stages
-from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.records.gate import Metric, split_key
 from pytest_tokenbudget.stats.statistic import mean
 
 Document = dict[str, Any]
@@ -36,7 +36,7 @@ def to_document(entry: BaselineEntry) -> Document:
     origins |= pooled_origins
     origins |= {key: record.origin for key, record in stored.items() if record.origin != mean(record.sessions[0])}
     zero = _zero_names(metrics, scope)
-    metrics = {key: record for key, record in metrics.items() if Metric.split(key)[1] not in zero}
+    metrics = {key: record for key, record in metrics.items() if split_key(key)[1] not in zero}
     obtained: Document = {
         "models": list(entry.models),
         "providers": list(entry.providers),
@@ -79,7 +79,7 @@ def to_entry(document: Document) -> BaselineEntry:
 
 
 def _named_stages(records: Iterable[str]) -> set[str]:
-    return {Metric.split(key)[0] for key in records} - {""}
+    return {split_key(key)[0] for key in records} - {""}
 
 
 def _rows(records: Mapping[str, MetricRecord]) -> Document:
@@ -87,7 +87,7 @@ def _rows(records: Mapping[str, MetricRecord]) -> Document:
     rows: dict[str, dict[str, Any]] = {}
     for key, record in records.items():
         _check_numbers(key, record)
-        stage, name = Metric.split(key)
+        stage, name = split_key(key)
         sessions = [list(session) for session in record.sessions]
         rows.setdefault(name, {})[stage] = sessions[0][0] if record.sessions == ((sessions[0][0],),) else sessions
     return {name: row[""] if row.keys() == {""} else row for name, row in rows.items()}
@@ -106,7 +106,7 @@ def _records(rows: Document, origins: derive.Origins) -> dict[str, MetricRecord]
 def _zero_names(records: Mapping[str, MetricRecord], scope: Scope) -> set[str]:
     """Name the metrics that are 0 in every stage, from the start, and that no rule gives."""
     scopes = ("",) if scope.single else scope.stages
-    names = {Metric.split(key)[1] for key in records}
+    names = {split_key(key)[1] for key in records}
     return {
         name
         for name in names
@@ -118,7 +118,7 @@ def _zero_names(records: Mapping[str, MetricRecord], scope: Scope) -> set[str]:
 
 def _elsewhere(records: Mapping[str, MetricRecord], name: str, scopes: Iterable[str]) -> bool:
     """Tell whether a metric has a record outside these stages."""
-    return sum(Metric.split(key)[1] == name for key in records) > len(tuple(scopes))
+    return sum(split_key(key)[1] == name for key in records) > len(tuple(scopes))
 
 
 def _stored_sources(sources: Mapping[str, str], scope: Scope) -> dict[str, str]:

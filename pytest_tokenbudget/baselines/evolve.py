@@ -15,7 +15,7 @@ from pytest_tokenbudget.baselines.observe import TIMES, Observation, observe
 from pytest_tokenbudget.baselines.protocol import Change
 from pytest_tokenbudget.records.baseline import MAX_SESSIONS, BaselineEntry, MetricRecord, Session
 from pytest_tokenbudget.records.composition import StageComposition, inside, within
-from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.records.gate import Metric, split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.stats.statistic import mean
 
@@ -89,7 +89,7 @@ def ratchet(entry: BaselineEntry, samples: Sequence[Sample], *, improved: Collec
         better = records.keys() & sessions.keys() & set(improved)
         return {**records, **{name: MetricRecord((sessions[name],), records[name].origin) for name in better}}
 
-    explained = {key.rpartition(".")[0] for key in improved if Metric.split(key)[1] == "input_tokens"}
+    explained = {key.rpartition(".")[0] for key in improved if split_key(key)[1] == "input_tokens"}
     stages = {stage for stage in seen.composition if any(inside(stage, above) for above in explained)}
     evolved = replace(
         entry,
@@ -142,7 +142,7 @@ def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept
     moved = _moved_scopes(entry, seen, said)
 
     def replaces(key: str, record: MetricRecord, session: Session) -> bool:
-        stage, name = Metric.split(key)
+        stage, name = split_key(key)
         if other or seen.traffic != "live" or stage in moved or said(key):
             return True
         if entry.sources.get(key) != seen.sources.get(key):
@@ -151,7 +151,7 @@ def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept
 
     def records(stored: Mapping[str, MetricRecord], sessions: Mapping[str, Session]) -> dict[str, MetricRecord]:
         kept = {
-            key: stored[key] for key in stored.keys() & seen.unknown if not other and Metric.split(key)[0] not in moved
+            key: stored[key] for key in stored.keys() & seen.unknown if not other and split_key(key)[0] not in moved
         }
         for key, session in sessions.items():
             record = stored.get(key)
@@ -189,7 +189,7 @@ def _same_numbers(old: BaselineEntry, new: BaselineEntry, said: Predicate) -> bo
         return old == new
 
     def counted(entry: BaselineEntry) -> BaselineEntry:
-        kept = {k: record for k, record in entry.metrics.items() if Metric.split(k)[1] != "own_time" or said(k)}
+        kept = {k: record for k, record in entry.metrics.items() if split_key(k)[1] != "own_time" or said(k)}
         return replace(entry, metrics=kept)
 
     return counted(old) == counted(new)

@@ -12,7 +12,7 @@ from pytest_tokenbudget.measure.metrics import RENAMED
 from pytest_tokenbudget.providers.names import current_provider
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number, Session
 from pytest_tokenbudget.records.composition import PART_NAMES, PartTotal, StageComposition
-from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.records.gate import Metric, split_key
 from pytest_tokenbudget.stats.statistic import mean
 
 Json = dict[str, Any]
@@ -52,7 +52,7 @@ def _entry(test: Json) -> BaselineEntry:
 
 
 def _renamed(key: str) -> str:
-    stage, name = Metric.split(key)
+    stage, name = split_key(key)
     return Metric(stage, RENAMED.get(name, name)).key
 
 

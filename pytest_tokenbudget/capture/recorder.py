@@ -9,13 +9,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
+from pytest_tokenbudget.capture.bodies import HELD, BodyLimit, request_size
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
-from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
-from pytest_tokenbudget.records.exchange import Exchange
-from pytest_tokenbudget.records.sample import Span
+
+if TYPE_CHECKING:
+    # Child processes load this module as soon as they import a client library, and the records only when they need them.
+    from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
+    from pytest_tokenbudget.records.exchange import Exchange
+    from pytest_tokenbudget.records.sample import Span
 
 
 class Elsewhere(Protocol):
@@ -56,6 +60,7 @@ class Recorder:
         before_send: Called with a request before it leaves; may raise to refuse it, and it is not recorded then.
         on_end: Called with each exchange as soon as it ended, where that is needed. It must not raise.
         request_usage: Whether OpenAI-style streams are asked for their usage.
+        body_limit: Tells how much of a body is kept; by default all is.
     """
 
     def __init__(
@@ -66,12 +71,14 @@ class Recorder:
         before_send: Callable[[Outgoing], None] | None = None,
         on_end: Callable[[Exchange], None] | None = None,
         request_usage: bool = False,
+        body_limit: BodyLimit | None = None,
     ) -> None:
         self.clock = clock
         self.answerer = answerer
         self.before_send = before_send
         self.on_end = on_end
         self.request_usage = request_usage
+        self.body_limit = body_limit
         self.plain = answerer is None and before_send is None and not request_usage
         self.recording = True
         self.elsewhere: Elsewhere | None = None
@@ -80,6 +87,8 @@ class Recorder:
         self._abandoned: deque[ExchangeBuilder] = deque()
         self._numbers = itertools.count()
         self._pauses = 0
+        self._held: list[ExchangeBuilder] = []
+        self._held_bytes = 0
         self._lock = threading.Lock()
 
     @contextmanager
@@ -138,8 +147,20 @@ class Recorder:
 
     def ended(self, builder: ExchangeBuilder) -> None:
         """Tell about an exchange that ended."""
+        if self.body_limit is not None:
+            self._hold(builder)
         if self.on_end is not None:
             self.on_end(builder.exchange(builder.ended))
+
+    def _hold(self, builder: ExchangeBuilder) -> None:
+        with self._lock:
+            self._held.append(builder)
+            self._held_bytes += builder.size + request_size(builder.request)
+            if self._held_bytes <= HELD:
+                return
+            held, self._held, self._held_bytes = self._held, [], 0
+        for one in held:
+            one.limit_bodies()
 
     def abandoned(self, builder: ExchangeBuilder) -> None:
         """Keep an exchange that the garbage collector ended: it may hold any lock, so it is told later."""
@@ -192,6 +213,8 @@ class Recorder:
 
     def spans(self) -> tuple[Span, ...]:
         """The times in which stages were open; those still open are closed now."""
+        from pytest_tokenbudget.records.sample import Span
+
         now = self.clock()
         mine = tuple(
             Span(span.stage, span.started, now if span.ended is None else span.ended) for span in tuple(self._spans)

@@ -55,6 +55,8 @@ class _TeedBody:
             builder.finish(end)
 
     def _cut(self, error: BaseException) -> None:
+        if isinstance(error, TypeError):
+            return  # it was asked in a way that it does not know; the body is as it was
         for builder in self._builders:
             builder.cut(error)
 

@@ -46,7 +46,8 @@ def advice_json(advice: Advice) -> dict[str, Any]:
 
 def advice_lines(found: Sequence[Advice], total: int) -> list[str]:
     """The advice as text: share, saving, and below it the evidence."""
-    from pytest_tokenbudget.report.figures import dollars, plain
+    from pytest_tokenbudget.report.figures import dollars
+    from pytest_tokenbudget.wording import plain
 
     if not found:
         return ["nothing to advise: no known kind of waste is 1 % of the tokens, the time or the money"]

@@ -107,14 +107,15 @@ def production_lines(production: Production) -> list[str]:
     """The stages as a table."""
     from tabulate import tabulate
 
-    from pytest_tokenbudget.report.figures import number, plain
+    from pytest_tokenbudget.report.figures import number, unit_of
+    from pytest_tokenbudget.wording import plain
 
     rows = [
         (
             plain(stage, limit=40) or "(run)",
             name,
             f"{found.n:,}",
-            *(number(value, name) for value in (found.mean, found.p50, found.p95)),
+            *(number(value, unit_of(name)) for value in (found.mean, found.p50, found.p95)),
         )
         for stage, metrics in production.stages.items()
         for name, found in metrics.items()

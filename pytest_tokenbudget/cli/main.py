@@ -13,7 +13,7 @@ from pytest_tokenbudget.cli.advise import ADVISE
 from pytest_tokenbudget.cli.footprint import FOOTPRINT
 from pytest_tokenbudget.cli.import_rows import IMPORT
 from pytest_tokenbudget.cli.render_report import RENDER
-from pytest_tokenbudget.cli.schema import SCHEMA
+from pytest_tokenbudget.cli.schemas import SCHEMA
 from pytest_tokenbudget.errors import TokenBudgetError
 
 COMMANDS: tuple[Command, ...] = (AB, ADVISE, FOOTPRINT, IMPORT, RENDER, SCHEMA)

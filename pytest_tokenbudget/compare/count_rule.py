@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from pytest_tokenbudget.compare.exact_rule import Comparison, judge_exact
-from pytest_tokenbudget.compare.judged import Judged, count
+from pytest_tokenbudget.compare.judged import Judged
 from pytest_tokenbudget.compare.latency_rule import LogRatioEvidence, Ordered, is_decrease, is_increase
 from pytest_tokenbudget.compare.rank_rule import judge_by_ranks
 from pytest_tokenbudget.compare.sequential import QUIET
@@ -17,6 +17,7 @@ from pytest_tokenbudget.stats.log_ratio import LogRatio, fit
 from pytest_tokenbudget.stats.ranks import smallest_p
 from pytest_tokenbudget.stats.robust import median
 from pytest_tokenbudget.stats.student import upper_quantile
+from pytest_tokenbudget.wording import counted
 
 _SEPARATED_FROM = 10
 _SEPARATED_BY = 0.75
@@ -50,7 +51,7 @@ def _judge_quiet(base: Sequence[float], new: Sequence[float], sessions: int, ter
     if judged.verdict != "regression" or terms.fixed or n >= QUIET.minimum:
         return judged
     more = terms.more(n, QUIET.minimum)
-    missing = count(QUIET.minimum - n, "more sample")
+    missing = counted(QUIET.minimum - n, "more sample")
     note = f"{missing} would decide it: an increase in live traffic is confirmed before it fails"
     evidence = Comparison(judged.ratio, float(terms.increase), more > 0)
     return Judged("inconclusive", judged.ratio, n, len(base), sessions, terms, evidence, more, note)
@@ -73,7 +74,7 @@ def _judge_noisy(base: Sequence[float], new: Sequence[float], sessions: int, ter
         if terms.fixed and exceeds(rational(median(new)), rational(base[-1]), terms.increase, terms.slack):
             verdict = "regression"
         else:
-            note = f"{count(terms.plan.minimum - n, 'more sample')} would decide it: these counts vary"
+            note = f"{counted(terms.plan.minimum - n, 'more sample')} would decide it: these counts vary"
     more = terms.more(n) if verdict == "inconclusive" else 0
     evidence = LogRatioEvidence(terms, sessions, fitted, fitted, allowed, allowed, base_logs, new_logs)
     return Judged(verdict, math.exp(fitted.estimate), n, fitted.m, sessions, terms, evidence, more, note)

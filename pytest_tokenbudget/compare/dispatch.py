@@ -19,7 +19,7 @@ from typing import Any, cast
 from pytest_tokenbudget.compare.count_rule import judge_counts
 from pytest_tokenbudget.compare.drift_rule import judge_drift
 from pytest_tokenbudget.compare.exact_rule import judge_exact, nothing_to_compare
-from pytest_tokenbudget.compare.judged import Judged, count
+from pytest_tokenbudget.compare.judged import Judged
 from pytest_tokenbudget.compare.latency_rule import judge_latency
 from pytest_tokenbudget.compare.rank_rule import judge_by_ranks
 from pytest_tokenbudget.compare.rules import parse_reduction
@@ -28,6 +28,7 @@ from pytest_tokenbudget.compare.target_rule import judge_target
 from pytest_tokenbudget.compare.terms import ALPHA, Allowance, Kind, Terms, allowance, noise_prior
 from pytest_tokenbudget.stats.multiplicity import SCREENING_LEVEL
 from pytest_tokenbudget.stats.robust import median
+from pytest_tokenbudget.wording import counted
 
 Sessions = Iterable[Iterable[float]] | Iterable[float]
 """The values of each session of a baseline; a flat series is one session."""
@@ -193,7 +194,7 @@ def _judge_numbers(base: Sequence[float], new: Sequence[float], sessions: int, t
         return nothing_to_compare(terms, m, n, sessions, "the baseline has no values to compare with")
     if not n:
         first = terms.plan.looks[0]
-        note = f"no new values: {count(first, 'sample')} would be a start"
+        note = f"no new values: {counted(first, 'sample')} would be a start"
         return nothing_to_compare(terms, m, n, sessions, note, first)
     if terms.kind == "exact":
         return judge_exact(base, new, sessions, terms)

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from pytest_tokenbudget.compare.terms import Terms
 from pytest_tokenbudget.records.verdict import Verdict
+from pytest_tokenbudget.wording import counted
 
 Standard = Literal["proven", "demonstrated"]
 
@@ -150,7 +151,7 @@ class Judged:
             return self.note
         if self.verdict != "inconclusive":
             return self.evidence.in_words()
-        return self.evidence.would_decide() or f"{count(self.more, 'more sample')} would decide it"
+        return self.evidence.would_decide() or f"{counted(self.more, 'more sample')} would decide it"
 
 
 def change(ratio: float) -> str:
@@ -158,11 +159,6 @@ def change(ratio: float) -> str:
     if math.isnan(ratio):
         return "unknown"
     return "from 0" if math.isinf(ratio) else f"{100.0 * (ratio - 1.0):+.1f} %"
-
-
-def count(number: int, noun: str) -> str:
-    """``1 sample``, ``2 samples``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def quotient(new: float, base: float) -> float:

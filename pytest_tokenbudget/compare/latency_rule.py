@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_tokenbudget.compare.judged import Judged, change, count
+from pytest_tokenbudget.compare.judged import Judged, change
 from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN, Terms
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.fisher import exceedance_of_middle
@@ -15,6 +15,7 @@ from pytest_tokenbudget.stats.log_ratio import LogRatio, fit
 from pytest_tokenbudget.stats.ranks import mann_whitney, smallest_p
 from pytest_tokenbudget.stats.robust import moderated_variance
 from pytest_tokenbudget.stats.student import upper_quantile
+from pytest_tokenbudget.wording import counted
 
 Ordered = Sequence[float]
 """Ascending values."""
@@ -95,7 +96,7 @@ class LogRatioEvidence:
 
     def in_words(self) -> str:
         """The change and its bounds."""
-        samples = count(self.increase.n, "sample")
+        samples = counted(self.increase.n, "sample")
         return f"{change(exp(self.increase.estimate))}, {change(self.lower)} to {change(self.upper)} from {samples}"
 
     def would_decide(self) -> str:
@@ -103,7 +104,7 @@ class LogRatioEvidence:
         terms, fitted, passing = self.terms, self.increase, self.passing
         m, n = fitted.m, fitted.n
         if fitted.estimate > self.log_allowed and not guard_attainable(terms, m, n, max(n, terms.plan.cap)):
-            return f"{count(m, 'baseline sample')} cannot show a regression: record at least 5"
+            return f"{counted(m, 'baseline sample')} cannot show a regression: record at least 5"
 
         def decides(at: int) -> bool:
             """Whether that many values would, if estimate and noise stay: more of them never decide less."""
@@ -117,12 +118,12 @@ class LogRatioEvidence:
         if n < _FORESEEN and decides(_FORESEEN):
             sizes = range(n + 1, _FORESEEN + 1)
             at = sizes[bisect_left(sizes, True, key=decides)]
-            more = count(at - n, "more sample")
+            more = counted(at - n, "more sample")
             return f"{more} would decide it, if the change of {change(exp(fitted.estimate))} stays"
         if fitted.session_variance:
             return (
                 f"the model's speed differs from day to day by as much, and the baseline has seen only "
-                f"{count(self.sessions, 'session')}: record more sessions, or compare with `tokenbudget ab`"
+                f"{counted(self.sessions, 'session')}: record more sessions, or compare with `tokenbudget ab`"
             )
         return f"the values vary too much (sigma {fitted.sigma:.2f}): more than {_FORESEEN - n} more samples are needed"
 

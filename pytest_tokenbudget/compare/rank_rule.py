@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_tokenbudget.compare.judged import Judged, change, count, quotient
+from pytest_tokenbudget.compare.judged import Judged, change, quotient
 from pytest_tokenbudget.compare.terms import Terms
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.exact import exceeds, falls_short, rational
 from pytest_tokenbudget.stats.ranks import mann_whitney
 from pytest_tokenbudget.stats.statistic import level_of, statistic
 from pytest_tokenbudget.stats.tails import upper_bound
+from pytest_tokenbudget.wording import counted
 
 _ENOUGH_FOR_RANKS = 5
 
@@ -55,7 +56,7 @@ class RankEvidence:
 
     def in_words(self) -> str:
         """The change and its p-value."""
-        return f"{change(self.ratio)}, p = {self.p:.2g} from {count(self.n, 'value')}"
+        return f"{change(self.ratio)}, p = {self.p:.2g} from {counted(self.n, 'value')}"
 
     def would_decide(self) -> str:
         """More values."""
@@ -102,7 +103,7 @@ def judge_by_ranks(base: Sequence[float], new: Sequence[float], sessions: int, t
     ratio = quotient(now, then)
     note = ""
     if verdict == "inconclusive":
-        wanted = count(more, "more sample") if more else "more samples"
+        wanted = counted(more, "more sample") if more else "more samples"
         note = f"{change(ratio)}, p = {p:.2g}: {wanted} may decide it"
     highest = math.inf if bound is None else quotient(bound, then)
     evidence = RankEvidence(ratio, n, p, highest, more > 0, known_lower(p))

@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from pytest_tokenbudget.compare.judged import Judged, change, count, quotient
+from pytest_tokenbudget.compare.judged import Judged, change, quotient
 from pytest_tokenbudget.compare.rank_rule import RankEvidence, known_lower
 from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN, Terms
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.exact import exceeds, falls_short, rational
 from pytest_tokenbudget.stats.statistic import level_of, quantile
 from pytest_tokenbudget.stats.tails import exceedance_test, upper_bound, values_needed
+from pytest_tokenbudget.wording import counted
 
 REPEATED = 0.4
 """Share of alpha at each look: pooled calls grow with every sample, and are judged again."""
@@ -72,7 +73,7 @@ def _what_is_missing(name: str, n: int, ratio: float, p: float) -> str:
         return f"no number of calls bounds the {name}: gate p95 instead"
     if n < needed:
         return f"{name} needs {needed} pooled calls, have {n}"
-    return f"{change(ratio)} at {name}, p = {p:.2g} from {count(n, 'call')}: more calls would decide it"
+    return f"{change(ratio)} at {name}, p = {p:.2g} from {counted(n, 'call')}: more calls would decide it"
 
 
 def _is_within(bound: float, base: float, terms: Terms) -> bool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pytest_tokenbudget.compare.exact_rule import exact_statistic
-from pytest_tokenbudget.compare.judged import Judged, Standard, change, count, quotient
+from pytest_tokenbudget.compare.judged import Judged, Standard, change, quotient
 from pytest_tokenbudget.compare.sequential import QUIET
 from pytest_tokenbudget.compare.tail_rule import REPEATED, session_factor
 from pytest_tokenbudget.compare.terms import Terms
@@ -18,6 +18,7 @@ from pytest_tokenbudget.stats.log_ratio import fit
 from pytest_tokenbudget.stats.ranks import mann_whitney
 from pytest_tokenbudget.stats.statistic import level_of, quantile
 from pytest_tokenbudget.stats.tails import exceedance_test, upper_bound, values_needed
+from pytest_tokenbudget.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def _judge_exactly(
     verdict: Verdict = "inconclusive" if more else "improved" if met else "target_missed"
     words = f"{_wanted(ratio, reduction)}, compared exactly"
     if more:
-        words = f"{change(ratio)}: {count(more, 'more sample')} would confirm it"
+        words = f"{change(ratio)}: {counted(more, 'more sample')} would confirm it"
     standard: Standard | None = "proven" if verdict == "improved" else None
     evidence = TargetEvidence(words, True, ratio, ratio, ratio)
     return _result(verdict, ratio, (len(base), n, sessions), reduction, terms, evidence, standard=standard, more=more)
@@ -139,11 +140,11 @@ def _judge_log_ratio(
     if standard:
         text += f": {standard}"
     elif missed:
-        text += f", at best {change(lower)} with {count(n, 'sample')}"
+        text += f", at best {change(lower)} with {counted(n, 'sample')}"
     elif more:
-        text += f", between {change(lower)} and {change(upper)}: {count(more, 'more sample')} may decide it"
+        text += f", between {change(lower)} and {change(upper)}: {counted(more, 'more sample')} may decide it"
     else:
-        text += f", between {change(lower)} and {change(upper)} with {count(n, 'sample')}: neither reached nor missed for sure"
+        text += f", between {change(lower)} and {change(upper)} with {counted(n, 'sample')}: neither reached nor missed for sure"
     evidence = TargetEvidence(text, False, lower, upper, upper_99, fitted.sigma)
     return _result(verdict, ratio, (fitted.m, n, sessions), reduction, terms, evidence, standard=standard, more=more)
 
@@ -196,9 +197,9 @@ def _judge_quantile(
     if standard:
         words += f": {standard}"
     elif missed:
-        words += f": not reached in {count(n, 'value')}"
+        words += f": not reached in {counted(n, 'value')}"
     else:
-        words += f": not shown with {count(n, 'value')}" + _needs(name, n)
+        words += f": not shown with {counted(n, 'value')}" + _needs(name, n)
     evidence = TargetEvidence(
         words, False, target if missed else 0.0, upper, math.nextafter(1.0, 0.0) if improved else math.inf
     )

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from pytest_tokenbudget.explain.cache_prefix import fresh_shares
+from pytest_tokenbudget.explain.phrases import clean_name, say_instead, say_tokens
 from pytest_tokenbudget.explain.shares import Share, merge_shares
 from pytest_tokenbudget.explain.token_shares import read_shares, reasoning_shares, tool_call_shares, written_shares
-from pytest_tokenbudget.explain.wording import clean_name, say_count, say_instead, say_tokens
 from pytest_tokenbudget.records.composition import PART_NAMES, Compositions, PartName, StageComposition, inside
+from pytest_tokenbudget.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,7 @@ def _placed(share: Share, stage: str, *, named: bool) -> Share:
 
 
 def _gist(composition: StageComposition) -> str:
-    calls = say_count(composition.calls, "call")
+    calls = counted(composition.calls, "call")
     return f"{calls}, {say_tokens(Fraction(composition.input_tokens))} input tokens"
 
 

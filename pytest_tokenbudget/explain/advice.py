@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
-from pytest_tokenbudget.explain.wording import clean_name
+from pytest_tokenbudget.explain.phrases import clean_name
 from pytest_tokenbudget.records.advice import (
     Advice,
     AdviceKind,

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from pytest_tokenbudget.explain.growth import FIXED, give_to_calls, new_effect
+from pytest_tokenbudget.explain.phrases import say_detail, say_own_change, say_part, say_tokens
 from pytest_tokenbudget.explain.shares import Share, merge_shares
 from pytest_tokenbudget.explain.token_shares import calls_share, pairs, with_drift
-from pytest_tokenbudget.explain.wording import say_count, say_detail, say_own_change, say_part, say_tokens
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition
+from pytest_tokenbudget.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,10 @@ class Break:
         if self.part not in FIXED:
             how = f"an earlier message is changed, moved or dropped ({what})"
         elif self.contents > 1:
-            contents, calls = say_count(self.contents, "content"), say_count(self.calls, "call")
+            contents, calls = counted(self.contents, "content"), counted(self.calls, "call")
             how = f"{what} differs from call to call ({contents} in {calls})"
         else:
-            how = f"{what} stands in {self.calls:,} of {say_count(self.of_calls, 'call')}"
+            how = f"{what} stands in {self.calls:,} of {counted(self.of_calls, 'call')}"
         return f"{how}: {say_tokens(self.behind)} unchanged tokens behind it cannot come from a cache"
 
 

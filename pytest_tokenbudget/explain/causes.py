@@ -8,9 +8,10 @@ from fractions import Fraction
 
 from pytest_tokenbudget.explain.additive import ADDITIVE, Leaf, leaf_shares, leaves, present
 from pytest_tokenbudget.explain.cost_and_time import UnitPrices, cache_shares, cost_shares, time_shares
+from pytest_tokenbudget.explain.phrases import clean_name, say_change, say_instead
 from pytest_tokenbudget.explain.shares import Share, merge_shares, round_floats, round_whole
-from pytest_tokenbudget.explain.wording import clean_name, say_change, say_instead
 from pytest_tokenbudget.records.composition import Cause, Compositions, StageComposition, within
+from pytest_tokenbudget.records.gate import TOOL_PREFIX, is_tool_metric, split_key
 
 NEGLIGIBLE_SHARE = Fraction(1, 10**9)
 """Of values that are no whole numbers, a share that is smaller than this part of the largest is no cause."""
@@ -78,6 +79,9 @@ def _shares(
     # Where one stage made all calls, even the whole test's causes need not say which.
     place = unnamed = found[0].stage if len(found) == 1 else stage
     shares: list[Share] = []
+    if is_tool_metric(metric):
+        tool = metric.removeprefix(TOOL_PREFIX)
+        return _at([Share("tools", tool, values[1] - values[0], f"{clean_name(tool)} {say_change(*values)}")], place)
     if metric in ADDITIVE:
         additive = ADDITIVE[metric]
         shares = [share for leaf in found for share in leaf_shares(leaf, additive, unnamed=unnamed)]
@@ -134,7 +138,10 @@ def _rest_text(metric: str, before: StageComposition | None, after: StageComposi
 
 
 def _causes(metric: str, shares: list[Share], values: tuple[Fraction, Fraction]) -> tuple[Cause, ...]:
-    counted = metric.rpartition(".")[2] in (*ADDITIVE, *_CACHED) and all(value.denominator == 1 for value in values)
+    name = split_key(metric)[1]
+    counted = (name in (*ADDITIVE, *_CACHED) or is_tool_metric(name)) and all(
+        value.denominator == 1 for value in values
+    )
     shares = sorted(shares, key=lambda share: (-abs(share.delta), share.stage, share.part, share.name))
     total = values[1] - values[0]
     deltas: list[int] | list[float]

@@ -7,9 +7,9 @@ from fractions import Fraction
 
 from pytest_tokenbudget.explain.additive import Additive, Leaf, leaf_shares, weigh_tokens
 from pytest_tokenbudget.explain.cache_prefix import behind_breaks, find_break
+from pytest_tokenbudget.explain.phrases import say_dollars, say_instead, say_seconds, say_tokens
 from pytest_tokenbudget.explain.shares import Share, product, shapley
 from pytest_tokenbudget.explain.token_shares import read_shares, say_models
-from pytest_tokenbudget.explain.wording import say_dollars, say_instead, say_seconds, say_tokens
 from pytest_tokenbudget.records.composition import StageComposition
 
 OUTPUT_WEIGHT = 4

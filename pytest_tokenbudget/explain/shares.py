@@ -9,7 +9,7 @@ from fractions import Fraction
 from itertools import permutations
 from math import factorial
 
-from pytest_tokenbudget.explain.wording import say_tokens
+from pytest_tokenbudget.explain.phrases import say_tokens
 
 Value = Callable[..., Fraction]
 

@@ -14,8 +14,7 @@ from pytest_tokenbudget.explain.growth import (
     give_to_calls,
     limit_change,
 )
-from pytest_tokenbudget.explain.shares import Share, shapley
-from pytest_tokenbudget.explain.wording import (
+from pytest_tokenbudget.explain.phrases import (
     clean_name,
     say_change,
     say_detail,
@@ -23,6 +22,7 @@ from pytest_tokenbudget.explain.wording import (
     say_own_change,
     say_tokens,
 )
+from pytest_tokenbudget.explain.shares import Share, shapley
 from pytest_tokenbudget.records.composition import PART_NAMES, PartName, PartTotal, StageComposition
 
 Key = tuple[PartName, str]

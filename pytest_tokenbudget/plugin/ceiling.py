@@ -50,6 +50,7 @@ class Ceiling:
     refused: int = 0
     _calls: list[Call] = field(default_factory=list)
     _under_way: list[str] = field(default_factory=list)
+    _containers: set[int] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def before_send(self, outgoing: Outgoing) -> None:
@@ -58,7 +59,8 @@ class Ceiling:
         Raises:
             BudgetExceeded: If a ceiling has been passed.
         """
-        if not is_model_call(outgoing, self.running.reader.formats):
+        # An app in the same process is asked at no cost; whether it calls a model will be seen.
+        if outgoing.in_process or not is_model_call(outgoing, self.running.reader.formats):
             return
         self.running.recorder.catch_up()
         with self._lock:
@@ -74,10 +76,17 @@ class Ceiling:
 
     def on_end(self, exchange: Exchange) -> None:
         """Read a call that has just ended, and compare."""
+        contained = exchange.sequence in self._containers
+        if contained and exchange.within is not None:
+            self._containers.add(exchange.within)
+        if contained and exchange.answered_by == "mock":
+            return
         compose = any(metric.name in _COMPOSED for metric, _ in self.ceilings)
         found = self.running.reader.read(exchange, origin=self.running.origin, compose=compose)
         if not isinstance(found, Call):
             return
+        if exchange.within is not None:
+            self._containers.add(exchange.within)
         with self._lock:
             stage = exchange.stage or exchange.surrounding_stage
             if stage in self._under_way:

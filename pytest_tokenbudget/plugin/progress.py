@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_tokenbudget.records.verdict import GateResult
-from pytest_tokenbudget.report.figures import percent, plain
+from pytest_tokenbudget.report.figures import percent
+from pytest_tokenbudget.wording import plain
 
 
 def tell_undecided(item: pytest.Item, taken: int, undecided: Sequence[GateResult]) -> None:

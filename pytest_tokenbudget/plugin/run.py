@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ from pytest_tokenbudget.plugin.pytest_internals import forget_kept, is_xfailed, 
 from pytest_tokenbudget.plugin.repeat import sampling
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, write_cassette
+from pytest_tokenbudget.providers.classify import body_limit
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
@@ -96,6 +98,7 @@ class TestRun:
             before_send=self._ceiling.before_send if self._ceiling else None,
             on_end=self._ceiling.on_end if self._ceiling else None,
             request_usage=context.settings.request_usage,
+            body_limit=partial(body_limit, formats=context.reader.formats),
         )
         self.running = RunningSample(recorder, context.reader, context.table, traffic.clock, traffic.clock())
         if self._ceiling is not None:
@@ -103,6 +106,8 @@ class TestRun:
         self._functions = self._open.enter_context(watching(recorder, rules=context.stage_rules))
         if context.children is not None:
             self._open.enter_context(context.children.sample(recorder))
+            if traffic.virtual is not None:
+                traffic.virtual.processes = context.children.asking
 
     def end_sample(self) -> None:
         """Stop watching."""
@@ -152,7 +157,7 @@ class TestRun:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
         if self._functions is not None:
-            self.running.messages += self._functions.problems()
+            self.running.messages += self._functions.problems({span.stage for span in self.running.spans()})
         try:
             with _collecting_later():
                 # Where time is projected, own code takes none of it: it is what really passed.

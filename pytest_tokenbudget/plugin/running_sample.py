@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.measure.measured import Measured, measure
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.measure.reading import Reader
-from pytest_tokenbudget.measure.sample import Measured, measure
 from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pytest_tokenbudget.records.composition import Cause, StageComposition
-from pytest_tokenbudget.records.gate import Budget, GateKind
+from pytest_tokenbudget.records.gate import Budget, GateKind, Unit
 from pytest_tokenbudget.records.sample import Sample, Values
 
 Verdict = Literal[
@@ -55,6 +55,7 @@ class GateResult:
     Attributes:
         metric: ``worker.input_tokens``.
         statistic: ``mean``, ``p50``, ``p90``, ``p95``, ``p99`` or ``max``.
+        unit: The metric's unit.
         rule: The rule as it is shown, ``"+10%"``.
         kind: What kind of gate it is.
         baseline: The value that it was compared with, ``None`` for limits and where there is none.
@@ -93,6 +94,7 @@ class GateResult:
     allowed: float | int | None = None
     more: int = 0
     drift: float | None = None
+    unit: Unit = "count"
 
     @property
     def change(self) -> float | None:

@@ -78,6 +78,7 @@ class Player:
         self._classified = {id(one): self._classify(one) for one in interactions}
         auxiliary = [one for one in interactions if self._classified[id(one)].kind == "auxiliary"]
         others = [one for one in interactions if self._classified[id(one)].kind != "auxiliary"]
+        self._hosts = frozenset(split_url(one.url).netloc for one in others)
         self._matcher = Matcher(others, self._prompt_of)
         self._auxiliary = AuxiliaryAnswers(auxiliary, others)
         self._slopes: dict[str, Slope] = slopes(interactions)
@@ -129,7 +130,8 @@ class Player:
 
     def _prepare(self, outgoing: Outgoing) -> _Played | None:
         asked = classify(parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body), self._formats)
-        if asked.kind == "other":
+        if asked.kind == "other" or (outgoing.in_process and asked.request.url.netloc not in self._hosts):
+            # An app in the same process whose answers were not recorded is a part of the agent, and calls its model itself.
             return None
         if asked.kind == "auxiliary":
             return self._prepare_auxiliary(asked.request)

@@ -15,7 +15,7 @@ from pytest_tokenbudget.providers.read import read
 from pytest_tokenbudget.providers.request import JsonObject, request_of
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Reading
-from pytest_tokenbudget.records.exchange import Exchange
+from pytest_tokenbudget.records.exchange import Exchange, containers
 from pytest_tokenbudget.replay.cassette import write_cassette
 from pytest_tokenbudget.replay.interaction import Ending, Interaction
 from pytest_tokenbudget.replay.secrets import Redactor, bare_url, kept_headers
@@ -47,10 +47,10 @@ def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter
         formats: The wire formats.
         counter: Counts each request as it is counted when it is replayed.
     """
-    asked = [
-        (exchange, classify(request_of(exchange), formats))
-        for exchange in sorted(exchanges, key=lambda exchange: exchange.started)
-    ]
+    ordered = sorted(exchanges, key=lambda exchange: exchange.started)
+    asked = [(exchange, classify(request_of(exchange), formats)) for exchange in ordered]
+    hops = containers(ordered, (exchange for exchange, found in asked if found.kind in ("call", "unknown")))
+    asked = [(exchange, found) for exchange, found in asked if exchange.sequence not in hops]
     hosts = {found.request.url.netloc for _, found in asked if found.kind not in ("auxiliary", "other")}
     kept = [
         (exchange, found)

@@ -227,6 +227,8 @@ class ScriptedModel:
         Raises:
             ScriptError: If the script has no answer.
         """
+        if outgoing.in_process:
+            return None  # the app that it goes to is a part of the agent, and calls its model itself
         request = parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body)
         found = classify(request, self._formats)
         writer = getattr(found.format, "writer", None) if found.kind == "call" else None

@@ -6,10 +6,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, TestResult
-from pytest_tokenbudget.report.figures import number, percent, plain, signed
+from pytest_tokenbudget.report.figures import number, percent, signed
 from pytest_tokenbudget.report.table import failing_gates
 from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.wording import plain
 
 METRIC_ORDER = ("input_tokens", "output_tokens", "calls", "cost", "latency")
 """The metrics whose causes are told first."""
@@ -20,6 +22,14 @@ _MORE = {
     "calls": ("makes {} more calls", "makes {} fewer calls"),
     "latency": ("takes {} longer", "is {} faster"),
     "cost": ("costs {} more", "costs {} less"),
+}
+
+_DOES = {
+    "input_tokens": "reads {} tokens",
+    "output_tokens": "writes {} tokens",
+    "calls": "makes {} calls",
+    "latency": "takes {}",
+    "cost": "costs {}",
 }
 
 
@@ -63,14 +73,14 @@ def main_causes(result: TestResult) -> list[Cause]:
         by_metric.setdefault(cause.metric, []).append(cause)
     kept: list[Cause] = []
     for metric in sorted(by_metric, key=_metric_rank):
-        stage, _, name = metric.rpartition(".")
+        stage, name = split_key(metric)
         if not any(_around(outer, stage) for outer in _stages_of(by_metric, name)):
             kept += by_metric[metric]
     return kept
 
 
 def _stages_of(metrics: Iterable[str], name: str) -> Iterator[str]:
-    return (metric.rpartition(".")[0] for metric in metrics if metric.rpartition(".")[2] == name)
+    return (split_key(metric)[0] for metric in metrics if split_key(metric)[1] == name)
 
 
 def _around(outer: str, inner: str) -> bool:
@@ -78,7 +88,7 @@ def _around(outer: str, inner: str) -> bool:
 
 
 def _metric_rank(metric: str) -> tuple[int, str]:
-    name = metric.rpartition(".")[2]
+    name = split_key(metric)[1]
     return METRIC_ORDER.index(name) if name in METRIC_ORDER else len(METRIC_ORDER), metric
 
 
@@ -88,7 +98,7 @@ def joined_causes(results: Iterable[TestResult]) -> list[JoinedCause]:
     heaviest: dict[tuple[str, str, str, str, bool], float] = {}
     for result in results:
         for cause in main_causes(result):
-            metric = cause.metric.rpartition(".")[2]
+            metric = split_key(cause.metric)[1]
             key = (metric, cause.stage, cause.part, cause.name, cause.delta < 0)
             known = joined.get(key)
             heavier = abs(cause.delta) > heaviest.get(key, -1.0)
@@ -147,7 +157,7 @@ def sentence(result: TestResult) -> str:
         return "nothing is stored that it could be compared with"
     if not compared:
         return ""
-    gate = compared[0]
+    gate = next((gate for gate in compared if first_cause(result, gate)), compared[0])
     cause = first_cause(result, gate)
     return f"{_moved(gate)}: {cause}" if cause else _moved(gate)
 
@@ -167,16 +177,17 @@ def first_cause(result: TestResult, gate: GateResult) -> str:
 
 
 def _moved(gate: GateResult) -> str:
-    stage, _, name = gate.metric.rpartition(".")
+    stage, name = split_key(gate.metric)
     who = plain(stage) or "the agent"
     shown = name if gate.statistic == "mean" else f"{name} {gate.statistic}"
     if gate.kind == "limit":
-        return f"{who}: {shown.replace('_', ' ')} {number(gate.value, name)}, limit {number(gate.allowed, name)}"
+        does = _DOES.get(shown, f"has {shown.replace('_', ' ')} {{}}").format(number(gate.value, gate.unit))
+        return f"{who} {does}, limit {number(gate.allowed, gate.unit)}"
     if gate.kind == "reduce":
         return f"{who}: {shown.replace('_', ' ')} {percent(gate.change)}, target {gate.rule.replace('%', ' %')}"
     more, less = _MORE.get(name, (f"{shown.replace('_', ' ')} rose by {{}}", f"{shown.replace('_', ' ')} fell by {{}}"))
     if gate.change is None:
-        amount = number(abs((gate.value or 0) - (gate.baseline or 0)), name)
+        amount = number(abs((gate.value or 0) - (gate.baseline or 0)), gate.unit)
         return f"{who} {more.format(amount)}"
     return f"{who} {(less if gate.change < 0 else more).format(percent(abs(gate.change)).lstrip('+'))}"
 
@@ -259,5 +270,5 @@ def month_change(results: Iterable[TestResult]) -> float | None:
 def money_a_month(amount: float) -> str:
     """A change of money as managers read it: ``+$1,240 a month``."""
     if abs(amount) < 0.005:
-        return f"{signed(amount, 'cost')} a month" if amount else "±$0 a month"
+        return f"{signed(amount, 'USD')} a month" if amount else "±$0 a month"
     return f"{'-' if amount < 0 else '+'}${abs(amount):,.{0 if abs(amount) >= 100 else 2}f} a month"

@@ -123,6 +123,7 @@ def gate_json(gate: GateResult) -> GateJson:
     return {
         "metric": gate.metric,
         "statistic": gate.statistic,
+        "unit": gate.unit,
         "rule": gate.rule,
         "kind": gate.kind,
         "baseline": gate.baseline,

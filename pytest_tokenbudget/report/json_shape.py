@@ -9,7 +9,7 @@ from typing_extensions import NotRequired, TypedDict  # noqa: UP035  # see above
 
 from pytest_tokenbudget.records.call import Operation, Source
 from pytest_tokenbudget.records.composition import PartName
-from pytest_tokenbudget.records.gate import GateKind
+from pytest_tokenbudget.records.gate import GateKind, Unit
 from pytest_tokenbudget.records.sample import Traffic
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.settings import Mode
@@ -22,6 +22,7 @@ class GateJson(TypedDict):
 
     metric: str
     statistic: str
+    unit: Unit
     rule: str
     kind: GateKind
     baseline: Number

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import Compositions, PartTotal, StageComposition, all_stages, within
 from pytest_tokenbudget.records.sample import Values
-from pytest_tokenbudget.report.figures import plain
+from pytest_tokenbudget.wording import plain
 
 PART_ORDER = ("tools", "system", "user", "assistant", "tool_results", "images", "files", "framing")
 PART_WORDS = {

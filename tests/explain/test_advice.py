@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.explain.advice import advise
+from pytest_tokenbudget.measure.measured import measure
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.measure.reading import Reader
-from pytest_tokenbudget.measure.sample import measure
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.advice import Advice

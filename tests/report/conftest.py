@@ -54,7 +54,7 @@ def failing() -> TestResult:
         verdict="regression",
         gates=(
             GateResult("input_tokens", "mean", "+10%", "max_increase", 19000, 19030, "ok", allowed=20900),
-            GateResult("worker.cost", "mean", "<= 0.01", "limit", None, 0.0123, "over_limit", allowed=0.01),
+            GateResult("worker.cost", "mean", "<= 0.01", "limit", None, 0.0123, "over_limit", allowed=0.01, unit="USD"),
             GateResult(metric, "mean", "+10%", "max_increase", 12410, 16020, "regression", allowed=13651),
         ),
         samples=(_sample(),),

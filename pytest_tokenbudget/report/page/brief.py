@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pytest_tokenbudget.records.composition import within
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.figures import number, plain, signed
+from pytest_tokenbudget.report.figures import number, signed, unit_of
 from pytest_tokenbudget.report.highlights import cause_words, main_causes, now_value
 from pytest_tokenbudget.report.prompt_tree import PART_ORDER, PART_WORDS
 from pytest_tokenbudget.report.table import gate_row
 from pytest_tokenbudget.report.timeline import lanes_of
+from pytest_tokenbudget.wording import plain
 
 SHOWN = 4
 """Lines of gates, causes and notes each."""
@@ -53,12 +54,14 @@ def brief(result: TestResult, colours: Mapping[str, str]) -> Brief:
         colours: Class of the colour by stage path.
     """
     last = result.samples[-1] if result.samples else Sample()
-    figures = [f"{label} {number(value, name)}" for name, label in _FIGURES if (value := now_value(result, name))]
+    figures = [
+        f"{label} {number(value, unit_of(name))}" for name, label in _FIGURES if (value := now_value(result, name))
+    ]
     gates = [gate for gate in result.gates if gate.verdict != "ok"]
     lines = ["  ".join(part for part in gate_row(gate, loud=False) if part) for gate in gates[:SHOWN]]
     for cause in main_causes(result)[:SHOWN]:
         words = PART_WORDS.get(cause.part, plain(cause.part, limit=40))
-        lines.append(f"{signed(cause.delta, cause.metric)} {words}: {cause_words(cause)}")
+        lines.append(f"{signed(cause.delta, unit_of(cause.metric))} {words}: {cause_words(cause)}")
     lines += [plain(text) for text in (*result.notices, *result.messages)[:SHOWN]]
     paths = [*_strip(last), *_lanes(last, colours)]
     rows = max(lanes_of(last.calls), default=-1) + 1

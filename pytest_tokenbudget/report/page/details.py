@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
-from pytest_tokenbudget.report.figures import number, percent, plain, signed
+from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
 from pytest_tokenbudget.report.highlights import main_causes, money_a_month, month_change, now_value, sentence
 from pytest_tokenbudget.report.page import icicle, waterfall
 from pytest_tokenbudget.report.page.gate_bars import GateBar, gate_bar
@@ -16,6 +16,7 @@ from pytest_tokenbudget.report.page.overview import CauseRow
 from pytest_tokenbudget.report.page.waterfall import Waterfall
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS, tree
 from pytest_tokenbudget.report.view import unattributed_text
+from pytest_tokenbudget.wording import plain
 
 SHOWN_CAUSES = 15
 _FIGURES = (
@@ -116,12 +117,12 @@ def row(result: TestResult) -> Row:
         said="failed on its own" if own else result.verdict.replace("_", " "),
         failed=result.failed or own,
         sentence=sentence(result),
-        before=number(before, "input_tokens") if before is not None and before != now else "",
-        now=number(now, "input_tokens") if result.samples else "",
+        before=number(before, "tokens") if before is not None and before != now else "",
+        now=number(now, "tokens") if result.samples else "",
         change=percent(change) if change else "",
         tone=tone(change),
-        latency=number(now_value(result, "latency"), "latency") if result.samples else "",
-        cost=number(now_value(result, "cost"), "cost") if result.samples else "",
+        latency=number(now_value(result, "latency"), "s") if result.samples else "",
+        cost=number(now_value(result, "cost"), "USD") if result.samples else "",
     )
 
 
@@ -169,8 +170,8 @@ def _figures(result: TestResult) -> list[Figure]:
         figures.append(
             Figure(
                 label,
-                number(now, metric),
-                number(before, metric) if before is not None and before != now else "",
+                number(now, unit_of(metric)),
+                number(before, unit_of(metric)) if before is not None and before != now else "",
                 percent(change) if change else "",
                 tone(change),
             )
@@ -185,7 +186,7 @@ def _causes(result: TestResult) -> list[CauseRow]:
         largest[cause.metric] = max(largest.get(cause.metric, 0.0), abs(cause.delta))
     return [
         CauseRow(
-            delta=signed(cause.delta, cause.metric),
+            delta=signed(cause.delta, unit_of(cause.metric)),
             tone="worse" if cause.delta > 0 else "better" if cause.delta < 0 else "same",
             bar=round(100 * abs(cause.delta) / largest[cause.metric], 1) if largest[cause.metric] else 0.0,
             part=cause.part,

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from pytest_tokenbudget.errors import ReportError
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.figures import plain
 from pytest_tokenbudget.report.highlights import lead, title, worst_first
 from pytest_tokenbudget.report.page import overview
 from pytest_tokenbudget.report.page.brief import brief
 from pytest_tokenbudget.report.page.details import Row, detail, is_quiet, row
 from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.wording import plain
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_tokenbudget.records.verdict import GateResult
-from pytest_tokenbudget.report.figures import bound, change, number, percent, plain
+from pytest_tokenbudget.report.figures import bound, change, number, percent
 from pytest_tokenbudget.report.table import metric_name
+from pytest_tokenbudget.wording import plain
 
 LEAST_UNIT = 0.02
 """The change that one allowance stands for where nothing, or next to nothing, is allowed."""
@@ -65,8 +66,8 @@ def gate_bar(gate: GateResult) -> GateBar:
         low, high = (_clipped(_at(gate, bound_)) for bound_ in (gate.lower, gate.upper))
     return GateBar(
         metric=metric_name(gate),
-        before=number(gate.baseline, gate.metric) if gate.kind != "limit" else "",
-        now=number(gate.value, gate.metric),
+        before=number(gate.baseline, gate.unit) if gate.kind != "limit" else "",
+        now=number(gate.value, gate.unit),
         change=change(gate),
         allowed=_allowed(gate),
         verdict=gate.verdict,
@@ -106,14 +107,14 @@ def _clipped(position: float) -> float:
 
 def _allowed(gate: GateResult) -> str:
     if gate.kind == "limit":
-        return f"≤ {number(gate.allowed, gate.metric)}"
+        return f"≤ {number(gate.allowed, gate.unit)}"
     return plain(gate.rule, limit=40).replace("%", " %")
 
 
 def _title(gate: GateResult) -> str:
     said = []
     if gate.allowed is not None:
-        said.append(f"up to {number(gate.allowed, gate.metric)}")
+        said.append(f"up to {number(gate.allowed, gate.unit)}")
     if not gate.exact and gate.lower is not None and gate.upper is not None:
         said.append(f"between {bound(gate.lower)} (99 % bound) and {bound(gate.upper)} (95 % bound)")
         said.append(f"{gate.samples} sample{'' if gate.samples == 1 else 's'}")

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.figures import number, percent, plain, signed
+from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
 from pytest_tokenbudget.report.highlights import JoinedCause, Total, joined_causes, money_a_month, month_change, total
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
+from pytest_tokenbudget.wording import plain
 
 SHOWN_CAUSES = 12
 SHOWN_ROWS = 10
@@ -113,7 +114,7 @@ def tiles(results: Sequence[TestResult]) -> list[Tile]:
 
 
 def _tile(label: str, figure: Total) -> Tile:
-    value = number(figure.now, figure.metric)
+    value = number(figure.now, unit_of(figure.metric))
     if not figure.compared:
         return Tile(label, value, "nothing to compare with" if figure.tests else "", "same")
     largest = max(figure.after, figure.before) or 1
@@ -121,7 +122,7 @@ def _tile(label: str, figure: Total) -> Tile:
     some = f" ({figure.compared} of {figure.tests} tests)" if figure.compared < figure.tests else ""
     if figure.after == figure.before:
         return Tile(label, value, f"as before{some}", "same", *widths)
-    before = number(figure.before, figure.metric)
+    before = number(figure.before, unit_of(figure.metric))
     note = f"{percent(figure.change)} from {before}" if figure.before else f"from {before}"
     return Tile(label, value, note + some, _tone(figure.after - figure.before, figure.change), *widths)
 
@@ -144,7 +145,7 @@ def cause_rows(results: Iterable[TestResult]) -> tuple[list[CauseRow], int]:
 
 def _cause_row(cause: JoinedCause, largest: float) -> CauseRow:
     return CauseRow(
-        delta=signed(cause.delta, cause.metric),
+        delta=signed(cause.delta, unit_of(cause.metric)),
         tone=_tone(cause.delta),
         bar=round(100 * abs(cause.delta) / largest, 1) if largest else 0.0,
         part=cause.part,
@@ -186,8 +187,8 @@ def _shares(sums: Mapping[str, _Sum], colours: Mapping[str, str]) -> list[Share]
                 f"{one.read:,}",
                 f"{one.written:,}",
                 f"{one.cached:,}" if one.cached else "",
-                number(one.cost, "cost") if one.unpriced < one.calls or not one.calls else "",
-                number(one.seconds, "latency"),
+                number(one.cost, "USD") if one.unpriced < one.calls or not one.calls else "",
+                number(one.seconds, "s"),
             ),
             kind=colours.get(name, ""),
         )
@@ -279,7 +280,7 @@ def unsteady(results: Iterable[TestResult]) -> list[Unsteady]:
         for metric in ("calls", "input_tokens", "output_tokens"):
             known = [value for s in result.samples if (value := s.total.get(metric)) is not None]
             if len(set(known)) > 1:
-                low, high = number(min(known), metric), number(max(known), metric)
+                low, high = number(min(known), unit_of(metric)), number(max(known), unit_of(metric))
                 varies.append(f"{metric.replace('_', ' ')} {low} to {high}")
         if undecided or varies:
             reason = plain(undecided[0].reason) if undecided else ""
@@ -293,4 +294,4 @@ def spent(results: Iterable[TestResult]) -> str:
     tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
     costs = [call.cost for call in calls if call.cost is not None]
     said = f"{len(calls):,} call{'' if len(calls) == 1 else 's'}, {tokens:,} tokens"
-    return f"{said}, {number(sum(costs), 'cost')}" if costs else said
+    return f"{said}, {number(sum(costs), 'USD')}" if costs else said

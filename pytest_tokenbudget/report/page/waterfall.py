@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from math import floor, log10
 
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.report.figures import number, plain, seconds
+from pytest_tokenbudget.report.figures import number, seconds
 from pytest_tokenbudget.report.timeline import lanes_of
+from pytest_tokenbudget.wording import plain
 
 LABELLED_CALLS = 40
 """Calls up to which each has a row and a label of its own; more share rows and have tooltips only."""
@@ -159,7 +160,7 @@ def _title(index: int, call: Call) -> str:
         if call.usage.cached_input_tokens:
             said.append(f"{call.usage.cached_input_tokens:,} from the cache")
         if call.cost is not None:
-            said.append(number(call.cost, "cost"))
+            said.append(number(call.cost, "USD"))
     else:
         said.append(f"failed: {_why(call)}")
     if call.attempt:

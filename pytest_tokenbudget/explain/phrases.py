@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from pytest_tokenbudget import wording
 from pytest_tokenbudget.explain.growth import FIXED, is_similar, mean_size
 from pytest_tokenbudget.records.composition import PartTotal
+from pytest_tokenbudget.wording import counted
 
 LONGEST_NAME = 60
 """Characters of a name that are shown."""
 
 
 def clean_name(name: str) -> str:
-    """A name without control characters, format characters (bidirectional overrides) and lone surrogates, cut to length."""
-    cleaned = "".join(char for char in name if char.isprintable())
-    return cleaned if len(cleaned) <= LONGEST_NAME else cleaned[: LONGEST_NAME - 3] + "..."
+    """Give a name as it may stand in a text, cut to length."""
+    return wording.plain(name, limit=LONGEST_NAME)
 
 
 def say_tokens(value: Fraction | float | int) -> str:
@@ -30,11 +31,6 @@ def say_change(before: Fraction | int, after: Fraction | int) -> str:
     return f"{say_tokens(before)} -> {say_tokens(after)}"
 
 
-def say_count(number: int, word: str) -> str:
-    """``1 call``, ``3 calls``."""
-    return f"{number:,} {word}" if abs(number) == 1 else f"{number:,} {word}s"
-
-
 def say_in_calls(number: int) -> str:
     """``in 1 call``, ``in each of 3 calls``."""
     return "in 1 call" if number == 1 else f"in each of {number:,} calls"
@@ -42,7 +38,7 @@ def say_in_calls(number: int) -> str:
 
 def say_instead(after: int, before: int, word: str) -> str:
     """``4 calls instead of 3``."""
-    return f"{say_count(after, word)} instead of {before:,}"
+    return f"{counted(after, word)} instead of {before:,}"
 
 
 def say_seconds(value: Fraction) -> str:
@@ -118,7 +114,7 @@ def say_own_change(before: PartTotal | None, after: PartTotal | None) -> str:
 
 def _say_carried(part: PartTotal) -> str:
     if part.part not in FIXED and part.distinct > 1:
-        return f"{say_count(part.distinct, _CONTENT[part.part])}, {say_tokens(part.tokens)} tokens in {say_count(part.calls, 'call')}"
+        return f"{counted(part.distinct, _CONTENT[part.part])}, {say_tokens(part.tokens)} tokens in {counted(part.calls, 'call')}"
     return f"{say_tokens(mean_size(part))} {say_in_calls(part.calls)}"
 
 
@@ -132,7 +128,7 @@ def _say_fixed(before: PartTotal, after: PartTotal) -> str:
 
 
 def _say_gathered(before: PartTotal, after: PartTotal) -> str:
-    contents = say_count(after.distinct, _CONTENT[after.part])
+    contents = counted(after.distinct, _CONTENT[after.part])
     sums = say_change(before.tokens, after.tokens)
     sizes = say_change(_mean(before), _mean(after))
     if _is_sent_twice(before, after):
