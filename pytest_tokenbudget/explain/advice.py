@@ -11,6 +11,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
+from pytest_tokenbudget.explain.cache_advice import broken_prefixes, unused_cache
+from pytest_tokenbudget.explain.stage_evidence import (
+    mean_input_price,
+    percent_of,
+    schemas_of,
+    stage_paths,
+    tests_of_stage,
+    worth,
+)
 from pytest_tokenbudget.explain.words import plain
 from pytest_tokenbudget.records.advice import (
     Advice,

@@ -8,6 +8,7 @@ from pytest_tokenbudget.records.advice import CallEvidence, PartEvidence, StageE
 
 
 def stage_paths(tests: Sequence[TestEvidence]) -> list[str]:
+    """Paths of all stages that any test opens, sorted."""
     return sorted({stage.stage for test in tests for stage in test.stages})
 
 
@@ -25,6 +26,7 @@ def tests_of_stage(
 
 
 def schemas_of(stage: StageEvidence) -> list[PartEvidence]:
+    """The schemas of the tools that a stage offers."""
     return [part for part in stage.parts if part.part == "tools"]
 
 
@@ -35,8 +37,10 @@ def mean_input_price(calls: Sequence[CallEvidence]) -> float | None:
 
 
 def worth(tokens: int, price: float | None) -> float | None:
+    """USD of tokens; ``None`` where no price is known."""
     return None if price is None else tokens * price
 
 
 def percent_of(part: float, whole: float) -> str:
+    """A share as ``43%``."""
     return f"{part / whole:.0%}" if whole else "0%"
