@@ -13,9 +13,9 @@ from pytest_tokenbudget.compare.sequential import QUIET
 from pytest_tokenbudget.compare.terms import Terms
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.distributions import upper_quantile
-from pytest_tokenbudget.stats.log_ratio import LogRatio, fit, median
+from pytest_tokenbudget.stats.log_ratio import LogRatio, fit
 from pytest_tokenbudget.stats.ranks import smallest_p
-from pytest_tokenbudget.stats.statistic import exceeds, rational
+from pytest_tokenbudget.stats.statistic import exceeds, median, rational
 from pytest_tokenbudget.wording import counted
 
 _SEPARATED_FROM = 10

@@ -13,8 +13,8 @@ from pytest_tokenbudget.compare.judged import Judged, change, quotient
 from pytest_tokenbudget.compare.terms import Terms
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.distributions import tail
-from pytest_tokenbudget.stats.log_ratio import DF_PER_VALUE, median, moderated_variance
-from pytest_tokenbudget.stats.statistic import exceeds, mean, rational, rational_mean
+from pytest_tokenbudget.stats.log_ratio import DF_PER_VALUE, moderated_variance
+from pytest_tokenbudget.stats.statistic import exceeds, mean, median, rational, rational_mean
 
 RECENT_SESSIONS = 5
 ORIGIN_MULTIPLE = 2

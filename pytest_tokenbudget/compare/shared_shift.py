@@ -10,8 +10,8 @@ from typing import Literal
 from pytest_tokenbudget.compare.judged import change
 from pytest_tokenbudget.compare.terms import ALPHA, STORED_TAU
 from pytest_tokenbudget.stats.distributions import upper_quantile
-from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES, median
-from pytest_tokenbudget.stats.statistic import benjamini_hochberg
+from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
+from pytest_tokenbudget.stats.statistic import benjamini_hochberg, median
 
 _MEDIAN_INFLATION = 1.2533
 """Standard error of a median over that of a mean, under normality."""

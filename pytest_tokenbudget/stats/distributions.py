@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
-from pytest_tokenbudget.stats.log_ratio import median
+from pytest_tokenbudget.stats.statistic import median
 
 _TINY = 1e-300
 _EPSILON = 1e-16

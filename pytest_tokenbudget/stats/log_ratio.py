@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pytest_tokenbudget.stats.distributions import digamma, inverse_trigamma, tail, trigamma, upper_quantile
+from pytest_tokenbudget.stats.statistic import median
 
 HUBER_K = 1.5
 """Huber's tuning constant: 96 % efficiency under normality (Huber and Ronchetti, *Robust Statistics*, 2009, ch. 4)."""
@@ -31,20 +32,6 @@ WINSORISED_VARIANCE = 0.9205
 
 STARTING_INFLATION = 1.5
 """The prior scale is multiplied by it before the first step, so that the first winsorising is a mild one."""
-
-
-def median(ordered: Sequence[float]) -> float:
-    """Median of ascending values, the mean of the middle two where their number is even.
-
-    Raises:
-        ValueError: if there are none.
-    """
-    count = len(ordered)
-    if not count:
-        msg = "the median of no values is not defined"
-        raise ValueError(msg)
-    half = count >> 1
-    return ordered[half] if count & 1 else 0.5 * (ordered[half - 1] + ordered[half])
 
 
 def moderated_variance(

@@ -186,3 +186,17 @@ def benjamini_hochberg(p_values: Sequence[float], rate: float = FAMILY_LEVEL) ->
             called = rank
     chosen = set(order[:called])
     return tuple(index in chosen for index in range(count))
+
+
+def median(ordered: Sequence[float]) -> float:
+    """Median of ascending values, the mean of the middle two where their number is even.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    count = len(ordered)
+    if not count:
+        msg = "the median of no values is not defined"
+        raise ValueError(msg)
+    half = count >> 1
+    return ordered[half] if count & 1 else 0.5 * (ordered[half - 1] + ordered[half])

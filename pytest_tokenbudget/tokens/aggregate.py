@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Composition, PartName, PartTotal, Piece, StageComposition
-from pytest_tokenbudget.stats.log_ratio import median
+from pytest_tokenbudget.stats.statistic import median
 
 HISTORY: frozenset[PartName] = frozenset({"user", "assistant", "tool_results"})
 """Parts that a conversation adds to from call to call."""

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_tokenbudget.stats.distributions import exceedance_of_middle, fisher_exact
-from pytest_tokenbudget.stats.log_ratio import NoisePrior, fit, huber_location, median, moderated_variance
+from pytest_tokenbudget.stats.log_ratio import NoisePrior, fit, huber_location, moderated_variance
 from pytest_tokenbudget.stats.ranks import (
     exceedance_p,
     exceedance_test,
@@ -21,7 +21,16 @@ from pytest_tokenbudget.stats.ranks import (
     values_needed,
     wins,
 )
-from pytest_tokenbudget.stats.statistic import exceeds, falls_short, mean, quantile, rational, rational_mean, statistic
+from pytest_tokenbudget.stats.statistic import (
+    exceeds,
+    falls_short,
+    mean,
+    median,
+    quantile,
+    rational,
+    rational_mean,
+    statistic,
+)
 
 FLOATS = st.floats(-5.0, 5.0)
 
