@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.errors import ConnectionNotAllowed
-from pytest_tokenbudget.records.sample import Connection
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.records.sample import Connection
 
 OLLAMA_PORT = 11434
 
@@ -84,6 +87,8 @@ class ConnectionLog:
 
     def noted(self) -> tuple[Connection, ...]:
         """The connections that were noted, in the order of their first."""
+        from pytest_tokenbudget.records.sample import Connection
+
         return tuple(Connection(host, port, by, count) for (host, port, by), count in self._seen.items())
 
 
