@@ -76,6 +76,5 @@ def count_timed_gates(budget: Budget, entry: BaselineEntry, table: Mapping[str, 
     """Count the gates of a test that compare live times, by the stages that its baseline knows."""
     if budget.replay is not None or entry.traffic != "live":
         return 0
-    stages = [stage for stage in entry.composition if stage]
-    gates = expand(budget, stages=stages, default_metrics=DEFAULT_GATES)
+    gates = expand(budget, stages=entry.stages, default_metrics=DEFAULT_GATES)
     return sum(gate.kind == "max_increase" and table[gate.metric.name].timed for gate in gates)
