@@ -106,6 +106,8 @@ class TestRun:
         self._functions = self._open.enter_context(watching(recorder, rules=context.stage_rules))
         if context.children is not None:
             self._open.enter_context(context.children.sample(recorder))
+            if traffic.virtual is not None:
+                traffic.virtual.processes = context.children.asking
 
     def end_sample(self) -> None:
         """Stop watching."""
