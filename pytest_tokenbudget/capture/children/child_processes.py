@@ -19,7 +19,7 @@ from pytest_tokenbudget.capture.children.spool import Spool
 from pytest_tokenbudget.capture.children.started import StartedProcesses
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.stage_rules import StageRule
-from pytest_tokenbudget.capture.watch import FAMILIES, take_over
+from pytest_tokenbudget.capture.watch import CLIENTS, take_over
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Span
 
@@ -28,9 +28,6 @@ SPOOL = "TOKENBUDGET_SPOOL"
 
 ON_PATH = str(Path(__file__).with_name("on_path"))
 """The folder that stands in front of ``PYTHONPATH``; its ``sitecustomize`` runs in every Python that is started."""
-
-_CLIENTS = frozenset(family.module for family in FAMILIES if family.package)
-"""The modules that a child waits for; what stands below all clients is imported by nearly every program."""
 
 
 class ChildProcesses:
@@ -61,7 +58,7 @@ class ChildProcesses:
                 "function_stages": [[rule.stage, rule.kind, rule.pattern] for rule in self._rules],
             },
             package=str(Path(pytest_tokenbudget.__file__).parent),
-            wanted={*_CLIENTS, "pytest_tokenbudget", *_prefixes(self._rules)},
+            wanted={*CLIENTS, "pytest_tokenbudget", *_prefixes(self._rules)},
         )
 
     def begin(self) -> None:
