@@ -130,7 +130,7 @@ class BudgetSession:
                 # What it starts may serve a marked test, whichever test it was first asked for by.
                 stack.enter_context(children.started_by_shared_fixture())
             if running is not None:
-                stack.enter_context(running.recorder.paused())
+                stack.enter_context(running.recorder.outside(f"fixture {fixturedef.argname!r}"))
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
