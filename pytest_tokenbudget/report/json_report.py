@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_tokenbudget.explain.cache_prefix import find_break
 from pytest_tokenbudget.files import write_atomically
-from pytest_tokenbudget.records.advice import SchemaAnatomy
+from pytest_tokenbudget.records.advice import Advice, SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition, inclusive
 from pytest_tokenbudget.records.sample import Sample, Values
@@ -20,6 +20,7 @@ from pytest_tokenbudget.stats.statistic import mean
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.report.json_shape import (
+        AdviceJson,
         BeforeJson,
         CallJson,
         CauseJson,
@@ -51,7 +52,25 @@ def run_json(run: RunView) -> RunJson:
         "tests": [test_json(result) for result in run.results],
         "unattributed": unattributed_json(run.results),
         "watched": sorted({client for result in run.results for client in result.watched}),
+        "advice": [advice_json(advice) for advice in run.advice],
         "messages": [*run.messages, *run.problems],
+    }
+
+
+def advice_json(advice: Advice) -> AdviceJson:
+    """One advice."""
+    return {
+        "kind": advice.kind,
+        "stage": advice.stage,
+        "part": advice.part,
+        "name": advice.name,
+        "tokens": advice.tokens,
+        "cost": advice.cost,
+        "seconds": advice.seconds,
+        "share": advice.share,
+        "sure": advice.sure,
+        "text": advice.text,
+        "tests": list(advice.tests),
     }
 
 

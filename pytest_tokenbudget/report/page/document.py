@@ -104,6 +104,8 @@ def render(run: RunView) -> str:
         schemas=schemas,
         parts=parts,
         unsteady=overview.unsteady(results),
+        advice=overview.advice_rows(run.advice, results),
+        more_advice=max(0, len(run.advice) - overview.SHOWN_ROWS),
         moved=moved_tests(results, past),
         colours=colours,
         messages=[plain(message) for message in (*run.messages, *run.problems)],
