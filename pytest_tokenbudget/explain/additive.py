@@ -90,7 +90,7 @@ ADDITIVE: Mapping[str, Additive] = {
     "reasoning_tokens": Additive(lambda c: _optional(c.reasoning_tokens), reasoning_shares, "reasoning"),
     "total_tokens": weighted(Fraction(1), Fraction(1)),
     "calls": Additive(lambda c: Fraction(c.calls), _call_shares, "calls"),
-    "attempts": Additive(lambda c: Fraction(c.attempts), _attempt_shares, "retries"),
+    "failed_attempts": Additive(lambda c: Fraction(c.attempts), _attempt_shares, "retries"),
     "tool_calls": Additive(_tool_calls, tool_call_shares, "output"),
 }
 """Metric name -> how it is explained."""

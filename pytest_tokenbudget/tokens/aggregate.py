@@ -60,7 +60,7 @@ _Node = dict[tuple[str, str, str], "_Node"]
 
 
 @dataclass(slots=True)
-class _Prefixes:
+class Prefixes:
     """The prompts of earlier calls as a trie of digests, each piece stored once."""
 
     root: _Node = field(default_factory=dict)
@@ -98,7 +98,7 @@ def stage_composition(calls: Sequence[Call]) -> StageComposition:
     answered = [call for call in calls if call.succeeded]
     composed = [call.composition for call in answered if call.composition is not None]
     sums: dict[_Key, _Sum] = {}
-    prefixes = _Prefixes()
+    prefixes = Prefixes()
     fresh = 0
     for number, composition in enumerate(composed):
         for piece in composition.pieces:

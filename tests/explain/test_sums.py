@@ -25,7 +25,7 @@ PARTS = (
 STAGES = ("router", "worker", "worker/finalize", "worker/finalize/check", "judge")
 WHOLE = (
     "input_tokens", "output_tokens", "total_tokens", "reasoning_tokens", "tool_schema_tokens", "system_tokens",
-    "history_tokens", "fresh_input_tokens", "calls", "attempts", "tool_calls",
+    "history_tokens", "fresh_input_tokens", "calls", "failed_attempts", "tool_calls",
 )  # fmt: skip
 
 names = st.sampled_from(["search", "write", "a/b", "x:y", "\x1b[31mred\x07", "\u202eevil", "\ud800"])
@@ -84,6 +84,8 @@ def _metric(composition: StageComposition | None, name: str) -> int:
         return sum(part.distinct for part in composition.parts if part.part == "tool_results")
     if name == "total_tokens":
         return composition.input_tokens + (composition.output_tokens or 0)
+    if name == "failed_attempts":
+        return composition.attempts
     return getattr(composition, name) or 0
 
 

@@ -288,7 +288,7 @@ def test_agent(ask):
     assert (failed["status"], failed["input_tokens"]) == (429, None)
     assert call["attempt"] == 1
     assert project.test["total"]["calls"] == 1
-    assert project.test["total"]["attempts"] == 1
+    assert project.test["total"]["failed_attempts"] == 1
 
 
 def test_gate_on_a_stage_that_never_opened_fails(project: Any) -> None:
