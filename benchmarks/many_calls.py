@@ -21,7 +21,7 @@ from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.exchange import Exchange
-from pytest_tokenbudget.stats.exact import rational
+from pytest_tokenbudget.stats.statistic import rational
 from pytest_tokenbudget.tokens.counter import Counter
 
 SIZES = (2_500, 5_000, 10_000, 20_000)

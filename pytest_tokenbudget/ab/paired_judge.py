@@ -9,7 +9,7 @@ from pytest_tokenbudget.baselines.observe import observe, session_values
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
-from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.records.gate import Budget, split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult
 
@@ -47,8 +47,7 @@ class PairedJudge:
     def timed_gates(self, gates: Sequence[GateResult]) -> int:
         """How many of some gates compare live times."""
         return sum(
-            not gate.exact and gate.kind != "limit" and self.table[gate.metric.rpartition(".")[2]].timed
-            for gate in gates
+            not gate.exact and gate.kind != "limit" and self.table[split_key(gate.metric)[1]].timed for gate in gates
         )
 
 

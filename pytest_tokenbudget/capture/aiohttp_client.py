@@ -39,9 +39,14 @@ class AiohttpRequest:
         self.payload: Any = None
         self.info: Any = None
 
+    @property
+    def body(self) -> Any:
+        """The body as it was given, or as aiohttp has made it of JSON."""
+        return self._data if self.payload is None else getattr(self.payload, "_value", None)
+
     def parts(self) -> tuple[str, str, Any, bytes | None]:
         """Method, URL, headers (aiohttp's, or the caller's own as long as there is no response) and body."""
-        body = sent_bytes(self._data if self.payload is None else getattr(self.payload, "_value", None))
+        body = sent_bytes(self.body)
         if self.info is None:
             return self._method.upper(), str(self._url), self._headers or {}, body
         return self._method.upper(), str(self.info.url), self.info.headers, body

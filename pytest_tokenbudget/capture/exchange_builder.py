@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
-from pytest_tokenbudget.records.exchange import End, Exchange, Headers
+from pytest_tokenbudget.capture.bodies import FREE, BodyLimit, may_hold_a_prompt
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.local_answer import LocalAnswer
+    from pytest_tokenbudget.records.exchange import End, Exchange, Headers
 
 
 class Library(Protocol):
@@ -35,11 +38,18 @@ class Owner(Protocol):
     def clock(self) -> Callable[[], float]:
         """The sample's clock, s."""
 
+    @property
+    def body_limit(self) -> BodyLimit | None:
+        """Tells how much of a body is kept; ``None`` where all is."""
+
     def ended(self, builder: ExchangeBuilder) -> None:
         """Take note that an exchange ended."""
 
     def abandoned(self, builder: ExchangeBuilder) -> None:
         """Take note that the garbage collector ended an exchange."""
+
+    def forget(self, builder: ExchangeBuilder) -> None:
+        """Drop an exchange whose request never left."""
 
 
 class ExchangeBuilder:
@@ -55,15 +65,20 @@ class ExchangeBuilder:
         span: The OpenTelemetry span in which it was sent.
         number: How many exchanges the recorder began before.
         within: The exchange within whose ``send`` it was sent, if there is one.
+        outside: What it belongs to, if it is not the sample.
         answer: The answer that is given locally, if one is.
         mocked: Whether a tool for tests gave the response in the place of the network.
         encoded: Whether the chunks still carry the ``content-encoding``; ``None`` where the headers decide.
+        size: Bytes of the response's body that are kept.
+        body_cut: Whether the body is longer than what is kept of it.
         end: How it ended, ``None`` while it runs.
     """
 
     __slots__ = (
+        "_ask_at",
         "_built",
         "answer",
+        "body_cut",
         "chunk_times",
         "chunks",
         "encoded",
@@ -74,8 +89,10 @@ class ExchangeBuilder:
         "library",
         "mocked",
         "number",
+        "outside",
         "owner",
         "request",
+        "size",
         "span",
         "stage",
         "started",
@@ -106,6 +123,7 @@ class ExchangeBuilder:
         self.span = span
         self.number = number
         self.within = within
+        self.outside = ""
         self.answer: LocalAnswer | None = None
         self.mocked = False
         self.status: int | None = None
@@ -113,6 +131,9 @@ class ExchangeBuilder:
         self.encoded: bool | None = None
         self.chunks: list[bytes] = []
         self.chunk_times: list[float] = []
+        self.size = 0
+        self.body_cut = False
+        self._ask_at: float = FREE
         self.ended = 0.0
         self.end: End | None = None
         self.error: str | None = None
@@ -128,6 +149,9 @@ class ExchangeBuilder:
         """Note a piece of the body."""
         self.chunk_times.append(self.owner.clock())
         self.chunks.append(data)
+        self.size += len(data)
+        if self.size > self._ask_at:
+            self._limit_chunks()
 
     def whole(self, body: bytes) -> None:
         """Note a body that the library itself has read at once and decoded."""
@@ -171,7 +195,50 @@ class ExchangeBuilder:
                 self._built = built
         return built
 
+    def limit_bodies(self) -> None:
+        """Drop what is not worth keeping of an exchange that has ended."""
+        built = self.exchange(self.ended)
+        limit = self._limit_of(built.method, built.url)
+        if limit is None:
+            return
+        self._cut_chunks(limit)
+        self._built = replace(
+            built,
+            request_body=built.request_body if may_hold_a_prompt(built.request_body) else None,
+            chunks=tuple(self.chunks),
+            chunk_times=tuple(self.chunk_times),
+            body_cut=self.body_cut,
+        )
+        self.request = None
+        self.chunks = []
+
+    def _limit_chunks(self) -> None:
+        method, url, _, _ = self.library.request_parts(self.request)
+        limit = self._limit_of(method, url)
+        if limit is None:
+            self._ask_at = math.inf
+        else:
+            self._ask_at = limit
+            self._cut_chunks(limit)
+
+    def _limit_of(self, method: str, url: str) -> int | None:
+        limit = self.owner.body_limit
+        headers = () if self.headers is None else self.library.header_pairs(self.headers)
+        return None if limit is None else limit(method, url, headers)
+
+    def _cut_chunks(self, limit: int) -> None:
+        while self.size > limit and self.chunks:
+            self.body_cut = True
+            last, time = self.chunks.pop(), self.chunk_times.pop()
+            self.size -= len(last)
+            if self.size < limit:
+                self.chunks.append(bytes(last[: limit - self.size]))
+                self.chunk_times.append(time)
+                self.size = limit
+
     def _build(self, now: float) -> Exchange:
+        from pytest_tokenbudget.records.exchange import Exchange
+
         method, url, headers, body = self.library.request_parts(self.request)
         response_headers = () if self.headers is None else self.library.header_pairs(self.headers)
         chunks = tuple(self.chunks)
@@ -186,6 +253,7 @@ class ExchangeBuilder:
             response_headers=response_headers,
             chunks=chunks,
             chunk_times=tuple(self.chunk_times[: len(chunks)]),
+            body_cut=self.body_cut,
             encoded=is_encoded(response_headers) if self.encoded is None else self.encoded,
             streamed=self.streamed,
             started=self.started,

@@ -16,16 +16,15 @@ from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Kind, Terms, noise_prior
 from pytest_tokenbudget.compare.values import sample_values, stored_sessions
-from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
-from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule
+from pytest_tokenbudget.records.composition import inclusive, inside
+from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, Verdict
-from pytest_tokenbudget.stats.exact import as_number, rational
-from pytest_tokenbudget.stats.moderation import ScalePrior
-from pytest_tokenbudget.stats.statistic import level_of, statistic
-from pytest_tokenbudget.stats.tails import values_needed
+from pytest_tokenbudget.stats.log_ratio import ScalePrior
+from pytest_tokenbudget.stats.ranks import values_needed
+from pytest_tokenbudget.stats.statistic import as_number, level_of, rational, statistic
 from pytest_tokenbudget.wording import counted
 
 _UNKNOWN: Mapping[GateKind, Verdict] = {
@@ -73,8 +72,17 @@ def judge_gates(given: GateInput) -> tuple[GateResult, ...]:
         A result for each gate: limits first, then targets, then increases.
     """
     opened = {stage for sample in given.samples for stage in sample.stages}
-    known = {stage for stage in given.entry.composition if stage} if given.entry else set()
-    gates = expand(given.budget, stages=tuple(sorted(opened | known)), default_metrics=DEFAULT_GATES)
+    known = set(given.entry.stages) if given.entry else set()
+    compositions = [sample.composition for sample in given.samples] + ([given.entry.composition] if given.entry else [])
+    tools = {
+        (stage, part.name)
+        for composition in compositions
+        for stage, found in inclusive(composition).items()
+        for part in found.parts
+        if part.part == "tools"
+    }
+    stages = tuple(sorted(opened | known))
+    gates = expand(given.budget, stages=stages, default_metrics=DEFAULT_GATES, tools=tools)
     judging = _Gates(given, frozenset(opened), all(sample.traffic != "live" for sample in given.samples))
     added = [stage for stage in {gate.metric.stage for gate in gates} if judging.who_answers(stage).added]
     if added:
@@ -187,6 +195,8 @@ class _Gates:
         # Of times both sides must be projected; the agent's own code is measured on the real clock always.
         if self.replayed and spec.name != "own_time" and (not spec.timed or entry.traffic != "live"):
             kind = "exact"
+        if is_tool_metric(spec.name):
+            kind = "exact"  # the code alone decides the schema of a tool
         prior = given.noise if kind == "latency" else None
         return Terms(
             kind=kind,

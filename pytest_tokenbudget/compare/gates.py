@@ -6,23 +6,51 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
+from typing import TypeVar
 
-from pytest_tokenbudget.records.gate import Budget, Gate, Metric, Rule
+from pytest_tokenbudget.records.gate import ANY_TOOL, TOOL_PREFIX, Budget, Gate, Metric, Rule
+
+T = TypeVar("T")
 
 
-def expand(budget: Budget, *, stages: Collection[str], default_metrics: Iterable[str]) -> tuple[Gate, ...]:
+def expand(
+    budget: Budget, *, stages: Collection[str], default_metrics: Iterable[str], tools: Collection[tuple[str, str]] = ()
+) -> tuple[Gate, ...]:
     """All gates of a run: the default ones for the whole test and each stage, and those that the user named.
 
     Args:
         budget: What the test's markers say.
         stages: Paths of all stages that the run opened or that the baseline knows.
         default_metrics: Names of the metrics that are gated by default.
+        tools: Stage and name of each tool that was or is offered; what ``tools.*`` stands for.
 
     Returns:
         The gates, in the order limits, targets, increases; each sorted by stage and metric. A rule for a metric beats
         one for ``*``, which beats the default one; ``off`` removes a gate.
     """
-    return _expanded(budget, tuple(stages), tuple(default_metrics))
+    return _expanded(_with_tools(budget, tools), tuple(stages), tuple(default_metrics))
+
+
+def _with_tools(budget: Budget, tools: Collection[tuple[str, str]]) -> Budget:
+    """The budget with each ``tools.*`` replaced by the tools that are known; a rule for a tool by its name stays."""
+    named = {metric for pairs in (budget.rules, budget.limit, budget.reduce) for metric, _ in pairs}
+    if not any(metric.name == ANY_TOOL for metric in named):
+        return budget
+
+    def each(pairs: tuple[tuple[Metric, T], ...]) -> tuple[tuple[Metric, T], ...]:
+        found: list[tuple[Metric, T]] = []
+        own = {metric for metric, _ in pairs}
+        for metric, value in pairs:
+            if metric.name != ANY_TOOL:
+                found.append((metric, value))
+                continue
+            for stage, tool in sorted(tools):
+                one = Metric(stage, f"{TOOL_PREFIX}{tool}", metric.statistic)
+                if metric.stage in (stage, "*") and one not in own:
+                    found.append((one, value))
+        return tuple(found)
+
+    return replace(budget, rules=each(budget.rules), limit=each(budget.limit), reduce=each(budget.reduce))
 
 
 @lru_cache(maxsize=256)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
-from pytest_tokenbudget.records.gate import Metric, Unit
+from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, Unit, is_tool_metric
 from pytest_tokenbudget.records.sample import Values
+from pytest_tokenbudget.stats.statistic import mean
 
 STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
 
@@ -142,7 +145,7 @@ def _cost(view: StageView) -> float | None:
 
 
 def _own_time(view: StageView) -> float:
-    return view.own_time if view.own_time is not None else max(0.0, view.open_time - view.model_time)
+    return clock_time(view.own_time if view.own_time is not None else max(0.0, view.open_time - view.model_time))
 
 
 def _per_output_token(view: StageView) -> float | None:
@@ -155,9 +158,14 @@ def _single_calls(name: str, text: str, of_call: Callable[[Call], float | None])
 
     def compute(view: StageView) -> float | None:
         values = [v for v in map(of_call, view.calls) if v is not None]
-        return sum(values) / len(values) if values else None
+        return mean(values) if values else None
 
     return MetricSpec(name, "s", text, compute, of_call)
+
+
+def clock_time(seconds: float) -> float:
+    """Drop the dust of adding floats: no clock tells less than a nanosecond, and projected times are compared exactly."""
+    return round(seconds, 9)
 
 
 _OUTPUT = _sum_of_calls("output_tokens", "tokens", "All that the model wrote, reasoning included.", _output)
@@ -202,25 +210,53 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
     _sum_of_calls("tool_calls", "count", "Tools that the model called.", lambda call: len(call.tool_calls)),
     MetricSpec("latency", "s", "The test's call phase; a stage's time open.", lambda view: view.open_time),
     MetricSpec("model_time", "s", "Union of the calls' intervals.", lambda view: view.model_time),
-    _single_calls("call_latency", "Duration of single calls, pooled.", lambda call: call.latency),
-    _single_calls("ttft", "Time to first generated chunk of single calls, pooled.", lambda call: call.ttft),
+    _single_calls("call_latency", "Duration of single calls, pooled.", lambda call: clock_time(call.latency)),
+    _single_calls(
+        "ttft",
+        "Time to first generated chunk of single calls, pooled.",
+        lambda call: None if call.ttft is None else clock_time(call.ttft),
+    ),
     MetricSpec("own_time", "s", "The agent's own code.", _own_time),
     MetricSpec("latency_per_output_token", "s", "Model time per output token.", _per_output_token),
     MetricSpec("cost", "USD", "What the calls cost.", _cost, of_call=_of_success(lambda call: call.cost)),
 )
 
-OLD_NAMES = {"attempts": "failed_attempts"}
-"""Names of metrics in earlier versions, which are still read."""
+RENAMED = {"attempts": "failed_attempts"}
+"""Old names of metrics and their names of now; the old ones are read with a deprecation warning."""
 
 DEFAULT_GATES = ("input_tokens", "output_tokens", "calls", "latency")
 OPTIONAL_USAGE = frozenset({"cached_input_tokens", "cache_write_tokens", "reasoning_tokens"})
 """What many providers do not report beside input and output."""
 
 
-def metric_table(extra: Iterable[MetricSpec] = ()) -> dict[str, MetricSpec]:
+class MetricTable(dict[str, MetricSpec]):
+    """The known metrics by name. Each tool's schema is a metric too, ``tools.NAME``, without a row of its own."""
+
+    def __missing__(self, name: str) -> MetricSpec:
+        if is_tool_metric(name):
+            return tool_metric(name.removeprefix(TOOL_PREFIX))
+        raise KeyError(name)
+
+
+def tool_metric(tool: str) -> MetricSpec:
+    """The metric of one tool: the tokens of its schema in a call that offers it, 0 where none does."""
+    return MetricSpec(
+        f"{TOOL_PREFIX}{tool}",
+        "tokens",
+        "One tool's schema, per call that offers it.",
+        lambda view: tool_tokens(view.composition, tool),
+    )
+
+
+def tool_tokens(composition: StageComposition, tool: str) -> int:
+    """Tokens of a tool's schema in the call in which it is largest; 0 where no call offers it."""
+    return max((part.largest for part in composition.parts if part.part == "tools" and part.name == tool), default=0)
+
+
+def metric_table(extra: Iterable[MetricSpec] = ()) -> MetricTable:
     """The built-in metrics and those that hooks add, by name; a project's own of the same name wins."""
     own = {spec.name: spec for spec in extra}
-    return {spec.name: own.pop(spec.name, spec) for spec in BUILTIN_METRICS} | own
+    return MetricTable({spec.name: own.pop(spec.name, spec) for spec in BUILTIN_METRICS} | own)
 
 
 def values(view: StageView, table: Mapping[str, MetricSpec]) -> Values:
@@ -250,22 +286,27 @@ def parse_metric(text: str, table: Mapping[str, MetricSpec]) -> Metric:
     Raises:
         ValueError: If no known metric stands in it; the message names the nearest ones.
     """
+    if (tool := _TOOL_METRIC.fullmatch(text.strip())) and tool["tool"] not in table:
+        return Metric(tool["stage"] or "", f"{TOOL_PREFIX}{tool['tool']}")
     parts = text.strip().split(".")
     statistic = "mean"
     if len(parts) > 1 and parts[-1] in STATISTICS and parts[-1] not in table:
         statistic = parts.pop()
     name = parts[-1]
     stage = ".".join(parts[:-1])
-    if name in OLD_NAMES and name not in table:
-        import warnings
-
-        warnings.warn(f"the metric {name!r} is called {OLD_NAMES[name]!r} now", DeprecationWarning, stacklevel=2)
-        name = OLD_NAMES[name]
+    if name in RENAMED and name not in table:
+        warnings.warn(
+            f"token_budget: the metric {name!r} is called {RENAMED[name]!r} now", DeprecationWarning, stacklevel=2
+        )
+        name = RENAMED[name]
     if name not in table:
         raise ValueError(_unknown_metric(text, parts, table))
     if any(not piece for piece in stage.split("/")) and stage:
         raise ValueError(f"metric {text!r}: the stage {stage!r} has an empty part")
     return Metric(stage, name, statistic)
+
+
+_TOOL_METRIC = re.compile(r"(?:(?P<stage>[^.]+)\.)?tools\.(?P<tool>[^.]+)")
 
 
 def _unknown_metric(text: str, parts: Sequence[str], table: Mapping[str, MetricSpec]) -> str:

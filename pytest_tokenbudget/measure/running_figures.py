@@ -10,15 +10,13 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
-from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.measure.metrics import MetricSpec, OfCall
 from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.gate import Metric
-from pytest_tokenbudget.stats.exact import rational
-from pytest_tokenbudget.stats.statistic import level_of, quantile
-from pytest_tokenbudget.tokens.aggregate import Prefixes
+from pytest_tokenbudget.stats.statistic import level_of, quantile, rational
 
 Number = float | int | Fraction
 
@@ -152,13 +150,18 @@ class FreshInput:
     """Input that no earlier call began with."""
 
     def __init__(self) -> None:
-        self._prefixes = Prefixes()
+        self._seen: dict[tuple[str, str, str], Any] = {}
         self._total = 0
 
     def add(self, call: Call) -> None:
         """Add a call; a failed attempt has read nothing."""
-        if call.succeeded and call.composition is not None:
-            self._total += self._prefixes.fresh(call.composition.pieces)
+        node = self._seen
+        for piece in call.composition.pieces if call.succeeded and call.composition is not None else ():
+            step = (piece.part, piece.name, piece.digest)
+            if step not in node:
+                node[step] = {}
+                self._total += piece.tokens
+            node = node[step]
 
     def value(self) -> int:
         """Give the tokens."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +29,7 @@ from pytest_tokenbudget.plugin.pytest_internals import (
 from pytest_tokenbudget.plugin.repeat import sampling
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, write_cassette
+from pytest_tokenbudget.providers.classify import body_limit
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
@@ -93,7 +95,10 @@ class TestRun:
             traffic_for(self.item, self.budget, context, recorded=self.recorded)
         )
         recorder = Recorder(
-            clock=traffic.clock, answerer=traffic.answerer, request_usage=context.settings.request_usage
+            clock=traffic.clock,
+            answerer=traffic.answerer,
+            request_usage=context.settings.request_usage,
+            body_limit=partial(body_limit, formats=context.reader.formats),
         )
         self.running = RunningSample(recorder, context.reader, context.table, traffic.clock, traffic.clock())
         # Where nothing may fail, nothing is refused: its ceilings are judged at the end like other limits.
@@ -105,7 +110,10 @@ class TestRun:
             self.running.on_record = self._ceiling.on_record
         self._functions = self._open.enter_context(watching(recorder, rules=context.stage_rules))
         if context.children is not None:
-            self._open.enter_context(context.children.sample(recorder))
+            time_at = None
+            if traffic.virtual is not None:
+                traffic.virtual.processes, time_at = context.children.asking, traffic.virtual.time_at
+            self._open.enter_context(context.children.sample(recorder, time_at=time_at))
 
     def end_sample(self) -> None:
         """End the sample, whatever ended the test; nothing that was put in place for it stays."""
@@ -158,7 +166,7 @@ class TestRun:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
         if self._functions is not None:
-            self.running.messages += self._functions.problems()
+            self.running.messages += self._functions.problems({span.stage for span in self.running.spans()})
         try:
             with _collecting_later():
                 # Where time is projected, own code takes none of it: it is what really passed.

@@ -46,6 +46,7 @@ class Exchange:
         response_headers: Response headers.
         chunks: The body in the pieces in which it arrived; a body that was read at once is one piece.
         chunk_times: Arrival of each piece, s on the sample's clock; as many as ``chunks``.
+        body_cut: Whether the body is longer than what is kept of it in ``chunks``, because it is no model call's.
         encoded: Whether ``chunks`` still carry the response's ``content-encoding``.
         streamed: Whether the caller asked for a streamed response.
         started: When ``send`` was called, s on the sample's clock.
@@ -75,6 +76,7 @@ class Exchange:
     response_headers: Headers = ()
     chunks: tuple[bytes, ...] = ()
     chunk_times: tuple[float, ...] = ()
+    body_cut: bool = False
     encoded: bool = False
     streamed: bool = False
     started: float = 0.0

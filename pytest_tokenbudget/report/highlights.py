@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, TestResult
 from pytest_tokenbudget.report.figures import number, percent, signed
 from pytest_tokenbudget.report.table import failing_gates
@@ -21,6 +22,14 @@ _MORE = {
     "calls": ("makes {} more calls", "makes {} fewer calls"),
     "latency": ("takes {} longer", "is {} faster"),
     "cost": ("costs {} more", "costs {} less"),
+}
+
+_DOES = {
+    "input_tokens": "reads {} tokens",
+    "output_tokens": "writes {} tokens",
+    "calls": "makes {} calls",
+    "latency": "takes {}",
+    "cost": "costs {}",
 }
 
 
@@ -64,14 +73,14 @@ def main_causes(result: TestResult) -> list[Cause]:
         by_metric.setdefault(cause.metric, []).append(cause)
     kept: list[Cause] = []
     for metric in sorted(by_metric, key=_metric_rank):
-        stage, _, name = metric.rpartition(".")
+        stage, name = split_key(metric)
         if not any(_around(outer, stage) for outer in _stages_of(by_metric, name)):
             kept += by_metric[metric]
     return kept
 
 
 def _stages_of(metrics: Iterable[str], name: str) -> Iterator[str]:
-    return (metric.rpartition(".")[0] for metric in metrics if metric.rpartition(".")[2] == name)
+    return (split_key(metric)[0] for metric in metrics if split_key(metric)[1] == name)
 
 
 def _around(outer: str, inner: str) -> bool:
@@ -79,7 +88,7 @@ def _around(outer: str, inner: str) -> bool:
 
 
 def _metric_rank(metric: str) -> tuple[int, str]:
-    name = metric.rpartition(".")[2]
+    name = split_key(metric)[1]
     return METRIC_ORDER.index(name) if name in METRIC_ORDER else len(METRIC_ORDER), metric
 
 
@@ -89,7 +98,7 @@ def joined_causes(results: Iterable[TestResult]) -> list[JoinedCause]:
     heaviest: dict[tuple[str, str, str, str, bool], float] = {}
     for result in results:
         for cause in main_causes(result):
-            metric = cause.metric.rpartition(".")[2]
+            metric = split_key(cause.metric)[1]
             key = (metric, cause.stage, cause.part, cause.name, cause.delta < 0)
             known = joined.get(key)
             heavier = abs(cause.delta) > heaviest.get(key, -1.0)
@@ -148,7 +157,7 @@ def sentence(result: TestResult) -> str:
         return "nothing is stored that it could be compared with"
     if not compared:
         return ""
-    gate = compared[0]
+    gate = next((gate for gate in compared if first_cause(result, gate)), compared[0])
     cause = first_cause(result, gate)
     return f"{_moved(gate)}: {cause}" if cause else _moved(gate)
 
@@ -168,13 +177,12 @@ def first_cause(result: TestResult, gate: GateResult) -> str:
 
 
 def _moved(gate: GateResult) -> str:
-    stage, _, name = gate.metric.rpartition(".")
+    stage, name = split_key(gate.metric)
     who = plain(stage) or "the agent"
     shown = name if gate.statistic == "mean" else f"{name} {gate.statistic}"
     if gate.kind == "limit":
-        return (
-            f"{who}: {shown.replace('_', ' ')} {number(gate.value, gate.unit)}, limit {number(gate.allowed, gate.unit)}"
-        )
+        does = _DOES.get(shown, f"has {shown.replace('_', ' ')} {{}}").format(number(gate.value, gate.unit))
+        return f"{who} {does}, limit {number(gate.allowed, gate.unit)}"
     if gate.kind == "reduce":
         return f"{who}: {shown.replace('_', ' ')} {percent(gate.change)}, target {gate.rule.replace('%', ' %')}"
     more, less = _MORE.get(name, (f"{shown.replace('_', ' ')} rose by {{}}", f"{shown.replace('_', ' ')} fell by {{}}"))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.explain import explain, notes
+from pytest_tokenbudget.records.composition import within
 
 WORKER = "worker.input_tokens"
 
@@ -123,7 +124,7 @@ CHANGES = [
 
 def _value(compositions: Any, metric: str) -> int:
     stage, _, name = metric.rpartition(".")
-    composition = compositions[stage]
+    composition = within(compositions, stage)
     sums = {
         "tool_schema_tokens": sum(p.tokens for p in composition.parts if p.part == "tools"),
         "tool_calls": sum(p.distinct for p in composition.parts if p.part == "tool_results"),
