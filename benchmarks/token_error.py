@@ -21,7 +21,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_tokenbudget.providers.prompts import prompt_for
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+
+from wire_prompts import prompt_for
+
+from pytest_tokenbudget.providers.names import current_provider
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.tokens.openai_rules import is_openai
 from pytest_tokenbudget.tokens.profile_table import profile_of
@@ -70,13 +74,14 @@ def errors(rows: Iterable[Row]) -> tuple[dict[str, list[Error]], dict[str, list[
             continue
         prompt = replace(prompt, model=row["model"] or prompt.model)
         reported = row["provider_input_tokens"]
-        error = (counter.count_prompt(prompt, provider=row["provider"]).tokens - reported, reported)
+        provider = current_provider(row["provider"])
+        error = (counter.count_prompt(prompt, provider=provider).tokens - reported, reported)
         if is_openai(prompt.api, prompt.model):
             if row["provider"] in ("openai", "azure") and row["api"] in APIS:
                 sets[f"{APIS[row['api']]}, {openai_set(row)}"].append(error)
                 sets[f"{APIS[row['api']]}, all"].append(error)
         else:
-            family = profile_of(row["provider"], prompt.api, prompt.model).name
+            family = profile_of(provider, prompt.api, prompt.model).name
             families[f"{family}, {'tools' if row['with_tools'] else 'no tools'}"].append(error)
     return sets, families
 

@@ -22,7 +22,8 @@ from wire_damage import mutated
 from wire_samples import PLAIN, exchange
 from wire_streams import STREAMS
 
-from pytest_tokenbudget.providers.registry import ReadExchange, builtin_formats, read
+from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed
 
 BODIES = 100_000
@@ -81,7 +82,7 @@ def main(bodies: int, seed: int) -> int:
             print(found.reason, made.url)
         elif isinstance(found, ReadExchange):
             start = time.perf_counter()
-            found.format.prompt(found.request)
+            found.classified.prompt()
             prompts += time.perf_counter() - start
     average = spent / bodies * 1_000
     print(f"{bodies} bodies of {len(sources)} sources, seed {seed}: {failures} raised")

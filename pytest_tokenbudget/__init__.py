@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     __version__: str
     from pytest_tokenbudget.capture.stage import stage
     from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
+    from pytest_tokenbudget.plugin.budget_record import BudgetRecord
     from pytest_tokenbudget.plugin.marker import token_budget
-    from pytest_tokenbudget.plugin.running import BudgetRecord
     from pytest_tokenbudget.replay.scenario import Scenario
     from pytest_tokenbudget.replay.script import ScriptedModel
 
@@ -30,7 +30,7 @@ __all__ = [
 
 _HOMES = {
     "BudgetExceeded": "pytest_tokenbudget.errors",
-    "BudgetRecord": "pytest_tokenbudget.plugin.running",
+    "BudgetRecord": "pytest_tokenbudget.plugin.budget_record",
     "Scenario": "pytest_tokenbudget.replay.scenario",
     "ScriptedModel": "pytest_tokenbudget.replay.script",
     "TokenBudgetError": "pytest_tokenbudget.errors",

@@ -95,7 +95,19 @@ class ABError(TokenBudgetError):
     slug = "ab"
 
 
+class ReportError(TokenBudgetError):
+    """A report that cannot be read, rendered or written."""
+
+    slug = "report"
+
+
 class FootprintError(TokenBudgetError):
     """A tool, prompt, file or MCP server whose footprint cannot be measured."""
 
     slug = "footprint"
+
+
+class ImportRowsError(TokenBudgetError):
+    """Rows of production that cannot be read."""
+
+    slug = "import"

@@ -1,6 +1,6 @@
 """The extension points.
 
-A ``conftest.py`` implements them as functions of these names.
+A ``conftest.py`` implements them as functions of these names. What they take and give is in :mod:`pytest_tokenbudget.ext`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 if TYPE_CHECKING:
     from pytest_tokenbudget.baselines.protocol import BaselineStore
     from pytest_tokenbudget.measure.metrics import MetricSpec
-    from pytest_tokenbudget.providers.format import WireFormat
+    from pytest_tokenbudget.providers.wire_format import WireFormat
     from pytest_tokenbudget.records.call import Call, Usage
     from pytest_tokenbudget.records.verdict import TestResult
     from pytest_tokenbudget.report.view import RunView
@@ -30,7 +30,7 @@ def pytest_tokenbudget_wire_formats() -> list[WireFormat]:  # type: ignore[empty
             return [MyGateway()]
 
     Returns:
-        Objects with ``api``, ``recognises``, ``read`` and ``prompt``, see ``pytest_tokenbudget.providers.format``.
+        Instances of subclasses of ``WireFormat``.
     """
 
 

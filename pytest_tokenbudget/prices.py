@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tokenbudget.errors import PriceError
+from pytest_tokenbudget.providers.names import current_provider
 from pytest_tokenbudget.records.call import Usage
 
 PriceHook = Callable[..., float | None]
@@ -25,17 +26,16 @@ _REMEDY = "tokenbudget_prices = my-model* = input 0.27, cached 0.07, cache_write
 _ENTRY = re.compile(r"(\w+)\s+\$?\s*(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 # Names of the price table where they are others than ours or OpenTelemetry's (gen_ai.provider.name, 2026-11).
 _PROVIDER_IDS = {
-    "bedrock": "aws",
     "aws.bedrock": "aws",
-    "vertex": "google",
     "gcp.gemini": "google",
     "gcp.gen_ai": "google",
     "gcp.vertex_ai": "google",
     "azure.ai.inference": "azure",
     "azure.ai.openai": "azure",
     "mistral_ai": "mistral",
+    "moonshot_ai": "moonshotai",
+    "voyage": "voyageai",
     "x_ai": "x-ai",
-    "xai": "x-ai",
 }
 
 
@@ -302,7 +302,7 @@ def _listed(provider: str, model: str, timestamp: datetime) -> Rate | None:
             found = genai_prices.calc_price(
                 genai_prices.Usage(input_tokens=1, output_tokens=1),
                 model,
-                provider_id=_PROVIDER_IDS.get(provider, provider) or None,
+                provider_id=_PROVIDER_IDS.get(current_provider(provider), provider) or None,
                 genai_request_timestamp=timestamp,
             )
     except (LookupError, ValueError):

@@ -1,4 +1,4 @@
-"""ONE table of options: the command line, the ini file, the docs and :class:`Settings` are made from it.
+"""ONE table of options, and one of the marker's arguments: the command line, the ini file and the docs are made from them.
 
 Every session loads this module, also one without a marked test. So its records are named tuples: making a dataclass
 takes several times as long as all else here.
@@ -6,6 +6,7 @@ takes several times as long as all else here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from pytest_tokenbudget.errors import SettingsError
@@ -93,7 +94,7 @@ OPTIONS: tuple[Option, ...] = (
         "",
         "repeat",
         (),
-        "Write a report; the format is chosen by the suffix (.json, .md). Repeatable.",
+        "Write a report; the format is chosen by the suffix: .json, .html, .md, .txt (OpenMetrics), .bmf.json, .speedscope.json, .trace.json. Repeatable.",
         metavar="PATH",
     ),
     Option(
@@ -171,6 +172,14 @@ OPTIONS: tuple[Option, ...] = (
         "Ask OpenAI-style streams for their usage and hide the extra chunk from the client.",
     ),
     Option(
+        "child_processes",
+        "",
+        "tokenbudget_child_processes",
+        "flag",
+        True,
+        "Watch child processes that run Python.",
+    ),
+    Option(
         "time_scale",
         "",
         "tokenbudget_time_scale",
@@ -179,6 +188,53 @@ OPTIONS: tuple[Option, ...] = (
         "How many recorded seconds pass in one real second where a replay has to hold an answer.",
     ),
 )
+
+
+class Argument(NamedTuple):
+    """One argument of the marker ``token_budget``.
+
+    Attributes:
+        name: Its name.
+        default: The default as it is written in code.
+        help: What it means, for the docs.
+    """
+
+    name: str
+    default: str
+    help: str
+
+
+ARGUMENTS: tuple[Argument, ...] = (
+    Argument(
+        "max_increase",
+        '"10%"',
+        "How much may a metric grow: one rule for the default gates, or `{metric: rule}` for named ones. The key `default` "
+        "keeps the default gates beside the named ones. The only argument that may be given by position.",
+    ),
+    Argument("limit", "{}", "Ceilings that need no baseline: `{metric: ceiling}`."),
+    Argument("reduce", "{}", 'Wanted reductions below `against`: `{metric: "30%"}`.'),
+    Argument("against", '"baseline"', "What is compared with: the baseline, or the name of a stored reference."),
+    Argument(
+        "samples",
+        '"auto"',
+        'How often the test runs: `"auto"` is once, and again only to confirm what chance could have done; or a number.',
+    ),
+    Argument("max_samples", "10", 'The most samples that `samples="auto"` takes.'),
+    Argument("stop_at", "{}", "Ceilings that stop the run: no further model call leaves once one is passed."),
+    Argument(
+        "replay",
+        "None",
+        "Serve the model's answers from a cassette: `True` for the test's own, or the name of one.",
+    ),
+)
+
+MARKER = "token_budget"
+
+
+def marker_signature() -> str:
+    """How the marker is called, with all arguments and their defaults."""
+    first, *others = (f"{argument.name}={argument.default}" for argument in ARGUMENTS)
+    return f"{MARKER}({first}, *, {', '.join(others)})"
 
 
 def pairs(lines: tuple[str, ...], *, option: str, example: str) -> tuple[tuple[str, str], ...]:
@@ -252,9 +308,30 @@ class Settings(NamedTuple):
     redact: tuple[str, ...] = ()
     runs_per_month: tuple[str, ...] = ()
     request_usage: bool = False
+    child_processes: bool = True
     time_scale: float = 100.0
 
     @property
     def replaces(self) -> bool:
         """Whether this run is to become what others are compared with, whatever it is compared with itself."""
         return self.update or self.accept or self.reference is not None
+
+    def fails(self, verdict: str, *, open_target: bool = False) -> bool:
+        """Whether a verdict fails its test in this session.
+
+        Args:
+            verdict: The verdict of the test.
+            open_target: Whether a wanted reduction is undecided: it does not pass before it is shown.
+        """
+        from pytest_tokenbudget.records.verdict import FAILING
+
+        if self.mode != "gate":
+            return False
+        if self.replaces and verdict in ("regression", "target_missed", "no_baseline", "inconclusive"):
+            return False
+        return verdict in FAILING or (verdict == "inconclusive" and (self.strict or open_target))
+
+
+def is_ci(environment: Mapping[str, str]) -> bool:
+    """Whether a CI service runs this: the variable ``CI`` is set, and not to a word that says no."""
+    return environment.get("CI", "").strip().lower() not in ("", "0", "false", "no", "off")

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "pytest_tokenbudget"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 MAPS = ["ARCHITECTURE.md", "CONTRIBUTING.md", "README.md"]
 
-MAX_MODULE_LINES = 400
+MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 60
 
 # The linter's list, so that there is one.
@@ -57,7 +57,7 @@ def _lines(node: ast.stmt) -> int:
 
 @pytest.mark.parametrize("path", MODULES, ids=_name)
 def test_a_module_is_small_and_light(path: Path) -> None:
-    """At most 400 lines, functions of at most 60, no heavy library when it is loaded, pytest only on top."""
+    """At most 500 lines, functions of at most 60, no heavy library when it is loaded, pytest only on top."""
     text = path.read_text()
     tree = ast.parse(text)
     long = {

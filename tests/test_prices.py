@@ -157,10 +157,10 @@ def test_embedding_writes_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("provider", "model"),
-    [("openai", "gpt-4o"), ("openai", "gpt-4.1-mini"), ("azure", "gpt-4o"), ("anthropic", "claude-sonnet-4-0"),
-     ("google", "gemini-2.5-pro"), ("vertex", "gemini-2.5-pro"), ("bedrock", "amazon.nova-pro-v1:0"),
-     ("mistral", "mistral-large-latest"), ("deepseek", "deepseek-chat"), ("groq", "llama-3.3-70b-versatile"),
-     ("xai", "grok-3"), ("cohere", "command-r"), ("", "gpt-4o")],
+    [("openai", "gpt-4o"), ("openai", "gpt-4.1-mini"), ("azure.ai.openai", "gpt-4o"), ("anthropic", "claude-sonnet-4-0"),
+     ("gcp.gemini", "gemini-2.5-pro"), ("gcp.vertex_ai", "gemini-2.5-pro"), ("aws.bedrock", "amazon.nova-pro-v1:0"),
+     ("mistral_ai", "mistral-large-latest"), ("deepseek", "deepseek-chat"), ("groq", "llama-3.3-70b-versatile"),
+     ("x_ai", "grok-3"), ("xai", "grok-3"), ("cohere", "command-r"), ("", "gpt-4o")],
 )  # fmt: skip
 def test_known_models_have_a_price(provider: str, model: str) -> None:
     """The names that wire formats give to providers are understood by the price table."""

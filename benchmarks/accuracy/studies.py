@@ -9,10 +9,11 @@ from random import Random
 from typing import Any
 
 from benchmarks.accuracy.rivals import RIVALS
+from benchmarks.accuracy.sampling import Sampled, sample_until_decided
 from benchmarks.accuracy.traces import COUNTS, FAMILIES, Interleaved, Stored
 from pytest_tokenbudget.compare import judge
-from pytest_tokenbudget.compare.judgement import Judgement
-from pytest_tokenbudget.compare.looks import PAIRED, STORED, Sampled, sample_until_decided
+from pytest_tokenbudget.compare.judged import Judged
+from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 
 LIMIT = 0.20
 RIVAL_VALUES = 12
@@ -66,20 +67,20 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Persistent:
-    """A judgement that is sampled on until it is decided or the plan ends, suspected or not."""
+    """A result that is sampled on until it is decided or the plan ends, suspected or not."""
 
-    judgement: Judgement
+    result: Judged
 
     @property
     def verdict(self) -> str:
         """The verdict."""
-        return self.judgement.verdict
+        return self.result.verdict
 
     @property
     def more(self) -> int:
         """New values until the next look."""
-        following = STORED.following(self.judgement.n)
-        return 0 if following is None or self.verdict != "inconclusive" else following - self.judgement.n
+        following = STORED.following(self.result.n)
+        return 0 if following is None or self.verdict != "inconclusive" else following - self.result.n
 
 
 def _once(cell: Cell, rng: Random) -> tuple[str, int]:
@@ -102,11 +103,11 @@ def _once(cell: Cell, rng: Random) -> tuple[str, int]:
         today = Stored(FAMILIES[cell.family], cell.change, rng)
 
         def judged(_: object, new: Sequence[float]) -> Any:
-            judgement = judge(today.sessions, new, **limits)
-            return judgement if cell.design == "stored auto" else Persistent(judgement)
+            result = judge(today.sessions, new, **limits)
+            return result if cell.design == "stored auto" else Persistent(result)
 
         sampled = sample_until_decided(today, judged, 1)
-    return sampled.judgement.verdict, len(sampled.new)
+    return sampled.result.verdict, len(sampled.new)
 
 
 def simulate(task: tuple[Cell, int]) -> Outcome:

@@ -17,6 +17,8 @@ from pathlib import Path
 from pytest_tokenbudget.ab.transcript import Transcript, read_transcript
 from pytest_tokenbudget.ab.worktree import Sides
 from pytest_tokenbudget.errors import ABError
+from pytest_tokenbudget.report.transport import encode
+from pytest_tokenbudget.report.view import RunView
 
 OPTIONS = ("--tokenbudget=report", "--tokenbudget-samples=1", "--tokenbudget-missing=fail")
 """What both sides are told: measure once, fail nothing by a stored baseline, write none."""
@@ -65,7 +67,7 @@ def _arm(name: str, root: Path, other: Path, sides: Sides, arguments: Sequence[s
     environment = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
     environment["PWD"] = str(place)
     environment["PYTHONPATH"] = os.pathsep.join(import_path(root, sides.head, os.environ.get("PYTHONPATH", "")))
-    return Arm(name, place, tuple(moved(text, sides.head, root) for text in arguments), environment, root, other)
+    return Arm(name, place, tuple(move_into(text, sides.head, root) for text in arguments), environment, root, other)
 
 
 def import_path(root: Path, head: Path, inherited: str) -> list[str]:
@@ -86,10 +88,10 @@ def import_path(root: Path, head: Path, inherited: str) -> list[str]:
     environment = Path(sys.prefix).resolve()
     found = [Path(entry).resolve() for entry in sys.path]
     installed = [str(path) for path in found if path.is_relative_to(head) and not path.is_relative_to(environment)]
-    return list(dict.fromkeys([*own, *(moved(entry, head, root) for entry in (*given, *installed))]))
+    return list(dict.fromkeys([*own, *(move_into(entry, head, root) for entry in (*given, *installed))]))
 
 
-def moved(text: str, head: Path, root: Path) -> str:
+def move_into(text: str, head: Path, root: Path) -> str:
     """An argument with absolute paths into the head's tree turned into the same ones of another tree."""
     if root == head:
         return text
@@ -105,10 +107,10 @@ def collect(arm: Arm) -> Transcript:
     Raises:
         ABError: If its pytest cannot collect.
     """
-    seen = _run(arm, None, ("--collect-only",))
+    seen = _run(arm, None)
     if seen.exit_code not in (0, _NOTHING_COLLECTED):
         raise _broken(arm, seen, "cannot collect its tests")
-    return _own(arm, seen)
+    return _checked(arm, seen)
 
 
 def sample(arm: Arm, tests: Sequence[str]) -> Transcript:
@@ -117,13 +119,29 @@ def sample(arm: Arm, tests: Sequence[str]) -> Transcript:
     Raises:
         ABError: If its pytest ended in another way than by tests that passed or failed.
     """
-    seen = _run(arm, tests, ())
+    seen = _run(arm, tests)
     if seen.exit_code not in (0, 1) and not seen.results:
         raise _broken(arm, seen, "ended before any test was measured")
-    return _own(arm, seen)
+    return _checked(arm, seen)
 
 
-def _own(arm: Arm, seen: Transcript) -> Transcript:
+def write_reports_at(arm: Arm, run: RunView, names: Sequence[str]) -> tuple[str, ...]:
+    """Have a side write reports in formats that its own project adds.
+
+    Args:
+        arm: The side.
+        run: What is reported.
+        names: Absolute paths of the reports.
+
+    Returns:
+        What could not be written.
+    """
+    seen = _run(arm, None, run=run, reports=names)
+    done = seen.exit_code in (0, _NOTHING_COLLECTED)
+    return seen.problems if done else (f"{', '.join(names)}: pytest ended with exit code {seen.exit_code}",)
+
+
+def _checked(arm: Arm, seen: Transcript) -> Transcript:
     """What a side measured, if it ran its own code.
 
     Raises:
@@ -146,25 +164,31 @@ def _broken(arm: Arm, seen: Transcript, what: str) -> ABError:
     )
 
 
-def _run(arm: Arm, only: Sequence[str] | None, further: Sequence[str]) -> Transcript:
+def _run(
+    arm: Arm, only: Sequence[str] | None, *, run: RunView | None = None, reports: Sequence[str] = ()
+) -> Transcript:
+    """Run pytest at a side: the tests that ``only`` names, or collection alone."""
     with tempfile.TemporaryDirectory(prefix="tokenbudget-arm-") as name:
         place = Path(name)
-        wanted = {"only": only if only is None else list(only), "own": str(arm.root), "other": str(arm.other)}
+        wanted = {"only": only, "own": str(arm.root), "other": str(arm.other), "reports": reports}
         (place / "wanted.json").write_text(json.dumps(wanted), encoding="utf-8")
+        if run is not None:
+            (place / "run.json").write_text(encode(run), encoding="ascii")
+        further = ("--collect-only",) if only is None else ()
         command = [sys.executable, "-m", "pytest", *arm.arguments, *OPTIONS, *further]
         output = place / "output.txt"
         began = time.monotonic()
         with output.open("wb") as file:
-            code = _to_its_end(command, arm, {**arm.environment, "TOKENBUDGET_ARM": name}, file.fileno())
+            code = _wait_for(command, arm, {**arm.environment, "TOKENBUDGET_ARM": name}, file.fileno())
         return read_transcript(
             place / "transcript.jsonl",
             exit_code=code,
-            output=_end_of(output),
+            output=_last_lines(output),
             seconds=time.monotonic() - began,
         )
 
 
-def _to_its_end(command: Sequence[str], arm: Arm, environment: Mapping[str, str], output: int) -> int:
+def _wait_for(command: Sequence[str], arm: Arm, environment: Mapping[str, str], output: int) -> int:
     # A session of its own: Ctrl-C reaches this process alone, which then ends the other with all that it started.
     process = subprocess.Popen(
         command,
@@ -200,6 +224,6 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _end_of(path: Path) -> str:
+def _last_lines(path: Path) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
     return "\n".join(f"    {line}" for line in lines[-_SHOWN_LINES:])

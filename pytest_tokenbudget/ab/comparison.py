@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pytest_tokenbudget import __version__
 from pytest_tokenbudget.ab.ab_options import parse_options
-from pytest_tokenbudget.ab.arms import Arm, collect
+from pytest_tokenbudget.ab.arms import Arm, collect, write_reports_at
 from pytest_tokenbudget.ab.confirm import Suspicion
 from pytest_tokenbudget.ab.interleave import Say, interleave
 from pytest_tokenbudget.ab.paired_judge import PairedJudge
@@ -15,9 +16,12 @@ from pytest_tokenbudget.ab.paired_test import PairedTest, results_of
 from pytest_tokenbudget.ab.transcript import Transcript
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
+from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer, write_reports, writer_for
 from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.wording import counted
 
 _NAMED = 10
+_REPORT = "--report"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,16 @@ class Asked:
         reductions: Values of ``--reduce``.
         max_samples: Most pairs.
         suspicion: What is to be confirmed, ``None`` where everything is compared.
+        reports: Paths of the reports, as the user wrote them.
+        summary: Path of GitHub's step summary, ``""`` where there is none.
     """
 
     increases: Sequence[str] = ()
     reductions: Sequence[str] = ()
     max_samples: int = 30
     suspicion: Suspicion | None = None
+    reports: Sequence[str] = ()
+    summary: str = ""
 
 
 def compare(arms: tuple[Arm, Arm], asked: Asked, say: Say) -> RunView:
@@ -54,11 +62,14 @@ def compare(arms: tuple[Arm, Arm], asked: Asked, say: Say) -> RunView:
     base, head = arms
     # The head first: mistakes are more often there, and nothing is lost.
     now = collect(head)
+    formats = {**dict.fromkeys(now.formats, _elsewhere), **BUILTIN_FORMATS}
+    for name in asked.reports:
+        writer_for(name, formats, option=_REPORT)
     then = collect(base)
     table = metric_table((*then.metrics, *now.metrics))
     options = parse_options(asked.increases, asked.reductions, max_samples=asked.max_samples, table=table)
     nodeids, messages = _common(arms, then, now, asked.suspicion)
-    say(f"{len(nodeids)} test{'' if len(nodeids) == 1 else 's'}: {base.name} against {head.name}")
+    say(f"{counted(len(nodeids), 'test')}: {base.name} against {head.name}")
     only = asked.suspicion.gates if asked.suspicion is not None else None
     judge = PairedJudge(table, family=asked.suspicion.family if asked.suspicion is not None else 1, only=only)
     tests = interleave(arms, nodeids, options, judge, say)
@@ -66,7 +77,24 @@ def compare(arms: tuple[Arm, Arm], asked: Asked, say: Say) -> RunView:
     results = results_of(tests)
     if not results:
         raise ABError("no test ran on both sides: " + "; ".join(messages), remedy="see why they are skipped")
-    return RunView(__version__, "gate", results, (_headline(arms, tests), *messages))
+    run = RunView(__version__, "gate", results, (_headline(arms, tests), *messages))
+    return _with_reports(run, head, formats, asked)
+
+
+def _with_reports(run: RunView, head: Arm, formats: Mapping[str, Writer], asked: Asked) -> RunView:
+    """Write the reports; gives the run with what could not be written."""
+    place = Path.cwd()
+    theirs = [name for name in asked.reports if writer_for(name, formats, option=_REPORT) is _elsewhere]
+    ours = [name for name in asked.reports if name not in theirs]
+    run = write_reports(run, ours, BUILTIN_FORMATS, option=_REPORT, directory=place, summary=asked.summary)
+    if not theirs:
+        return run
+    problems = write_reports_at(head, run, [str(place / name) for name in theirs])
+    return replace(run, problems=(*run.problems, *problems))
+
+
+def _elsewhere(run: RunView, path: Path) -> None:
+    """Stands for a format that only the head's project knows: its own process writes it."""
 
 
 def _headline(arms: tuple[Arm, Arm], tests: Sequence[PairedTest]) -> str:

@@ -9,7 +9,7 @@ from pytest_tokenbudget.ab.ab_options import AbOptions
 from pytest_tokenbudget.ab.arms import Arm, sample
 from pytest_tokenbudget.ab.paired_judge import PairedJudge
 from pytest_tokenbudget.ab.paired_test import PairedTest
-from pytest_tokenbudget.compare.looks import next_batch
+from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.verdict import FAILING
 
@@ -92,7 +92,8 @@ def _judge(test: PairedTest, judge: PairedJudge, cap: int) -> None:
 
 
 def _report(tests: Sequence[PairedTest], pair: int, say: Say) -> None:
-    from pytest_tokenbudget.report.figures import percent, plain
+    from pytest_tokenbudget.report.figures import percent
+    from pytest_tokenbudget.wording import plain
 
     waiting = [test for test in tests if test.wanted]
     if not waiting:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_tokenbudget.ab.arms import Arm
-from pytest_tokenbudget.ab.paired_judge import judged_result
+from pytest_tokenbudget.ab.paired_judge import entry_of
 from pytest_tokenbudget.ab.transcript import Transcript
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
+from pytest_tokenbudget.report.test_result import assemble, not_compared
+from pytest_tokenbudget.settings import Settings
 
 
 @dataclass(slots=True)
@@ -88,15 +90,9 @@ def results_of(tests: Sequence[PairedTest]) -> tuple[TestResult, ...]:
 def _result(test: PairedTest) -> TestResult:
     measured = test.measured or TestResult(test.nodeid, "inconclusive")
     if test.trouble:
-        return replace(
-            measured,
-            verdict="diverged" if test.diverged else "inconclusive",
-            gates=(),
-            causes=(),
-            samples=tuple(test.head),
-            messages=(test.trouble,),
-            passed=test.diverged,
-            failed=test.diverged,
-        )
+        return not_compared(measured, test.trouble, test.head, has_diverged=test.diverged)
     assert test.budget is not None
-    return judged_result(measured, test.budget, test.gates, test.base, test.head)
+    blank = replace(measured, budget=test.budget, compared_with="", notices=(), played=None)
+    outcomes = [sample.outcomes for sample in test.base]
+    entry = entry_of(test.base)
+    return assemble(blank, test.gates, test.head, Settings(), entry=entry, earlier_outcomes=outcomes)

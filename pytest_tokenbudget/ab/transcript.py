@@ -24,6 +24,8 @@ class Transcript:
         seconds: How long it took, s.
         collected: Node ids of the tests, and whether each has a budget; filled where it was asked to collect only.
         metrics: Metrics that the project adds, likewise.
+        formats: Suffixes of the report formats that the project adds, likewise.
+        problems: What could not be written, where it was asked to write reports.
         results: What was measured, by node id.
         failures: Phase and text of each failure, by node id.
         skipped: Node ids of tests that were skipped (or failed as expected).
@@ -35,6 +37,8 @@ class Transcript:
     seconds: float
     collected: Mapping[str, bool] = field(default_factory=dict)
     metrics: tuple[MetricSpec, ...] = ()
+    formats: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
     results: Mapping[str, TestResult] = field(default_factory=dict)
     failures: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     skipped: frozenset[str] = frozenset()
@@ -53,11 +57,15 @@ def read_transcript(path: Path, *, exit_code: int, output: str, seconds: float) 
     failures: dict[str, tuple[str, str]] = {}
     skipped: set[str] = set()
     foreign: list[tuple[str, str]] = []
+    formats: list[str] = []
+    problems: list[str] = []
     try:
         for line in path.read_text(encoding="ascii").splitlines() if path.exists() else ():
             said: dict[str, Any] = json.loads(line)
             collected.update({str(nodeid): bool(marked) for nodeid, marked in said.get("collected", ())})
             metrics += [_spec(*spec) for spec in said.get("metrics", ())]
+            formats += said.get("formats", ())
+            problems += said.get("problems", ())
             if "result" in said:
                 result = decode(said["result"])
                 results[result.nodeid] = result
@@ -78,6 +86,8 @@ def read_transcript(path: Path, *, exit_code: int, output: str, seconds: float) 
         seconds,
         collected,
         tuple(metrics),
+        tuple(formats),
+        tuple(problems),
         results,
         failures,
         frozenset(skipped),

@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import Literal
 
 from pytest_tokenbudget.baselines.merge import merge_entries
-from pytest_tokenbudget.baselines.observe import Observation, mean, observe
+from pytest_tokenbudget.baselines.observe import Observation, observe
 from pytest_tokenbudget.baselines.protocol import Change
 from pytest_tokenbudget.records.baseline import MAX_SESSIONS, BaselineEntry, MetricRecord, Session
 from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.stats.statistic import mean
 
 Mode = Literal["create", "update", "ratchet", "accept"]
 Predicate = Callable[[str], bool]

@@ -9,12 +9,13 @@ from numbers import Integral, Real
 from typing import Any
 
 from pytest_tokenbudget.baselines.outcomes import storable
-from pytest_tokenbudget.measure.sample import inside
+from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.records.baseline import MAX_POOLED, MAX_SAMPLES, Number, Session
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.stats.statistic import mean
 
 _SOURCES = ("provider", "calibrated", "counted")
 """From the surest to the least sure."""
@@ -80,14 +81,6 @@ def observe(samples: Sequence[Sample]) -> Observation:
         models=tuple(sorted({call.model or call.request_model for call in calls} - {""})),
         providers=tuple(sorted({call.provider for call in calls} - {""})),
     )
-
-
-def mean(session: Sequence[Number]) -> Number:
-    """Arithmetic mean; whole where all values and their mean are whole, so that ``12410`` stays ``12410``."""
-    if all(type(value) is int for value in session):
-        total = sum(session)
-        return int(total) // len(session) if total % len(session) == 0 else total / len(session)
-    return math.fsum(session) / len(session)
 
 
 def thinned(values: Sequence[Number], most: int = MAX_POOLED) -> Session:

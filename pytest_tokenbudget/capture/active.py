@@ -7,10 +7,55 @@ stand in one place of the process, where stages and watched clients find them. I
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.recorder import Recorder
+    from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
+    from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
+    from pytest_tokenbudget.capture.recorder import OpenSpan
+
+
+class ActiveRecorder(Protocol):
+    """A recorder as stages and watched clients know it; a sample has one, and so has a child process."""
+
+    @property
+    def recording(self) -> bool:
+        """Whether it records now."""
+
+    @property
+    def plain(self) -> bool:
+        """Whether it does no more than look on."""
+
+    @property
+    def request_usage(self) -> bool:
+        """Whether OpenAI-style streams are asked for their usage."""
+
+    @property
+    def answerer(self) -> Answerer | None:
+        """Who answers instead of the network, if anybody does."""
+
+    @property
+    def before_send(self) -> Callable[[Outgoing], None] | None:
+        """Who may refuse a request before it leaves."""
+
+    def begin(
+        self,
+        library: Library,
+        request: Any,
+        *,
+        streamed: bool,
+        stage: str = "",
+        span: Any = None,
+        within: ExchangeBuilder | None = None,
+    ) -> ExchangeBuilder:
+        """Begin an exchange."""
+
+    def forget(self, builder: ExchangeBuilder) -> None:
+        """Drop an exchange whose request never left."""
+
+    def open_span(self, path: str) -> OpenSpan | None:
+        """Open a stage's span."""
 
 
 class Active:
@@ -26,17 +71,17 @@ class Active:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.recorders: tuple[Recorder, ...] = ()
+        self.recorders: tuple[ActiveRecorder, ...] = ()
         self.epoch: object | None = None
 
-    def add(self, recorder: Recorder) -> None:
+    def add(self, recorder: ActiveRecorder) -> None:
         """Begin a watch."""
         with self._lock:
             if not self.recorders:
                 self.epoch = object()
             self.recorders = (*self.recorders, recorder)
 
-    def remove(self, recorder: Recorder) -> None:
+    def remove(self, recorder: ActiveRecorder) -> None:
         """End a watch; watches may end in any order."""
         with self._lock:
             kept = list(self.recorders)
@@ -46,6 +91,11 @@ class Active:
             self.recorders = tuple(kept)
             if not kept:
                 self.epoch = None
+
+    def take_over(self, recorder: ActiveRecorder) -> None:
+        """Leave this recorder alone in a process that was forked; the stages that are open there stay open."""
+        self._lock = threading.Lock()  # a thread that does not exist here may have held it
+        self.recorders = (recorder,)
 
 
 ACTIVE = Active()

@@ -39,9 +39,14 @@ class AiohttpRequest:
         self.payload: Any = None
         self.info: Any = None
 
+    @property
+    def body(self) -> Any:
+        """The body as it was given, or as aiohttp has made it of JSON."""
+        return self._data if self.payload is None else getattr(self.payload, "_value", None)
+
     def parts(self) -> tuple[str, str, Any, bytes | None]:
         """Method, URL, headers (aiohttp's, or the caller's own as long as there is no response) and body."""
-        body = sent_bytes(self._data if self.payload is None else getattr(self.payload, "_value", None))
+        body = sent_bytes(self.body)
         if self.info is None:
             return self._method.upper(), str(self._url), self._headers or {}, body
         return self._method.upper(), str(self.info.url), self.info.headers, body
@@ -69,6 +74,10 @@ class AiohttpLibrary:
         pairs = headers.items() if hasattr(headers, "items") else headers
         return tuple((str(name).lower(), str(value)) for name, value in pairs)
 
+    def in_process(self, sender: Any, request: Any) -> bool:
+        """Say no: aiohttp has no transport for an app."""
+        return False
+
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     """The methods of ``aiohttp`` to watch."""
@@ -76,47 +85,64 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     session = module.ClientSession
     return (
         Watched(session, "_request", lambda request: _inner(library, request)),
-        Watched(session, "request", lambda request: _public(library, request, None)),
+        Watched(session, "request", lambda request: _public(library, request, ("method", "url"))),
         *(Watched(session, verb, _verb(library, verb)) for verb in _VERBS),
+        Watched(module.ClientRequest, "send", _noting_the_network),
     )
 
 
 def _verb(library: AiohttpLibrary, verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return lambda method: _public(library, method, verb.upper())
+    return lambda method: _public(library, method, ("url",), verb=verb.upper())
 
 
-def _public(library: AiohttpLibrary, original: Callable[..., Any], verb: str | None) -> Callable[..., Any]:
-    """A public method: ``verb`` is what it does, ``None`` where that is its first argument."""
+def _public(
+    library: AiohttpLibrary, original: Callable[..., Any], names: tuple[str, ...], *, verb: str = ""
+) -> Callable[..., Any]:
+    """A public method; ``names`` are its arguments that may be given by place, ``verb`` is what it does."""
 
     def method(self: Any, *args: Any, **options: Any) -> Any:
         manager = original(self, *args, **options)
         if not ACTIVE.recorders:
             return manager
-        asked, url = (verb, *args[:1]) if verb else args[:2] if len(args) > 1 else (options.get("method", "GET"), None)
-        request = _request_of(asked, options.get("url") if url is None else url, options)
+        given = {**options, **dict(zip(names, args, strict=False))}
+        request = _request_of(self, verb or given.get("method"), given.get("url"), options)
         # The manager is awaitable, and so are those that stand in for it; one of its kind is what the caller expects.
         return type(manager)(_watched(library, self, request, manager, options))
 
     return method
 
 
-def _request_of(method: Any, url: Any, options: dict[str, Any]) -> AiohttpRequest:
+def _request_of(session: Any, method: Any, url: Any, options: dict[str, Any]) -> AiohttpRequest:
+    if getattr(session, "_base_url", None) is not None and hasattr(session, "_build_url"):
+        url = session._build_url(url)
     return AiohttpRequest(str(method), url, options.get("data"), options.get("headers"))
 
 
 def _inner(library: AiohttpLibrary, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def _request(self: Any, method: str, str_or_url: Any, **options: Any) -> Any:
+    async def _request(self: Any, *args: Any, **options: Any) -> Any:
         if not ACTIVE.recorders:
-            return await original(self, method, str_or_url, **options)
-        around = current_request()
-        request = around.request if around is not None and around.sender is self else None
+            return await original(self, *args, **options)
+        outer = current_request()
+        request = outer.request if outer is not None and outer.sender is self else None
         if isinstance(request, AiohttpRequest):
-            return await original(self, method, str_or_url, **_with_payload(library, self, request, options))
-        request = _request_of(method, str_or_url, options)
+            return await original(self, *args, **_with_payload(library, self, request, options))
+        given = {**options, **dict(zip(("method", "str_or_url"), args, strict=False))}
+        request = _request_of(self, given.get("method"), given.get("str_or_url"), options)
         options = _with_payload(library, self, request, options)
-        return await _watched(library, self, request, original(self, method, str_or_url, **options), options)
+        return await _watched(library, self, request, original(self, *args, **options), options)
 
     return _request
+
+
+def _noting_the_network(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """``ClientRequest.send`` writes a request to a connection: only what has a network comes here."""
+
+    async def send(self: Any, *args: Any, **options: Any) -> Any:
+        if (request := current_request()) is not None:
+            request.carried = True
+        return await original(self, *args, **options)
+
+    return send
 
 
 def _with_payload(

@@ -10,14 +10,46 @@ from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.in_flight import in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.requests_client import PreparedLibrary
-from pytest_tokenbudget.capture.urllib3_body import RawBody
+from pytest_tokenbudget.capture.urllib3_body import teed_body
 from pytest_tokenbudget.capture.urllib3_local import play_botocore
 
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
-    """The method of ``botocore.httpsession`` to watch."""
+    """The methods to watch.
+
+    Args:
+        module: ``botocore.httpsession``, or ``moto.core.botocore_stubber``, which answers before the session is asked.
+        client: Name and version of botocore.
+    """
     library = PreparedLibrary(client)
+    if module.__name__ == "moto.core.botocore_stubber":
+        return (Watched(module.BotocoreStubber, "__call__", lambda stub: _answered_by_moto(library, stub)),)
     return (Watched(module.URLLib3Session, "send", lambda send: _send(library, send)),)
+
+
+def _answered_by_moto(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
+    def stub(self: Any, event_name: str, request: Any, **options: Any) -> Any:
+        in_flight = in_flight_request(library, self, request, streamed=False) if self.enabled else None
+        if in_flight is None:
+            return original(self, event_name, request, **options)
+        in_flight.begin()
+        try:
+            response = original(self, event_name, request, **options)
+        except BaseException as error:
+            in_flight.failed(error)
+            raise
+        finally:
+            in_flight.end()
+        if response is None:  # it is none of moto's, and the session will send it
+            in_flight.forget()
+        else:
+            in_flight.arrived(response.status_code, response.headers)
+            in_flight.whole(response.content or b"")
+            response.raw.seek(0)
+            response._content = None
+        return response
+
+    return stub
 
 
 def _send(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,7 +74,7 @@ def _send(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..
             in_flight.end()
         in_flight.arrived(response.status_code, response.headers)
         if streamed:
-            response.raw = RawBody(response.raw, in_flight.builders)
+            response.raw = teed_body(response.raw, in_flight.builders)
         else:
             in_flight.whole(response.content or b"")
         return response

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_tokenbudget.capture.bodies import FREE, BodyLimit, may_hold_a_prompt
 from pytest_tokenbudget.records.exchange import End, Exchange, Headers
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ class Library(Protocol):
     def header_pairs(self, headers: Any) -> Headers:
         """The pairs of the library's own header object, names in lower case."""
 
+    def in_process(self, sender: Any, request: Any) -> bool:
+        """Whether the client's transport hands the request to an app in the same process."""
+
 
 class Owner(Protocol):
     """The recorder to which an exchange belongs, as far as its builder knows it."""
@@ -32,6 +37,10 @@ class Owner(Protocol):
     @property
     def clock(self) -> Callable[[], float]:
         """The sample's clock, s."""
+
+    @property
+    def body_limit(self) -> BodyLimit | None:
+        """Tells how much of a body is kept; ``None`` where all is."""
 
     def ended(self, builder: ExchangeBuilder) -> None:
         """Take note that an exchange ended."""
@@ -49,17 +58,23 @@ class ExchangeBuilder:
         request: The library's request.
         streamed: Whether the caller asked for a streamed response.
         stage: Path of the stage in which the request was sent.
+        surrounding_stage: Path of the stage that was open in the test while another process sent it.
         span: The OpenTelemetry span in which it was sent.
         number: How many exchanges the recorder began before.
+        within: The exchange within whose ``send`` it was sent, if there is one.
         answer: The answer that is given locally, if one is.
         mocked: Whether a tool for tests gave the response in the place of the network.
         encoded: Whether the chunks still carry the ``content-encoding``; ``None`` where the headers decide.
+        size: Bytes of the response's body that are kept.
+        body_cut: Whether the body is longer than what is kept of it.
         end: How it ended, ``None`` while it runs.
     """
 
     __slots__ = (
+        "_ask_at",
         "_built",
         "answer",
+        "body_cut",
         "chunk_times",
         "chunks",
         "encoded",
@@ -72,23 +87,37 @@ class ExchangeBuilder:
         "number",
         "owner",
         "request",
+        "size",
         "span",
         "stage",
         "started",
         "status",
         "streamed",
+        "surrounding_stage",
+        "within",
     )
 
     def __init__(
-        self, owner: Owner, library: Library, request: Any, *, streamed: bool, stage: str, span: Any, number: int
+        self,
+        owner: Owner,
+        library: Library,
+        request: Any,
+        *,
+        streamed: bool,
+        stage: str,
+        span: Any,
+        number: int,
+        within: ExchangeBuilder | None,
     ) -> None:
         self.owner = owner
         self.library = library
         self.request = request
         self.streamed = streamed
         self.stage = stage
+        self.surrounding_stage = ""
         self.span = span
         self.number = number
+        self.within = within
         self.answer: LocalAnswer | None = None
         self.mocked = False
         self.status: int | None = None
@@ -96,6 +125,9 @@ class ExchangeBuilder:
         self.encoded: bool | None = None
         self.chunks: list[bytes] = []
         self.chunk_times: list[float] = []
+        self.size = 0
+        self.body_cut = False
+        self._ask_at: float = FREE
         self.ended = 0.0
         self.end: End | None = None
         self.error: str | None = None
@@ -111,6 +143,9 @@ class ExchangeBuilder:
         """Note a piece of the body."""
         self.chunk_times.append(self.owner.clock())
         self.chunks.append(data)
+        self.size += len(data)
+        if self.size > self._ask_at:
+            self._limit_chunks()
 
     def whole(self, body: bytes) -> None:
         """Note a body that the library itself has read at once and decoded."""
@@ -145,16 +180,57 @@ class ExchangeBuilder:
         self.error = None if error is None else type(error).__name__
         self.end = end
 
-    def exchange(self, sequence: int, now: float) -> Exchange:
+    def exchange(self, now: float) -> Exchange:
         """Build the exchange; one that still runs ends ``now`` (s on the recorder's clock), with the end ``open``."""
         built = self._built
         if built is None:
-            built = self._build(sequence, now)
+            built = self._build(now)
             if self.end is not None:
                 self._built = built
-        return built if built.sequence == sequence else replace(built, sequence=sequence)
+        return built
 
-    def _build(self, sequence: int, now: float) -> Exchange:
+    def limit_bodies(self) -> None:
+        """Drop what is not worth keeping of an exchange that has ended."""
+        built = self.exchange(self.ended)
+        limit = self._limit_of(built.method, built.url)
+        if limit is None:
+            return
+        self._cut_chunks(limit)
+        self._built = replace(
+            built,
+            request_body=built.request_body if may_hold_a_prompt(built.request_body) else None,
+            chunks=tuple(self.chunks),
+            chunk_times=tuple(self.chunk_times),
+            body_cut=self.body_cut,
+        )
+        self.request = None
+        self.chunks = []
+
+    def _limit_chunks(self) -> None:
+        method, url, _, _ = self.library.request_parts(self.request)
+        limit = self._limit_of(method, url)
+        if limit is None:
+            self._ask_at = math.inf
+        else:
+            self._ask_at = limit
+            self._cut_chunks(limit)
+
+    def _limit_of(self, method: str, url: str) -> int | None:
+        limit = self.owner.body_limit
+        headers = () if self.headers is None else self.library.header_pairs(self.headers)
+        return None if limit is None else limit(method, url, headers)
+
+    def _cut_chunks(self, limit: int) -> None:
+        while self.size > limit and self.chunks:
+            self.body_cut = True
+            last, time = self.chunks.pop(), self.chunk_times.pop()
+            self.size -= len(last)
+            if self.size < limit:
+                self.chunks.append(bytes(last[: limit - self.size]))
+                self.chunk_times.append(time)
+                self.size = limit
+
+    def _build(self, now: float) -> Exchange:
         method, url, headers, body = self.library.request_parts(self.request)
         response_headers = () if self.headers is None else self.library.header_pairs(self.headers)
         chunks = tuple(self.chunks)
@@ -169,6 +245,7 @@ class ExchangeBuilder:
             response_headers=response_headers,
             chunks=chunks,
             chunk_times=tuple(self.chunk_times[: len(chunks)]),
+            body_cut=self.body_cut,
             encoded=is_encoded(response_headers) if self.encoded is None else self.encoded,
             streamed=self.streamed,
             started=self.started,
@@ -176,10 +253,12 @@ class ExchangeBuilder:
             end=self.end or "open",
             error=self.error,
             stage=self.stage,
+            surrounding_stage=self.surrounding_stage,
             agent=_agent_name(self.span),
             answered_by=answer.answered_by if answer is not None else "mock" if self.mocked else "network",
             token_basis=None if answer is None else answer.token_basis,
-            sequence=sequence,
+            sequence=self.number,
+            within=None if self.within is None else self.within.number,
         )
 
 

@@ -41,6 +41,12 @@ class HttpxLibrary:
         """The pairs of a ``Headers`` object, which gives names in lower case."""
         return tuple(headers.multi_items())
 
+    def in_process(self, sender: Any, request: Any) -> bool:
+        """Whether the transport holds an app: ``ASGITransport``, ``WSGITransport``, and that of starlette's ``TestClient``."""
+        choose = getattr(sender, "_transport_for_url", None)
+        transport = None if choose is None else choose(request.url)
+        return getattr(transport, "app", None) is not None
+
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     """The methods to watch.
@@ -78,9 +84,9 @@ def _send(library: HttpxLibrary, original: Callable[..., Any]) -> Callable[..., 
             raise
         finally:
             in_flight.end()
-        if _is_mocked(library.module, self, response):
-            in_flight.came_from_a_mock()
-        in_flight.arrived(response.status_code, response.headers)
+        in_flight.arrived(
+            response.status_code, response.headers, network=not in_flight.carried and _has_network(response)
+        )
         if not streamed or response.is_closed:
             in_flight.whole(_content(library.module, response))
         else:
@@ -112,9 +118,9 @@ def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) 
             raise
         finally:
             in_flight.end()
-        if _is_mocked(library.module, self, response):
-            in_flight.came_from_a_mock()
-        in_flight.arrived(response.status_code, response.headers)
+        in_flight.arrived(
+            response.status_code, response.headers, network=not in_flight.carried and _has_network(response)
+        )
         if not streamed or response.is_closed:
             in_flight.whole(_content(library.module, response))
         else:
@@ -124,11 +130,10 @@ def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) 
     return send
 
 
-def _is_mocked(module: ModuleType, client: Any, response: Any) -> bool:
-    """Whether vcrpy, respx, pytest-httpx or the like gave a response: what a client's own transport gets has a network."""
-    if "network_stream" in response.extensions:
-        return False
-    return type(getattr(client, "_transport", None)) in (module.HTTPTransport, module.AsyncHTTPTransport)
+def _has_network(response: Any) -> bool:
+    """Whether a response was read from a socket: httpcore hands up the connection with it, where no mock made it up."""
+    stream = response.extensions.get("network_stream")
+    return stream is not None and stream.get_extra_info("socket") is not None
 
 
 def _send_prepared(

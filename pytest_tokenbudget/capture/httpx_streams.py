@@ -47,10 +47,9 @@ def tees_of(module: ModuleType) -> tuple[Callable[[Any, ExchangeBuilder], Any], 
             if builder.end is not None:
                 yield from self._stream
                 return
-            keep, note_time, clock = builder.chunks.append, builder.chunk_times.append, builder.owner.clock
+            keep = builder.chunk
             try:
                 for chunk in self._stream:
-                    note_time(clock())
                     keep(chunk)
                     yield chunk
             except GeneratorExit:
@@ -82,10 +81,9 @@ def tees_of(module: ModuleType) -> tuple[Callable[[Any, ExchangeBuilder], Any], 
                 async for chunk in chunks:
                     yield chunk
                 return
-            keep, note_time, clock = builder.chunks.append, builder.chunk_times.append, builder.owner.clock
+            keep = builder.chunk
             try:
                 async for chunk in chunks:
-                    note_time(clock())
                     keep(chunk)
                     yield chunk
             except GeneratorExit:

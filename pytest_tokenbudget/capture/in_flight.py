@@ -6,14 +6,13 @@ import sys
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.capture.stage import current_path
 from pytest_tokenbudget.errors import TokenBudgetError
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
-    from pytest_tokenbudget.capture.recorder import Recorder
 
 
 class InFlightRequest:
@@ -24,10 +23,12 @@ class InFlightRequest:
         request: The library's request.
         builders: The exchange as each recorder sees it.
         answer: The answer that is given locally, if one is.
+        carried: Whether bytes of it were written to a network; whoever writes them says so.
         hides_usage: Whether the response holds a usage chunk that the caller did not ask for.
     """
 
     __slots__ = (
+        "_contains",
         "_done",
         "_library",
         "_outer",
@@ -35,6 +36,7 @@ class InFlightRequest:
         "_streamed",
         "answer",
         "builders",
+        "carried",
         "hides_usage",
         "request",
         "sender",
@@ -49,8 +51,10 @@ class InFlightRequest:
         self._streamed = streamed
         self._outer = outer
         self._done = False
-        self._recorders: list[Recorder] = []
+        self._contains = False
+        self._recorders: list[ActiveRecorder] = []
         self.answer: LocalAnswer | None = None
+        self.carried = False
         self.hides_usage = False
         self.builders: list[ExchangeBuilder] = []
 
@@ -64,9 +68,18 @@ class InFlightRequest:
         for recorder in self._recorders:
             if recorder.before_send is not None:
                 recorder.before_send(self.outgoing())
-        stage, span = current_path(), _current_span()
+        stage, span, outer = current_path(), _current_span(), self._outer
+        if outer is not None:
+            outer._contains = True
         self.builders = [
-            recorder.begin(self._library, self.request, streamed=self._streamed, stage=stage, span=span)
+            recorder.begin(
+                self._library,
+                self.request,
+                streamed=self._streamed,
+                stage=stage,
+                span=span,
+                within=None if outer is None else outer.builder_of(recorder),
+            )
             for recorder in self._recorders
         ]
         _in_flight.set(self)
@@ -95,7 +108,16 @@ class InFlightRequest:
     def outgoing(self) -> Outgoing:
         """Give the request as those see it who may refuse or answer it."""
         method, url, headers, body = self._library.request_parts(self.request)
-        return Outgoing(self._library.client, method, url, headers, body, current_path(), self._streamed)
+        return Outgoing(
+            client=self._library.client,
+            method=method,
+            url=url,
+            headers=headers,
+            body=body,
+            stage=current_path(),
+            streamed=self._streamed,
+            in_process=self._library.in_process(self.sender, self.request),
+        )
 
     def ask(self) -> LocalAnswer | None:
         """Ask for an answer that is given locally; the innermost watch is asked first."""
@@ -119,14 +141,18 @@ class InFlightRequest:
             builder.answer = answer
         return answer
 
-    def came_from_a_mock(self) -> None:
-        """Note that a tool for tests gave the response in the place of the network."""
-        for builder in self.builders:
-            builder.mocked = True
+    def arrived(self, status: int, headers: Any, *, network: bool = False) -> None:
+        """Note the head of the response.
 
-    def arrived(self, status: int, headers: Any) -> None:
-        """Note the head of the response."""
+        Args:
+            status: HTTP status.
+            headers: The library's own object.
+            network: Whether the response itself shows that it came from a network.
+        """
+        # What an app in the same process sends to its database is no sign of a network under the client.
+        mocked = not network and not (self.carried and not self._library.in_process(self.sender, self.request))
         for builder in self.builders:
+            builder.mocked = mocked
             builder.arrived(status, headers)
 
     def whole(self, body: bytes) -> None:
@@ -137,6 +163,7 @@ class InFlightRequest:
     def failed(self, error: BaseException) -> None:
         """Note that ``send`` raised."""
         for recorder, builder in zip(self._recorders, self.builders, strict=False):
+            builder.mocked = self._contains and not self.carried
             # Our own errors mean that the request was refused before it left.
             if isinstance(error, TokenBudgetError) and self.answer is None:
                 recorder.forget(builder)
@@ -145,21 +172,33 @@ class InFlightRequest:
             else:
                 builder.cut(error)
 
+    def forget(self) -> None:
+        """Drop what was begun: the request is sent elsewhere, where it is watched too."""
+        for recorder, builder in zip(self._recorders, self.builders, strict=False):
+            recorder.forget(builder)
+
     def hands_on(self, sender: Any, library: Library, request: Any) -> bool:
         """Whether a request that is sent underneath is this one, handed on by the client or by its transport.
 
-        It is, if the same client sends it (a redirect), if it goes to the same address, or if it carries the same body.
-        Any other is one of its own: an agent behind an in-process transport calls its model from there.
+        It is, if the same client sends it (a redirect), or if it goes to the same address. Any other is one of its own:
+        an app behind a transport without a network calls its model from there, perhaps with the same body, perhaps
+        through the same client.
         """
-        if self._done:
-            return self._outer is not None and self._outer.hands_on(sender, library, request)
-        if sender is self.sender:
-            return True
-        method, url, _, body = library.request_parts(request)
-        my_method, my_url, _, my_body = self._library.request_parts(self.request)
-        if method == my_method and (_address(url) == _address(my_url) or (body and body == my_body)):
-            return True
+        if not self._done:
+            if sender is self.sender and not self._library.in_process(sender, self.request):
+                return True
+            method, url, _, _ = library.request_parts(request)
+            my_method, my_url, _, _ = self._library.request_parts(self.request)
+            if method == my_method and _address(url) == _address(my_url):
+                return True
         return self._outer is not None and self._outer.hands_on(sender, library, request)
+
+    def builder_of(self, recorder: ActiveRecorder) -> ExchangeBuilder | None:
+        """The exchange as a recorder sees it, as long as its response is not complete."""
+        for owner, builder in zip(self._recorders, self.builders, strict=False):
+            if owner is recorder:
+                return builder if builder.end is None else None
+        return None
 
 
 _in_flight: ContextVar[InFlightRequest | None] = ContextVar("tokenbudget_in_flight", default=None)

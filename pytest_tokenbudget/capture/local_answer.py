@@ -38,6 +38,7 @@ class Outgoing:
         body: The body's bytes, ``None`` where it is a stream.
         stage: Path of the innermost open stage, ``""`` for none.
         streamed: Whether the caller asked for a streamed response.
+        in_process: Whether it goes to an app in the same process, through a transport that has no network.
     """
 
     client: str
@@ -47,6 +48,7 @@ class Outgoing:
     body: bytes | None
     stage: str
     streamed: bool
+    in_process: bool = False
 
 
 _OF_THE_WIRE = frozenset({"content-encoding", "content-length", "transfer-encoding"})

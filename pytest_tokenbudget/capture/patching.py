@@ -1,10 +1,11 @@
-"""A method of a class, replaced for a time and put back exactly."""
+"""A method of a class, or a function of a module, replaced for a time and put back exactly."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from types import ModuleType
 from typing import Any
 
 _MARK = "__tokenbudget_watch__"
@@ -15,12 +16,12 @@ class Watched:
     """A method to watch.
 
     Attributes:
-        owner: The class.
+        owner: The class, or the module of a function.
         name: The method's name.
         around: Makes the replacement from the method that stands there.
     """
 
-    owner: type
+    owner: type | ModuleType
     name: str
     around: Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from pytest_tokenbudget.capture.bodies import HELD, BodyLimit, request_size
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
 from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Span
+
+
+class Elsewhere(Protocol):
+    """What was seen of a sample in other processes."""
+
+    def exchanges(self, now: float) -> Sequence[Exchange]:
+        """Give the exchanges that began in the sample; those still running end ``now``, s on the sample's clock."""
+
+    def newly_ended(self) -> Sequence[Exchange]:
+        """Give those that have ended since the last call."""
+
+    def spans(self) -> Sequence[Span]:
+        """Give the times in which stages were open there."""
 
 
 class OpenSpan:
@@ -41,6 +57,7 @@ class Recorder:
         before_send: Called with a request before it leaves; may raise to refuse it, and it is not recorded then.
         on_end: Called with each exchange as soon as it ended, where that is needed. It must not raise.
         request_usage: Whether OpenAI-style streams are asked for their usage.
+        body_limit: Tells how much of a body is kept; by default all is.
     """
 
     def __init__(
@@ -51,18 +68,24 @@ class Recorder:
         before_send: Callable[[Outgoing], None] | None = None,
         on_end: Callable[[Exchange], None] | None = None,
         request_usage: bool = False,
+        body_limit: BodyLimit | None = None,
     ) -> None:
         self.clock = clock
         self.answerer = answerer
         self.before_send = before_send
         self.on_end = on_end
         self.request_usage = request_usage
+        self.body_limit = body_limit
         self.plain = answerer is None and before_send is None and not request_usage
         self.recording = True
+        self.elsewhere: Elsewhere | None = None
         self._builders: list[ExchangeBuilder] = []
         self._spans: list[OpenSpan] = []
         self._abandoned: deque[ExchangeBuilder] = deque()
+        self._numbers = itertools.count()
         self._pauses = 0
+        self._held: list[ExchangeBuilder] = []
+        self._held_bytes = 0
         self._lock = threading.Lock()
 
     @contextmanager
@@ -80,7 +103,14 @@ class Recorder:
             self.recording = self._pauses == 0
 
     def begin(
-        self, library: Library, request: Any, *, streamed: bool, stage: str = "", span: Any = None
+        self,
+        library: Library,
+        request: Any,
+        *,
+        streamed: bool,
+        stage: str = "",
+        span: Any = None,
+        within: ExchangeBuilder | None = None,
     ) -> ExchangeBuilder:
         """Begin an exchange: a request is about to be sent.
 
@@ -90,11 +120,19 @@ class Recorder:
             streamed: Whether the caller asked for a streamed response.
             stage: Path of the stage that is open in code.
             span: The current OpenTelemetry span.
+            within: The exchange within whose ``send`` it is sent, if there is one.
         """
         if self._abandoned:
-            self._catch_up()
+            self.catch_up()
         builder = ExchangeBuilder(
-            self, library, request, streamed=streamed, stage=stage, span=span, number=len(self._builders)
+            self,
+            library,
+            request,
+            streamed=streamed,
+            stage=stage,
+            span=span,
+            number=next(self._numbers),
+            within=within,
         )
         self._builders.append(builder)
         return builder
@@ -106,17 +144,37 @@ class Recorder:
 
     def ended(self, builder: ExchangeBuilder) -> None:
         """Tell about an exchange that ended."""
+        if self.body_limit is not None:
+            self._hold(builder)
         if self.on_end is not None:
-            self.on_end(builder.exchange(builder.number, builder.ended))
+            self.on_end(builder.exchange(builder.ended))
+
+    def _hold(self, builder: ExchangeBuilder) -> None:
+        with self._lock:
+            self._held.append(builder)
+            self._held_bytes += builder.size + request_size(builder.request)
+            if self._held_bytes <= HELD:
+                return
+            held, self._held, self._held_bytes = self._held, [], 0
+        for one in held:
+            one.limit_bodies()
 
     def abandoned(self, builder: ExchangeBuilder) -> None:
         """Keep an exchange that the garbage collector ended: it may hold any lock, so it is told later."""
         if self.on_end is not None:
             self._abandoned.append(builder)
 
-    def _catch_up(self) -> None:
+    def catch_up(self) -> None:
+        """Tell about the exchanges that ended unnoticed: by the garbage collector, or in another process."""
         while self._abandoned:
             self.ended(self._abandoned.popleft())
+        if self.elsewhere is not None and self.on_end is not None:
+            for exchange in self.elsewhere.newly_ended():
+                self.on_end(self._surrounded(exchange))
+
+    def _surrounded(self, exchange: Exchange) -> Exchange:
+        """An exchange of another process, with the stage that was open here when it began."""
+        return replace(exchange, surrounding_stage=self.open_stage(exchange.started))
 
     def open_span(self, path: str) -> OpenSpan | None:
         """Open a stage's span; whoever opened the stage closes it."""
@@ -126,23 +184,37 @@ class Recorder:
         self._spans.append(span)
         return span
 
-    def open_stage(self) -> str:
-        """Path of the stage that was opened last and is open still, ``""`` for none: that of calls from elsewhere."""
-        return next((span.stage for span in reversed(self._spans) if span.ended is None), "")
+    def open_stage(self, at: float | None = None) -> str:
+        """Path of the stage that was opened last of those that are open, ``""`` for none: that of calls from elsewhere.
+
+        Args:
+            at: At which time, s on the sample's clock; by default now.
+        """
+        if at is None:
+            return next((span.stage for span in reversed(self._spans) if span.ended is None), "")
+        spans = (
+            span for span in reversed(self._spans) if span.started <= at and (span.ended is None or at < span.ended)
+        )
+        return next((span.stage for span in spans), "")
 
     def exchanges(self) -> tuple[Exchange, ...]:
         """All exchanges in the order of their starts; those still running end now, with the end ``open``."""
         if self._abandoned:
-            self._catch_up()
+            self.catch_up()
         now = self.clock()
-        return tuple(builder.exchange(number, now) for number, builder in enumerate(tuple(self._builders)))
+        mine = tuple(builder.exchange(now) for builder in tuple(self._builders))
+        others = () if self.elsewhere is None else self.elsewhere.exchanges(now)
+        if not others:
+            return mine
+        return tuple(sorted((*mine, *map(self._surrounded, others)), key=lambda exchange: exchange.started))
 
     def spans(self) -> tuple[Span, ...]:
         """The times in which stages were open; those still open are closed now."""
         now = self.clock()
-        return tuple(
+        mine = tuple(
             Span(span.stage, span.started, now if span.ended is None else span.ended) for span in tuple(self._spans)
         )
+        return mine if self.elsewhere is None else (*mine, *self.elsewhere.spans())
 
     def hosts(self) -> dict[str, int]:
         """Hosts that were contacted (with the port where it is not the scheme's own), and the number of requests."""

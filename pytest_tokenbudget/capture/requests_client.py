@@ -10,7 +10,7 @@ from typing import Any
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.in_flight import in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
-from pytest_tokenbudget.capture.urllib3_body import RawBody
+from pytest_tokenbudget.capture.urllib3_body import teed_body
 from pytest_tokenbudget.capture.urllib3_local import play_requests
 from pytest_tokenbudget.records.exchange import Headers
 
@@ -38,6 +38,14 @@ class PreparedLibrary:
         """The pairs of any mapping of headers."""
         return tuple((_text(name).lower(), _text(value)) for name, value in headers.items())
 
+    def in_process(self, sender: Any, request: Any) -> bool:
+        """Whether the adapter of a requests session holds an app; botocore's session has no adapters."""
+        choose = getattr(sender, "get_adapter", None)
+        try:
+            return choose is not None and getattr(choose(url=request.url), "app", None) is not None
+        except Exception:  # there is none for its scheme, and the session will say so
+            return False
+
 
 def sent_bytes(body: Any) -> bytes | None:
     """A body as bytes, ``None`` where it is neither a text nor bytes."""
@@ -51,8 +59,15 @@ def _text(value: Any) -> str:
 
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
-    """The method of ``requests`` to watch."""
+    """The methods to watch.
+
+    Args:
+        module: ``requests``, or ``requests_mock.mocker``: its mocker calls the ``send`` that it found when it was imported.
+        client: Name and version of requests.
+    """
     library = PreparedLibrary(client)
+    if module.__name__ == "requests_mock.mocker":
+        return (Watched(module, "_original_send", lambda send: _send(library, module.requests, send)),)
     return (Watched(module.Session, "send", lambda send: _send(library, module, send)),)
 
 
@@ -79,7 +94,7 @@ def _send(library: PreparedLibrary, module: ModuleType, original: Callable[..., 
         in_flight.arrived(response.status_code, response.headers)
         # Whether the body was read is known to the response alone: a hook may have read one that was to be streamed.
         if streamed and response.raw is not None and not getattr(response, "_content_consumed", False):
-            response.raw = RawBody(response.raw, in_flight.builders)
+            response.raw = teed_body(response.raw, in_flight.builders)
         else:
             in_flight.whole(response.content or b"")
         return response

@@ -11,10 +11,9 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
 from pytest_tokenbudget.capture.import_hook import ImportHook
 from pytest_tokenbudget.capture.patching import Watched, put_in_place
-from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.stage_rules import StageRule
 
 if TYPE_CHECKING:
@@ -26,8 +25,8 @@ class Family:
     """A client library.
 
     Attributes:
-        module: The module whose arrival matters.
-        package: The package that has the version.
+        module: The module whose import matters.
+        package: The package that has the version; ``""`` for what stands below all clients.
         home: Our module that knows it: its ``watched(module, client)`` gives the methods to watch.
     """
 
@@ -43,13 +42,22 @@ FAMILIES: tuple[Family, ...] = (
     Family("requests", "requests", "requests_client"),
     Family("aiohttp", "aiohttp", "aiohttp_client"),
     Family("botocore.httpsession", "botocore", "botocore_client"),
+    # Tools for tests that go round the clients.
+    Family("requests_mock.mocker", "requests", "requests_client"),
+    Family("moto.core.botocore_stubber", "botocore", "botocore_client"),
+    # What stands below all clients.
+    Family("socket", "", "network"),
+    Family("ssl", "", "network"),
 )
-_MODULES = frozenset(family.module for family in FAMILIES)
+MODULES = frozenset(family.module for family in FAMILIES)
+"""The modules whose arrival matters."""
 
 
 def watched_clients() -> tuple[str, ...]:
     """Name and version of each client library that is imported, and so is watched while a watch is on."""
-    return tuple(_label(family) for family in FAMILIES if _imported(family) is not None)
+    return tuple(
+        dict.fromkeys(_label(family) for family in FAMILIES if family.package and _imported(family) is not None)
+    )
 
 
 def _imported(family: Family) -> ModuleType | None:
@@ -69,9 +77,9 @@ class _Patches:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._undo: list[Callable[[], bool]] = []
-        self._imports = ImportHook(_MODULES.__contains__, self._place)
+        self._imports = ImportHook(MODULES.__contains__, self._place)
 
-    def begin(self, recorder: Recorder) -> None:
+    def begin(self, recorder: ActiveRecorder) -> None:
         """Begin a watch; the first one puts the patches in place."""
         with self._lock:
             first = not ACTIVE.recorders
@@ -80,7 +88,7 @@ class _Patches:
                 self._imports.start()
                 self._place()
 
-    def end(self, recorder: Recorder) -> None:
+    def end(self, recorder: ActiveRecorder) -> None:
         """End a watch; the last one takes the patches away."""
         with self._lock:
             ACTIVE.remove(recorder)
@@ -88,6 +96,11 @@ class _Patches:
                 self._imports.stop()
                 # What is buried under somebody else's patch is tried again when the next watch ends.
                 self._undo = [put_back for put_back in self._undo if not put_back()]
+
+    def take_over(self, recorder: ActiveRecorder) -> None:
+        """Have one recorder watch alone, in a process that was forked from one in which others watch."""
+        self._lock = threading.RLock()  # a thread that does not exist here may have held it
+        ACTIVE.take_over(recorder)
 
     def _place(self, loaded: str = "") -> None:
         """Replace the methods of the clients that are imported; ``loaded`` is the module that was imported last."""
@@ -112,10 +125,11 @@ def _methods(family: Family, module: ModuleType) -> tuple[Watched, ...]:
 
 
 _PATCHES = _Patches()
+_UNTIL_EXIT = ExitStack()
 
 
 @contextmanager
-def watching(recorder: Recorder, *, rules: Sequence[StageRule] = ()) -> Iterator[FunctionStages | None]:
+def watching(recorder: ActiveRecorder, *, rules: Sequence[StageRule] = ()) -> Iterator[FunctionStages | None]:
     """Record what every client sends, until the end of the block.
 
     Watches may be nested and may overlap; each sees the traffic. A client library is never imported for it. Whatever
@@ -137,3 +151,17 @@ def watching(recorder: Recorder, *, rules: Sequence[StageRule] = ()) -> Iterator
 
             functions = stack.enter_context(FunctionStages(rules))
         yield functions
+
+
+def take_over(recorder: ActiveRecorder, *, rules: Sequence[StageRule] = ()) -> None:
+    """Have this process, a child, watched by one recorder until it ends.
+
+    Args:
+        recorder: Who records; whoever recorded in the process that this one was forked from records no more.
+        rules: Stages by configuration; functions that they name open their stage. Where the process was forked from
+            one that is watched, they do so already.
+    """
+    if ACTIVE.recorders:
+        _PATCHES.take_over(recorder)
+    else:
+        _UNTIL_EXIT.enter_context(watching(recorder, rules=rules))

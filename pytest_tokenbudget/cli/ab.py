@@ -5,15 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.errors import ABError
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.report.view import RunView
 
 _WRITING = ("--tokenbudget-update", "--tokenbudget-ratchet", "--tokenbudget-accept", "--tokenbudget-reference")
 _RECORDING = "--tokenbudget-traffic=record"
@@ -42,7 +38,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--report",
         action="append",
         default=[],
-        type=Path,
         metavar="PATH",
         help="write a report (.json, .md); repeatable",
     )
@@ -73,22 +68,14 @@ def _compare(arguments: argparse.Namespace) -> int:
     from pytest_tokenbudget.report.terminal import section_lines
 
     _check(arguments.passed_on)
-    writers = [(_writer(path), path) for path in arguments.report]
     suspected = suspicion(arguments.confirm) if arguments.confirm is not None else None
     if suspected is not None and not suspected.gates:
         print(f"{arguments.confirm}: nothing is suspected, so there is nothing to confirm")
         return 0
-    asked = Asked(arguments.max_increase, arguments.reduce, arguments.max_samples, suspected)
+    summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    asked = Asked(arguments.max_increase, arguments.reduce, arguments.max_samples, suspected, arguments.report, summary)
     with sides(arguments.base, Path.cwd()) as trees:
         run = compare(arms(trees, arguments.passed_on), asked, _say)
-    for write, path in writers:
-        try:
-            write(run, path)
-        except OSError as error:
-            raise ABError(
-                f"--report {path}: cannot be written: {error.strerror or error}", remedy="give another path"
-            ) from None
-    _summary(run)
     for line in section_lines(run, verbosity=0 if arguments.quiet else 1):
         print(line.text)
     return 0 if run.exit_ok else 1
@@ -106,23 +93,6 @@ def _check(passed_on: Sequence[str]) -> None:
                 f"{text}: an A/B run stores nothing",
                 remedy=f"leave it out, and run `pytest {text}` once the comparison pleases you",
             )
-
-
-def _writer(path: Path) -> Callable[[RunView, Path], None]:
-    from pytest_tokenbudget.report import json_report, markdown
-
-    writers = {".json": json_report.write, ".md": markdown.write}
-    if path.suffix not in writers:
-        raise ABError(f"--report {path}: no such format; known suffixes: {', '.join(writers)}", remedy="--report ab.md")
-    return writers[path.suffix]
-
-
-def _summary(run: RunView) -> None:
-    from pytest_tokenbudget.report.github import append_summary
-
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        append_summary(run, Path(summary))
 
 
 def _say(line: str) -> None:

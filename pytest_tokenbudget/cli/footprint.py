@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.cli.command import Command
+from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.errors import FootprintError
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _rows(found: Footprint, names: Sequence[str]) -> list[_Row]:
 def _lines(found: Footprint, rows: Sequence[_Row]) -> list[str]:
     from tabulate import tabulate
 
-    from pytest_tokenbudget.report.figures import plain
+    from pytest_tokenbudget.wording import plain
 
     about = "estimated with " if found.estimated else ""
     largest = max((row.tokens for row in rows), default=1) or 1

@@ -8,12 +8,11 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-from pytest_tokenbudget.compare.looks import COUNTS, PAIRED, STORED, Plan
 from pytest_tokenbudget.compare.rules import parse_rule
+from pytest_tokenbudget.compare.sequential import COUNTS, PAIRED, STORED, Plan
 from pytest_tokenbudget.records.gate import Rule
-from pytest_tokenbudget.stats.exact import rational
-from pytest_tokenbudget.stats.log_ratio import Model
-from pytest_tokenbudget.stats.multiplicity import shared_level
+from pytest_tokenbudget.stats.log_ratio import NoisePrior
+from pytest_tokenbudget.stats.multiplicity import SCREENING_LEVEL, shared_level
 
 Kind = Literal["latency", "count", "exact"]
 Allowance = float | str | Fraction | Rule
@@ -26,83 +25,139 @@ PASSING_DF = 0.5
 """Weight of the unlearned prior where a verdict of ``ok`` is at stake. Caution, not knowledge, makes the default prior
 wide: it shall keep three lucky values from failing a test, and neither help nor hinder a pass."""
 LEARNED_CAUTION = 0.4
-"""Factor on the plan's probability of passing where the spread was learned: it then takes few values to pass, and all
+"""Factor on the plan's probability of passing where the noise was learned: it then takes few values to pass, and all
 misses are those that the plan allows."""
+MISSING = 0.025
+"""Probability with which a target that was reached is called missed at any look."""
 STORED_TAU = 0.12
 SHIFTED_TAU = 0.02
-PASSED_MULTIPLE = 3
+NON_INFERIORITY_MARGIN = 3
 """``ok`` rules out an increase of three times what is allowed: +60 % under a gate of 20 %."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Everything that a judgement needs besides the values.
+    """Everything that a rule needs besides the values.
 
     Attributes:
-        kind: ``latency``, ``count`` or ``exact``.
+        kind: ``latency`` for live times, ``count`` for live tokens and calls, ``exact`` for what carries no noise.
+        noise: What is assumed of the noise.
         increase: Allowed relative increase.
         slack: Allowed absolute increase, in the unit of the values.
-        log_allowed: log(1 + increase).
-        log_excluded: Log-ratio that ``ok`` must rule out.
-        alpha: Level of this gate, its share of the family's already taken.
-        beta: Probability of passing an excluded increase at any look; ``None`` for the plan's.
-        model: Prior, design effect and drift for calling an increase.
-        passing_df: Weight of the prior for calling it ``ok``.
-        learned: Whether the prior was learned, as opposed to the default one.
-        plan: The looks.
+        statistic: ``mean``, ``p50``, ..., ``max``.
+        learned: Whether that was learned from other gates, as opposed to the default.
         paired: Whether base and new values were drawn interleaved.
         fixed: Whether the number of values was fixed beforehand and they are judged only once.
+        alpha: Level of a gate that stands alone.
+        beta: Probability of passing an excluded increase at any look; ``None`` for the plan's.
+        family: Number of latency gates among which the level of a session is shared out.
         look: Index of the look, ``None`` to go by the number of new values.
         cap: Most new values that will be drawn, ``None`` for the plan's cap.
-        statistic: ``mean``, ``p50``, ..., ``max``.
         screen: p below which a suspicion against a stored baseline is worth more samples.
+        shift: Log-ratio that the whole suite moved by, which is taken off.
     """
 
     kind: Kind
-    increase: Fraction
-    slack: Fraction
-    log_allowed: float
-    log_excluded: float
-    alpha: float
-    beta: float | None
-    model: Model
-    passing_df: float
-    learned: bool
-    plan: Plan
-    paired: bool
-    fixed: bool
-    look: int | None
-    cap: int | None
-    statistic: str
-    screen: float
+    noise: NoisePrior
+    increase: Fraction = Fraction(0)
+    slack: Fraction = Fraction(0)
+    statistic: str = "mean"
+    learned: bool = False
+    paired: bool = False
+    fixed: bool = False
+    alpha: float = ALPHA
+    beta: float | None = None
+    family: int = 1
+    look: int | None = None
+    cap: int | None = None
+    screen: float = SCREENING_LEVEL
+    shift: float = 0.0
 
-    def position(self, n: int) -> int:
-        """Index of the look at ``n`` new values."""
-        if self.look is None:
-            return self.plan.position(n)
-        return min(max(0, self.look), len(self.plan.looks) - 1)
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ValueError: if an argument is out of its range.
+        """
+        if self.kind not in ("latency", "count", "exact"):
+            msg = f'kind is "latency", "count" or "exact", not {self.kind!r}'
+            raise ValueError(msg)
+        if not 0.0 < self.alpha < 0.5 or (self.beta is not None and not 0.0 < self.beta < 0.5):
+            msg = f"alpha and beta are probabilities below one half, not {self.alpha} and {self.beta}"
+            raise ValueError(msg)
+
+    @property
+    def plan(self) -> Plan:
+        """The looks."""
+        return COUNTS if self.kind != "latency" else PAIRED if self.paired else STORED
+
+    @property
+    def log_allowed(self) -> float:
+        """log(1 + increase)."""
+        return math.log1p(self.increase)
+
+    @property
+    def passing_df(self) -> float:
+        """Weight of the prior for calling it ``ok``."""
+        return self.noise.df if self.learned else PASSING_DF
+
+    @property
+    def own_alpha(self) -> float:
+        """Level of this gate, its share of the family's already taken."""
+        return shared_level(self.alpha, self.family) if self.kind == "latency" else self.alpha
 
     def level(self) -> float:
-        """Level of the test that assumes a model."""
-        return self.alpha if self.fixed else self.alpha * self.plan.level
+        """Level of the test that assumes a model of the noise."""
+        return self.own_alpha if self.fixed else self.own_alpha * self.plan.level
 
     def guard(self, n: int) -> float:
-        """Level of the exact test that guards it."""
-        return self.alpha if self.fixed else self.alpha * self.plan.guards[self.position(n)]
+        """Level of the exact test that guards it, at ``n`` new values."""
+        return self.own_alpha if self.fixed else self.own_alpha * self.plan.guards[self._position(n)]
 
     def passing(self, n: int) -> float:
         """Probability with which an excluded increase may pass at ``n`` new values."""
         if self.beta is not None:
             return self.beta
-        return self.plan.passing[self.position(n)] * (LEARNED_CAUTION if self.learned else 1.0)
+        return self.plan.passing[self._position(n)] * (LEARNED_CAUTION if self.learned else 1.0)
+
+    def missing(self, n: int) -> float:
+        """Probability with which a target that was reached may be called missed at ``n`` new values.
+
+        The looks share it out by the values that each of them adds.
+        """
+        if self.fixed:
+            return MISSING
+        looks, position = self.plan.looks, self._position(n)
+        added = looks[position] - (looks[position - 1] if position else 0)
+        return MISSING * added / self.plan.cap
+
+    def _position(self, n: int) -> int:
+        """Index of the look at ``n`` new values."""
+        if self.look is None:
+            return self.plan.position(n)
+        return min(max(0, self.look), len(self.plan.looks) - 1)
+
+    def more(self, n: int, wanted: int | None = None) -> int:
+        """Further values until the next look (or until ``wanted``); 0 where no more will be drawn."""
+        if self.fixed:
+            return 0
+        target = self.plan.following(n, self.cap) if wanted is None else wanted
+        if target is None or (self.cap is not None and target > self.cap):
+            return 0
+        return max(0, target - n)
 
 
-@lru_cache(maxsize=1024)
-def allowance(value: Allowance, kind: Kind) -> tuple[Fraction, Fraction]:
+@lru_cache(maxsize=256)
+def allowance(value: Allowance, kind: Kind, slack: float = 0) -> tuple[Fraction, Fraction]:
     """The allowed relative and absolute increase that a rule means.
 
+    Args:
+        value: The rule.
+        kind: Kind of the values, which decides the unit of a slack.
+        slack: A further absolute increase that is allowed.
+
     Raises:
-        ValueError: if it cannot be understood, or is ``off``.
+        ValueError: if the rule cannot be understood, or is ``off``.
     """
     if isinstance(value, Rule):
         rule = value
@@ -113,70 +168,43 @@ def allowance(value: Allowance, kind: Kind) -> tuple[Fraction, Fraction]:
     if rule.off or rule.fraction < 0 or rule.slack < 0:
         msg = f"{value!r} is no allowed increase"
         raise ValueError(msg)
-    return rule.fraction, rule.slack
+    return rule.fraction, max(rule.slack, Fraction(str(slack)))
 
 
-@lru_cache(maxsize=1024)
-def terms(  # noqa: PLR0917 - the key of a cache: positional arguments are hashed fastest
-    max_increase: Allowance,
+@lru_cache(maxsize=256)
+def noise_prior(
     kind: Kind,
-    paired_run: bool,
-    statistic: str,
-    alpha: float,
-    beta: float | None,
-    s0: float | None,
-    d0: float | None,
-    deff: float | None,
-    tau: float | None,
-    shifted: bool,
-    slack: float,
-    look: int | None,
-    fixed: bool,
-    family: int,
-    max_samples: int | None,
-    screen: float,
-) -> Terms:
-    """The terms that the arguments of :func:`~pytest_tokenbudget.compare.judging.judge` mean.
+    *,
+    paired: bool,
+    s0: float | None = None,
+    d0: float | None = None,
+    deff: float | None = None,
+    tau: float | None = None,
+    shifted: bool = False,
+) -> NoisePrior:
+    """What is assumed of the noise of a kind of values, where the caller says nothing else.
 
-    Cached: a run has few different gates and many judgements.
+    Args:
+        kind: Kind of the values.
+        paired: Whether the arms are interleaved, so that no session lies between them.
+        s0: Scale that the caller knows.
+        d0: What it counts for.
+        deff: Design effect that the caller knows.
+        tau: Variation between sessions that the caller knows.
+        shifted: Whether the shift of the whole suite is taken off.
 
     Raises:
         ValueError: if an argument is out of its range.
     """
-    if kind not in ("latency", "count", "exact"):
-        msg = f'kind is "latency", "count" or "exact", not {kind!r}'
-        raise ValueError(msg)
-    if not 0.0 < alpha < 0.5 or (beta is not None and not 0.0 < beta < 0.5):
-        msg = f"alpha and beta are probabilities below one half, not {alpha} and {beta}"
-        raise ValueError(msg)
-    increase, absolute = allowance(max_increase, kind)
     timed = kind == "latency"
-    default_tau = 0.0 if paired_run or not timed else SHIFTED_TAU if shifted else STORED_TAU
-    model = Model(
-        prior_scale=s0 if s0 is not None else LATENCY_SCALE if timed else COUNT_SCALE,
-        prior_df=d0 if d0 is not None else LATENCY_DF if timed else COUNT_DF,
+    usual_tau = 0.0 if paired or not timed else SHIFTED_TAU if shifted else STORED_TAU
+    prior = NoisePrior(
+        scale=s0 if s0 is not None else LATENCY_SCALE if timed else COUNT_SCALE,
+        df=d0 if d0 is not None else LATENCY_DF if timed else COUNT_DF,
         deff=deff if deff is not None else LATENCY_DEFF if timed else COUNT_DEFF,
-        tau=default_tau if tau is None else tau,
+        tau=usual_tau if tau is None else tau,
     )
-    if not (model.prior_scale > 0 and model.prior_df > 0 and model.deff > 0 and model.tau >= 0):
-        msg = f"s0, d0 and deff must be positive and tau not negative: {model}"
+    if not (prior.scale > 0 and prior.df > 0 and prior.deff > 0 and prior.tau >= 0):
+        msg = f"s0, d0 and deff must be positive and tau not negative: {prior}"
         raise ValueError(msg)
-    return Terms(
-        kind=kind,
-        increase=increase,
-        slack=max(absolute, rational(slack)),
-        log_allowed=math.log1p(float(increase)),
-        log_excluded=math.log1p(PASSED_MULTIPLE * float(increase)),
-        alpha=shared_level(alpha, family) if timed else alpha,
-        beta=beta,
-        model=model,
-        passing_df=PASSING_DF if d0 is None else d0,
-        learned=d0 is not None,
-        plan=COUNTS if not timed else PAIRED if paired_run else STORED,
-        paired=paired_run,
-        fixed=fixed,
-        look=look,
-        cap=max_samples,
-        statistic=statistic,
-        screen=screen,
-    )
+    return prior

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from fractions import Fraction
-from math import ceil
+from collections.abc import Sequence
 
-from pytest_tokenbudget.measure.metrics import MetricSpec
-from pytest_tokenbudget.records.baseline import BaselineEntry
-from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.measure.metrics import MetricSpec, tool_tokens
+from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
+from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before
-from pytest_tokenbudget.stats.exact import rational_mean
-
-Number = float | int
-
-
-def as_number(value: Fraction) -> Number:
-    """A whole number where it is one, else the nearest float."""
-    return int(value) if value.denominator == 1 else float(value)
+from pytest_tokenbudget.stats.statistic import mean
 
 
 def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -> list[Number] | None:
@@ -35,6 +26,9 @@ def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -
     """
     if spec.pooled is not None:
         return [value for sample in samples for value in sample.pooled.get(metric.stage, {}).get(metric.name, ())]
+    if is_tool_metric(metric.name):
+        tool = metric.name.removeprefix(TOOL_PREFIX)
+        return [tool_tokens(found, tool) for sample in samples if (found := sample.composition.get(metric.stage))]
     values: list[Number] = []
     for sample in samples:
         figures = sample.stages.get(metric.stage) if metric.stage else sample.total
@@ -45,38 +39,19 @@ def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -
     return values
 
 
-def stored_sessions(entry: BaselineEntry, metric: Metric, spec: MetricSpec) -> tuple[tuple[Number, ...], ...]:
+def stored_sessions(entry: BaselineEntry, metric: Metric, spec: MetricSpec) -> tuple[Session, ...]:
     """The stored sessions of a metric, oldest first; empty where the baseline does not know it.
 
     A stage that the baseline does not know at all was not opened then, which is no value of 0: there is nothing to
     compare with.
     """
-    records: Mapping[str, object] = entry.pooled if spec.pooled is not None else entry.metrics
+    if is_tool_metric(metric.name):
+        composition = entry.composition.get(metric.stage)
+        tokens = 0 if composition is None else tool_tokens(composition, metric.name.removeprefix(TOOL_PREFIX))
+        return ((tokens,),) if tokens else ()
+    records = entry.pooled if spec.pooled is not None else entry.metrics
     record = records.get(metric.key)
-    sessions = getattr(record, "sessions", ())
-    return tuple(tuple(session) for session in sessions if session)
-
-
-def statistic(values: Sequence[Number], name: str) -> Number:
-    """A statistic of some values.
-
-    Args:
-        values: At least one value.
-        name: ``mean``, ``max`` or ``p50`` ... ``p99``.
-
-    Returns:
-        For ``mean`` of whole numbers the exact mean (a whole number where it is one). For percentiles the nearest rank:
-        the smallest value that at least that share of the values does not pass.
-    """
-    if name == "max":
-        return max(values)
-    if name == "mean":
-        if len(values) == 1:
-            return values[0]
-        mean = rational_mean(values)
-        return as_number(mean) if all(isinstance(v, int) for v in values) else float(mean)
-    rank = ceil(len(values) * int(name[1:]) / 100)
-    return sorted(values)[max(rank, 1) - 1]
+    return () if record is None else tuple(session for session in record.sessions if session)
 
 
 def before_of(entry: BaselineEntry) -> Before:
@@ -87,5 +62,5 @@ def before_of(entry: BaselineEntry) -> Before:
         stage, _, name = key.rpartition(".")
         if record.values:
             figures = stages.setdefault(stage, {}) if stage else total
-            figures[name] = statistic(record.values, "mean")
+            figures[name] = mean(record.values)
     return Before(total, stages, entry.composition)

@@ -12,6 +12,7 @@ from pytest_tokenbudget.explain.share import Share, floating, merged, whole
 from pytest_tokenbudget.explain.stages import Compositions, Leaf, leaf_shares, leaves
 from pytest_tokenbudget.explain.words import instead, moved, plain
 from pytest_tokenbudget.records.composition import Cause, StageComposition
+from pytest_tokenbudget.records.gate import TOOL_PREFIX, is_tool_metric, split_key
 
 DUST = Fraction(1, 10**9)
 """Of values that are no whole numbers, a share that is smaller than this part of the largest is no cause."""
@@ -79,6 +80,9 @@ def _shares(
     # Where one stage made all calls, even the whole test's causes need not say which.
     place = unnamed = found[0].stage if len(found) == 1 else stage
     shares: list[Share] = []
+    if is_tool_metric(metric):
+        tool = metric.removeprefix(TOOL_PREFIX)
+        return _at([Share("tools", tool, values[1] - values[0], f"{plain(tool)} {moved(*values)}")], place)
     if metric in ADDITIVE:
         additive = ADDITIVE[metric]
         shares = [share for leaf in found for share in leaf_shares(leaf, additive, unnamed=unnamed)]
@@ -140,7 +144,10 @@ def _rest_text(before: StageComposition | None, after: StageComposition | None) 
 
 
 def _causes(metric: str, shares: list[Share], values: tuple[Fraction, Fraction]) -> tuple[Cause, ...]:
-    counted = metric.rpartition(".")[2] in (*ADDITIVE, *_CACHED) and all(value.denominator == 1 for value in values)
+    name = split_key(metric)[1]
+    counted = (name in (*ADDITIVE, *_CACHED) or is_tool_metric(name)) and all(
+        value.denominator == 1 for value in values
+    )
     shares = sorted(shares, key=lambda share: (-abs(share.delta), share.stage, share.part, share.name))
     total = values[1] - values[0]
     deltas: list[int] | list[float]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fractions import Fraction
 
 from pytest_tokenbudget.explain.growth import FIXED, similar, size
-from pytest_tokenbudget.explain.words import amount, counted, each, instead, moved, plain
+from pytest_tokenbudget.explain.words import amount, each, instead, moved, plain
 from pytest_tokenbudget.records.composition import PartTotal
+from pytest_tokenbudget.wording import counted
 
 _CONTENT = {
     "user": "message",

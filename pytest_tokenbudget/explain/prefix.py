@@ -9,8 +9,9 @@ from pytest_tokenbudget.explain.growth import FIXED, followed, new_effect
 from pytest_tokenbudget.explain.phrases import detail, own_text, title
 from pytest_tokenbudget.explain.share import Share, merged
 from pytest_tokenbudget.explain.tokens_read import calls_share, pairs, with_drift
-from pytest_tokenbudget.explain.words import amount, counted
+from pytest_tokenbudget.explain.words import amount
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition
+from pytest_tokenbudget.wording import counted
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pytest_tokenbudget.explain import explain
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult
 from pytest_tokenbudget.stats.multiplicity import SCREENING_LEVEL
@@ -33,7 +34,7 @@ def explain_gates(
     for gate in gates:
         if gate.value is None or gate.baseline is None or not _calls_for_causes(gate):
             continue
-        stage, _, name = gate.metric.rpartition(".")
+        stage, name = split_key(gate.metric)
         for cause in explain(
             name,
             stage,

@@ -8,8 +8,9 @@ from fractions import Fraction
 
 from pytest_tokenbudget.explain.additive import Additive
 from pytest_tokenbudget.explain.share import Share
-from pytest_tokenbudget.explain.words import amount, counted, plain
+from pytest_tokenbudget.explain.words import amount, plain
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition
+from pytest_tokenbudget.wording import counted
 
 Compositions = Mapping[str, StageComposition]
 """Compositions by stage path; a stage's holds those of the stages inside it, the whole test's stands under ``""``."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+from pytest_tokenbudget import wording
+from pytest_tokenbudget.wording import counted
+
 LONGEST_NAME = 60
 """Characters of a name that are shown."""
 
 
 def plain(name: str) -> str:
-    """A name without control characters, format characters (bidirectional overrides) and lone surrogates, cut to length."""
-    cleaned = "".join(char for char in name if char.isprintable())
-    return cleaned if len(cleaned) <= LONGEST_NAME else cleaned[: LONGEST_NAME - 3] + "..."
+    """A name as it may stand in a text, cut to length."""
+    return wording.plain(name, limit=LONGEST_NAME)
 
 
 def amount(value: Fraction | float | int) -> str:
@@ -25,11 +27,6 @@ def amount(value: Fraction | float | int) -> str:
 def moved(before: Fraction | int, after: Fraction | int) -> str:
     """``2,310 -> 3,350``."""
     return f"{amount(before)} -> {amount(after)}"
-
-
-def counted(number: int, word: str) -> str:
-    """``1 call``, ``3 calls``."""
-    return f"{number:,} {word}" if abs(number) == 1 else f"{number:,} {word}s"
 
 
 def each(number: int) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_tokenbudget.errors import FootprintError
-from pytest_tokenbudget.providers.format import Request
 from pytest_tokenbudget.providers.registry import builtin_formats
+from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.prompt import Prompt

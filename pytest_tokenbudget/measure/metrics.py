@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
-from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, Unit, is_tool_metric
 from pytest_tokenbudget.records.sample import Values
+from pytest_tokenbudget.stats.statistic import mean
 
-Unit = Literal["tokens", "count", "s", "USD"]
 STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
 
 
@@ -140,7 +140,7 @@ def _per_output_token(view: StageView) -> float | None:
 def _mean_of(value: Callable[[Call], float | None]) -> Compute:
     def compute(view: StageView) -> float | None:
         values = [v for v in map(value, view.calls) if v is not None]
-        return sum(values) / len(values) if values else None
+        return mean(values) if values else None
 
     return compute
 
@@ -183,10 +183,34 @@ OPTIONAL_USAGE = frozenset({"cached_input_tokens", "cache_write_tokens", "reason
 """What many providers do not report beside input and output."""
 
 
-def metric_table(extra: Iterable[MetricSpec] = ()) -> dict[str, MetricSpec]:
+class MetricTable(dict[str, MetricSpec]):
+    """The known metrics by name. Each tool's schema is a metric too, ``tools.NAME``, without a row of its own."""
+
+    def __missing__(self, name: str) -> MetricSpec:
+        if is_tool_metric(name):
+            return tool_metric(name.removeprefix(TOOL_PREFIX))
+        raise KeyError(name)
+
+
+def tool_metric(tool: str) -> MetricSpec:
+    """The metric of one tool: the tokens of its schema in a call that offers it, 0 where none does."""
+    return MetricSpec(
+        f"{TOOL_PREFIX}{tool}",
+        "tokens",
+        "One tool's schema, per call that offers it.",
+        lambda view: tool_tokens(view.composition, tool),
+    )
+
+
+def tool_tokens(composition: StageComposition, tool: str) -> int:
+    """Tokens of a tool's schema in the call in which it is largest; 0 where no call offers it."""
+    return max((part.largest for part in composition.parts if part.part == "tools" and part.name == tool), default=0)
+
+
+def metric_table(extra: Iterable[MetricSpec] = ()) -> MetricTable:
     """The built-in metrics and those that hooks add, by name; a project's own of the same name wins."""
     own = {spec.name: spec for spec in extra}
-    return {spec.name: own.pop(spec.name, spec) for spec in BUILTIN_METRICS} | own
+    return MetricTable({spec.name: own.pop(spec.name, spec) for spec in BUILTIN_METRICS} | own)
 
 
 def values(view: StageView, table: Mapping[str, MetricSpec]) -> Values:
@@ -216,6 +240,8 @@ def parse_metric(text: str, table: Mapping[str, MetricSpec]) -> Metric:
     Raises:
         ValueError: If no known metric stands in it; the message names the nearest ones.
     """
+    if (tool := _TOOL_METRIC.fullmatch(text.strip())) and tool["tool"] not in table:
+        return Metric(tool["stage"] or "", f"{TOOL_PREFIX}{tool['tool']}")
     parts = text.strip().split(".")
     statistic = "mean"
     if len(parts) > 1 and parts[-1] in STATISTICS and parts[-1] not in table:
@@ -227,6 +253,9 @@ def parse_metric(text: str, table: Mapping[str, MetricSpec]) -> Metric:
     if any(not piece for piece in stage.split("/")) and stage:
         raise ValueError(f"metric {text!r}: the stage {stage!r} has an empty part")
     return Metric(stage, name, statistic)
+
+
+_TOOL_METRIC = re.compile(r"(?:(?P<stage>[^.]+)\.)?tools\.(?P<tool>[^.]+)")
 
 
 def _unknown_metric(text: str, parts: Sequence[str], table: Mapping[str, MetricSpec]) -> str:

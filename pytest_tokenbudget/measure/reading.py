@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from pytest_tokenbudget.capture.stage import checked_path, name_of
+from pytest_tokenbudget.capture.stage_rules import StageRule, resolve_stage
+from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 from pytest_tokenbudget.prices import PriceBook
-from pytest_tokenbudget.providers.background import polled, settled
-from pytest_tokenbudget.providers.format import Request, WireFormat
-from pytest_tokenbudget.providers.registry import read
+from pytest_tokenbudget.providers.read import polled, read, settled
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
-from pytest_tokenbudget.records.exchange import Exchange, Unattributed
-from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.records.exchange import Exchange, Unattributed, containers
+from pytest_tokenbudget.records.prompt import Message, Prompt, Text
+from pytest_tokenbudget.tokens.anatomy import SchemaReader
 from pytest_tokenbudget.tokens.calibration import Calibration
 from pytest_tokenbudget.tokens.counter import Counter
 
@@ -36,6 +39,10 @@ class Reader:
     counter: Counter
     prices: PriceBook
     stage_of: StageOf
+    schemas: SchemaReader = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schemas", SchemaReader(self.counter))
 
     def read_all(
         self, exchanges: Iterable[Exchange], *, origin: float
@@ -55,8 +62,11 @@ class Reader:
         unknown: dict[tuple[str, str, str], Unattributed] = {}
         tries: dict[tuple[str, str, str, bytes | None], int] = {}
         recognised: list[_Recognised] = []
-        for exchange in kept:
-            found = self._recognise(exchange, polls)
+        looked_at = [(exchange, self._recognise(exchange, polls)) for exchange in kept]
+        hops = containers(kept, (exchange for exchange, found in looked_at if isinstance(found, _Recognised)))
+        for exchange, found in looked_at:
+            if exchange.sequence in hops:
+                continue
             if isinstance(found, Unattributed):
                 key = (found.host, found.path, found.reason)
                 before = unknown.get(key)
@@ -96,8 +106,7 @@ class Reader:
             return None
         reading = settled(found.reading, polls) if polls else found.reading
         exchange = _left(exchange, reading)
-        prompt = _Once(found.format, found.request)
-        return _Recognised(exchange, reading, failure(exchange, reading), found.ttft, prompt)
+        return _Recognised(exchange, reading, failure(exchange, reading), found.ttft, found.classified.prompt)
 
     def _seen(self, recognised: Sequence[_Recognised]) -> Calibration:
         """What the providers reported, as far as there are calls of which they reported nothing."""
@@ -127,6 +136,7 @@ class Reader:
             started=exchange.started - origin,
             latency=exchange.ended - exchange.started,
             ttft=found.ttft,
+            billed=reading.billed,
             tool_calls=reading.tool_calls,
             server_tool_calls=reading.server_tool_calls,
             finish_reason=reading.finish_reason,
@@ -143,6 +153,7 @@ class Reader:
             input_source=input_source,
             output_source=output_source,
             composition=composition,
+            prompt=prompt() if composition is not None else None,
             cost=self.prices.cost(reading.provider, reading.model or reading.request_model, usage, api=reading.api),
         )
 
@@ -202,7 +213,7 @@ class _Recognised:
     reading: Reading
     error: str | None
     ttft: float | None
-    prompt: _Once
+    prompt: Callable[[], Prompt | None]
 
     @property
     def reported(self) -> int | None:
@@ -215,20 +226,6 @@ class _Recognised:
         if basis is not None:
             return basis.recorded if basis.counted is None else None
         return None if self.exchange.answered_by == "mock" else self.reading.usage.input_tokens
-
-
-class _Once:
-    """Reads a request's prompt when it is first asked for, once."""
-
-    def __init__(self, wire_format: WireFormat, request: Request) -> None:
-        self._format = wire_format
-        self._request = request
-        self._prompt: tuple[Prompt | None] | None = None
-
-    def __call__(self) -> Prompt | None:
-        if self._prompt is None:
-            self._prompt = (self._format.prompt(self._request),)
-        return self._prompt[0]
 
 
 def _left(exchange: Exchange, reading: Reading) -> Exchange:
@@ -276,3 +273,52 @@ def calibrated(counted_now: int, recorded: int, counted_then: int) -> int:
         return recorded + counted_now
     change = Fraction(recorded * (counted_now - counted_then), counted_then)
     return max(0, int(recorded + change + Fraction(1, 2)))
+
+
+@dataclass(frozen=True, slots=True)
+class StageFinder:
+    """Gives a call to its stage: the one open in code, else by a rule, the hook or OpenTelemetry's agent, else ``main``.
+
+    A call of another process that none of them finds is in the stage that was open in the test.
+
+    Attributes:
+        rules: Stages by configuration.
+        hook: The hook ``pytest_tokenbudget_stage``.
+    """
+
+    rules: tuple[StageRule, ...]
+    hook: Callable[..., object]
+
+    def __call__(self, exchange: Exchange, call: Call, prompt: Callable[[], Prompt | None]) -> str:
+        """The path of a call's stage.
+
+        Raises:
+            SettingsError: If the hook gives something that is no stage.
+        """
+        if exchange.stage:
+            return exchange.stage
+        if self.rules:
+            asked = prompt() if any(rule.kind == "system" for rule in self.rules) else None
+            model = call.model or call.request_model
+            found = resolve_stage(
+                self.rules, code_stage="", url=exchange.url, model=model, system_text=_system_text(asked)
+            )
+            if found:
+                return found
+        named = self.hook(call=call)
+        if not named:
+            return name_of(exchange.agent) if exchange.agent else exchange.surrounding_stage or "main"
+        try:
+            return checked_path(named)
+        except TokenBudgetError as error:
+            raise SettingsError(f"pytest_tokenbudget_stage: {error.message}", remedy=error.remedy) from None
+
+
+def _system_text(prompt: Prompt | None) -> str:
+    if prompt is None:
+        return ""
+    return "\n".join(_text(message) for message in prompt.messages if message.role == "system")
+
+
+def _text(message: Message) -> str:
+    return "".join(part.text for part in message.parts if isinstance(part, Text))

@@ -16,14 +16,11 @@ import pytest
 from pytest_tokenbudget.plugin.controller import Controller
 from pytest_tokenbudget.plugin.fixtures import budget, footprint, scenario, scripted_llm
 from pytest_tokenbudget.plugin.options import add_options
+from pytest_tokenbudget.settings import MARKER, marker_signature
 
 __all__ = ["budget", "footprint", "scenario", "scripted_llm"]
 
-MARKER = "token_budget"
-MARKER_LINE = (
-    f'{MARKER}(max_increase="10%", *, limit={{}}, reduce={{}}, against="baseline", samples="auto", max_samples=10, '
-    "stop_at={}, replay=None): fail the test when its model calls get more expensive or slower than its baseline."
-)
+MARKER_HELP = "fail the test when its model calls get more expensive or slower than its baseline."
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,7 +37,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and where this is not a worker of pytest-xdist the controller."""
-    config.addinivalue_line("markers", MARKER_LINE)
+    config.addinivalue_line("markers", f"{marker_signature()}: {MARKER_HELP}")
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Controller(config), "tokenbudget-controller")
     # Not in a pytest that a test of the project starts itself.

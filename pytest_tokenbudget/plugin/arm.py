@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from pytest_tokenbudget.plugin.judgement import plain_nodeid
-from pytest_tokenbudget.plugin.marker import MARKER, has_budget
+from pytest_tokenbudget.plugin.location import plain_nodeid
+from pytest_tokenbudget.plugin.marker import has_budget
+from pytest_tokenbudget.settings import MARKER
 
 ARM = "TOKENBUDGET_ARM"
 """Environment variable: the directory that holds ``wanted.json`` and takes ``transcript.jsonl``."""
@@ -33,6 +34,8 @@ class ArmSide:
         wanted = json.loads((place / "wanted.json").read_text(encoding="utf-8"))
         self._only: frozenset[str] | None = None if wanted["only"] is None else frozenset(wanted["only"])
         self._own, self._other = wanted["own"], wanted["other"]
+        self._reports: list[str] = wanted.get("reports", [])
+        self._place = place
         self._writes = not hasattr(config, "workerinput")
 
     @pytest.hookimpl(tryfirst=True)
@@ -51,14 +54,28 @@ class ArmSide:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Say which tests there are, and which metrics the project adds."""
+        """Say which tests there are, and which metrics and report formats the project adds."""
         if not self._config.option.collectonly:
             return
         further = [spec for specs in self._config.hook.pytest_tokenbudget_metrics() for spec in specs]
         self._write(
             collected=[[plain_nodeid(item), has_budget(item)] for item in session.items],
             metrics=[[spec.name, spec.unit, spec.help, spec.pooled is not None] for spec in further],
+            formats=sorted({suffix for given in self._formats() for suffix in given}),
         )
+        if self._reports:
+            self._write_reports()
+
+    def _write_reports(self) -> None:
+        """Write the reports of the whole comparison whose formats only this project knows."""
+        from pytest_tokenbudget.plugin.writing import report_formats
+        from pytest_tokenbudget.report.formats import write_reports
+        from pytest_tokenbudget.report.transport import decode_run
+
+        run = decode_run((self._place / "run.json").read_text(encoding="ascii"))
+        formats, here = report_formats(self._config), self._config.invocation_params.dir
+        told = write_reports(run, self._reports, formats, option="--report", directory=here, summary="")
+        self._write(problems=list(told.problems[len(run.problems) :]))
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -80,6 +97,10 @@ class ArmSide:
         foreign = [[name, file] for name, file in _imported() if self._is_foreign(file)]
         if foreign:
             self._write(foreign=foreign)
+
+    def _formats(self) -> list[dict[str, Any]]:
+        formats: list[dict[str, Any]] = self._config.hook.pytest_tokenbudget_report_formats()
+        return formats
 
     def _is_foreign(self, file: str) -> bool:
         """Whether a file lies in the other tree; one tree may lie in the other, and the environment in either."""

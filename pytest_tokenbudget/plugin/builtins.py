@@ -8,18 +8,16 @@ while its modules are imported anew, and would still hold the module of the sess
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
 
 from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec
-from pytest_tokenbudget.providers.format import WireFormat
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.report import json_report, markdown
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.providers.wire_format import WireFormat
+from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer
 
 NAME = "tokenbudget-builtins"
 
@@ -29,7 +27,7 @@ class Builtins:
 
     @pytest.hookimpl(trylast=True)
     def pytest_tokenbudget_wire_formats(self) -> list[WireFormat]:
-        """Every API in ``wire/``."""
+        """Every API in ``providers/``."""
         return list(builtin_formats())
 
     @pytest.hookimpl(trylast=True)
@@ -43,9 +41,9 @@ class Builtins:
         return JsonStore()
 
     @pytest.hookimpl(trylast=True)
-    def pytest_tokenbudget_report_formats(self) -> Mapping[str, Callable[[RunView, Path], None]]:
+    def pytest_tokenbudget_report_formats(self) -> Mapping[str, Writer]:
         """The reports in ``report/``."""
-        return {".json": json_report.write, ".md": markdown.write}
+        return BUILTIN_FORMATS
 
 
 def register_builtins(config: pytest.Config) -> None:

@@ -8,27 +8,27 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from pytest_tokenbudget.capture.local_answer import Outgoing
-from pytest_tokenbudget.compare.values import sample_values, statistic
+from pytest_tokenbudget.compare.values import sample_values
 from pytest_tokenbudget.errors import BudgetExceeded
-from pytest_tokenbudget.measure.sample import inside
-from pytest_tokenbudget.plugin.running import RunningSample
-from pytest_tokenbudget.providers.format import WireFormat
-from pytest_tokenbudget.providers.registry import format_of, request_of
+from pytest_tokenbudget.measure.measured import inside
+from pytest_tokenbudget.plugin.running_sample import RunningSample
+from pytest_tokenbudget.providers.classify import classify
+from pytest_tokenbudget.providers.request import parse_request
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.stats.exact import rational
+from pytest_tokenbudget.stats.statistic import statistic
 
 _COMPOSED = ("tool_schema_tokens", "system_tokens", "history_tokens", "fresh_input_tokens")
 
 
 def is_model_call(outgoing: Outgoing, formats: Sequence[WireFormat]) -> bool:
     """Whether a request that is about to leave is a model call of any known format."""
-    request = request_of(
-        Exchange(outgoing.client, outgoing.method, outgoing.url, outgoing.headers, request_body=outgoing.body)
-    )
-    return format_of(request, formats) is not None
+    request = parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body)
+    return classify(request, formats).kind == "call"
 
 
 @dataclass(slots=True)
@@ -50,6 +50,7 @@ class Ceiling:
     refused: int = 0
     _calls: list[Call] = field(default_factory=list)
     _under_way: list[str] = field(default_factory=list)
+    _containers: set[int] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def before_send(self, outgoing: Outgoing) -> None:
@@ -58,8 +59,10 @@ class Ceiling:
         Raises:
             BudgetExceeded: If a ceiling has been passed.
         """
-        if not is_model_call(outgoing, self.running.reader.formats):
+        # An app in the same process is asked at no cost; whether it calls a model will be seen.
+        if outgoing.in_process or not is_model_call(outgoing, self.running.reader.formats):
             return
+        self.running.recorder.catch_up()
         with self._lock:
             self._compare()
             if not self.passed:
@@ -73,13 +76,21 @@ class Ceiling:
 
     def on_end(self, exchange: Exchange) -> None:
         """Read a call that has just ended, and compare."""
+        contained = exchange.sequence in self._containers
+        if contained and exchange.within is not None:
+            self._containers.add(exchange.within)
+        if contained and exchange.answered_by == "mock":
+            return
         compose = any(metric.name in _COMPOSED for metric, _ in self.ceilings)
         found = self.running.reader.read(exchange, origin=self.running.origin, compose=compose)
         if not isinstance(found, Call):
             return
+        if exchange.within is not None:
+            self._containers.add(exchange.within)
         with self._lock:
-            if exchange.stage in self._under_way:
-                self._under_way.remove(exchange.stage)
+            stage = exchange.stage or exchange.surrounding_stage
+            if stage in self._under_way:
+                self._under_way.remove(stage)
             self._calls.append(found)
             self._compare()
 
@@ -92,7 +103,7 @@ class Ceiling:
     def _compare(self) -> None:
         if self.passed:
             return
-        measured = self.running.so_far(self._calls)
+        measured = self.running.figures_of(self._calls)
         sample = Sample(total=measured.total, stages=measured.stages, pooled=measured.pooled)
         for named, ceiling in self.ceilings:
             for metric in _each(named, measured.stages):

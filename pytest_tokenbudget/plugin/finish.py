@@ -8,11 +8,10 @@ import pytest
 
 from pytest_tokenbudget import __version__
 from pytest_tokenbudget.plugin.options import read_settings
-from pytest_tokenbudget.plugin.progress import terminal_encoding
 from pytest_tokenbudget.plugin.suite_shift import suite_verdicts
-from pytest_tokenbudget.plugin.writing import write_baselines, write_reports
+from pytest_tokenbudget.plugin.writing import write_baselines, write_session_reports
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.figures import for_terminal
+from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
 from pytest_tokenbudget.report.github import error_lines, workspace_root
 from pytest_tokenbudget.report.terminal import Tone, section_lines
 from pytest_tokenbudget.report.view import RunView
@@ -50,7 +49,7 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
         notes=(*(text for verdict, text in suite if verdict == "ok"), *written.notes),
         ended_ok=ended_ok,
     )
-    return write_reports(config, settings, run)
+    return write_session_reports(config, settings, run)
 
 
 def show(run: RunView, terminal: pytest.TerminalReporter) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_tokenbudget.capture.stage import checked_path, current_path
 from pytest_tokenbudget.errors import FootprintError
 from pytest_tokenbudget.measure.footprint import DEFAULT_MODEL, Footprint, footprint_call, measure_footprint, read_text
-from pytest_tokenbudget.plugin.running import RunningSample
+from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.tokens.counter import Counter
 
 

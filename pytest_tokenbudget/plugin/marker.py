@@ -16,12 +16,8 @@ from pytest_tokenbudget.errors import BaselineError, MarkerError
 from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.measure.metrics import MetricSpec, parse_metric
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
+from pytest_tokenbudget.settings import ARGUMENTS, MARKER, marker_signature
 
-MARKER = "token_budget"
-SIGNATURE = (
-    'token_budget(max_increase="10%", *, limit={}, reduce={}, against="baseline", samples="auto", max_samples=10, '
-    "stop_at={}, replay=None): fail this test when its model calls cost more tokens, calls, time or money than allowed"
-)
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any] | type)
 
@@ -49,7 +45,7 @@ class TokenBudgetMark(Protocol):
 token_budget: TokenBudgetMark = cast(TokenBudgetMark, pytest.mark.token_budget)
 """The marker: the very object that ``pytest.mark.token_budget`` gives, typed."""
 
-_KEYS = ("max_increase", "limit", "reduce", "against", "samples", "max_samples", "stop_at", "replay")
+_KEYS = tuple(argument.name for argument in ARGUMENTS)
 
 
 def has_budget(item: pytest.Item) -> bool:
@@ -75,9 +71,7 @@ def budget_of(item: pytest.Item, *, table: Mapping[str, MetricSpec], default_rul
     for mark in item.iter_markers(MARKER):
         arguments = dict(mark.kwargs)
         if len(mark.args) > 1:
-            raise _error(
-                item, f"takes one positional argument, not {len(mark.args)}", SIGNATURE.partition("):")[0] + ")"
-            )
+            raise _error(item, f"takes one positional argument, not {len(mark.args)}", marker_signature())
         if mark.args:
             if "max_increase" in arguments:
                 raise _error(item, "max_increase is given twice", "give it once")
@@ -152,7 +146,7 @@ class _Reader:
                 metric = parse_metric(str(name), self._table)
                 pairs.append((metric, parse(rule, self._table[metric.name].unit)))
             except ValueError as error:
-                raise self._bad(key, f"{name!r}: {error}", "see the table of metrics and rules in the README") from None
+                raise self._bad(key, f"{name!r}: {error}", "see docs/metrics.md") from None
         return tuple(pairs)
 
     def _name(self, key: str, value: object) -> str:

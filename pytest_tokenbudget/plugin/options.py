@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.errors import SettingsError
-from pytest_tokenbudget.settings import OPTIONS, Option, Settings, runs_per_month
+from pytest_tokenbudget.settings import OPTIONS, Option, Settings, is_ci, runs_per_month
 
 _INI_TYPES: dict[str, Any] = {"lines": "linelist", "flag": "bool"}
 
@@ -45,7 +45,7 @@ def read_settings(config: pytest.Config) -> Settings:
     """
     values = {option.field: _value(config, option) for option in OPTIONS}
     if values["missing"] is None:
-        values["missing"] = "fail" if os.environ.get("CI") else "create"
+        values["missing"] = "fail" if is_ci(os.environ) else "create"
     settings = Settings(**values)
     asked = [name for name in ("update", "ratchet", "accept") if getattr(settings, name)]
     if len(asked) > 1:

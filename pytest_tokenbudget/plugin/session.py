@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
 from pytest_tokenbudget.plugin.context import SessionContext
-from pytest_tokenbudget.plugin.judgement import Place
+from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings
-from pytest_tokenbudget.plugin.own_failure import failed_on_its_own
 from pytest_tokenbudget.plugin.run import TestRun, run_key
-from pytest_tokenbudget.plugin.running import RunningSample
 from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.report.test_result import failed_on_its_own
 
 
 def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
@@ -40,9 +40,11 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             config.pluginmanager.register(Refusal(str(error)), "tokenbudget-refusal")
             return
         raise pytest.UsageError(str(error)) from None
-    places = [(budget, Place.of(item, budget.against)) for item, budget in budgets.items()]
-    context.expect((budget, place.path, place.key) for budget, place in places)
+    context.baselines.expect((budget, TestLocation.of(item, budget.against)) for item, budget in budgets.items())
     if not config.option.collectonly:
+        if settings.child_processes:
+            children = ChildProcesses(rules=context.stage_rules, request_usage=settings.request_usage)
+            context = replace(context, children=children)
         config.pluginmanager.register(BudgetSession(context, budgets), "tokenbudget-session")
 
 
@@ -81,12 +83,6 @@ class Refusal:
             pytest.fail(self._reason, pytrace=False)
 
 
-def running_sample(node: Any) -> RunningSample | None:
-    """The sample that a test's fixtures belong to, ``None`` where the test is not marked."""
-    run = node.stash.get(run_key, None)
-    return None if run is None else run.running
-
-
 class BudgetSession:
     """The hooks around each marked test."""
 
@@ -94,6 +90,13 @@ class BudgetSession:
         self._context = context
         self._budgets = budgets
         self._now: TestRun | None = None
+        self._start_children(watched=True)
+
+    def _start_children(self, *, watched: bool) -> None:
+        """Have processes that are started from now on watched, or left alone."""
+        children = self._context.children
+        if children is not None:
+            children.begin() if watched else children.end()
 
     # Innermost, so that what goes wrong here passes through the other plugins' wrappers as a failing fixture does.
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -101,6 +104,7 @@ class BudgetSession:
         """Begin a sample before the test's fixtures are set up."""
         __tracebackhide__ = True
         budget = self._budgets.get(item)
+        self._start_children(watched=budget is not None)
         if budget is not None:
             run = item.stash.get(run_key, None)
             if run is None or run.finished:
@@ -117,9 +121,15 @@ class BudgetSession:
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
         """What fixtures of a wider scope cost belongs to no sample."""
         __tracebackhide__ = True
-        running = self._now.running if self._now is not None else None
-        shared = running is not None and fixturedef.scope != "function"
-        with running.recorder.paused() if running is not None and shared else nullcontext():
+        if fixturedef.scope == "function":
+            return (yield)
+        running, children = self._now.running if self._now is not None else None, self._context.children
+        with ExitStack() as stack:
+            if children is not None:
+                # What it starts may serve a marked test, whichever test it was first asked for by.
+                stack.enter_context(children.started_by_shared_fixture())
+            if running is not None:
+                stack.enter_context(running.recorder.paused())
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -132,7 +142,7 @@ class BudgetSession:
         if run.repeating:
             yield from run.measured_call()
             return
-        run.check_before()
+        run.check_baseline()
         yield from run.measured_call()
         run.play_recording()
         run.repeat()
@@ -143,7 +153,7 @@ class BudgetSession:
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """Keep chance steady where time is projected."""
         run = pyfuncitem.stash.get(run_key, None)
-        with run.traffic.steady() if run is not None and run.traffic is not None else nullcontext():
+        with run.traffic.seeded() if run is not None and run.traffic is not None else nullcontext():
             return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -157,10 +167,13 @@ class BudgetSession:
             if run is not None:
                 run.end_sample()
                 self._now = None
+            self._start_children(watched=True)
 
     def pytest_sessionfinish(self) -> None:
-        """Keep the counts for the next session."""
+        """Keep the counts for the next session, and leave nothing else behind."""
         self._context.counts.save()
+        if self._context.children is not None:
+            self._context.children.close()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Until its call phase has ended, reports of that phase are those of its subtests."""

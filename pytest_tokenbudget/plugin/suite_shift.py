@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from pytest_tokenbudget.baselines.protocol import BaselineStore
-from pytest_tokenbudget.compare.suite import suite_shift
+from pytest_tokenbudget.compare.shared_shift import suite_shift
 from pytest_tokenbudget.errors import TokenBudgetError
-from pytest_tokenbudget.measure.sample import inside
+from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.plugin.writing import store_of
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
 from pytest_tokenbudget.settings import Settings

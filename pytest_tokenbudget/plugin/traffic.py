@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_tokenbudget.baselines.paths import cassette_directory
 from pytest_tokenbudget.capture.local_answer import Answerer
-from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.errors import CassetteError, TokenBudgetError
+from pytest_tokenbudget.files import shown_path
+from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.plugin.context import SessionContext
-from pytest_tokenbudget.plugin.counting import body_counter, text_counter
-from pytest_tokenbudget.plugin.tape import Tape, cassette_of
+from pytest_tokenbudget.plugin.location import plain_nodeid
+from pytest_tokenbudget.providers.wire_format import WireFormat
+from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.settings import Settings, is_ci
 from pytest_tokenbudget.tokens.counter import Counter
 
 if TYPE_CHECKING:
@@ -23,6 +33,15 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.replay.script import ScriptedModel
 
 SCRIPT_FIXTURE = "scripted_llm"
+_LONGEST_NAME = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenCassette:
+    """A test's cassette, and whether this run records it, as opposed to playing it."""
+
+    path: Path
+    records: bool
 
 
 @dataclass(slots=True)
@@ -34,8 +53,8 @@ class Traffic:
         answerer: Who answers instead of the network, if anybody does.
         virtual: The clock where it is a projection.
         script: The scripted model that answers, if one does.
-        tape: The cassette, if there is one.
-        notes: What a reader of the projected times should know.
+        cassette: The cassette, if there is one.
+        notes: Gives what a reader of the projected times should know.
         problems: Asked when the test's body has ended: why the run does not fit its answers, ``None`` where it does.
     """
 
@@ -43,21 +62,13 @@ class Traffic:
     answerer: Answerer | None = None
     virtual: VirtualClock | None = None
     script: ScriptedModel | None = None
-    tape: Tape | None = None
+    cassette: ChosenCassette | None = None
     notes: Callable[[], tuple[str, ...]] = tuple
     problems: list[Callable[[], TokenBudgetError | None]] = field(default_factory=list)
 
-    def own_time(self, wall: float) -> float | None:
-        """s of the agent's own code where the clock is a projection, else ``None``.
-
-        Args:
-            wall: Real s that the call phase took.
-        """
-        return None if self.virtual is None else wall
-
     @contextmanager
-    def steady(self) -> Iterator[None]:
-        """Where time is projected, chance is the same in every run too: clients wait for a random time before they retry."""
+    def seeded(self) -> Iterator[None]:
+        """Seed ``random`` where time is projected: clients wait for a random time before they retry."""
         if self.virtual is None:
             yield
             return
@@ -71,32 +82,33 @@ class Traffic:
             random.setstate(before)
 
     def divergence(self) -> TokenBudgetError | None:
-        """Why the run does not fit its answers, ``None`` where it does."""
+        """The error of a run that does not fit its answers, ``None`` where it does."""
         return next((problem for ask in self.problems if (problem := ask()) is not None), None)
 
 
 @contextmanager
-def traffic_for(
-    item: pytest.Item, budget: Budget, context: SessionContext, *, recorded: bool = False
-) -> Iterator[Traffic]:
-    """The traffic of one sample.
+def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, recorded: bool) -> Iterator[Traffic]:
+    """Open the traffic of one sample.
 
     Args:
         item: The test.
         budget: What its markers say.
         context: The session's tools.
         recorded: Whether this run has recorded the test's cassette already, and so plays it.
+
+    Raises:
+        CassetteError: If a cassette is to be played that is not there or cannot be read.
     """
     if SCRIPT_FIXTURE in getattr(item, "fixturenames", ()):
         from pytest_tokenbudget.replay.clock import VirtualClock
 
         with VirtualClock(scale=context.settings.time_scale) as clock:
-            model = scripted_model(clock, context.reader.counter)
-            yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: left_over(model)])
+            model = scripted_model(clock, context.reader.counter, context.reader.formats)
+            yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: script_problem(model)])
         return
-    tape = cassette_of(item, budget, context.settings, recorded=recorded)
-    if tape is None or tape.records:
-        yield Traffic(tape=tape)
+    cassette = choose_cassette(item, budget, context.settings, recorded=recorded)
+    if cassette is None or cassette.records:
+        yield Traffic(cassette=cassette)
         return
     from pytest_tokenbudget.replay.clock import VirtualClock
     from pytest_tokenbudget.replay.player import Player
@@ -105,17 +117,78 @@ def traffic_for(
     with VirtualClock(scale=context.settings.time_scale) as clock:
         reader = context.reader
         patterns = compile_patterns(context.settings.redact)
-        player = Player(tape.path, clock=clock, formats=reader.formats, counter=reader.counter, patterns=patterns)
-        yield Traffic(clock, player, virtual=clock, tape=tape, problems=[player.problem], notes=player.notes)
+        player = Player(cassette.path, clock=clock, formats=reader.formats, counter=reader.counter, patterns=patterns)
+        yield Traffic(clock, player, virtual=clock, cassette=cassette, problems=[player.problem], notes=player.notes)
 
 
-def scripted_model(clock: VirtualClock, counter: Counter) -> ScriptedModel:
+def choose_cassette(
+    item: pytest.Item, budget: Budget, settings: Settings, *, recorded: bool = False
+) -> ChosenCassette | None:
+    """Choose the cassette of a test and what becomes of it; ``None`` where its traffic is live.
+
+    Args:
+        item: The test.
+        budget: What its markers say.
+        settings: The session's options.
+        recorded: Whether this run has recorded it already.
+
+    Raises:
+        CassetteError: If it is to be played and is not there, and may not be recorded.
+    """
+    mode = settings.traffic
+    if mode == "live" or (budget.replay is None and mode != "replay"):
+        return None
+    path = cassette_directory(item.path) / f"{_cassette_name(item, budget)}.jsonl"
+    if recorded:
+        return ChosenCassette(path, records=False)
+    if mode == "record":
+        return ChosenCassette(path, records=True)
+    if path.exists():
+        return ChosenCassette(path, records=False)
+    if mode == "replay" or is_ci(os.environ):
+        raise CassetteError(
+            f"{item.nodeid}: no cassette {shown_path(path, item.config.rootpath)}",
+            remedy=f"pytest {item.nodeid.partition('::')[0]} --tokenbudget-traffic=record, and commit the file",
+        )
+    return ChosenCassette(path, records=True)
+
+
+def _cassette_name(item: pytest.Item, budget: Budget) -> str:
+    """The marker's own name, else one that is made of the test's: readable, and unique in its directory."""
+    if budget.replay:
+        return budget.replay
+    name = plain_nodeid(item).partition("::")[2]
+    readable = re.sub(r"[^\w.-]+", "-", f"{item.path.stem}.{name}").strip("-.")
+    if readable == f"{item.path.stem}.{name}" and len(readable) <= _LONGEST_NAME:
+        return readable
+    return f"{readable[:_LONGEST_NAME]}-{blake2b(name.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
+
+
+def write_cassette(path: Path, exchanges: Sequence[Exchange], reader: Reader, redact: tuple[str, ...]) -> None:
+    """Write the model calls of a run.
+
+    Raises:
+        CassetteError: If it may not, or cannot, be written; what stood there stays.
+    """
+    from pytest_tokenbudget.replay.recording import record, save
+    from pytest_tokenbudget.replay.secrets import compile_patterns
+
+    save(path, record(exchanges, reader.formats, reader.counter), compile_patterns(redact))
+
+
+def scripted_model(clock: VirtualClock, counter: Counter, formats: Sequence[WireFormat] | None = None) -> ScriptedModel:
     """A script without answers yet, whose usage is counted."""
     from pytest_tokenbudget.replay.script import ScriptedModel
 
-    return ScriptedModel(clock=clock, count=body_counter(counter), count_text=text_counter(counter))
+    def count(prompt: Prompt, provider: str) -> int:
+        return counter.count_prompt(prompt, provider=provider).tokens
+
+    def count_text(provider: str, model: str, text: str) -> int:
+        return counter.count_output(text, provider=provider, model=model).tokens
+
+    return ScriptedModel(clock=clock, count=count, count_text=count_text, formats=formats)
 
 
-def left_over(model: ScriptedModel) -> TokenBudgetError | None:
-    """What went wrong with a script, or was left of it; ``None`` where nothing was."""
+def script_problem(model: ScriptedModel) -> TokenBudgetError | None:
+    """The error of a script that had no answer, or that had answers left over; ``None`` where all is well."""
     return model.failures[0] if model.failures else model.unconsumed()

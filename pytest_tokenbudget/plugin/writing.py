@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,24 +12,57 @@ import pytest
 from pytest_tokenbudget.baselines.evolve import Mode, change
 from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
 from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
-from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
+from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.plugin.builtins import register_builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.github import append_summary
+from pytest_tokenbudget.report.formats import Writer, write_reports, writer_for
 from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.settings import Settings
 
 SHOWN_FILES = 5
-Writer = Callable[[RunView, Path], None]
+_REPORT = "--tokenbudget-report"
 
 
 def store_of(config: pytest.Config) -> BaselineStore:
-    """Where baselines are: what a project's hook gives, else the JSON files beside the tests."""
+    """The store of baselines: what a project's hook gives, else the JSON files beside the tests."""
     register_builtins(config)
     store: BaselineStore = config.hook.pytest_tokenbudget_baseline_store(config=config)
     return store
+
+
+def report_formats(config: pytest.Config) -> dict[str, Writer]:
+    """Writers of reports by suffix; what a project's conftest.py gives comes before what is built in."""
+    register_builtins(config)
+    formats: dict[str, Writer] = {}
+    for given in config.hook.pytest_tokenbudget_report_formats():
+        formats = {**given, **formats}
+    return formats
+
+
+def check_outputs(config: pytest.Config, settings: Settings) -> None:
+    """Check, before any test runs, that what was asked for can be written at its end.
+
+    Raises:
+        TokenBudgetError: If a report has no known suffix, or a reference no name that a directory can have.
+    """
+    if settings.reference is not None:
+        check_reference(settings.reference)
+    for name in settings.reports:
+        writer_for(name, report_formats(config), option=_REPORT)
+
+
+def write_session_reports(config: pytest.Config, settings: Settings, run: RunView) -> RunView:
+    """Write the reports and the step summary of a session; gives the run with what could not be written."""
+    return write_reports(
+        run,
+        settings.reports,
+        report_formats(config) if settings.reports else {},
+        option=_REPORT,
+        directory=config.invocation_params.dir,
+        summary=os.environ.get("GITHUB_STEP_SUMMARY", ""),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +103,9 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
 
 def _notes(config: pytest.Config, written: Sequence[Path], *, asked: bool) -> Iterator[str]:
     if written:
-        shown = [shown_path(path, config.rootpath) for path in written]
-        names = ", ".join(shown[:SHOWN_FILES])
-        more = f" and {len(shown) - SHOWN_FILES} more" if len(shown) > SHOWN_FILES else ""
-        them = "it" if len(shown) == 1 else "them"
+        names = ", ".join(shown_path(path, config.rootpath) for path in written[:SHOWN_FILES])
+        more = f" and {len(written) - SHOWN_FILES} more" if len(written) > SHOWN_FILES else ""
+        them = "it" if len(written) == 1 else "them"
         yield f"wrote {names}{more}; commit {them}: later runs are compared with {them}"
     elif asked:
         yield "wrote nothing: the stored numbers stand as they are"
@@ -138,57 +170,3 @@ def _changed(result: TestResult, entry: BaselineEntry | None, settings: Settings
         return whole and len(now) == 1 and len(set(record.values)) == 1 and now != set(record.values)
 
     return changed
-
-
-def check_outputs(config: pytest.Config, settings: Settings) -> None:
-    """Check, before any test runs, that what was asked for can be written at its end.
-
-    Raises:
-        TokenBudgetError: If a report has no known suffix, or a reference no name that a directory can have.
-    """
-    if settings.reference is not None:
-        check_reference(settings.reference)
-    formats = _formats(config)
-    for name in settings.reports:
-        if _suffix(name, formats) is None:
-            raise SettingsError(
-                f"--tokenbudget-report={name}: no such format; known suffixes: {', '.join(sorted(formats))}",
-                remedy="--tokenbudget-report=report.json",
-            )
-
-
-def _formats(config: pytest.Config) -> dict[str, Writer]:
-    """Writers by suffix; what a project's conftest.py gives comes before what is built in."""
-    register_builtins(config)
-    formats: dict[str, Writer] = {}
-    for given in config.hook.pytest_tokenbudget_report_formats():
-        formats = {**given, **formats}
-    return formats
-
-
-def _suffix(name: str, formats: Mapping[str, Writer]) -> str | None:
-    return max((suffix for suffix in formats if Path(name).name.endswith(suffix)), key=len, default=None)
-
-
-def write_reports(config: pytest.Config, settings: Settings, run: RunView) -> RunView:
-    """Write the reports that were asked for.
-
-    Returns:
-        The run, with what could not be written.
-    """
-    problems = []
-    formats = _formats(config)
-    for name in settings.reports:
-        suffix = _suffix(name, formats)
-        try:
-            if suffix is not None:
-                formats[suffix](run, Path(config.invocation_params.dir, name))
-        except OSError as error:
-            problems.append(f"--tokenbudget-report={name}: cannot be written: {error.strerror or error}")
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary and run.results:
-        try:
-            append_summary(run, Path(summary))
-        except OSError as error:
-            problems.append(f"GITHUB_STEP_SUMMARY={summary}: cannot be written: {error.strerror or error}")
-    return replace(run, problems=(*run.problems, *problems))

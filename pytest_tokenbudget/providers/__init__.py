@@ -1,4 +1,1 @@
-"""An exchange becomes a reading: one module per API, recognised by path and body shape, never by host alone.
-
-Start at :mod:`pytest_tokenbudget.providers.registry`; :mod:`pytest_tokenbudget.providers.format` is the shape that a format has.
-"""
+"""One module an API: its endpoints, and how its requests and answers are read and written; ``contrib`` holds the rare ones."""

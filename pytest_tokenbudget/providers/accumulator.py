@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import unquote
 
-from pytest_tokenbudget.providers.answer import Answer
-from pytest_tokenbudget.providers.finish import finish_reason
-from pytest_tokenbudget.providers.format import Request
 from pytest_tokenbudget.providers.loose import as_dict, as_str, compact
-from pytest_tokenbudget.providers.provider import provider_of
-from pytest_tokenbudget.records.call import Operation, Reading, Usage
+from pytest_tokenbudget.providers.names import finish_reason
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.records.call import NOTHING_BILLED, Operation, Reading, Usage
 
 _LONGEST_ERROR = 500
 
@@ -19,6 +16,7 @@ class ResponseAccumulator:
     """Gathers the figures of one answer.
 
     Attributes:
+        billed: What the answer says of its price beside tokens.
         id: The response's own id.
         model: The model that the response names, the first non-empty one.
         usage: Tokens in the normal form.
@@ -32,6 +30,7 @@ class ResponseAccumulator:
     """
 
     __slots__ = (
+        "billed",
         "error",
         "finish",
         "first",
@@ -48,6 +47,7 @@ class ResponseAccumulator:
         self.id = ""
         self.model = ""
         self.usage = Usage()
+        self.billed = NOTHING_BILLED
         self.finish: object = None
         self.tool_calls: list[str] = []
         self.server_tool_calls: list[str] = []
@@ -82,36 +82,31 @@ class ResponseAccumulator:
 
 def reading(
     accumulator: ResponseAccumulator,
-    answer: Answer,
-    request: Request,
+    response: Response,
     *,
     api: str,
     status: int | None,
     operation: Operation = "chat",
-    asked_stream: bool | None = None,
-    url_model: str = "",
+    asked_stream: bool = False,
+    request_model: str = "",
 ) -> Reading:
     """The reading of what was gathered.
 
     Args:
         accumulator: What was gathered.
-        answer: The answer that it was gathered from.
-        request: The request.
+        response: The response that it was gathered from.
         api: Name of the wire format.
         status: HTTP status.
         operation: What kind of call it was.
-        asked_stream: Whether a stream was asked for; by default the request's ``stream``.
-        url_model: Model that the URL names.
+        asked_stream: Whether a stream was asked for.
+        request_model: Model that was asked for.
     """
-    body = request.body or {}
-    request_model = as_str(body.get("model")) or as_str(body.get("model_id")) or url_model
     failed = status is not None and status >= 400
     usage = Usage() if failed else accumulator.usage
-    error = accumulator.error or (_error_in(answer, status) if failed else None)
-    asked = body.get("stream") is True if asked_stream is None else asked_stream
+    error = accumulator.error or (_error_in(response, status) if failed else None)
     # a JSON array is a stream only where one was asked for; text generation servers answer with arrays as well
-    events = answer.streamed and (asked or answer.framing != "array")
-    problems = answer.problems
+    events = response.streamed and (asked_stream or response.framing != "array")
+    problems = response.problems
     if error is not None and not failed and usage.output_tokens is not None and accumulator.finish:
         # the model answered, finished and was paid; what the gateway complains of afterwards does not undo the call
         error, problems = None, (*problems, f"the answer ends with an error: {error}")
@@ -121,27 +116,27 @@ def reading(
         problems = (f"the answer has not the shape of {api}",)
     return Reading(
         api=api,
-        provider=provider_of(request.url, api),
         operation=operation,
         request_model=request_model,
         model=accumulator.model or request_model,
-        stream=asked or events,
+        stream=asked_stream or events,
         usage=usage,
+        billed=NOTHING_BILLED if failed else accumulator.billed,
         tool_calls=tuple(accumulator.tool_calls),
         server_tool_calls=tuple(accumulator.server_tool_calls),
         finish_reason=finish_reason(accumulator.finish),
         output_text="".join(accumulator.texts) if usage.output_tokens is None else "",
-        first_content_at=answer.end_of(accumulator.first) if events and accumulator.first is not None else None,
+        first_content_at=response.end_of(accumulator.first) if events and accumulator.first is not None else None,
         error=error,
         problems=problems,
         id=accumulator.id,
     )
 
 
-def _error_in(answer: Answer, status: int | None) -> str:
-    for document in answer.documents:
+def _error_in(response: Response, status: int | None) -> str:
+    for document in response.documents:
         return error_text(document.get("error", document))
-    head = answer.body[:80].decode("utf-8", "replace").strip()
+    head = response.body[:80].decode("utf-8", "replace").strip()
     return f"http {status}: {head}" if head else f"http {status}"
 
 
@@ -154,9 +149,3 @@ def error_text(value: object) -> str:
     message = held.get("message") or held.get("detail") or held.get("error") or held.get("errorMessage")
     words = [word if isinstance(word, str) else compact(word) for word in (kind, message) if word]
     return ": ".join(words)[:_LONGEST_ERROR] or "error"
-
-
-def segment_after(path: str, marker: str) -> str:
-    """The path segment behind a marker, percent-decoded: ``model`` of ``/model/abc/converse``."""
-    _, found, rest = path.rpartition(f"/{marker}/")
-    return unquote(rest.split("/", 1)[0]) if found else ""

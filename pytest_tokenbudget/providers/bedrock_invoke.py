@@ -1,6 +1,6 @@
-"""Amazon Bedrock's InvokeModel: each model family answers in its own dialect, which the documents show.
+"""Amazon Bedrock's InvokeModel: each model family has its own body and answer, whose shape tells them apart.
 
-Where a dialect has no usage, the headers ``x-amzn-bedrock-*-token-count`` have it, or the last chunk's
+Where an answer has no usage, the headers ``x-amzn-bedrock-*-token-count`` have it, or the last chunk's
 ``amazon-bedrock-invocationMetrics``.
 """
 
@@ -10,70 +10,70 @@ import base64
 from dataclasses import replace
 from typing import Any
 
-from pytest_tokenbudget.providers import anthropic_messages, bedrock_converse, openai_chat
-from pytest_tokenbudget.providers import usage as usages
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, reading, segment_after
-from pytest_tokenbudget.providers.answer import Answer, answer_of
+from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, reading
+from pytest_tokenbudget.providers.anthropic_messages import messages_prompt, parse_messages
+from pytest_tokenbudget.providers.bedrock_converse import converse_prompt, parse_converse
 from pytest_tokenbudget.providers.body import header
-from pytest_tokenbudget.providers.builtin import BuiltinFormat
-from pytest_tokenbudget.providers.format import Request
-from pytest_tokenbudget.providers.loose import as_dict, as_str, count, dicts
-from pytest_tokenbudget.providers.parsing import parse_many
+from pytest_tokenbudget.providers.cohere import cohere_prompt
+from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, count, dicts, first_count, parse_many
+from pytest_tokenbudget.providers.openai_chat import chat_prompt, parse_chat
+from pytest_tokenbudget.providers.prompt_parts import completion_prompt, embedding_prompt
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response, response_of
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
 from pytest_tokenbudget.records.call import Operation, Reading, Usage
 from pytest_tokenbudget.records.exchange import Exchange
+from pytest_tokenbudget.records.prompt import Prompt
 
 _METRICS = "amazon-bedrock-invocationMetrics"
 _OTHER_MODELS = ("rerank", "image", "stability", "canvas", "reel", "sonic")
 _TEXTS = ("outputText", "generation", "text", "completion")
 
 
-class BedrockInvoke(BuiltinFormat):
+class BedrockInvoke(WireFormat):
     """InvokeModel, and its binary event stream."""
 
     api = "bedrock.invoke"
-
-    def recognises(self, request: Request) -> bool:
-        """By path."""
-        return request.ends("/invoke", "/invoke-with-response-stream") and "/model/" in request.path
+    provider = "aws.bedrock"
+    endpoints = (Endpoint("call", r"/model/.*/invoke(-with-response-stream)?$"),)
 
     def url_model(self, request: Request) -> str:
         """The model in the path."""
-        return segment_after(request.path, "model")
+        return request.segment_after("model")
 
-    def asked_stream(self, request: Request) -> bool:
+    def asks_stream(self, request: Request) -> bool:
         """By path."""
         return request.path.endswith("-stream")
 
     def read(self, request: Request, exchange: Exchange) -> Reading:
         """Read by the dialect of the documents, then by Bedrock's own figures."""
-        answer = answer_of(exchange)
+        response = response_of(exchange)
         accumulator = ResponseAccumulator()
-        documents = _inner(answer.documents)
-        walk(documents, accumulator)
+        documents = _inner(response.documents)
+        _parse_invoked(documents, accumulator)
         if accumulator.usage == Usage():
             accumulator.usage = _headers(exchange)
         accumulator.read = accumulator.read or accumulator.usage != Usage()
-        if not answer.streamed:
+        if not response.streamed:
             # Anthropic's document names the model alone, the URL its version and region at Bedrock
             accumulator.model = ""
         operation = self._operation(request, documents)
         found = reading(
             accumulator,
-            answer,
-            request,
+            response,
             api=self.api,
             status=exchange.status,
             operation=operation,
-            asked_stream=self.asked_stream(request),
-            url_model=self.url_model(request),
+            asked_stream=self.asks_stream(request),
+            request_model=self.model_of(request),
         )
         if operation == "embeddings":
             return replace(found, usage=Usage(input_tokens=found.usage.input_tokens))
         return found
 
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from the documents alone, without Bedrock's headers."""
-        walk(_inner(answer.documents), accumulator)
+        _parse_invoked(_inner(response.documents), accumulator)
 
     def _operation(self, request: Request, documents: list[dict[str, Any]]) -> Operation:
         model = self.url_model(request).lower()
@@ -83,6 +83,63 @@ class BedrockInvoke(BuiltinFormat):
             return "other"
         body = request.body or {}
         return "chat" if "messages" in body or "message" in body else "text_completion"
+
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked."""
+        return None if request.body is None else _invoke_prompt(request.body, self.url_model(request), self.api)
+
+
+def _invoke_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
+    """Read what an InvokeModel request asks, by the dialect of its body."""
+    if "anthropic_version" in body and "messages" in body:
+        return messages_prompt(body, model, api)
+    if "messages" in body:
+        if "schemaVersion" in body or "inferenceConfig" in body or _untyped_blocks(body):
+            return converse_prompt(body, model, api)
+        return chat_prompt(body, model, api)
+    if "message" in body:
+        return cohere_prompt(body, model, api)
+    if "texts" in body or "singleEmbeddingParams" in body:
+        return embedding_prompt(body, model, api)
+    return completion_prompt(body, model, api)
+
+
+def _untyped_blocks(body: dict[str, Any]) -> bool:
+    return any(
+        "text" in block and "type" not in block
+        for item in dicts(body["messages"])
+        for block in dicts(as_dict(item).get("content"))
+    )
+
+
+def _titan_usage(document: dict[str, Any]) -> Usage:
+    """Amazon Titan: input in the document, output in its results (a list, or the stream's own total)."""
+    results = [count(as_dict(item).get("tokenCount")) for item in as_list(document.get("results"))]
+    return Usage(
+        input_tokens=count(document.get("inputTextTokenCount")),
+        output_tokens=first_count(added(*results), document.get("totalOutputTextTokenCount")),
+    )
+
+
+def _llama_usage(document: dict[str, Any]) -> Usage:
+    """Meta Llama on Bedrock."""
+    return Usage(
+        input_tokens=count(document.get("prompt_token_count")),
+        output_tokens=count(document.get("generation_token_count")),
+    )
+
+
+def _metrics_usage(metrics: dict[str, Any]) -> Usage:
+    """``amazon-bedrock-invocationMetrics`` of the last chunk of a stream."""
+    cached = count(metrics.get("cacheReadInputTokenCount"))
+    written = count(metrics.get("cacheWriteInputTokenCount"))
+    read = count(metrics.get("inputTokenCount"))
+    return Usage(
+        input_tokens=None if read is None else added(read, cached, written),
+        output_tokens=count(metrics.get("outputTokenCount")),
+        cached_input_tokens=cached,
+        cache_write_tokens=written,
+    )
 
 
 def _inner(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -103,20 +160,20 @@ def _decoded(data: str) -> bytes:
         return b""
 
 
-def walk(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
+def _parse_invoked(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
     """Gather by the dialect that the documents show."""
     if any("choices" in document for document in documents):
-        openai_chat.walk(documents, accumulator)
+        parse_chat(documents, accumulator)
     elif any(_is_anthropic(document) for document in documents):
-        anthropic_messages.walk(documents, accumulator)
+        parse_messages(documents, accumulator)
     elif any(_is_converse(document) for document in documents):
-        bedrock_converse.walk(documents, accumulator)
+        parse_converse(documents, accumulator)
     else:
         _plain(documents, accumulator)
     if accumulator.usage.input_tokens is None and accumulator.usage.output_tokens is None:
         for document in documents:
             if _METRICS in document:
-                accumulator.usage = usages.invocation_metrics(as_dict(document[_METRICS]))
+                accumulator.usage = _metrics_usage(as_dict(document[_METRICS]))
                 accumulator.read = True
 
 
@@ -150,9 +207,9 @@ def _plain(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) ->
 
 def _counts(document: dict[str, Any]) -> Usage:
     if "inputTextTokenCount" in document or "totalOutputTextTokenCount" in document:
-        return usages.titan(document)
+        return _titan_usage(document)
     if "prompt_token_count" in document or "generation_token_count" in document:
-        return usages.llama(document)
+        return _llama_usage(document)
     return Usage()
 
 

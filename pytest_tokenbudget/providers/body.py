@@ -60,11 +60,10 @@ def response_pieces(exchange: Exchange) -> tuple[bytes, ...]:
     return tuple(_pieces(exchange.chunks, encoding, []))
 
 
-def request_body(exchange: Exchange) -> Body:
-    """The request's body, empty where it could not be kept."""
-    data = exchange.request_body or b""
-    encoding = header(exchange.request_headers, "content-encoding")
-    return _whole((data,), encoding) if encoding else Body(data)
+def decoded(data: bytes, headers: Headers) -> bytes:
+    """A body that is there as a whole, decoded as its headers say."""
+    encoding = header(headers, "content-encoding")
+    return _whole((data,), encoding).data if encoding else data
 
 
 def arrival(exchange: Exchange, offset: int) -> float | None:

@@ -4,26 +4,155 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers import usage as usages
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.answer import Answer
-from pytest_tokenbudget.providers.builtin import BuiltinFormat
-from pytest_tokenbudget.providers.format import Request
-from pytest_tokenbudget.providers.loose import as_dict, as_str, dicts
+from pytest_tokenbudget.providers.chat_messages import message as chat_message
+from pytest_tokenbudget.providers.chat_messages import tools
+from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, compact, count, dicts
+from pytest_tokenbudget.providers.prompt_parts import (
+    completion_prompt,
+    description,
+    embedding_prompt,
+    role_of,
+    schema,
+    texts,
+    with_names,
+)
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
+from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.records.prompt import File, Message, OutputSchema, Part, Prompt, Tool, ToolCall, ToolResult
 
 
-class CohereChatV2(BuiltinFormat):
+def cohere_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
+    """Read what a chat request asks; version 2 has ``messages``, version 1 has ``message``."""
+    if "messages" in body:
+        return _version_2(body, model, api)
+    return _version_1(body, model, api)
+
+
+def _version_2(body: dict[str, Any], model: str, api: str) -> Prompt:
+    messages: list[Message] = []
+    for item in dicts(body.get("messages")):
+        found = chat_message(item)
+        plan = texts(item.get("tool_plan"))
+        messages.append(Message(found.role, plan + found.parts, found.name, found.wire_role))
+    choice = as_str(body.get("tool_choice")).lower()
+    return Prompt(
+        api=api,
+        model=as_str(body.get("model")) or model,
+        messages=(*_documents(body), *with_names(messages)),
+        tools=tools(body),
+        tool_choice=choice or None,
+        output_schema=_output_schema(body),
+        extra=_extra(body),
+    )
+
+
+def _version_1(body: dict[str, Any], model: str, api: str) -> Prompt:
+    messages: list[Message] = []
+    if body.get("preamble"):
+        messages.append(Message("system", texts(body["preamble"]), None, "preamble"))
+    for item in dicts(body.get("chat_history")):
+        wire_role = as_str(item.get("role"))
+        parts: tuple[Part, ...] = (
+            *texts(item.get("message")),
+            *(_call(call) for call in dicts(item.get("tool_calls"))),
+            *(_result(result) for result in dicts(item.get("tool_results"))),
+        )
+        messages.append(Message(role_of(wire_role), parts, None, wire_role))
+    if body.get("message"):
+        messages.append(Message("user", texts(body["message"]), None, "user"))
+    results = tuple(_result(result) for result in dicts(body.get("tool_results")))
+    if results:
+        messages.append(Message("tool", results, None, "tool_results"))
+    return Prompt(
+        api=api,
+        model=as_str(body.get("model")) or model,
+        messages=(*_documents(body), *messages),
+        tools=tuple(_tool(item) for item in dicts(body.get("tools"))),
+        tool_choice=as_str(body.get("force_single_step")).lower() or None,
+        output_schema=_output_schema(body),
+        opaque_reasoning=bool(body.get("conversation_id")),
+        extra=_extra(body),
+    )
+
+
+def _extra(body: dict[str, Any]) -> dict[str, Any]:
+    names = ("connectors", "citation_options", "citation_quality", "safety_mode", "thinking", "conversation_id")
+    return {name: body[name] for name in names if body.get(name) is not None}
+
+
+def _documents(body: dict[str, Any]) -> tuple[Message, ...]:
+    files = tuple(File("text/plain", None, compact(item)) for item in as_list(body.get("documents")))
+    return (Message("user", files, None, "documents"),) if files else ()
+
+
+def _call(call: dict[str, Any]) -> ToolCall:
+    return ToolCall(as_str(call.get("name")), compact(call.get("parameters", {})))
+
+
+def _result(result: dict[str, Any]) -> ToolResult:
+    return ToolResult(texts(compact(result.get("outputs", []))), as_str(as_dict(result.get("call")).get("name")))
+
+
+def _tool(item: dict[str, Any]) -> Tool:
+    return Tool(
+        name=as_str(item.get("name")),
+        description=description(item.get("description")),
+        parameters=schema(item.get("parameter_definitions")),
+        definition=item,
+    )
+
+
+def _output_schema(body: dict[str, Any]) -> OutputSchema | None:
+    wanted = as_dict(body.get("response_format"))
+    found = wanted.get("json_schema", wanted.get("schema"))
+    return OutputSchema(schema=found) if isinstance(found, dict) else None
+
+
+def _usage(usage: dict[str, Any]) -> Usage:
+    """Cohere: ``tokens`` is what the model read and wrote; ``billed_units`` leaves out the template."""
+    tokens = as_dict(usage.get("tokens"))
+    return Usage(
+        input_tokens=count(tokens.get("input_tokens")),
+        output_tokens=count(tokens.get("output_tokens")),
+        cached_input_tokens=count(usage.get("cached_tokens")),
+        reasoning_tokens=count(tokens.get("reasoning_tokens")),
+    )
+
+
+def _counted_usage(counted: dict[str, Any]) -> Usage:
+    """Cohere's chat before 2024, which counted in ``token_count``."""
+    return Usage(input_tokens=count(counted.get("prompt_tokens")), output_tokens=count(counted.get("response_tokens")))
+
+
+def _billed_usage(meta: dict[str, Any]) -> Usage:
+    """Cohere's embeddings and older endpoints, which know ``billed_units`` only."""
+    units = as_dict(meta.get("billed_units"))
+    return Usage(
+        input_tokens=added(count(units.get("input_tokens")), count(units.get("image_tokens"))),
+        output_tokens=count(units.get("output_tokens")),
+    )
+
+
+class CohereChatV2(WireFormat):
     """Chat of version 2."""
 
     api = "cohere.chat_v2"
+    endpoints = (Endpoint("call", r"/v2/chat$", when=has("messages")),)
+    hosts = (
+        ("cohere.ai", "cohere"),
+        ("cohere.com", "cohere"),
+    )
 
-    def recognises(self, request: Request) -> bool:
-        """By path and messages."""
-        return request.ends("/v2/chat") and request.has("messages")
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked."""
+        return None if request.body is None else cohere_prompt(request.body, self.url_model(request), self.api)
 
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the events of a stream."""
-        for index, document in enumerate(answer.documents):
+        for index, document in enumerate(response.documents):
             _event_v2(document, index, accumulator)
 
 
@@ -35,7 +164,7 @@ def _event_v2(document: dict[str, Any], index: int, accumulator: ResponseAccumul
         accumulator.named(document)
         _message(message, index, accumulator)
         accumulator.finish = document.get("finish_reason") or accumulator.finish
-        accumulator.usage = usages.cohere(as_dict(document.get("usage")))
+        accumulator.usage = _usage(as_dict(document.get("usage")))
         return
     delta = as_dict(document.get("delta"))
     inner = as_dict(delta.get("message"))
@@ -58,7 +187,7 @@ def _event_v2(document: dict[str, Any], index: int, accumulator: ResponseAccumul
     elif kind == "message-end":
         accumulator.read = True
         accumulator.finish = delta.get("finish_reason")
-        accumulator.usage = usages.cohere(as_dict(delta.get("usage")))
+        accumulator.usage = _usage(as_dict(delta.get("usage")))
         if delta.get("error"):
             accumulator.error = error_text(delta["error"])
     elif document.get("error") or document.get("error_type"):
@@ -82,19 +211,24 @@ def _message(message: dict[str, Any], index: int, accumulator: ResponseAccumulat
         accumulator.call(function.get("name"), function.get("arguments"), index)
 
 
-class CohereChatV1(BuiltinFormat):
+def _has_one_message(request: Request) -> bool:
+    return request.body is not None and isinstance(request.body.get("message"), str)
+
+
+class CohereChatV1(WireFormat):
     """Chat of version 1, whose stream is JSON lines."""
 
     api = "cohere.chat_v1"
     common_path = True
+    endpoints = (Endpoint("call", r"/v1/chat$", when=_has_one_message),)
 
-    def recognises(self, request: Request) -> bool:
-        """By path and the one message."""
-        return request.ends("/v1/chat") and request.body is not None and isinstance(request.body.get("message"), str)
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked."""
+        return None if request.body is None else cohere_prompt(request.body, self.url_model(request), self.api)
 
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the events of a stream."""
-        for index, document in enumerate(answer.documents):
+        for index, document in enumerate(response.documents):
             kind = document.get("event_type")
             if kind == "stream-end":
                 self._response(as_dict(document.get("response")), None, accumulator)
@@ -112,28 +246,29 @@ class CohereChatV1(BuiltinFormat):
         accumulator.model = accumulator.model or as_str(document.get("model"))
         accumulator.id = accumulator.id or as_str(document.get("response_id"))
         accumulator.finish = document.get("finish_reason") or accumulator.finish
-        accumulator.usage = usages.cohere(meta)
+        accumulator.usage = _usage(meta)
         if isinstance(document.get("token_count"), dict):
-            accumulator.usage = usages.cohere_counted(document["token_count"])
+            accumulator.usage = _counted_usage(document["token_count"])
         if index is not None:
             accumulator.text(document.get("text"), index)
         for call in dicts(document.get("tool_calls")):
             accumulator.tool_calls.append(as_str(call.get("name")))
 
 
-class CohereGenerate(BuiltinFormat):
+class CohereGenerate(WireFormat):
     """Text generation of version 1, which knows billed units only."""
 
     api = "cohere.generate"
     operation = "text_completion"
+    endpoints = (Endpoint("call", r"/v1/generate$", when=holds("prompt")),)
 
-    def recognises(self, request: Request) -> bool:
-        """By path, version and prompt."""
-        return request.ends("/v1/generate") and request.body is not None and "prompt" in request.body
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked."""
+        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
 
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the events of a stream."""
-        for index, document in enumerate(answer.documents):
+        for index, document in enumerate(response.documents):
             accumulator.text(document.get("text"), index)
             held = as_dict(document.get("response")) or document
             accumulator.named(held)
@@ -142,22 +277,23 @@ class CohereGenerate(BuiltinFormat):
                 accumulator.text(generation.get("text"), index)
                 accumulator.finish = generation.get("finish_reason") or accumulator.finish
             if held.get("meta"):
-                accumulator.usage = usages.cohere_billed(as_dict(held["meta"]))
+                accumulator.usage = _billed_usage(as_dict(held["meta"]))
 
 
-class CohereEmbed(BuiltinFormat):
+class CohereEmbed(WireFormat):
     """Embeddings, which know billed units only."""
 
     api = "cohere.embed"
     operation = "embeddings"
+    endpoints = (Endpoint("call", r"/v[12]/embed$", when=has("texts", "images", "inputs")),)
 
-    def recognises(self, request: Request) -> bool:
-        """By path and what is to be embedded."""
-        return request.ends("/v1/embed", "/v2/embed") and request.has("texts", "images", "inputs")
+    def prompt(self, request: Request) -> Prompt | None:
+        """What is embedded."""
+        return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
 
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from the one document."""
-        for document in answer.documents:
+        for document in response.documents:
             accumulator.read = accumulator.read or "embeddings" in document
             accumulator.id = as_str(document.get("id"))
-            accumulator.usage = usages.cohere_billed(as_dict(document.get("meta")))
+            accumulator.usage = _billed_usage(as_dict(document.get("meta")))

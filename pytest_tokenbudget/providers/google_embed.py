@@ -5,31 +5,38 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.answer import Answer
-from pytest_tokenbudget.providers.builtin import BuiltinFormat
-from pytest_tokenbudget.providers.format import Request
 from pytest_tokenbudget.providers.google_generate import url_model
 from pytest_tokenbudget.providers.loose import added, as_dict, count, dicts
+from pytest_tokenbudget.providers.prompt_parts import embedding_prompt
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
 from pytest_tokenbudget.records.call import Operation, Usage
+from pytest_tokenbudget.records.prompt import Prompt
 
 
-class GoogleEmbed(BuiltinFormat):
+class GoogleEmbed(WireFormat):
     """``embedContent`` and ``batchEmbedContents``."""
 
     api = "google.embed_content"
     operation = "embeddings"
+    provider = "gcp.gemini"
+    endpoints = (
+        Endpoint("call", r":(embedContent|batchEmbedContents)$"),
+        Endpoint("batch", r":asyncBatchEmbedContent$", when=has("batch", "requests")),
+    )
 
-    def recognises(self, request: Request) -> bool:
-        """By the method behind the colon of the path."""
-        return request.ends(":embedContent", ":batchEmbedContents")
+    def prompt(self, request: Request) -> Prompt | None:
+        """What is embedded."""
+        return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
 
     def url_model(self, request: Request) -> str:
         """The model in the path."""
         return url_model(request)
 
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from the one document."""
-        for document in answer.documents:
+        for document in response.documents:
             accumulator.read = accumulator.read or "embedding" in document or "embeddings" in document
             if document.get("error"):
                 accumulator.error = error_text(document["error"])
@@ -37,26 +44,30 @@ class GoogleEmbed(BuiltinFormat):
             accumulator.usage = Usage(input_tokens=count(usage.get("promptTokenCount")))
 
 
-class VertexPredict(BuiltinFormat):
+def _embeds_texts(request: Request) -> bool:
+    """Instances that have ``content``; other models of ``predict`` are no language models."""
+    return any("content" in item or "messages" in item for item in dicts((request.body or {}).get("instances")))
+
+
+class VertexPredict(WireFormat):
     """Vertex AI's ``predict`` where it embeds texts, or where PaLM of old completes them."""
 
     api = "google.predict_embed"
     operation = "embeddings"
+    provider = "gcp.vertex_ai"
+    endpoints = (Endpoint("call", r":predict$", when=_embeds_texts),)
 
-    def recognises(self, request: Request) -> bool:
-        """By path and instances that have ``content``; other models of ``predict`` are no language models."""
-        body = request.body or {}
-        return request.ends(":predict") and any(
-            "content" in item or "messages" in item for item in dicts(body.get("instances"))
-        )
+    def prompt(self, request: Request) -> Prompt | None:
+        """What is embedded."""
+        return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
 
     def url_model(self, request: Request) -> str:
         """The model in the path."""
         return url_model(request)
 
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather the tokens of each text."""
-        for index, document in enumerate(answer.documents):
+        for index, document in enumerate(response.documents):
             if document.get("error"):
                 accumulator.error = error_text(document["error"])
             metadata = as_dict(as_dict(document.get("metadata")).get("tokenMetadata"))
@@ -68,9 +79,9 @@ class VertexPredict(BuiltinFormat):
             counts = [count(as_dict(item.get("statistics")).get("token_count")) for item in held]
             accumulator.usage = Usage(input_tokens=added(*counts))
 
-    def operation_of(self, request: Request, answer: Answer) -> Operation:
+    def operation_of(self, request: Request, response: Response) -> Operation:
         """An answer that tells output tokens is a completion."""
-        told = any("tokenMetadata" in as_dict(document.get("metadata")) for document in answer.documents)
+        told = any("tokenMetadata" in as_dict(document.get("metadata")) for document in response.documents)
         return "text_completion" if told else self.operation
 
 

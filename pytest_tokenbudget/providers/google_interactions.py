@@ -4,42 +4,98 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers import usage as usages
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.answer import Answer
-from pytest_tokenbudget.providers.builtin import BuiltinFormat
-from pytest_tokenbudget.providers.format import Request
-from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, dicts
+from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
+from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts
+from pytest_tokenbudget.providers.prompt_parts import function_tool, kept, texts, turn_role, with_names
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
+from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.records.prompt import (
+    File,
+    Image,
+    Message,
+    OutputSchema,
+    Part,
+    Prompt,
+    Reasoning,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 
 
-class GoogleInteractions(BuiltinFormat):
-    """Interactions, streamed or not."""
+def _interaction_prompt(body: dict[str, Any], api: str) -> Prompt:
+    """Read what an interaction asks: ``input`` is a text, a list of parts, or a list of turns."""
+    messages: list[Message] = []
+    if body.get("system_instruction"):
+        messages.append(Message("system", texts(body["system_instruction"]), None, "system"))
+    given = body.get("input")
+    turns = dicts(given) if isinstance(given, list) else dicts([given])
+    if any("role" in turn for turn in turns):
+        for turn in turns:
+            wire_role = as_str(turn.get("role")) or "user"
+            parts = _parts(turn.get("content"))
+            messages.append(Message(turn_role(wire_role, parts), parts, None, wire_role))
+    else:
+        parts = texts(given) if isinstance(given, str) else _parts(turns)
+        messages.append(Message(turn_role("user", parts), parts, None, "user"))
+    wanted = body.get("response_format")
+    return Prompt(
+        api=api,
+        model=as_str(body.get("model")) or as_str(body.get("agent")),
+        messages=with_names(messages),
+        tools=tuple(_tool(item) for item in dicts(body.get("tools"))),
+        output_schema=OutputSchema(schema=wanted) if isinstance(wanted, dict) else None,
+        opaque_reasoning=bool(body.get("previous_interaction_id"))
+        or any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        extra=kept(body, ("previous_interaction_id",)),
+    )
 
-    api = "google.interactions"
 
-    def recognises(self, request: Request) -> bool:
-        """By path, and ``input`` with a model or an agent."""
-        return request.ends("/interactions") and request.has("input") and request.has("model", "agent")
+def _parts(value: object) -> tuple[Part, ...]:
+    if isinstance(value, str):
+        return texts(value)
+    held = value if isinstance(value, list) else [value]
+    return tuple(part for item in dicts(held) for part in _part(item))
 
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
-        """Gather from an interaction, or from the events of a stream."""
-        usage: dict[str, Any] = {}
-        whole = not answer.streamed
-        for index, document in enumerate(answer.documents):
-            held = as_dict(document.get("interaction")) or document
-            if held.get("object") == "interaction" or "usage" in held or "interaction" in document:
-                accumulator.read = True
-                accumulator.named(held)
-                accumulator.finish = held.get("status") or accumulator.finish
-            usage = as_dict(held.get("usage")) or as_dict(as_dict(document.get("metadata")).get("usage")) or usage
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
-            if whole:
-                for step in dicts(held.get("steps")) or dicts(held.get("outputs")):
-                    _step(step, index, accumulator)
-            else:
-                _event(document, index, accumulator)
-        accumulator.usage = usages.google_interactions(usage)
+
+def _part(item: dict[str, Any]) -> tuple[Part, ...]:
+    kind = as_str(item.get("type"))
+    if kind in ("function_call", "mcp_server_tool_call"):
+        return (ToolCall(as_str(item.get("name")), compact(item.get("arguments", {})), as_str(item.get("id"))),)
+    if kind in ("function_result", "mcp_server_tool_result"):
+        result = item.get("result")
+        return (ToolResult(texts(compact(result)), as_str(item.get("name")), as_str(item.get("call_id"))),)
+    if kind == "thought":
+        plain = "".join(part.text for part in _parts(item.get("summary")) if isinstance(part, Text))
+        return (Reasoning(text=plain, opaque=True, size=len(as_str(item.get("signature")))),)
+    if kind in ("image", "audio", "document", "video"):
+        data, media_type = as_str(item.get("data")), as_str(item.get("mime_type"))
+        if kind == "image":
+            return (inline_image(data) if data else Image(reference=as_str(item.get("uri"))),)
+        return (inline_file(data, media_type) if data else File(media_type, reference=as_str(item.get("uri"))),)
+    return texts(item.get("text"))
+
+
+def _tool(item: dict[str, Any]) -> Tool:
+    kind = as_str(item.get("type")) or "function"
+    if kind == "function":
+        return function_tool(item, as_dict(item.get("function")) or item)
+    return Tool(name=as_str(item.get("name")) or kind, definition=item, kind=kind)
+
+
+def _usage(usage: dict[str, Any]) -> Usage:
+    """The Interactions API: tool prompts and thoughts come on top."""
+    thoughts = count(usage.get("total_thought_tokens"))
+    return Usage(
+        input_tokens=added(count(usage.get("total_input_tokens")), count(usage.get("total_tool_use_tokens"))),
+        output_tokens=added(count(usage.get("total_output_tokens")), thoughts),
+        cached_input_tokens=count(usage.get("total_cached_tokens")),
+        reasoning_tokens=thoughts,
+    )
 
 
 def _event(document: dict[str, Any], index: int, accumulator: ResponseAccumulator) -> None:
@@ -67,3 +123,39 @@ def _step(step: dict[str, Any], index: int, accumulator: ResponseAccumulator) ->
         for key in ("content", "summary"):
             for piece in dicts(step.get(key)):
                 accumulator.text(piece.get("text"), index)
+
+
+def _asks_interaction(request: Request) -> bool:
+    return request.has("input") and request.has("model", "agent")
+
+
+class GoogleInteractions(WireFormat):
+    """Interactions, streamed or not."""
+
+    api = "google.interactions"
+    provider = "gcp.gemini"
+    endpoints = (Endpoint("call", r"/interactions$", when=_asks_interaction),)
+
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked."""
+        return None if request.body is None else _interaction_prompt(request.body, self.api)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather from an interaction, or from the events of a stream."""
+        usage: dict[str, Any] = {}
+        whole = not response.streamed
+        for index, document in enumerate(response.documents):
+            held = as_dict(document.get("interaction")) or document
+            if held.get("object") == "interaction" or "usage" in held or "interaction" in document:
+                accumulator.read = True
+                accumulator.named(held)
+                accumulator.finish = held.get("status") or accumulator.finish
+            usage = as_dict(held.get("usage")) or as_dict(as_dict(document.get("metadata")).get("usage")) or usage
+            if document.get("error"):
+                accumulator.error = error_text(document["error"])
+            if whole:
+                for step in dicts(held.get("steps")) or dicts(held.get("outputs")):
+                    _step(step, index, accumulator)
+            else:
+                _event(document, index, accumulator)
+        accumulator.usage = _usage(usage)

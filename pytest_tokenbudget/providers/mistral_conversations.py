@@ -4,48 +4,55 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers import usage as usages
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.answer import Answer
-from pytest_tokenbudget.providers.builtin import BuiltinFormat
-from pytest_tokenbudget.providers.format import Request
-from pytest_tokenbudget.providers.loose import as_dict, as_str, dicts
+from pytest_tokenbudget.providers.chat_messages import content, tools
+from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, dicts
+from pytest_tokenbudget.providers.openai_chat import chat_usage
+from pytest_tokenbudget.providers.prompt_parts import role_of, texts, with_names
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
+from pytest_tokenbudget.records.prompt import Message, Prompt, ToolCall, ToolResult
 
 
-class MistralConversations(BuiltinFormat):
-    """A turn of a conversation, streamed or not."""
+def _conversation_prompt(body: dict[str, Any], api: str) -> Prompt:
+    """Read what a turn asks: ``inputs`` is a text or a list of entries; what went before is kept by the server."""
+    messages: list[Message] = []
+    if body.get("instructions"):
+        messages.append(Message("system", texts(body["instructions"]), None, "system"))
+    given = body.get("inputs")
+    if isinstance(given, str):
+        messages.append(Message("user", texts(given), None, "user"))
+    messages.extend(_sent_entry(item) for item in dicts(given))
+    return Prompt(
+        api=api,
+        model=as_str(body.get("model")) or as_str(body.get("agent_id")),
+        messages=with_names(messages),
+        tools=tools(body),
+        opaque_reasoning="model" not in body,
+        extra={"completion_args": as_dict(body["completion_args"])} if body.get("completion_args") else {},
+    )
 
-    api = "mistral.conversations"
 
-    def recognises(self, request: Request) -> bool:
-        """By path and ``inputs``; OpenAI's conversations have ``items``."""
-        if request.method != "POST" or request.body is None or "inputs" not in request.body:
-            return False
-        return request.path.endswith("/conversations") or "/conversations/" in request.path
-
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
-        """Gather from a response, or from the events of a stream."""
-        seen: set[str] = set()
-        for index, document in enumerate(answer.documents):
-            kind = as_str(document.get("type"))
-            if "outputs" in document or kind.startswith("conversation.response"):
-                accumulator.read = True
-                accumulator.id = accumulator.id or as_str(document.get("conversation_id"))
-            if isinstance(document.get("usage"), dict):
-                accumulator.usage = usages.openai_chat(document["usage"])
-            if kind == "conversation.response.error" or document.get("error"):
-                accumulator.error = error_text(document.get("error") or document)
-            for entry in dicts(document.get("outputs")) or [document]:
-                _entry(entry, index, accumulator, seen)
+def _sent_entry(item: dict[str, Any]) -> Message:
+    kind = as_str(item.get("type"))
+    if kind == "function.call":
+        call = ToolCall(as_str(item.get("name")), compact(item.get("arguments", "")), as_str(item.get("tool_call_id")))
+        return Message("assistant", (call,), None, kind)
+    if kind == "function.result":
+        result = ToolResult(texts(compact(item.get("result", ""))), "", as_str(item.get("tool_call_id")))
+        return Message("tool", (result,), None, kind)
+    wire_role = as_str(item.get("role")) or "user"
+    return Message(role_of(wire_role), content(item.get("content")), None, wire_role)
 
 
 def _entry(entry: dict[str, Any], index: int, accumulator: ResponseAccumulator, seen: set[str]) -> None:
     kind = as_str(entry.get("type"))
     accumulator.model = accumulator.model or as_str(entry.get("model"))
     if kind.startswith("message.output"):
-        content = entry.get("content")
-        accumulator.text(content, index)
-        for piece in [content] if isinstance(content, dict) else dicts(content):
+        said = entry.get("content")
+        accumulator.text(said, index)
+        for piece in [said] if isinstance(said, dict) else dicts(said):
             accumulator.text(piece.get("text"), index)
     elif kind == "function.call":
         accumulator.call(entry.get("name"), entry.get("arguments"), index)
@@ -60,3 +67,33 @@ def _entry(entry: dict[str, Any], index: int, accumulator: ResponseAccumulator, 
         accumulator.server_tool_calls.append(
             as_str(entry.get("name")) or as_str(as_dict(entry.get("info")).get("name"))
         )
+
+
+class MistralConversations(WireFormat):
+    """A turn of a conversation, streamed or not."""
+
+    api = "mistral.conversations"
+    provider = "mistral_ai"
+    endpoints = (
+        Endpoint("call", r"/conversations(/|$)", when=holds("inputs")),  # OpenAI's conversations have ``items``
+        Endpoint("batch", r"/batch/jobs$", when=has("requests", "input_files")),
+    )
+
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked."""
+        return None if request.body is None else _conversation_prompt(request.body, self.api)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather from a response, or from the events of a stream."""
+        seen: set[str] = set()
+        for index, document in enumerate(response.documents):
+            kind = as_str(document.get("type"))
+            if "outputs" in document or kind.startswith("conversation.response"):
+                accumulator.read = True
+                accumulator.id = accumulator.id or as_str(document.get("conversation_id"))
+            if isinstance(document.get("usage"), dict):
+                accumulator.usage = chat_usage(document["usage"])
+            if kind == "conversation.response.error" or document.get("error"):
+                accumulator.error = error_text(document.get("error") or document)
+            for entry in dicts(document.get("outputs")) or [document]:
+                _entry(entry, index, accumulator, seen)

@@ -1,4 +1,4 @@
-"""OpenAI chat completions and the dialects that speak it.
+"""OpenAI chat completions, and all who speak them.
 
 Azure OpenAI, Databricks, DeepSeek, Groq, Mistral (also its agents and fill-in-the-middle), OpenRouter, Snowflake Cortex,
 Together, vLLM, xAI, Writer, watsonx and many more.
@@ -6,71 +6,155 @@ Together, vLLM, xAI, Writer, watsonx and many more.
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
-from pytest_tokenbudget.providers import usage as usages
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text, segment_after
-from pytest_tokenbudget.providers.answer import Answer
-from pytest_tokenbudget.providers.builtin import BuiltinFormat
-from pytest_tokenbudget.providers.format import Request
-from pytest_tokenbudget.providers.loose import as_dict, as_str, count, dicts
-from pytest_tokenbudget.providers.provider import provider_of
-
-_PATHS = (
-    "/chat/completions",
-    "/fim/completions",
-    "/agents/completions",
-    "/text/chatcompletion_v2",
-    "/cortex/inference:complete",
+from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.chat_messages import message, tools
+from pytest_tokenbudget.providers.hosts import COMPATIBLE
+from pytest_tokenbudget.providers.loose import as_dict, as_str, count, dicts, first_count, parse
+from pytest_tokenbudget.providers.prompt_parts import description, kept, named_choice, with_names
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
+from pytest_tokenbudget.providers.writing import (
+    CREATED,
+    AnswerWriter,
+    Event,
+    JsonObject,
+    ScriptedAnswer,
+    arguments,
+    data_event,
+    pieces,
 )
-_SERVED = ("/invocations", "/invocations-response-stream", ":rawPredict", ":streamRawPredict")
+from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.records.prompt import OutputSchema, Prompt, Reasoning
 
 Calls = dict[tuple[object, object], str]
 """Tool calls so far: (choice, place in it) -> id."""
 
+_EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_ASK = b',"stream_options":{"include_usage":true}}'
 _REASONING = ("reasoning_content", "reasoning")
+_DEPLOYMENTS = ("deployments", "engines", "serving-endpoints", "endpoints")
 
 
-class OpenAIChat(BuiltinFormat):
-    """Chat completions."""
-
-    api = "openai.chat"
-
-    def recognises(self, request: Request) -> bool:
-        """By path; completions, model serving and raw prediction paths by the messages in the body."""
-        if request.ends(*_PATHS):
-            return True
-        if "/prompts/" in request.path and request.ends("/completions"):  # Portkey keeps the messages
-            return True
-        if not request.ends("/completions", "/openai", *_SERVED):
-            return False
-        if "/publishers/anthropic/" in request.path:
-            return False
-        body = request.body
-        return body is not None and isinstance(body.get("messages"), list) and "anthropic_version" not in body
-
-    def url_model(self, request: Request) -> str:
-        """The deployment or endpoint that the URL names."""
-        path = request.path
-        for marker in ("deployments", "engines", "serving-endpoints", "endpoints"):
-            if f"/{marker}/" in path:
-                return segment_after(path, marker)
-        return segment_after(path, "models").partition(":")[0] if ":" in path else ""
-
-    def asked_stream(self, request: Request) -> bool:
-        """By the body, or by the path of model serving."""
-        return request.path.endswith(("-response-stream", ":streamRawPredict")) or super().asked_stream(request)
-
-    def api_of(self, request: Request) -> str:
-        """Mistral's dialect has its own name."""
-        return "mistral.chat" if provider_of(request.url, "openai") == "mistral" else self.api
-
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
-        """Gather from a completion or from its chunks."""
-        walk(answer.documents, accumulator)
+def deployment(request: Request) -> str:
+    """The deployment or endpoint that a URL names."""
+    marker = next((marker for marker in _DEPLOYMENTS if f"/{marker}/" in request.path), "")
+    return request.segment_after(marker) if marker else ""
 
 
-def walk(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
+def _asks_chat(request: Request) -> bool:
+    """Completions, model serving and raw prediction paths: the messages in the body tell."""
+    body = request.body
+    if body is None or "/publishers/anthropic/" in request.path:
+        return False
+    return isinstance(body.get("messages"), list) and "anthropic_version" not in body
+
+
+_EXTRA = (
+    "prediction",
+    "web_search_options",
+    "reasoning_effort",
+    "reasoning",
+    "thinking",
+    "documents",
+    "parallel_tool_calls",
+)
+"""Fields beside messages, tools and schema that change what the model reads."""
+
+
+def chat_prompt(body: dict[str, Any], model: str = "", api: str = "openai.chat") -> Prompt:
+    """Read what a chat completions request asks.
+
+    Args:
+        body: The request's JSON object.
+        model: Model by the URL where the body names none.
+        api: Name of the API.
+    """
+    messages = with_names([message(item) for item in dicts(body.get("messages"))])
+    choice = body.get("tool_choice", body.get("function_call"))
+    extra = kept(body, _EXTRA)
+    response_format = as_dict(body.get("response_format"))
+    output_schema = _output_schema(response_format)
+    if response_format and output_schema is None and response_format.get("type") != "text":
+        extra["response_format"] = response_format
+    return Prompt(
+        api=api,
+        model=as_str(body.get("model")) or as_str(body.get("model_id")) or model,
+        messages=messages,
+        tools=tools(body),
+        tool_choice=None if choice is None else named_choice(choice),
+        output_schema=output_schema,
+        opaque_reasoning=any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        extra=extra,
+    )
+
+
+def _output_schema(response_format: dict[str, Any]) -> OutputSchema | None:
+    held = as_dict(response_format.get("json_schema"))
+    wanted = held.get("schema", held.get("schema_definition"))
+    if not isinstance(wanted, dict):
+        # Together, Cohere and some local servers put the schema right into the response format
+        wanted = response_format.get("schema")
+        if not isinstance(wanted, dict):
+            wanted = held or None
+    if not isinstance(wanted, dict) or not wanted:
+        return None
+    strict = held.get("strict")
+    return OutputSchema(
+        name=as_str(held.get("name")),
+        description=description(held.get("description")),
+        schema=wanted,
+        strict=strict if isinstance(strict, bool) else None,
+    )
+
+
+def chat_usage(usage: dict[str, Any]) -> Usage:
+    """Chat and text completions of OpenAI and all who speak its dialect.
+
+    ``prompt_tokens`` includes cached ones and ``completion_tokens`` includes reasoning. Two exceptions show in
+    ``total_tokens``: Mistral leaves audio out of the prompt (and does not always tell its tokens), and Gemini's and xAI's
+    endpoints leave reasoning out of the completion. A total that is larger for another reason (Cerebras counts what a stop
+    sequence cut off) changes nothing.
+    """
+    details = as_dict(usage.get("prompt_tokens_details")) or as_dict(usage.get("prompt_token_details"))
+    written = as_dict(usage.get("completion_tokens_details"))
+    prompt, completion = count(usage.get("prompt_tokens")), count(usage.get("completion_tokens"))
+    total = count(usage.get("total_tokens"))
+    # Writer's spelling, which is 0 for models that cannot reason
+    spelled = as_dict(usage.get("completion_token_details")).get("reasoning_tokens") or None
+    reasoning = first_count(written.get("reasoning_tokens"), usage.get("reasoning_tokens"), spelled)
+    if prompt is not None and completion is not None and total is not None and total > prompt + completion:
+        beyond = total - prompt - completion
+        heard = count(usage.get("prompt_audio_seconds")) is not None
+        if heard or beyond == count(details.get("audio_tokens")):
+            prompt += beyond
+        elif reasoning is None or reasoning == beyond:
+            completion += beyond
+            reasoning = beyond
+    return Usage(
+        input_tokens=prompt,
+        output_tokens=completion,
+        cached_input_tokens=first_count(
+            details.get("cached_tokens"),
+            usage.get("prompt_cache_hit_tokens"),
+            usage.get("cached_tokens"),
+            usage.get("num_cached_tokens"),
+            usage.get("cache_read_input_tokens"),
+        ),
+        cache_write_tokens=first_count(
+            details.get("cache_write_tokens"),
+            details.get("cache_creation_tokens"),
+            usage.get("cache_creation_input_tokens"),
+        ),
+        reasoning_tokens=reasoning,
+    )
+
+
+def parse_chat(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
     """Gather from chat completion documents: one completion, or the chunks of a stream."""
     found: dict[str, Any] | None = None
     calls: Calls = {}
@@ -99,7 +183,7 @@ def walk(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> N
     if finishes:
         accumulator.finish = finishes.get(0, next(iter(finishes.values())))
     if found is not None:
-        accumulator.usage = usages.openai_chat(found)
+        accumulator.usage = chat_usage(found)
 
 
 def _aside(document: dict[str, Any], accumulator: ResponseAccumulator) -> dict[str, Any] | None:
@@ -221,3 +305,168 @@ def _function(
         if name and call_id:
             calls[key] = call_id
         accumulator.text(arguments, index)
+
+
+_FINISH = {"stop": "stop", "length": "length", "tool_call": "tool_calls", "content_filter": "content_filter"}
+
+
+def _write_usage(told: Usage) -> JsonObject:
+    """``usage``: parts are contained in their whole."""
+    return {
+        "prompt_tokens": told.input_tokens or 0,
+        "completion_tokens": told.output_tokens or 0,
+        "total_tokens": told.total_tokens or 0,
+        "prompt_tokens_details": {"cached_tokens": told.cached_input_tokens or 0, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": told.reasoning_tokens or 0, "audio_tokens": 0},
+    }
+
+
+def write_error(status: int, message: str) -> JsonObject:
+    """The error object."""
+    kind = {429: "rate_limit_error", 401: "authentication_error", 400: "invalid_request_error"}.get(
+        status, "server_error"
+    )
+    return {"error": {"message": message, "type": kind, "param": None, "code": None}}
+
+
+def _write_head(kind: str, answer: ScriptedAnswer) -> JsonObject:
+    return {
+        "id": f"chatcmpl-{answer.number}",
+        "object": kind,
+        "created": CREATED,
+        "model": answer.answering_model,
+        "system_fingerprint": "scripted",
+    }
+
+
+def _write_calls(answer: ScriptedAnswer) -> list[JsonObject]:
+    return [
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": arguments(call)}}
+        for call in answer.reply.calls
+    ]
+
+
+def _write_plain(answer: ScriptedAnswer) -> JsonObject:
+    """A ``chat.completion``."""
+    message: JsonObject = {"role": "assistant", "content": answer.reply.text or None, "refusal": None}
+    if answer.reply.reasoning:
+        message["reasoning_content"] = answer.reply.reasoning
+    if answer.reply.calls:
+        message["tool_calls"] = _write_calls(answer)
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": _write_finish(answer)}
+    body = {**_write_head("chat.completion", answer), "choices": [choice]}
+    if answer.usage is not None:
+        body["usage"] = _write_usage(answer.usage)
+    return body
+
+
+def _write_finish(answer: ScriptedAnswer) -> str:
+    return _FINISH.get(answer.finish, answer.finish)
+
+
+def _write_events(answer: ScriptedAnswer) -> list[Event]:
+    """Chunks, the usage chunk where ``stream_options.include_usage`` asks for it, and ``[DONE]``."""
+    head = _write_head("chat.completion.chunk", answer)
+
+    def chunk(delta: JsonObject, written: int = 0, finish: str | None = None) -> Event:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return data_event({**head, "choices": [choice]}, written)
+
+    written = [chunk({"role": "assistant", "content": ""})]
+    written += [chunk({"reasoning_content": piece}, len(piece)) for piece in pieces(answer.reply.reasoning)]
+    written += [chunk({"content": piece}, len(piece)) for piece in pieces(answer.reply.text)]
+    for index, tool in enumerate(_write_calls(answer)):
+        begun = {**tool, "index": index, "function": {"name": tool["function"]["name"], "arguments": ""}}
+        written.append(chunk({"tool_calls": [begun]}, len(tool["function"]["name"])))
+        written += [
+            chunk({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}, len(piece))
+            for piece in pieces(tool["function"]["arguments"])
+        ]
+    written.append(chunk({}, finish=_write_finish(answer)))
+    options = answer.body.get("stream_options")
+    if answer.usage is not None and isinstance(options, dict) and options.get("include_usage"):
+        written.append(data_event({**head, "choices": [], "usage": _write_usage(answer.usage)}))
+    return [*written, Event(b"data: [DONE]\n\n")]
+
+
+def ask_for_usage(request: Request, body: bytes) -> bytes | None:
+    """Ask a stream for its usage where the request does not say whether it wants it.
+
+    ``stream_options.include_usage``: https://platform.openai.com/docs/api-reference/chat/create (read 2026-11-24): "an
+    additional chunk will be streamed before the data: [DONE] message. The usage field on this chunk shows the token usage
+    statistics for the entire request, and the choices field will always be an empty array."
+
+    Returns:
+        The body that asks; ``None`` where nothing is to be asked.
+    """
+    asked = request.body
+    if asked is None or asked.get("stream") is not True or not request.ends("/completions"):
+        return None
+    if "stream_options" not in asked:
+        return body.rstrip()[:-1] + _ASK
+    options = asked["stream_options"] or {}
+    if not isinstance(options, dict) or "include_usage" in options:
+        return None
+    asking = {**asked, "stream_options": {**options, "include_usage": True}}
+    return json.dumps(asking, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def without_usage(event: bytes) -> bytes:
+    """Take out of a stream's event what :func:`ask_for_usage` brought in.
+
+    Nothing is left of an event that carries usage alone, without a choice (Azure's first one has neither, and stays). Of
+    llama.cpp's, which carries its ``timings`` too, an empty piece is left that a client without our question got as well.
+    """
+    if b'"usage"' not in event or _EMPTY_CHOICES.search(event) is None:
+        return event
+    lines = (line.partition(b":") for line in event.splitlines())
+    data = parse(b"\n".join(value for field, _, value in lines if field.strip() == b"data"))
+    if not isinstance(data, dict) or data.get("choices") != [] or not isinstance(data.get("usage"), dict):
+        return event
+    if "timings" not in data:
+        return b""
+    del data["usage"]
+    data["choices"] = [{"index": 0, "delta": {}, "finish_reason": None}]
+    return data_event(data).data
+
+
+class OpenAIChat(WireFormat):
+    """Chat completions."""
+
+    api = "openai.chat"
+    endpoints = (
+        Endpoint("call", r"/(chat|fim|agents)/completions$|/text/chatcompletion_v2$|/cortex/inference:complete$"),
+        Endpoint("call", r"/prompts/.*/completions$|/prompts/completions$"),  # Portkey keeps the messages
+        Endpoint(
+            "call", r"(/completions|/openai|/invocations(-response-stream)?|:(rawP|streamRawP)redict)$", when=_asks_chat
+        ),
+    )
+    hosts = (*COMPATIBLE, ("mistral.ai", "mistral_ai"))
+    writer = AnswerWriter(_write_plain, _write_events, write_error)
+
+    def url_model(self, request: Request) -> str:
+        """The deployment or endpoint that the URL names, or the model of a raw prediction."""
+        path = request.path
+        return deployment(request) or (request.segment_after("models").partition(":")[0] if ":" in path else "")
+
+    def asks_stream(self, request: Request) -> bool:
+        """By the body, or by the path of model serving."""
+        return request.path.endswith(("-response-stream", ":streamRawPredict")) or super().asks_stream(request)
+
+    def ask_for_usage(self, request: Request, body: bytes) -> bytes | None:
+        """Ask in ``stream_options``."""
+        return ask_for_usage(request, body)
+
+    def api_of(self, request: Request) -> str:
+        """Mistral's dialect has its own name."""
+        return "mistral.chat" if request.host.endswith("mistral.ai") else self.api
+
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked."""
+        return (
+            None if request.body is None else chat_prompt(request.body, self.url_model(request), self.api_of(request))
+        )
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather from a completion or from its chunks."""
+        parse_chat(response.documents, accumulator)

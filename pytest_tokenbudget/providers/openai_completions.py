@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-from pytest_tokenbudget.providers import openai_chat
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, segment_after
-from pytest_tokenbudget.providers.answer import Answer
-from pytest_tokenbudget.providers.builtin import BuiltinFormat
-from pytest_tokenbudget.providers.format import Request
+from pytest_tokenbudget.providers.accumulator import ResponseAccumulator
+from pytest_tokenbudget.providers.openai_chat import ask_for_usage, deployment, parse_chat
+from pytest_tokenbudget.providers.prompt_parts import completion_prompt
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
+from pytest_tokenbudget.records.prompt import Prompt
 
 
-class OpenAICompletions(BuiltinFormat):
-    """Completions of a prompt."""
+class OpenAICompletions(WireFormat):
+    """Completions of a prompt. Chat formats are asked before, as some paths are shared."""
 
     api = "openai.completions"
     operation = "text_completion"
-
-    def recognises(self, request: Request) -> bool:
-        """By path; model serving by the prompt in the body. Chat formats are asked before."""
-        if request.ends("/completions"):
-            return request.has("prompt", "model", "suffix")
-        return request.ends("/invocations") and request.body is not None and "prompt" in request.body
+    endpoints = (
+        Endpoint("call", r"/completions$", when=has("prompt", "model", "suffix")),
+        Endpoint("call", r"/invocations$", when=holds("prompt")),
+    )
 
     def url_model(self, request: Request) -> str:
         """The deployment or engine that the URL names."""
-        path = request.path
-        for marker in ("deployments", "engines", "serving-endpoints", "endpoints"):
-            if f"/{marker}/" in path:
-                return segment_after(path, marker)
-        return ""
+        return deployment(request)
 
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
+    def ask_for_usage(self, request: Request, body: bytes) -> bytes | None:
+        """Ask in ``stream_options``."""
+        return ask_for_usage(request, body)
+
+    def prompt(self, request: Request) -> Prompt | None:
+        """What is to be completed."""
+        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a completion or its chunks; Writer streams ``value``."""
-        openai_chat.walk(answer.documents, accumulator)
-        for index, document in enumerate(answer.documents):
+        parse_chat(response.documents, accumulator)
+        for index, document in enumerate(response.documents):
             if "choices" not in document and isinstance(document.get("value"), str):
                 accumulator.read = True
                 accumulator.text(document["value"], index)

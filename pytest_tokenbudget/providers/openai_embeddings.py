@@ -1,40 +1,64 @@
-"""Embeddings in OpenAI's dialect: OpenAI, Azure, Mistral, OpenRouter, Perplexity, Voyage, local servers."""
+"""Embeddings in OpenAI's shape: OpenAI, Azure, Mistral, OpenRouter, Perplexity, Voyage, local servers."""
 
 from __future__ import annotations
 
-from pytest_tokenbudget.providers import usage as usages
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text, segment_after
-from pytest_tokenbudget.providers.answer import Answer
-from pytest_tokenbudget.providers.builtin import BuiltinFormat
-from pytest_tokenbudget.providers.format import Request
-from pytest_tokenbudget.providers.loose import as_dict
+from typing import Any
+
+from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.loose import as_dict, count, first_count
+from pytest_tokenbudget.providers.openai_chat import deployment
+from pytest_tokenbudget.providers.prompt_parts import embedding_prompt
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
+from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.records.prompt import Prompt
 
 
-class OpenAIEmbeddings(BuiltinFormat):
-    """Embeddings: input tokens only."""
+def _usage(usage: dict[str, Any]) -> Usage:
+    """Embeddings; Voyage sends ``total_tokens`` only, which is the input."""
+    read = first_count(usage.get("prompt_tokens"), usage.get("input_tokens"), usage.get("total_tokens"))
+    details = as_dict(usage.get("prompt_tokens_details"))
+    return Usage(
+        input_tokens=read,
+        output_tokens=count(usage.get("completion_tokens")),
+        cached_input_tokens=count(details.get("cached_tokens")),
+    )
+
+
+def _has_texts(request: Request) -> bool:
+    return isinstance((request.body or {}).get("input"), str | list)
+
+
+class OpenAIEmbeddings(WireFormat):
+    """Embeddings: input tokens only. Ollama's own ``/api/embeddings`` has a ``prompt``."""
 
     api = "openai.embeddings"
     operation = "embeddings"
-
-    def recognises(self, request: Request) -> bool:
-        """By path and ``input``; model serving by ``input`` alone. Ollama's own ``/api/embeddings`` has a ``prompt``."""
-        if request.ends("/embeddings", "/multimodalembeddings", "/contextualizedembeddings"):
-            return request.has("input", "inputs", "model")
-        return request.ends("/invocations") and isinstance((request.body or {}).get("input"), str | list)
+    endpoints = (
+        Endpoint("call", r"/(multimodal|contextualized)?embeddings$", when=has("input", "inputs", "model")),
+        Endpoint("call", r"/invocations$", when=_has_texts),
+    )
+    hosts = (
+        ("voyageai.com", "voyage"),
+        ("jina.ai", "jina"),
+    )
 
     def url_model(self, request: Request) -> str:
         """The deployment that the URL names."""
-        path = request.path
-        marker = "deployments" if "/deployments/" in path else "serving-endpoints"
-        return segment_after(path, marker)
+        return deployment(request)
 
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
+    def prompt(self, request: Request) -> Prompt | None:
+        """What is embedded."""
+        return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from the one document."""
-        for document in answer.documents:
+        for document in response.documents:
             accumulator.named(document)
             accumulator.read = accumulator.read or "data" in document
             if document.get("error"):
                 accumulator.error = error_text(document["error"])
             usage = as_dict(document.get("usage"))
             if usage:
-                accumulator.usage = usages.openai_embeddings(usage)
+                accumulator.usage = _usage(usage)

@@ -1,19 +1,54 @@
 """OpenAI's Responses API, as Azure, Bedrock, DeepSeek, OpenRouter and xAI speak it too.
 
-A response in background mode is answered without usage; the numbers come with a later GET, which
-:mod:`pytest_tokenbudget.providers.uncounted` reads.
+A response in background mode is answered without usage; the numbers come with a later GET, a poll.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from pytest_tokenbudget.providers import usage as usages
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.answer import Answer
-from pytest_tokenbudget.providers.builtin import BuiltinFormat
-from pytest_tokenbudget.providers.format import Request
-from pytest_tokenbudget.providers.loose import as_dict, as_str, dicts
+from pytest_tokenbudget.providers.inline_media import image_from_url, inline_file
+from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, count, dicts
+from pytest_tokenbudget.providers.openai_chat import write_error
+from pytest_tokenbudget.providers.prompt_parts import (
+    description,
+    function_tool,
+    kept,
+    named_choice,
+    role_of,
+    schema,
+    texts,
+    with_names,
+)
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
+from pytest_tokenbudget.providers.writing import (
+    CREATED,
+    AnswerWriter,
+    Event,
+    JsonObject,
+    ScriptedAnswer,
+    arguments,
+    named_event,
+    pieces,
+)
+from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.records.prompt import (
+    File,
+    Image,
+    Message,
+    OutputSchema,
+    Part,
+    Prompt,
+    Reasoning,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 
 _CALLS = frozenset({"function_call", "custom_tool_call"})
 _UNNAMED_CALLS = frozenset({"computer_call", "local_shell_call", "shell_call", "apply_patch_call"})
@@ -33,35 +68,193 @@ _TEXTS = frozenset(
         "response.mcp_call_arguments.delta",
     }
 )
+_EXTRA = ("previous_response_id", "conversation", "prompt", "reasoning", "truncation", "context_management", "text")
+_SERVER_STATE = ("previous_response_id", "conversation", "prompt")
+_ADDED = "additional_tools"
+_SENT_CALLS = frozenset(
+    {"function_call", "custom_tool_call", "computer_call", "local_shell_call", "shell_call", "apply_patch_call"}
+)
+_RESULTS = frozenset(
+    {
+        "function_call_output",
+        "custom_tool_call_output",
+        "computer_call_output",
+        "local_shell_call_output",
+        "shell_call_output",
+        "apply_patch_call_output",
+    }
+)
 
 
-class OpenAIResponses(BuiltinFormat):
-    """Responses, streamed or not."""
-
-    api = "openai.responses"
-
-    def recognises(self, request: Request) -> bool:
-        """By path and one of the fields that a request has; model serving by a list of input items."""
-        if request.ends("/responses"):
-            return request.has("input", "prompt", "model", "conversation")
-        return request.ends("/invocations") and bool(dicts((request.body or {}).get("input")))
-
-    def parse(self, answer: Answer, accumulator: ResponseAccumulator) -> None:
-        """Gather from a response, or from the events of a stream."""
-        walk(answer.documents, accumulator)
+def _has_items(request: Request) -> bool:
+    """Model serving takes a list of input items."""
+    return bool(dicts((request.body or {}).get("input")))
 
 
-class OpenAIResponsesCompact(OpenAIResponses):
-    """The compaction of a conversation, a model call like any other."""
+def responses_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
+    """Read what a Responses request asks: each input item is one message, ``instructions`` the first.
 
-    api = "openai.responses.compact"
+    An item that is no message has its type as ``wire_role``; function calls that follow one another are the parallel
+    calls of one turn.
+    """
+    messages: list[Message] = []
+    if body.get("instructions"):
+        messages.append(Message("system", _content(body["instructions"]), None, "system"))
+    given = body.get("input")
+    if isinstance(given, str):
+        messages.append(Message("user", texts(given), None, "user"))
+    messages.extend(_input(item) for item in dicts(given) if item.get("type") != _ADDED)
+    text_format = as_dict(as_dict(body.get("text")).get("format"))
+    extra = kept(body, _EXTRA)
+    if text_format.get("type") in (None, "text", "json_schema"):
+        extra.pop("text", None)
+    sealed = any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts)
+    choice = body.get("tool_choice")
+    return Prompt(
+        api=api,
+        model=as_str(body.get("model")) or model,
+        messages=with_names(messages),
+        tools=(*(_tool(item) for item in dicts(body.get("tools"))), *_added(given)),
+        tool_choice=None if choice is None else named_choice(choice),
+        output_schema=_output_schema(text_format),
+        opaque_reasoning=sealed or any(body.get(name) is not None for name in _SERVER_STATE),
+        extra=extra,
+    )
 
-    def recognises(self, request: Request) -> bool:
-        """By path."""
-        return request.ends("/responses/compact")
+
+def _added(given: object) -> list[Tool]:
+    """Tools that were made available in the course of the conversation; their kind is their item's type."""
+    added = [item for item in dicts(given) if item.get("type") == _ADDED]
+    return [replace(_tool(tool), kind=_ADDED) for item in added for tool in dicts(item.get("tools"))]
 
 
-def walk(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
+def _input(item: dict[str, Any]) -> Message:
+    kind = as_str(item.get("type")) or "message"
+    if kind == "message":
+        wire_role = as_str(item.get("role"))
+        return Message(role_of(wire_role), _content(item.get("content")), None, wire_role)
+    if kind in _SENT_CALLS:
+        arguments = item.get("arguments", item.get("input", item.get("action", "")))
+        name = as_str(item.get("name")) or kind.removesuffix("_call")
+        own_id = as_str(item.get("id"))
+        call = ToolCall(name, compact(arguments), as_str(item.get("call_id")) or own_id, stored=bool(own_id))
+        return Message("assistant", (call,), None, kind)
+    if kind in _RESULTS:
+        result = ToolResult(_result(item.get("output")), "", as_str(item.get("call_id")))
+        return Message("tool", (result,), None, kind)
+    if kind in ("reasoning", "compaction", "compaction_summary"):
+        return Message("assistant", _reasoning(item), None, kind)
+    if kind == "item_reference":
+        return Message("assistant", (Reasoning(opaque=True),), None, kind)
+    return Message("assistant", _server_tool(item, kind), None, kind)
+
+
+def _server_tool(item: dict[str, Any], kind: str) -> tuple[Part, ...]:
+    """A call that the provider ran itself (web search, code interpreter, MCP) and that is sent back as history."""
+    shown = {key: value for key, value in item.items() if key not in ("type", "id", "status", "result")}
+    name = as_str(item.get("name")) or kind.removesuffix("_call")
+    parts: list[Part] = [ToolCall(name, compact(shown), as_str(item.get("id")))]
+    image = item.get("result")
+    if kind == "image_generation_call" and isinstance(image, str):
+        parts.append(image_from_url(f"data:image/png;base64,{image}"))
+    return tuple(parts)
+
+
+def _reasoning(item: dict[str, Any]) -> tuple[Part, ...]:
+    plain = "".join(as_str(part.get("text")) for part in dicts(item.get("content")))
+    summary = "".join(as_str(part.get("text")) for part in dicts(item.get("summary")))
+    sealed = as_str(item.get("encrypted_content"))
+    if plain:
+        return (Reasoning(text=plain, size=len(plain)),)
+    if sealed or not summary:
+        # an item without content stands for what the server kept under its id
+        return (Reasoning(text=summary, opaque=True, size=len(sealed)),)
+    return (Reasoning(text=summary, size=len(summary)),)
+
+
+def _result(output: object) -> tuple[Text | Image | File, ...]:
+    if isinstance(output, str):
+        return texts(output)
+    if isinstance(output, list):
+        return tuple(part for part in _content(output) if isinstance(part, Text | Image | File))
+    found = as_dict(output)
+    if found.get("type") in ("computer_screenshot", "input_image"):
+        return (image_from_url(as_str(found.get("image_url")) or as_str(found.get("file_id"))),)
+    return texts(compact(output)) if output is not None else ()
+
+
+def _content(value: object) -> tuple[Part, ...]:
+    if not isinstance(value, list):
+        return texts(value)
+    parts: list[Part] = []
+    for item in value:
+        if isinstance(item, str):
+            parts.extend(texts(item))
+        elif isinstance(item, dict):
+            parts.extend(_part(item))
+    return tuple(parts)
+
+
+def _part(item: dict[str, Any]) -> tuple[Part, ...]:
+    kind = as_str(item.get("type"))
+    if kind == "input_image":
+        url = item.get("image_url")
+        url = url if isinstance(url, str) else as_str(as_dict(url).get("url"))
+        return (image_from_url(url or as_str(item.get("file_id")), as_str(item.get("detail")) or None),)
+    if kind == "input_file":
+        data = as_str(item.get("file_data"))
+        if data:
+            return (inline_file(data),)
+        return (File(reference=as_str(item.get("file_id")) or as_str(item.get("file_url"))),)
+    if kind == "input_audio":
+        held = as_dict(item.get("input_audio")) or item
+        return (inline_file(as_str(held.get("data")), f"audio/{as_str(held.get('format')) or 'unknown'}"),)
+    if kind in ("message", "") and isinstance(item.get("content"), list | str):
+        return _content(item["content"])
+    return texts(item.get("text", item.get("refusal")))
+
+
+def _tool(item: dict[str, Any]) -> Tool:
+    kind = as_str(item.get("type")) or "function"
+    if kind == "function":
+        held = as_dict(item.get("function")) or item
+        return function_tool(item, held)
+    return Tool(
+        name=as_str(item.get("name")) or as_str(item.get("server_label")) or kind,
+        description=description(item.get("description", item.get("server_description"))),
+        parameters=schema(item.get("parameters")),
+        definition=item,
+        kind=kind,
+    )
+
+
+def _output_schema(text_format: dict[str, Any]) -> OutputSchema | None:
+    wanted = text_format.get("schema")
+    if text_format.get("type") != "json_schema" or not isinstance(wanted, dict):
+        return None
+    strict = text_format.get("strict")
+    return OutputSchema(
+        name=as_str(text_format.get("name")),
+        description=description(text_format.get("description")),
+        schema=wanted,
+        strict=strict if isinstance(strict, bool) else None,
+    )
+
+
+def responses_usage(usage: dict[str, Any]) -> Usage:
+    """The Responses API: input includes cached tokens, output includes reasoning."""
+    details = as_dict(usage.get("input_tokens_details")) or as_dict(usage.get("input_token_details"))
+    written = as_dict(usage.get("output_tokens_details")) or as_dict(usage.get("output_token_details"))
+    return Usage(
+        input_tokens=count(usage.get("input_tokens")),
+        output_tokens=count(usage.get("output_tokens")),
+        cached_input_tokens=count(details.get("cached_tokens")),
+        cache_write_tokens=count(details.get("cache_write_tokens")),
+        reasoning_tokens=count(written.get("reasoning_tokens")),
+    )
+
+
+def parse_responses(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
     """Gather from responses and from the events of streams.
 
     The response that an event carries is the truth of the moment, so the last one counts; where a stream was cut, the
@@ -94,7 +287,7 @@ def walk(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> N
 def _response(response: dict[str, Any], items: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
     accumulator.read = True
     accumulator.named(response)
-    accumulator.usage = usages.openai_responses(as_dict(response.get("usage")))
+    accumulator.usage = responses_usage(as_dict(response.get("usage")))
     if response.get("error"):
         accumulator.error = error_text(response["error"])
     status = as_str(response.get("status"))
@@ -121,3 +314,171 @@ def _item(item: dict[str, Any], accumulator: ResponseAccumulator, *, with_texts:
                 accumulator.text(piece.get("text", piece.get("refusal")), 0)
         for key in ("name", "arguments", "input", "code"):
             accumulator.text(item.get(key), 0)
+
+
+def _write_usage(told: Usage) -> JsonObject:
+    """``usage``: parts are contained in their whole."""
+    return {
+        "input_tokens": told.input_tokens or 0,
+        "input_tokens_details": {
+            "cached_tokens": told.cached_input_tokens or 0,
+            "cache_write_tokens": told.cache_write_tokens or 0,
+        },
+        "output_tokens": told.output_tokens or 0,
+        "output_tokens_details": {"reasoning_tokens": told.reasoning_tokens or 0},
+        "total_tokens": told.total_tokens or 0,
+    }
+
+
+def _write_output(answer: ScriptedAnswer) -> list[JsonObject]:
+    number, reply = answer.number, answer.reply
+    items: list[JsonObject] = []
+    if reply.reasoning:
+        summary = [{"type": "summary_text", "text": reply.reasoning}]
+        items.append({"type": "reasoning", "id": f"rs_{number}", "summary": summary})
+    if reply.text:
+        part = {"type": "output_text", "text": reply.text, "annotations": [], "logprobs": []}
+        message = {"type": "message", "id": f"msg_{number}", "role": "assistant", "status": "completed"}
+        items.append({**message, "content": [part]})
+    items += [
+        {
+            "type": "function_call",
+            "id": f"fc_{call.id}",
+            "call_id": call.id,
+            "name": call.name,
+            "arguments": arguments(call),
+            "status": "completed",
+        }
+        for call in reply.calls
+    ]
+    return items
+
+
+def _write_plain(answer: ScriptedAnswer) -> JsonObject:
+    """A ``response``."""
+    cut_short = answer.finish in ("length", "content_filter")
+    reason = "max_output_tokens" if answer.finish == "length" else answer.finish
+    body = answer.body
+    return {
+        "id": f"resp_{answer.number}",
+        "object": "response",
+        "created_at": CREATED,
+        "status": "incomplete" if cut_short else "completed",
+        "error": None,
+        "incomplete_details": {"reason": reason} if cut_short else None,
+        "instructions": body.get("instructions"),
+        "metadata": {},
+        "model": answer.answering_model,
+        "output": _write_output(answer),
+        "parallel_tool_calls": True,
+        "temperature": 1.0,
+        "tool_choice": body.get("tool_choice") or "auto",
+        "tools": body.get("tools") or [],
+        "top_p": 1.0,
+        "usage": None if answer.usage is None else _write_usage(answer.usage),
+    }
+
+
+Sized = tuple[JsonObject, int]
+
+
+def _message_events(place: JsonObject, item: JsonObject) -> tuple[JsonObject, list[Sized]]:
+    where = {**place, "content_index": 0}
+    part = item["content"][0]
+    deltas: list[Sized] = [
+        ({"type": "response.output_text.delta", **where, "delta": piece, "logprobs": []}, len(piece))
+        for piece in pieces(part["text"])
+    ]
+    begun = ({"type": "response.content_part.added", **where, "part": {**part, "text": ""}}, 0)
+    done = ({"type": "response.output_text.done", **where, "text": part["text"], "logprobs": []}, 0)
+    ended = ({"type": "response.content_part.done", **where, "part": part}, 0)
+    return {**item, "status": "in_progress", "content": []}, [begun, *deltas, done, ended]
+
+
+def _call_events(place: JsonObject, item: JsonObject) -> tuple[JsonObject, list[Sized]]:
+    kind = "response.function_call_arguments"
+    deltas: list[Sized] = [
+        ({"type": f"{kind}.delta", **place, "delta": piece}, len(piece)) for piece in pieces(item["arguments"])
+    ]
+    done = ({"type": f"{kind}.done", **place, "arguments": item["arguments"], "name": item["name"]}, 0)
+    return {**item, "status": "in_progress", "arguments": ""}, [*deltas, done]
+
+
+def _reasoning_events(place: JsonObject, item: JsonObject) -> tuple[JsonObject, list[Sized]]:
+    where = {**place, "summary_index": 0}
+    kind = "response.reasoning_summary_text"
+    part = item["summary"][0]
+    added = ({"type": "response.reasoning_summary_part.added", **where, "part": {**part, "text": ""}}, 0)
+    deltas: list[Sized] = [
+        ({"type": f"{kind}.delta", **where, "delta": piece}, len(piece)) for piece in pieces(part["text"])
+    ]
+    done = ({"type": f"{kind}.done", **where, "text": part["text"]}, 0)
+    ended = ({"type": "response.reasoning_summary_part.done", **where, "part": part}, 0)
+    return {**item, "summary": []}, [added, *deltas, done, ended]
+
+
+_WRITERS = {"message": _message_events, "function_call": _call_events, "reasoning": _reasoning_events}
+
+
+def _write_events(answer: ScriptedAnswer) -> list[Event]:
+    """From ``response.created`` to ``response.completed``, numbered."""
+    whole = _write_plain(answer)
+    begun = {**whole, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
+    sequence: list[Sized] = [
+        ({"type": "response.created", "response": begun}, 0),
+        ({"type": "response.in_progress", "response": begun}, 0),
+    ]
+    for index, item in enumerate(whole["output"]):
+        place = {"item_id": item["id"], "output_index": index}
+        empty, inner = _WRITERS[item["type"]](place, item)
+        sequence.append(({"type": "response.output_item.added", "output_index": index, "item": empty}, 0))
+        sequence += inner
+        sequence.append(({"type": "response.output_item.done", "output_index": index, "item": item}, 0))
+    last = "response.incomplete" if whole["status"] == "incomplete" else "response.completed"
+    sequence.append(({"type": last, "response": whole}, 0))
+    return [
+        named_event({**value, "sequence_number": number}, written) for number, (value, written) in enumerate(sequence)
+    ]
+
+
+class _Responses(WireFormat):
+    """What all requests for responses share."""
+
+    api = "openai.responses"
+
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked."""
+        return None if request.body is None else responses_prompt(request.body, "", self.api)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather from a response, or from the events of a stream."""
+        parse_responses(response.documents, accumulator)
+
+
+class OpenAIResponses(_Responses):
+    """Responses, streamed or not."""
+
+    endpoints = (
+        Endpoint("call", r"/responses$", when=has("input", "prompt", "model", "conversation")),
+        Endpoint("call", r"/invocations$", when=_has_items),
+        Endpoint("auxiliary", r"/responses/input_tokens$|/responses/[^/]+/cancel$"),
+    )
+    writer = AnswerWriter(_write_plain, _write_events, write_error)
+
+
+class OpenAIResponsesCompact(_Responses):
+    """The compaction of a conversation, a model call like any other."""
+
+    api = "openai.responses.compact"
+    endpoints = (Endpoint("call", r"/responses/compact$"),)
+
+
+class OpenAIResponsesPoll(_Responses):
+    """The GET of a response, which tells the usage of one that was asked for before."""
+
+    api = "openai.responses.poll"
+    operation = "other"
+    endpoints = (
+        Endpoint("auxiliary", r"/responses/[^/]+/input_items$", methods=("GET",)),
+        Endpoint("auxiliary", r"/responses/resp_[^/]+$|/v1/responses/[^/]+$", methods=("GET",), reads=True),
+    )

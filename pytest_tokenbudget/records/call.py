@@ -46,20 +46,51 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class BilledUsage:
+    """What an answer says of its price beside plain input and output tokens; empty where it says nothing.
+
+    Attributes:
+        quantities: What has a price of its own, above 0, by the names of genai-prices, sorted: parts of the tokens
+            (``cache_write_1h_tokens``, ``input_audio_tokens``, ``output_image_tokens``) and others
+            (``web_searches``, ``code_executions``, ``rerank_searches``, ``input_audio_seconds``, ``input_document_pages``).
+        service_tier: The tier that served it (``"priority"``, ``"flex"``, ``"batch"``), ``""`` for the standard one.
+        region: Where the provider was bound to answer from (``"us"``), ``""`` for anywhere.
+        speed: ``"fast"`` where a faster answer was paid for, else ``""``.
+        cost: USD that the provider itself says it takes, ``None`` where it says none.
+    """
+
+    quantities: tuple[tuple[str, int | float], ...] = ()
+    service_tier: str = ""
+    region: str = ""
+    speed: str = ""
+    cost: float | None = None
+
+    def quantity(self, name: str) -> int | float:
+        """A quantity by its name, 0 where none was told."""
+        return dict(self.quantities).get(name, 0)
+
+
+NOTHING_BILLED = BilledUsage()
+"""The one of most answers, which say nothing of their price."""
+
+
+@dataclass(frozen=True, slots=True)
 class Reading:
     """What a wire format reads from one exchange.
 
     Attributes:
         api: Name of the wire format, ``"openai.chat"``.
-        provider: Provider by host where known, else by dialect (OpenTelemetry's ``gen_ai.provider.name`` in spirit).
+        provider: Provider by host where known, else by API (OpenTelemetry's ``gen_ai.provider.name``); ``""`` until it is
+            found by the host.
         operation: What kind of call it was.
         request_model: Model that was asked for.
         model: Model that answered, as the provider reports it; the requested one where it reports none.
         stream: Whether the answer was streamed.
         usage: Tokens; all ``None`` where the provider sent none.
+        billed: What the answer says of its price beside them.
         tool_calls: Names of the client-side tool calls, in order.
         server_tool_calls: Names of the tools that the provider itself ran, in order.
-        finish_reason: ``stop``, ``length``, ``tool_calls``, ``content_filter``, ``error`` or the provider's own word in
+        finish_reason: ``stop``, ``length``, ``tool_call``, ``content_filter``, ``error`` or the provider's own word in
             lower case; ``None`` if it sent none.
         output_text: All text that the model wrote, reasoning and tool arguments included, so that it can be counted
             where no usage was sent; empty where it was.
@@ -71,12 +102,13 @@ class Reading:
     """
 
     api: str
-    provider: str
+    provider: str = ""
     operation: Operation = "chat"
     request_model: str = ""
     model: str = ""
     stream: bool = False
     usage: Usage = Usage()
+    billed: BilledUsage = NOTHING_BILLED
     tool_calls: tuple[str, ...] = ()
     server_tool_calls: tuple[str, ...] = ()
     finish_reason: str | None = None
@@ -106,6 +138,7 @@ class Call:
         latency: Duration until the last byte, s.
         ttft: Time to the first chunk that carries generated content, s; ``None`` where not streamed.
         usage: Tokens in the normal form.
+        billed: What the answer says of its price beside them.
         input_source: Where the input tokens come from, ``None`` where they are unknown.
         output_source: Likewise for the output tokens.
         tool_calls: Names of client-side tool calls, in order.
@@ -131,6 +164,7 @@ class Call:
     latency: float = 0.0
     ttft: float | None = None
     usage: Usage = Usage()
+    billed: BilledUsage = NOTHING_BILLED
     input_source: Source | None = None
     output_source: Source | None = None
     tool_calls: tuple[str, ...] = ()

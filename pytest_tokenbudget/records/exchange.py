@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,6 +46,7 @@ class Exchange:
         response_headers: Response headers.
         chunks: The body in the pieces in which it arrived; a body that was read at once is one piece.
         chunk_times: Arrival of each piece, s on the sample's clock; as many as ``chunks``.
+        body_cut: Whether the body is longer than what is kept of it in ``chunks``, because it is no model call's.
         encoded: Whether ``chunks`` still carry the response's ``content-encoding``.
         streamed: Whether the caller asked for a streamed response.
         started: When ``send`` was called, s on the sample's clock.
@@ -52,12 +54,17 @@ class Exchange:
         end: How it ended.
         error: Type name of the exception that ended it (``"ReadTimeout"``), else ``None``.
         stage: Path of the innermost open stage, ``"worker/finalize"``; ``""`` where no stage was open in code.
+        surrounding_stage: Path of the stage that was open in the test while another process sent the request, ``""``
+            for none; it counts where nothing else says a stage.
         agent: The current OpenTelemetry span's ``gen_ai.agent.name`` where OpenTelemetry is in use.
         answered_by: ``"network"``; ``"replay"`` or ``"script"`` where the plugin itself gave the answer; ``"mock"`` where
-            another tool for tests did, so that the usage that it tells may be that of another request.
+            no byte of the request went to a network: a tool for tests or an app in the same process answered, so that
+            the usage that it tells may be that of another request.
         token_basis: For a replayed answer: the input tokens of the recording, from which those of the request of now are
             reckoned; ``None`` else.
-        sequence: Position in the order of starts, from 0.
+        sequence: Position in the order of starts, from 0; requests that were refused leave gaps, and other
+            processes count by themselves, far above.
+        within: ``sequence`` of the exchange within whose sending it was sent, ``None`` where there is none.
     """
 
     client: str
@@ -69,6 +76,7 @@ class Exchange:
     response_headers: Headers = ()
     chunks: tuple[bytes, ...] = ()
     chunk_times: tuple[float, ...] = ()
+    body_cut: bool = False
     encoded: bool = False
     streamed: bool = False
     started: float = 0.0
@@ -76,10 +84,32 @@ class Exchange:
     end: End = "complete"
     error: str | None = None
     stage: str = ""
+    surrounding_stage: str = ""
     agent: str | None = None
     answered_by: Literal["network", "replay", "script", "mock"] = "network"
     token_basis: TokenBasis | None = None
     sequence: int = 0
+    within: int | None = None
+
+
+def containers(exchanges: Iterable[Exchange], calls: Iterable[Exchange]) -> frozenset[int]:
+    """Find the requests that no network carried and that contain a model call: they are hops to it, and no calls.
+
+    Args:
+        exchanges: All exchanges of a sample.
+        calls: Those that a wire format recognised.
+
+    Returns:
+        Their ``sequence``.
+    """
+    numbered = {exchange.sequence: exchange for exchange in exchanges}
+    found: set[int] = set()
+    for call in calls:
+        at = call.within
+        while at is not None and at not in found and at in numbered:
+            found.add(at)
+            at = numbered[at].within
+    return frozenset(number for number in found if numbered[number].answered_by == "mock")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,60 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
+Unit = Literal["tokens", "count", "s", "USD"]
 GateKind = Literal["max_increase", "limit", "reduce"]
+
+
+TOOL_PREFIX = "tools."
+"""Beginning of the name of a metric that is one tool's schema: ``tools.calendar_write``."""
+
+STANDARD_METRICS = frozenset(
+    {
+        "attempts",
+        "cache_write_tokens",
+        "cached_input_tokens",
+        "call_latency",
+        "calls",
+        "cost",
+        "fresh_input_tokens",
+        "history_tokens",
+        "input_tokens",
+        "latency",
+        "latency_per_output_token",
+        "measured_latency",
+        "model_time",
+        "output_tokens",
+        "own_time",
+        "reasoning_tokens",
+        "system_tokens",
+        "tool_calls",
+        "tool_schema_tokens",
+        "total_tokens",
+        "ttft",
+    }
+)
+"""Names of the metrics that are no tool's: in a stage called ``tools`` they stand behind the same prefix."""
+
+ANY_TOOL = f"{TOOL_PREFIX}*"
+"""The metric of each tool."""
+
+
+def is_tool_metric(name: str) -> bool:
+    """Tell whether a metric's name, without its stage, is that of one tool's schema."""
+    return name.startswith(TOOL_PREFIX)
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """Split the key of a metric into its stage, ``""`` for the whole test, and its name.
+
+    Args:
+        key: ``input_tokens``, ``worker.input_tokens``, ``worker.tools.calendar_write``.
+    """
+    stage, _, name = key.rpartition(".")
+    outer, _, last = stage.rpartition(".")
+    if last == TOOL_PREFIX[:-1] and name not in STANDARD_METRICS:
+        return outer, f"{TOOL_PREFIX}{name}"
+    return stage, name
 
 
 @dataclass(frozen=True, slots=True, order=True)

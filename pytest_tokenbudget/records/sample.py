@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.records.exchange import Unattributed
@@ -48,6 +49,7 @@ class Sample:
         turns: Turns of a scenario.
         messages: Notes for the reader.
         own_time: s of the agent's own code, as measured on the real clock.
+        schemas: How the schemas of the larger tools are made up, by tool.
     """
 
     calls: tuple[Call, ...] = ()
@@ -62,3 +64,4 @@ class Sample:
     turns: tuple[Turn, ...] = ()
     messages: tuple[str, ...] = ()
     own_time: float | None = None
+    schemas: dict[str, SchemaAnatomy] = field(default_factory=dict)

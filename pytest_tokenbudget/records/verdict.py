@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pytest_tokenbudget.records.composition import Cause, StageComposition
-from pytest_tokenbudget.records.gate import Budget, GateKind
+from pytest_tokenbudget.records.gate import Budget, GateKind, Unit
 from pytest_tokenbudget.records.sample import Sample, Values
 
 Verdict = Literal[
@@ -41,6 +42,12 @@ FAILING: frozenset[Verdict] = frozenset(
 """Verdicts that fail a test in gate mode (``inconclusive`` does so with ``--tokenbudget-strict`` only)."""
 
 
+def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
+    """The worst of some verdicts, ``ok`` where there are none; ``improved`` only where nothing is worse."""
+    found = set(verdicts)
+    return next((verdict for verdict in SEVERITY if verdict in found), "ok")
+
+
 @dataclass(frozen=True, slots=True)
 class GateResult:
     """One gate and what it says.
@@ -48,6 +55,7 @@ class GateResult:
     Attributes:
         metric: ``worker.input_tokens``.
         statistic: ``mean``, ``p50``, ``p90``, ``p95``, ``p99`` or ``max``.
+        unit: The metric's unit.
         rule: The rule as it is shown, ``"+10%"``.
         kind: What kind of gate it is.
         baseline: The value that it was compared with, ``None`` for limits and where there is none.
@@ -58,12 +66,12 @@ class GateResult:
         upper: 95 % upper bound of the same.
         detectable: Smallest increase that could have been seen with 80 % power, as a fraction.
         samples: New values that it rests on.
-        sigma: Spread (log scale) that was assumed.
+        sigma: Standard deviation of a single logarithm that was assumed.
         p: p-value of statistical gates.
         reason: One sentence for verdicts that need one, and what would decide it.
         source: How the value was obtained where not from the provider: ``counted`` or ``calibrated``.
         allowed: The largest value that the rule allows, in the metric's unit, ``None`` where there is no baseline.
-        creep: Relative increase since the origin, where it is beyond twice the allowance; else ``None``.
+        drift: Relative increase since the origin, where it is beyond twice the allowance; else ``None``.
         more: Further samples that are wanted to decide it; 0 where it is decided, or cannot be.
     """
 
@@ -85,7 +93,8 @@ class GateResult:
     source: str = ""
     allowed: float | int | None = None
     more: int = 0
-    creep: float | None = None
+    drift: float | None = None
+    unit: Unit = "count"
 
     @property
     def change(self) -> float | None:
@@ -93,6 +102,16 @@ class GateResult:
         if self.value is None or not self.baseline:
             return None
         return self.value / self.baseline - 1
+
+
+def worst(gates: Iterable[GateResult]) -> Verdict:
+    """The worst verdict of a test's gates."""
+    return worst_verdict(gate.verdict for gate in gates)
+
+
+def has_open_target(gates: Iterable[GateResult]) -> bool:
+    """Whether a wanted reduction is neither reached nor missed: it does not pass before it is shown."""
+    return any(gate.kind == "reduce" and gate.verdict == "inconclusive" for gate in gates)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +142,7 @@ class TestResult:
             runs are played too.
         causes: Why gated metrics changed, largest first.
         messages: Notes, for whoever looks closer.
-        notices: Notes that are shown also where nothing fails: outcomes that differ, metrics that crept up.
+        notices: Notes that are shown also where nothing fails: outcomes that differ, metrics that drifted up.
         passed: Whether the test passed its own assertions (its numbers may be stored only then).
         failed: Whether the plugin fails it.
         against: Name of the baseline or reference that it was compared with.

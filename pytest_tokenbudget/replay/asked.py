@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
-from pytest_tokenbudget.capture.local_answer import Outgoing
+from pytest_tokenbudget.providers.classify import Classified
+from pytest_tokenbudget.providers.wire_format import WireFormat
+from pytest_tokenbudget.records.prompt import Message, Part, Text, ToolResult
 
 JsonObject = dict[str, Any]
 
@@ -61,70 +62,41 @@ class Asked:
         return f"{self.api} {self.model}{stage}, last message {said!r}{offered}"
 
 
-def json_body(body: bytes | None) -> JsonObject | None:
-    """The JSON object of a body, ``None`` where it is none."""
-    if not body:
-        return None
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+def asked_of(found: Classified, wire_format: WireFormat, *, stage: str, number: int) -> Asked:
+    """A model call as a script looks at it.
+
+    Args:
+        found: What the request is.
+        wire_format: The format that knows it.
+        stage: Path of the innermost open stage.
+        number: How many requests the script was asked before.
+    """
+    request, prompt = found.request, found.prompt()
+    return Asked(
+        found.api,
+        request.url.geturl(),
+        request.body or {},
+        stage,
+        model=wire_format.model_of(request),
+        stream=wire_format.asks_stream(request),
+        messages=() if prompt is None else tuple((_role(one), _text(one.parts)) for one in prompt.messages),
+        tools=() if prompt is None else tuple(tool.name for tool in prompt.tools),
+        number=number,
+    )
 
 
-def path_of(outgoing: Outgoing) -> str:
-    """Path of a request's URL, ``""`` where the URL is malformed."""
-    try:
-        return urlsplit(outgoing.url).path
-    except ValueError:
-        return ""
+def _role(message: Message) -> str:
+    return "developer" if message.wire_role == "developer" else message.role
 
 
-_MODEL_PATHS = (
-    "/completions",
-    "/embeddings",
-    "/responses",
-    "/messages",
-    ":generateContent",
-    ":streamGenerateContent",
-    ":embedContent",
-    ":batchEmbedContents",
-    ":rawPredict",
-    ":streamRawPredict",
-    "/api/chat",
-    "/api/generate",
-    "/v2/chat",
-    "/v1/chat",
-    "/converse",
-    "/converse-stream",
-    "/invoke",
-    "/invoke-with-response-stream",
-)
-_PROMPTS = ("messages", "input", "prompt", "contents", "instances", "inputs")
-
-
-def looks_like_a_model(outgoing: Outgoing, body: JsonObject | None) -> bool:
-    """Whether a request is for a model, by path or by the body's shape, so that it may not leave unanswered."""
-    if outgoing.method != "POST":
-        return False
-    if path_of(outgoing).rstrip("/").endswith(_MODEL_PATHS):
-        return True
-    return body is not None and isinstance(body.get("model"), str) and any(name in body for name in _PROMPTS)
-
-
-def flat_text(content: object) -> str:
-    """The text of a message's content, whatever shape the wire gives it."""
-    if isinstance(content, str):
-        return content
-    if isinstance(content, list):
-        return "".join(flat_text(part) for part in content)
-    if isinstance(content, dict):
-        for key in ("text", "content", "parts", "output", "thinking"):
-            if content.get(key) is not None:
-                return flat_text(content[key])
-        found = content.get("functionResponse") or content.get("function_response")
-        return json.dumps(found, ensure_ascii=False) if found is not None else ""
-    return ""
+def _text(parts: Iterable[Part]) -> str:
+    found = []
+    for part in parts:
+        if isinstance(part, Text):
+            found.append(part.text)
+        elif isinstance(part, ToolResult):
+            found.append(_text(part.parts))
+    return "".join(found)
 
 
 @dataclass(slots=True)

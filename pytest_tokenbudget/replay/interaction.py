@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_tokenbudget.capture.local_answer import Fault
+from pytest_tokenbudget.providers.request import JsonObject
 from pytest_tokenbudget.records.exchange import Headers
-from pytest_tokenbudget.replay.asked import JsonObject
 
 Ending = Literal["complete", "cut", "failed", "abandoned"]
 """How the answer ended. ``abandoned``: the agent cancelled it, or was over before it came: its rest is not known."""

@@ -10,8 +10,8 @@ from threading import Lock
 from urllib.parse import urlsplit
 
 from pytest_tokenbudget.errors import Diverged
+from pytest_tokenbudget.providers.request import JsonObject
 from pytest_tokenbudget.records.prompt import Image, Message, Part, Prompt, Reasoning, Text, ToolCall, ToolResult
-from pytest_tokenbudget.replay.asked import JsonObject
 from pytest_tokenbudget.replay.interaction import Interaction
 
 RECORD_AGAIN = "pytest --tokenbudget-traffic=record"

@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import Diverged, TokenBudgetError
 from pytest_tokenbudget.measure.reading import calibrated
-from pytest_tokenbudget.providers.format import Request, WireFormat
+from pytest_tokenbudget.providers.classify import Classified, classify
+from pytest_tokenbudget.providers.request import Request, parse_request, split_url
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.replay.beside import API, Beside
+from pytest_tokenbudget.replay.auxiliary import AuxiliaryAnswers
 from pytest_tokenbudget.replay.cassette import read_cassette
 from pytest_tokenbudget.replay.interaction import Interaction
 from pytest_tokenbudget.replay.matching import RECORD_AGAIN, Matcher, Wanted
-from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
 from pytest_tokenbudget.replay.secrets import Redactor
 from pytest_tokenbudget.replay.slope import Slope, slopes
 from pytest_tokenbudget.replay.timing import Holder, Schedule
@@ -73,10 +73,14 @@ class Player:
         interactions = read_cassette(path)
         self._redactor = Redactor(tuple(patterns))
         self._clock = clock
-        self._recogniser = Recogniser(formats, counter)
-        self._recognised: dict[int, Recognised | None] = {}
-        self._matcher = Matcher([one for one in interactions if one.api != API], self._prompt_of)
-        self._beside = Beside(interactions)
+        self._formats = tuple(formats)
+        self._counter = counter
+        self._classified = {id(one): self._classify(one) for one in interactions}
+        auxiliary = [one for one in interactions if self._classified[id(one)].kind == "auxiliary"]
+        others = [one for one in interactions if self._classified[id(one)].kind != "auxiliary"]
+        self._hosts = frozenset(split_url(one.url).netloc for one in others)
+        self._matcher = Matcher(others, self._prompt_of)
+        self._auxiliary = AuxiliaryAnswers(auxiliary, others)
         self._slopes: dict[str, Slope] = slopes(interactions)
         self._failures: list[TokenBudgetError] = []
         self._corrected: Tally[str] = Tally()
@@ -125,9 +129,12 @@ class Player:
         return (*corrected, *left)
 
     def _prepare(self, outgoing: Outgoing) -> _Played | None:
-        asked = self._recogniser.outgoing(outgoing)
-        if asked is None:
-            return self._prepare_beside(outgoing)
+        asked = classify(parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body), self._formats)
+        if asked.kind == "other" or (outgoing.in_process and asked.request.url.netloc not in self._hosts):
+            # An app in the same process whose answers were not recorded is a part of the agent, and calls its model itself.
+            return None
+        if asked.kind == "auxiliary":
+            return self._prepare_auxiliary(asked.request)
         body = self._redactor.value(asked.request.body)
         try:
             then = self._matcher.match(Wanted(outgoing.stage, asked.api, body, asked.prompt, asked.request.path))
@@ -136,9 +143,9 @@ class Player:
         basis = self._token_basis(then, is_same=then.body == body)
         return _Played(then, self._schedule(then, self._seconds_later(then, basis, asked)), basis)
 
-    def _prepare_beside(self, outgoing: Outgoing) -> _Played | None:
+    def _prepare_auxiliary(self, request: Request) -> _Played | None:
         try:
-            then = self._beside.match(outgoing)
+            then = self._auxiliary.match(request)
         except Diverged as error:
             raise self._fail(error) from None
         return None if then is None else _Played(then, self._schedule(then, 0.0), None)
@@ -184,16 +191,18 @@ class Player:
 
         Where something was redacted the request is not what was sent; then the count of the recording stands.
         """
-        asked = self._recognise(then)
-        if then.redacted or asked is None:
-            return then.counted_tokens
-        return self._recogniser.count(asked, then.provider)
+        return then.counted_tokens if then.redacted else self._count(self._classified[id(then)], then.provider)
 
-    def _seconds_later(self, then: Interaction, basis: TokenBasis, asked: Recognised) -> float:
+    def _count(self, asked: Classified, provider: str) -> int | None:
+        """Count a request's input tokens locally; ``None`` where it cannot be counted."""
+        prompt = asked.prompt()
+        return None if prompt is None else self._counter.count_prompt(prompt, provider=provider).tokens
+
+    def _seconds_later(self, then: Interaction, basis: TokenBasis, asked: Classified) -> float:
         """Tell by how many virtual s the answer comes later (earlier: below 0), because its request has another size."""
         if not basis.counted or basis.recorded is None:
             return 0.0
-        counted_now = self._recogniser.count(asked, then.provider)
+        counted_now = self._count(asked, then.provider)
         if counted_now is None or counted_now == basis.counted:
             return 0.0
         slope = self._slopes.get(then.model)
@@ -212,11 +221,7 @@ class Player:
         return Schedule(self._clock, self._clock(), times[0] if times else then.duration + later, times)
 
     def _prompt_of(self, then: Interaction) -> Prompt | None:
-        asked = self._recognise(then)
-        return None if asked is None else asked.prompt()
+        return self._classified[id(then)].prompt()
 
-    def _recognise(self, then: Interaction) -> Recognised | None:
-        if id(then) not in self._recognised:
-            request = Request(then.method, urlsplit(then.url), {}, then.body)
-            self._recognised[id(then)] = self._recogniser.request(request)
-        return self._recognised[id(then)]
+    def _classify(self, then: Interaction) -> Classified:
+        return classify(Request(then.method, split_url(then.url), {}, then.body), self._formats)

@@ -10,15 +10,14 @@ from pathlib import Path
 from pytest_tokenbudget.capture.local_answer import Fault
 from pytest_tokenbudget.errors import CassetteError
 from pytest_tokenbudget.providers.body import response_pieces
-from pytest_tokenbudget.providers.format import WireFormat
-from pytest_tokenbudget.providers.registry import read, request_of
+from pytest_tokenbudget.providers.classify import Classified, classify
+from pytest_tokenbudget.providers.read import read
+from pytest_tokenbudget.providers.request import JsonObject, request_of
+from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Reading
-from pytest_tokenbudget.records.exchange import Exchange
-from pytest_tokenbudget.replay.asked import JsonObject
-from pytest_tokenbudget.replay.beside import API, is_beside
+from pytest_tokenbudget.records.exchange import Exchange, containers
 from pytest_tokenbudget.replay.cassette import write_cassette
 from pytest_tokenbudget.replay.interaction import Ending, Interaction
-from pytest_tokenbudget.replay.recognise import Recognised, Recogniser
 from pytest_tokenbudget.replay.secrets import Redactor, bare_url, kept_headers
 from pytest_tokenbudget.tokens.counter import Counter
 
@@ -48,31 +47,35 @@ def record(exchanges: Iterable[Exchange], formats: Sequence[WireFormat], counter
         formats: The wire formats.
         counter: Counts each request as it is counted when it is replayed.
     """
-    recogniser = Recogniser(formats, counter)
-    requests = [(one, request_of(one)) for one in sorted(exchanges, key=lambda one: one.started)]
-    asked = [(exchange, request, recogniser.request(request)) for exchange, request in requests]
-    hosts = {request.url.netloc for _, request, recognised in asked if recognised is not None}
+    ordered = sorted(exchanges, key=lambda exchange: exchange.started)
+    asked = [(exchange, classify(request_of(exchange), formats)) for exchange in ordered]
+    hops = containers(ordered, (exchange for exchange, found in asked if found.kind in ("call", "unknown")))
+    asked = [(exchange, found) for exchange, found in asked if exchange.sequence not in hops]
+    hosts = {found.request.url.netloc for _, found in asked if found.kind not in ("auxiliary", "other")}
     kept = [
-        (exchange, recognised or Recognised(request, None))
-        for exchange, request, recognised in asked
-        if recognised is not None or (request.url.netloc in hosts and is_beside(request.path))
+        (exchange, found)
+        for exchange, found in asked
+        if found.kind != "other" and (found.kind != "auxiliary" or found.request.url.netloc in hosts)
     ]
     origin = kept[0][0].started if kept else 0.0
-    return tuple(_interaction(exchange, recognised, recogniser, origin) for exchange, recognised in kept)
+    return tuple(_interaction(exchange, found, formats, counter, origin) for exchange, found in kept)
 
 
-def _interaction(exchange: Exchange, recognised: Recognised, recogniser: Recogniser, origin: float) -> Interaction:
-    reading: Reading = getattr(read(exchange, recogniser.formats), "reading", _NO_READING)
+def _interaction(
+    exchange: Exchange, found: Classified, formats: Sequence[WireFormat], counter: Counter, origin: float
+) -> Interaction:
+    reading: Reading = getattr(read(exchange, formats), "reading", _NO_READING)
+    prompt = found.prompt()
     chunks = response_pieces(exchange)
     ending, fault = _ending(exchange)
     return Interaction(
-        api=API if recognised.format is None and is_beside(recognised.request.path) else recognised.api,
+        api=found.api,
         provider=reading.provider,
         stage=exchange.stage,
         method=exchange.method,
         url=bare_url(exchange.url),
         model=reading.request_model or reading.model,
-        body=recognised.request.body,
+        body=found.request.body,
         started=exchange.started - origin,
         duration=exchange.ended - exchange.started,
         status=exchange.status or 0,
@@ -83,7 +86,7 @@ def _interaction(exchange: Exchange, recognised: Recognised, recogniser: Recogni
         fault=fault,
         tool_calls=reading.tool_calls,
         input_tokens=reading.usage.input_tokens,
-        counted_tokens=recogniser.count(recognised, reading.provider),
+        counted_tokens=None if prompt is None else counter.count_prompt(prompt, provider=reading.provider).tokens,
         output_tokens=reading.usage.output_tokens,
         output_text=reading.output_text,
     )

@@ -7,16 +7,19 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import ScriptError
+from pytest_tokenbudget.providers.classify import Classified, classify
+from pytest_tokenbudget.providers.registry import builtin_formats
+from pytest_tokenbudget.providers.request import parse_request
+from pytest_tokenbudget.providers.wire_format import WireFormat
+from pytest_tokenbudget.providers.writing import AnswerWriter, Event, ScriptedAnswer, encode
 from pytest_tokenbudget.records.call import Usage
-from pytest_tokenbudget.replay.asked import Asked, JsonObject, Numbering, json_body, looks_like_a_model, path_of
-from pytest_tokenbudget.replay.dialects import dialect_of
-from pytest_tokenbudget.replay.dialects.shape import Answer, Dialect, Event, encode
+from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.records.reply import Reply
+from pytest_tokenbudget.replay.asked import Asked, Numbering, asked_of
 from pytest_tokenbudget.replay.replies import (
-    Reply,
     cut,
     error,
     parallel,
@@ -36,16 +39,14 @@ __all__ = ["Asked", "ScriptedModel", "cut", "error", "parallel", "text", "timeou
 HOST = "scripted.invalid"
 """Host of the base URL. It cannot exist (RFC 2606), so only the script answers it."""
 
-CountPrompt = Callable[[str, JsonObject], int | None]
-"""Input tokens of a request: wire format and body -> tokens, ``None`` where they cannot be counted."""
+CountPrompt = Callable[[Prompt, str], int | None]
+"""Input tokens of a request: prompt and provider -> tokens, ``None`` where they cannot be counted."""
 
 CountText = Callable[[str, str, str], int | None]
-"""Tokens of a text: wire format, model and text -> tokens, ``None`` where they cannot be counted."""
+"""Tokens of a text: provider, model and text -> tokens, ``None`` where they cannot be counted."""
 
 ReplyLike = Reply | str | Sequence[Reply]
 Respond = Callable[[Asked], "ReplyLike | None"]
-
-_PREFIX = {"anthropic.messages": "toolu"}
 
 
 @dataclass(slots=True)
@@ -72,6 +73,7 @@ class ScriptedModel:
         clock: Who holds answers until they are due; by default they are given at once.
         count: Counts a request where a reply gives no input tokens; by default usage is left out then.
         count_text: Counts what was written, likewise.
+        formats: The wire formats; those with a writer can be answered.
     """
 
     def __init__(
@@ -83,7 +85,9 @@ class ScriptedModel:
         clock: Holder | None = None,
         count: CountPrompt | None = None,
         count_text: CountText | None = None,
+        formats: Sequence[WireFormat] | None = None,
     ) -> None:
+        self._formats = builtin_formats() if formats is None else tuple(formats)
         self.clock: Holder = clock or NoWaiting()
         self.count = count
         self.count_text = count_text
@@ -223,25 +227,25 @@ class ScriptedModel:
         Raises:
             ScriptError: If the script has no answer.
         """
-        body = json_body(outgoing.body)
-        path = path_of(outgoing)
-        dialect = dialect_of(path, body) if body is not None and outgoing.method == "POST" else None
-        if dialect is None or body is None:
-            if looks_like_a_model(outgoing, body) or urlsplit(outgoing.url).hostname == HOST:
+        if outgoing.in_process:
+            return None  # the app that it goes to is a part of the agent, and calls its model itself
+        request = parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body)
+        found = classify(request, self._formats)
+        writer = getattr(found.format, "writer", None) if found.kind == "call" else None
+        if writer is None or found.format is None or request.body is None:
+            if found.kind not in ("auxiliary", "other") or request.host == HOST:
                 raise self._fail(
                     f"{outgoing.method} {outgoing.url.partition('?')[0]} is no call that a script can answer",
                     "scripts speak OpenAI chat and Responses, Anthropic messages and Google generateContent",
                 )
             return None
         with self._lock:
-            asked = Asked(
-                dialect.api, outgoing.url, body, outgoing.stage, number=len(self._asked), **dialect.read(path, body)
-            )
+            asked = asked_of(found, found.format, stage=outgoing.stage, number=len(self._asked))
             self._asked.append(asked)
-            reply = self._next(asked)
-        return self._write(dialect, asked, reply)
+            reply = self._next(asked, writer.call_id)
+        return self._write(found, writer, asked, reply)
 
-    def _next(self, asked: Asked) -> Reply:
+    def _next(self, asked: Asked, call_id: str) -> Reply:
         stage = asked.stage
         while True:
             queue = self._queues.get(stage)
@@ -255,7 +259,7 @@ class ScriptedModel:
             stage = stage.rpartition("/")[0]
         if found is None:
             raise self._fail(f"the scripted model has no answer to request {asked.number + 1}: {asked}", self._remedy())
-        ids = Numbering(_PREFIX.get(asked.api, "call"), asked.number)
+        ids = Numbering(call_id, asked.number)
         return replace(found, calls=tuple(call if call.id else replace(call, id=ids.next()) for call in found.calls))
 
     def _said(self, given: Reply | Respond, asked: Asked) -> Reply | None:
@@ -278,7 +282,9 @@ class ScriptedModel:
         said = "; ".join(left) or f"all {sum(queue.given for queue in self._queues.values())} replies were given"
         return f'add a reply, scripted_llm.add(text("...")), or find out why the agent asks once more ({said})'
 
-    def _write(self, dialect: Dialect, asked: Asked, reply: Reply) -> tuple[LocalAnswer, Schedule]:
+    def _write(
+        self, found: Classified, writer: AnswerWriter, asked: Asked, reply: Reply
+    ) -> tuple[LocalAnswer, Schedule]:
         started = self.clock()
         if reply.failure is not None:
             return LocalAnswer(0, (), (), fault=reply.failure, answered_by="script"), Schedule(
@@ -289,13 +295,11 @@ class ScriptedModel:
             if reply.retry_after is not None:
                 headers.append(("retry-after", f"{reply.retry_after:g}"))
             schedule = Schedule(self.clock, started, reply.duration or 0.0)
-            content = (encode(dialect.error(reply.status, reply.message)),)
+            content = (encode(writer.error(reply.status, reply.message)),)
             return LocalAnswer(reply.status, tuple(headers), content, answered_by="script"), schedule
-        usage, wrote = self._usage(asked, reply)
-        written = Answer(asked, reply, usage)
-        events = (
-            dialect.events(written) if asked.stream else [Event(encode(dialect.plain(written)), len(reply.written))]
-        )
+        usage, wrote = self._usage(found, asked.model, reply)
+        written = ScriptedAnswer(asked.body, asked.model, asked.number, reply, usage)
+        events = writer.events(written) if asked.stream else [Event(encode(writer.plain(written)), len(reply.written))]
         ttft, duration = self._times(reply, wrote)
         sizes = [event.written for event in events]
         times = stream_times(sizes, ttft=ttft, duration=duration) if asked.stream else (duration,)
@@ -317,13 +321,13 @@ class ScriptedModel:
         )
         return given, schedule
 
-    def _usage(self, asked: Asked, reply: Reply) -> tuple[Usage | None, int]:
+    def _usage(self, found: Classified, model: str, reply: Reply) -> tuple[Usage | None, int]:
         """Give the usage to tell, ``None`` where it is not known; and the tokens that were written, for the pace."""
         read, wrote = reply.usage.input_tokens, reply.usage.output_tokens
-        if read is None and self.count is not None:
-            read = self.count(asked.api, asked.body)
+        if read is None and self.count is not None and (prompt := found.prompt()) is not None:
+            read = self.count(prompt, found.provider)
         if wrote is None and self.count_text is not None:
-            wrote = self.count_text(asked.api, asked.model, reply.written)
+            wrote = self.count_text(found.provider, model, reply.written)
         # Without a count the pace takes four characters for a token; that number is not told as usage.
         paced = wrote if wrote is not None else -(-len(reply.written) // 4)
         if read is None or wrote is None:

@@ -22,7 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tokenbudget.errors import ScriptError
-from pytest_tokenbudget.replay.replies import Called, Reply, dump, error, timeout, usage_of
+from pytest_tokenbudget.records.reply import Called, Reply, dump, usage_of
+from pytest_tokenbudget.replay.replies import error, timeout
 
 
 @dataclass(frozen=True, slots=True)

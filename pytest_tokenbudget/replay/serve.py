@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.local_answer import Answerer, LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.remote import RemoteLibrary
 from pytest_tokenbudget.errors import ScriptError
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-    from pytest_tokenbudget.capture.recorder import Recorder
-    from pytest_tokenbudget.records.exchange import Headers
     from pytest_tokenbudget.replay.timing import Schedule
 
 START_SECONDS = 10.0
@@ -151,26 +151,17 @@ class Served:
 
     def _recorder(self) -> Recorder | None:
         """Find the recorder of what this script answers, if there is one."""
-        return next((one for one in ACTIVE.recorders if one.answerer is self._model and one.recording), None)
+        mine = [one for one in ACTIVE.recorders if isinstance(one, Recorder) and one.answerer is self._model]
+        return next((one for one in mine if one.recording), None)
 
-
-class _Requests:
-    """Reads a request of the server, which is in the form of a record already."""
-
-    client = "http"
-
-    def request_parts(self, request: Outgoing) -> tuple[str, str, Headers, bytes | None]:
-        """Give method, URL, headers and body."""
-        return request.method, request.url, request.headers, request.body
-
-    def header_pairs(self, headers: Headers) -> Headers:
-        """Give the pairs as they are."""
-        return headers
+    def in_process(self, sender: object, request: Outgoing) -> bool:
+        """Say no: it came over the loopback."""
+        return False
 
 
 def _begun(recorder: Recorder, outgoing: Outgoing, answer: LocalAnswer) -> ExchangeBuilder:
-    builder = recorder.begin(_Requests(), outgoing, streamed=True, stage=outgoing.stage)
-    builder.answer = answer
+    builder = recorder.begin(RemoteLibrary(outgoing.client), outgoing, streamed=True)
+    builder.surrounding_stage, builder.answer = outgoing.stage, answer
     return builder
 
 

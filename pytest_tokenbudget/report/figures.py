@@ -2,25 +2,37 @@
 
 from __future__ import annotations
 
+import sys
 from math import floor, isfinite, log10
 
+from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
+from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import GateResult
 
-_SECONDS = ("latency", "model_time", "call_latency", "ttft", "own_time", "latency_per_output_token")
+_UNITS = {spec.name: spec.unit for spec in BUILTIN_METRICS}
 
 
-def number(value: float | int | None, metric: str = "") -> str:
-    """A value in its metric's unit: ``12,410``, ``41.2 s``, ``850 ms``, ``$0.0123``; a dash where it is unknown."""
+def number(value: float | int | None, unit: Unit = "count") -> str:
+    """A value in its unit: ``12,410``, ``41.2 s``, ``850 ms``, ``$0.0123``; a dash where it is unknown."""
     if value is None:
         return "-"
-    name = metric.rpartition(".")[2]
-    if name == "cost":
+    if unit == "USD":
         return dollars(value)
-    if name in _SECONDS:
+    if unit == "s":
         return seconds(value)
     if float(value).is_integer():
         return f"{int(value):,}"
     return f"{value:,.2f}"
+
+
+def unit_of(metric: str) -> Unit:
+    """The unit of a built-in metric, by its full name; ``count`` for a metric of a hook, whose gates know their own."""
+    return _UNITS.get(metric.rpartition(".")[2], "count")
+
+
+def is_seconds(metric: str) -> bool:
+    """Whether a metric is a time in s."""
+    return unit_of(metric) == "s"
 
 
 def dollars(value: float) -> str:
@@ -74,10 +86,15 @@ def change(gate: GateResult) -> str:
     )
 
 
-def signed(value: float, metric: str = "") -> str:
+def signed(value: float, unit: Unit = "count") -> str:
     """A difference with its sign: ``+3,120``."""
-    shown = number(abs(value), metric)
+    shown = number(abs(value), unit)
     return f"{'-' if value < 0 else '+'}{shown}"
+
+
+def terminal_encoding() -> str | None:
+    """Encoding of what the process prints to, which pytest's capturing hides; a worker's is the same by inheritance."""
+    return getattr(sys.__stdout__, "encoding", None)
 
 
 _ASCII = str.maketrans({"→": "->", "µ": "u", "…": "..."})
@@ -90,13 +107,3 @@ def for_terminal(text: str, encoding: str | None) -> str:
     except (UnicodeEncodeError, LookupError):
         return text.translate(_ASCII)
     return text
-
-
-_CONTROL = dict.fromkeys((*range(32), *range(127, 160), *range(0x2028, 0x202F), *range(0x2066, 0x206A)))
-
-
-def plain(text: str, *, limit: int = 400) -> str:
-    """Text from outside, fit for a terminal: control characters and bidirectional overrides are gone, long text is cut."""
-    cleaned = text.translate(_CONTROL)
-    encoded = cleaned.encode("utf-8", "replace").decode("utf-8")
-    return encoded if len(encoded) <= limit else encoded[: limit - 1] + "…"

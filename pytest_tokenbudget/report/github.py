@@ -10,10 +10,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from pytest_tokenbudget.report.figures import plain
 from pytest_tokenbudget.report.markdown import markdown
 from pytest_tokenbudget.report.table import failing_gates, headline, table_lines
 from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.wording import plain
 
 
 def workspace_root(rootpath: Path) -> str:

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from pytest_tokenbudget.explain.prefix import find_break
+from pytest_tokenbudget.files import write_atomically
+from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult
-from pytest_tokenbudget.report.json_shape import BeforeJson, CallJson, CauseJson, GateJson, PartJson, RunJson, TestJson
 from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.stats.statistic import mean
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.report.json_shape import (
+        BeforeJson,
+        CallJson,
+        CauseJson,
+        GateJson,
+        PartJson,
+        RunJson,
+        SchemaJson,
+        TestJson,
+        UnattributedJson,
+    )
 
 FORMAT: Literal[1] = 1
 
@@ -20,18 +37,11 @@ FORMAT: Literal[1] = 1
 def write(run: RunView, path: Path) -> None:
     """Write the report; folders are made as needed."""
     text = json.dumps(run_json(run), indent=2, ensure_ascii=False, allow_nan=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text.encode("utf-8", "backslashreplace") + b"\n")
+    write_atomically(path, text.encode("utf-8", "backslashreplace") + b"\n")
 
 
 def run_json(run: RunView) -> RunJson:
     """The JSON report of a run (format 1, see ``docs/report.md``)."""
-    unattributed: dict[tuple[str, str, str], int] = {}
-    for result in run.results:
-        for sample in result.samples:
-            for seen in sample.unattributed:
-                key = (seen.host, seen.path, seen.reason)
-                unattributed[key] = unattributed.get(key, 0) + seen.count
     return {
         "format": FORMAT,
         "generator": f"pytest-tokenbudget {run.version}",
@@ -39,10 +49,7 @@ def run_json(run: RunView) -> RunJson:
         "verdict": run.verdict,
         "exit_ok": run.exit_ok,
         "tests": [test_json(result) for result in run.results],
-        "unattributed": [
-            {"host": host, "path": path, "reason": reason, "count": count}
-            for (host, path, reason), count in sorted(unattributed.items())
-        ],
+        "unattributed": unattributed_json(run.results),
         "watched": sorted({client for result in run.results for client in result.watched}),
         "messages": [*run.messages, *run.problems],
     }
@@ -64,18 +71,25 @@ def test_json(result: TestResult) -> TestJson:
         "runs_per_month": result.runs_per_month,
         "gates": [gate_json(gate) for gate in result.gates],
         "stages": {
-            stage: _mean([sample.stages.get(stage, {}) for sample in result.samples])
+            stage: mean_values([sample.stages.get(stage, {}) for sample in result.samples])
             for stage in sorted({stage for sample in result.samples for stage in sample.stages})
         },
-        "total": _mean([sample.total for sample in result.samples]),
+        "total": mean_values([sample.total for sample in result.samples]),
         "composition": {stage or "": composition_json(parts) for stage, parts in sorted(last.composition.items())},
         "parts": parts_json(last.composition),
+        "schemas": {name: schema_json(anatomy) for name, anatomy in sorted(last.schemas.items())},
+        "cache_breaks": {
+            stage: {"part": found.part, "tokens": found.behind, "text": found.text}
+            for stage, parts in sorted(last.composition.items())
+            if (found := find_break(parts)) is not None
+        },
         "before": None if result.before is None else before_json(result.before),
         "causes": [cause_json(cause) for cause in result.causes],
         "calls": [call_json(call) for call in last.calls],
         "outcomes": last.outcomes,
         "turns": [{"turn": turn.number, **turn.values} for turn in last.turns],
         "own_time": last.own_time,
+        "unattributed": unattributed_json([result]),
         "messages": [*result.notices, *result.messages],
     }
     if len(result.samples) > 1:
@@ -91,11 +105,25 @@ def test_json(result: TestResult) -> TestJson:
     return shown
 
 
+def unattributed_json(results: Iterable[TestResult]) -> list[UnattributedJson]:
+    """The requests of all samples that look like model calls and that no format reads, added up."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for result in results:
+        for sample in result.samples:
+            for seen in sample.unattributed:
+                counts[seen.host, seen.path, seen.reason] += seen.count
+    return [
+        {"host": host, "path": path, "reason": reason, "count": count}
+        for (host, path, reason), count in sorted(counts.items())
+    ]
+
+
 def gate_json(gate: GateResult) -> GateJson:
     """One gate."""
     return {
         "metric": gate.metric,
         "statistic": gate.statistic,
+        "unit": gate.unit,
         "rule": gate.rule,
         "kind": gate.kind,
         "baseline": gate.baseline,
@@ -112,7 +140,8 @@ def gate_json(gate: GateResult) -> GateJson:
         "p": gate.p,
         "reason": gate.reason,
         "source": gate.source,
-        "creep": gate.creep,
+        "creep": gate.drift,
+        "drift": gate.drift,
     }
 
 
@@ -138,11 +167,19 @@ def call_json(call: Call) -> CallJson:
         "reasoning_tokens": call.usage.reasoning_tokens,
         "input_source": call.input_source,
         "output_source": call.output_source,
+        "offered_tools": _offered_tools(call),
         "tool_calls": list(call.tool_calls),
         "server_tool_calls": list(call.server_tool_calls),
         "finish_reason": call.finish_reason,
         "cost": call.cost,
     }
+
+
+def _offered_tools(call: Call) -> int | None:
+    """Number of tools that a call's request offers; ``None`` where the request could not be read."""
+    if call.composition is None:
+        return None
+    return len({piece.name for piece in call.composition.pieces if piece.part == "tools"})
 
 
 def composition_json(composition: StageComposition) -> dict[str, int | dict[str, int]]:
@@ -176,6 +213,17 @@ def parts_json(composition: Mapping[str, StageComposition]) -> dict[str, list[Pa
     }
 
 
+def schema_json(anatomy: SchemaAnatomy) -> SchemaJson:
+    """How the schema of a tool is made up."""
+    return {
+        "tokens": anatomy.tokens,
+        "description_tokens": anatomy.description_tokens,
+        "repeated_tokens": anatomy.repeated_tokens,
+        "largest_field": anatomy.largest_field,
+        "largest_field_tokens": anatomy.largest_field_tokens,
+    }
+
+
 def before_json(before: Before) -> BeforeJson:
     """The stored run that a test was compared with."""
     return {
@@ -197,7 +245,7 @@ def cause_json(cause: Cause) -> CauseJson:
     }
 
 
-def _mean(figures: Sequence[Values]) -> Values:
+def mean_values(figures: Sequence[Values]) -> Values:
     """Mean of each metric over the samples; unknown where one is unknown; 0 where a stage was not opened."""
     if len(figures) == 1:
         return dict(figures[0])
@@ -209,7 +257,5 @@ def _mean(figures: Sequence[Values]) -> Values:
         if len(known) < len(column):
             shown[name] = None
             continue
-        mean = sum(known) / len(known)
-        whole = float(mean).is_integer() and all(isinstance(value, int) for value in known)
-        shown[name] = int(mean) if whole else mean
+        shown[name] = mean(known)
     return shown

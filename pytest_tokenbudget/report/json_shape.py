@@ -9,7 +9,7 @@ from typing_extensions import NotRequired, TypedDict  # noqa: UP035  # see above
 
 from pytest_tokenbudget.records.call import Operation, Source
 from pytest_tokenbudget.records.composition import PartName
-from pytest_tokenbudget.records.gate import GateKind
+from pytest_tokenbudget.records.gate import GateKind, Unit
 from pytest_tokenbudget.records.sample import Traffic
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.settings import Mode
@@ -22,6 +22,7 @@ class GateJson(TypedDict):
 
     metric: str
     statistic: str
+    unit: Unit
     rule: str
     kind: GateKind
     baseline: Number
@@ -38,7 +39,8 @@ class GateJson(TypedDict):
     p: float | None
     reason: str
     source: str
-    creep: float | None
+    creep: float | None  # the name of drift in 0.1
+    drift: float | None
 
 
 class CauseJson(TypedDict):
@@ -74,6 +76,7 @@ class CallJson(TypedDict):
     reasoning_tokens: int | None
     input_source: Source | None
     output_source: Source | None
+    offered_tools: int | None
     tool_calls: list[str]
     server_tool_calls: list[str]
     finish_reason: str | None
@@ -109,6 +112,24 @@ class PartJson(TypedDict):
     repeated_tokens: int
 
 
+class SchemaJson(TypedDict):
+    """How the schema of one larger tool is made up, in tokens."""
+
+    tokens: int
+    description_tokens: int
+    repeated_tokens: int
+    largest_field: str
+    largest_field_tokens: int
+
+
+class CacheBreakJson(TypedDict):
+    """A piece that differs from call to call, and the unchanged tokens behind it that no cache can serve."""
+
+    part: str
+    tokens: int
+    text: str
+
+
 class BeforeJson(TypedDict):
     """The stored run that a test was compared with: means, and the parts of its input by stage."""
 
@@ -135,12 +156,15 @@ class TestJson(TypedDict):
     total: dict[str, Number]
     composition: dict[str, dict[str, int | dict[str, int]]]
     parts: dict[str, list[PartJson]]
+    schemas: dict[str, SchemaJson]
+    cache_breaks: dict[str, CacheBreakJson]
     before: BeforeJson | None
     causes: list[CauseJson]
     calls: list[CallJson]
     outcomes: dict[str, Any]
     turns: list[dict[str, Number]]
     own_time: float | None
+    unattributed: list[UnattributedJson]
     messages: list[str]
     samples_detail: NotRequired[list[SampleJson]]
 

@@ -6,8 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, TestResult, Verdict
-from pytest_tokenbudget.report.figures import bound, change, number, plain, signed
+from pytest_tokenbudget.report.figures import bound, change, number, signed
+from pytest_tokenbudget.report.remedies import remedies
+from pytest_tokenbudget.wording import counted, plain
 
 SHOWN_CAUSES = 5
 _PART_WORDS = {
@@ -27,10 +30,10 @@ def metric_name(gate: GateResult) -> str:
 def gate_row(gate: GateResult, *, loud: bool = True) -> tuple[str, str, str, str, str]:
     """One gate as cells: metric, ``before → now``, change, what is allowed, verdict (see :func:`word`)."""
     said = word(gate, loud=loud)
-    now = number(gate.value, gate.metric) + (f" ({gate.source})" if gate.source else "")
+    now = number(gate.value, gate.unit) + (f" ({gate.source})" if gate.source else "")
     if gate.kind == "limit":
-        return metric_name(gate), now, "", f"limit {number(gate.allowed, gate.metric)}", said
-    both = f"{number(gate.baseline, gate.metric)} → {now}" if gate.baseline is not None else now
+        return metric_name(gate), now, "", f"limit {number(gate.allowed, gate.unit)}", said
+    both = f"{number(gate.baseline, gate.unit)} → {now}" if gate.baseline is not None else now
     if gate.kind == "reduce":
         allowed = f"target {gate.rule.replace('%', ' %')}"
     else:
@@ -97,25 +100,25 @@ def table_lines(gates: Sequence[GateResult], causes: Sequence[Cause]) -> list[st
 
 def detail_lines(gate: GateResult, causes: Iterable[Cause]) -> list[str]:
     """What stands below a gate: why it changed, and what would decide it."""
-    lines = cause_lines([cause for cause in causes if cause.metric == gate.metric])
+    lines = cause_lines([cause for cause in causes if cause.metric == gate.metric], gate.unit)
     if gate.reason:
         lines.append(plain(gate.reason))
     if not gate.exact and gate.lower is not None and gate.upper is not None:
         bounds = f"between {bound(gate.lower)} (99 % bound) and {bound(gate.upper)} (95 % bound)"
-        lines.append(f"{bounds}, {gate.samples} sample{'' if gate.samples == 1 else 's'}")
+        lines.append(f"{bounds}, {counted(gate.samples, 'sample')}")
     return lines
 
 
-def cause_lines(causes: Sequence[Cause]) -> list[str]:
+def cause_lines(causes: Sequence[Cause], unit: Unit) -> list[str]:
     """Causes, largest first; what is left of a long list stands in one line."""
     lines = []
     for cause in causes[:SHOWN_CAUSES]:
         part = _PART_WORDS.get(cause.part, cause.part)
-        lines.append(f"{signed(cause.delta, cause.metric):>10}  {part:<14} {plain(cause.text)}".rstrip())
+        lines.append(f"{signed(cause.delta, unit):>10}  {part:<14} {plain(cause.text)}".rstrip())
     rest = causes[SHOWN_CAUSES:]
     if rest:
         delta = sum(cause.delta for cause in rest)
-        lines.append(f"{signed(delta, rest[0].metric):>10}  {'others':<14} {len(rest)} smaller causes")
+        lines.append(f"{signed(delta, unit):>10}  {'others':<14} {counted(len(rest), 'smaller cause')}")
     return lines
 
 
@@ -127,13 +130,18 @@ def failing_gates(result: TestResult) -> list[GateResult]:
     )
 
 
-def failure_text(result: TestResult, *, remedies: Sequence[str] = ()) -> str:
-    """The text of a failed test: the line that matters first, then the table, the causes and what to do."""
+def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
+    """The text of a failed test: the line that matters first, then the table, the causes and what to do.
+
+    Args:
+        result: What is said of the test.
+        reports: Paths of the reports that this run writes.
+    """
     gates = failing_gates(result) or [gate for gate in result.gates if gate.verdict == "inconclusive"]
     lines = [headline(result, gates)]
     lines += [f"  {line}" for line in table_lines(gates, result.causes)]
     lines += [f"  note: {plain(message)}" for message in (*result.notices, *result.messages)]
-    lines += [f"  {remedy}" for remedy in remedies]
+    lines += [f"  {remedy}" for remedy in remedies(result, reports=reports)]
     return "\n".join(lines)
 
 

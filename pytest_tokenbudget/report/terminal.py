@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult, Verdict
-from pytest_tokenbudget.report.figures import number, plain
+from pytest_tokenbudget.report.figures import dollars, number
 from pytest_tokenbudget.report.table import failing_gates, rows
 from pytest_tokenbudget.report.view import RunView, unattributed_text
+from pytest_tokenbudget.wording import counted, plain
 
 Tone = Literal["bad", "good", "doubtful", "faint", "plain"]
 
 SHOWN_REASONS = 2
 """Reasons why gates are inconclusive that are shown without being asked for, the most frequent first."""
 
-STAGE_COLUMNS = ("input_tokens", "output_tokens", "calls", "attempts", "latency", "cost")
+STAGE_COLUMNS: Mapping[str, Unit] = {
+    "input_tokens": "tokens",
+    "output_tokens": "tokens",
+    "calls": "count",
+    "attempts": "count",
+    "latency": "s",
+    "cost": "USD",
+}
 _QUIET: tuple[Verdict, ...] = ("ok", "new", "inconclusive")
 
 
@@ -102,7 +111,7 @@ def _stage_lines(result: TestResult) -> list[str]:
 
     last = result.samples[-1]
     cells = [
-        (plain(stage) or "(test)", *(number(values.get(name), name) for name in STAGE_COLUMNS))
+        (plain(stage) or "(test)", *(number(values.get(name), unit) for name, unit in STAGE_COLUMNS.items()))
         for stage, values in (*sorted(last.stages.items()), ("", last.total))
     ]
     headers = ("stage", *(name.replace("_", " ") for name in STAGE_COLUMNS))
@@ -119,12 +128,13 @@ def _summary_lines(results: Sequence[TestResult]) -> Iterator[Line]:
     )
     said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     worst: Tone = "bad" if any(result.failed or not result.passed for result in results) else "good"
-    yield Line(f"{_count(len(results), 'budgeted test')}: {said}{_spent(results)}", worst)
+    yield Line(f"{counted(len(results), 'budgeted test')}: {said}{_spent(results)}", worst)
     reasons = Counter(gate.reason for result in results for gate in result.gates if gate.verdict == "inconclusive")
     if reasons:
         were = "was" if reasons.total() == 1 else "were"
-        counted = _count(reasons.total(), "gate")
-        yield Line(f"{counted} {were} inconclusive (-v says why; --tokenbudget-strict fails them), above all:")
+        yield Line(
+            f"{counted(reasons.total(), 'gate')} {were} inconclusive (-v says why; --tokenbudget-strict fails them), above all:"
+        )
         yield from (Line(f"  {plain(reason)}") for reason, _ in reasons.most_common(SHOWN_REASONS) if reason)
 
 
@@ -133,9 +143,5 @@ def _spent(results: Iterable[TestResult]) -> str:
     calls = [call for result in results for sample in result.samples for call in sample.calls if call.succeeded]
     tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
     costs = [call.cost for call in calls if call.cost is not None]
-    priced = f", {number(sum(costs), 'cost')}" if costs else ""
-    return f"; {_count(len(calls), 'call')}, {_count(tokens, 'token')}{priced}"
-
-
-def _count(number_of: int, what: str) -> str:
-    return f"{number_of:,} {what}{'' if number_of == 1 else 's'}"
+    priced = f", {dollars(sum(costs))}" if costs else ""
+    return f"; {counted(len(calls), 'call')}, {counted(tokens, 'token')}{priced}"

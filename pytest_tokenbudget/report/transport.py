@@ -1,4 +1,4 @@
-"""Test results on their way from one process to another: plain text in, the same records out."""
+"""Results on their way from one process to another: plain text in, the same records out."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.view import RunView
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 
-def encode(result: TestResult) -> str:
-    """A result as ASCII JSON, which any transport carries, surrogates included."""
+def encode(record: TestResult | RunView) -> str:
+    """A result, or a whole run, as ASCII JSON, which any transport carries, surrogates included."""
     # Fractions, the only values that JSON does not know, become "1/10", from which pydantic makes them again.
-    return json.dumps(asdict(result), separators=(",", ":"), default=str)
+    return json.dumps(asdict(record), separators=(",", ":"), default=str)
 
 
 def decode(text: str) -> TestResult:
@@ -25,11 +26,22 @@ def decode(text: str) -> TestResult:
     Raises:
         ValueError: If it is no such text.
     """
-    return _adapter().validate_python(json.loads(text))
+    return _result_adapter().validate_python(json.loads(text))
+
+
+def decode_run(text: str) -> RunView:
+    """The run that :func:`encode` wrote.
+
+    Raises:
+        ValueError: If it is no such text.
+    """
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(RunView).validate_python(json.loads(text))
 
 
 @cache
-def _adapter() -> TypeAdapter[TestResult]:
+def _result_adapter() -> TypeAdapter[TestResult]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(TestResult)

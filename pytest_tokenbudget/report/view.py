@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_tokenbudget.compare.decide import worst_verdict
 from pytest_tokenbudget.records.exchange import Unattributed
-from pytest_tokenbudget.records.verdict import TestResult, Verdict
+from pytest_tokenbudget.records.verdict import TestResult, Verdict, worst_verdict
 from pytest_tokenbudget.settings import Mode
+from pytest_tokenbudget.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,5 +50,4 @@ class RunView:
 
 def unattributed_text(seen: Unattributed) -> str:
     """``api.example.com/v9/brain (2 requests)``."""
-    requests = "1 request" if seen.count == 1 else f"{seen.count} requests"
-    return f"{seen.host}{seen.path} ({requests}, {seen.reason})"
+    return f"{seen.host}{seen.path} ({counted(seen.count, 'request')}, {seen.reason})"

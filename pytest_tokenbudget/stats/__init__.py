@@ -9,10 +9,9 @@ Each module is one procedure, with its source:
 * :mod:`~pytest_tokenbudget.stats.ranks`: the exact Mann-Whitney test, valid whatever the distribution;
 * :mod:`~pytest_tokenbudget.stats.fisher`: Fisher's one-sided exact test;
 * :mod:`~pytest_tokenbudget.stats.exact`: comparison in rational numbers;
-* :mod:`~pytest_tokenbudget.stats.quantiles`: the statistics that a gate may ask for;
+* :mod:`~pytest_tokenbudget.stats.statistic`: the statistics that a gate may ask for;
 * :mod:`~pytest_tokenbudget.stats.tails`: exceedance test and distribution-free bounds of quantiles;
 * :mod:`~pytest_tokenbudget.stats.multiplicity`: Benjamini-Hochberg and the sharing of a level;
-* :mod:`~pytest_tokenbudget.stats.improvement`: when an improvement counts as demonstrated or proven;
 * :mod:`~pytest_tokenbudget.stats.moderation`: empirical-Bayes learning of a prior for variances.
 
 numpy and scipy would cost more to import than they save: samples have 1 to 100 values.

@@ -30,6 +30,11 @@ def rational(value: Number) -> Fraction:
     return Fraction(value)
 
 
+def as_number(value: Fraction) -> float | int:
+    """A whole number where it is one, else the nearest float."""
+    return int(value) if value.denominator == 1 else float(value)
+
+
 def rational_mean(values: Sequence[Number]) -> Fraction:
     """Mean of at least one value, without rounding.
 

@@ -5,7 +5,7 @@ locations on a common scale s, which is winsorised, pooled and moderated by a pr
 
     se^2 = deff * s^2 * (1/m + 1/n) + tau^2 * (1/S + 1)        t = e / se with nu = d0 + 0.8 (m + n - 2)
 
-``deff`` is the design effect of correlation inside a session, ``tau`` the standard deviation of the drift between
+``deff`` is the design effect of correlation inside a session, ``tau`` the standard deviation of the levels of
 sessions (log scale), S the number of sessions in the baseline. The factor 0.8 pays for the winsorising.
 
 Sources: Huber and Ronchetti, *Robust Statistics*, 2009, chapters 4 and 6; Smyth, *Stat. Appl. Genet. Mol. Biol.* 3:3,
@@ -28,18 +28,18 @@ DF_PER_VALUE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """What is assumed before any value is seen.
+class NoisePrior:
+    """What is assumed of the noise before any value is seen.
 
     Attributes:
-        prior_scale: Expected standard deviation of a logarithm, s0.
-        prior_df: Observations that the expectation counts for, d0.
+        scale: Expected standard deviation of a logarithm, s0.
+        df: Observations that the expectation counts for, d0.
         deff: Design effect, variance inflation by correlation inside a session.
-        tau: Standard deviation of the drift between sessions, log scale; 0 for interleaved arms.
+        tau: Standard deviation of the level from session to session, log scale; 0 for interleaved arms.
     """
 
-    prior_scale: float = 0.40
-    prior_df: float = 4.0
+    scale: float = 0.40
+    df: float = 4.0
     deff: float = 1.4
     tau: float = 0.12
 
@@ -50,8 +50,8 @@ class LogRatio(NamedTuple):
     Attributes:
         estimate: Log of new over base, the known shift taken off.
         sigma: Standard deviation of a single logarithm.
-        drift: Variance of the estimate that no number of samples removes, tau^2 (1/S + 1).
-        spread: Factor of sigma^2 (1/m + 1/n) in the variance: the design effect.
+        session_variance: Variance of the estimate that no number of samples removes, tau^2 (1/S + 1).
+        deff: Factor of sigma^2 (1/m + 1/n) in the variance: the design effect.
         m: Baseline values.
         n: New values.
         nu: Degrees of freedom.
@@ -59,8 +59,8 @@ class LogRatio(NamedTuple):
 
     estimate: float
     sigma: float
-    drift: float
-    spread: float
+    session_variance: float
+    deff: float
     m: int
     n: int
     nu: float
@@ -71,13 +71,13 @@ class LogRatio(NamedTuple):
         return self.error_at(self.n)
 
     def error_at(self, n: int) -> float:
-        """Standard error with ``n`` new values of the same spread (interleaved arms grow together)."""
-        m = self.m if self.drift or self.m != self.n else n
-        return math.sqrt(self.spread * self.sigma * self.sigma * (1.0 / m + 1.0 / n) + self.drift)
+        """Standard error with ``n`` new values of the same noise (interleaved arms grow together)."""
+        m = self.m if self.session_variance or self.m != self.n else n
+        return math.sqrt(self.deff * self.sigma * self.sigma * (1.0 / m + 1.0 / n) + self.session_variance)
 
     def nu_at(self, n: int) -> float:
         """Degrees of freedom with ``n`` new values."""
-        grown = n - self.n if self.drift or self.m != self.n else 2 * (n - self.n)
+        grown = n - self.n if self.session_variance or self.m != self.n else 2 * (n - self.n)
         return self.nu + DF_PER_VALUE * grown
 
     def p_increase(self) -> float:
@@ -97,7 +97,7 @@ class LogRatio(NamedTuple):
 
 
 def fit(
-    base: Sequence[float], new: Sequence[float], sessions: int, model: Model, shift: float = 0.0
+    base: Sequence[float], new: Sequence[float], sessions: int, prior: NoisePrior, shift: float = 0.0
 ) -> tuple[LogRatio, list[float]]:
     """Estimate the log-ratio of two samples.
 
@@ -105,7 +105,7 @@ def fit(
         base: Ascending logarithms of the baseline, at least one.
         new: Ascending logarithms of the new values, at least one.
         sessions: Sessions that the baseline comes from, at least 1.
-        model: What is assumed beforehand.
+        prior: What is assumed beforehand.
         shift: Known log-ratio of the whole suite, which is taken off the estimate.
 
     Returns:
@@ -116,8 +116,8 @@ def fit(
     squares = [(value - base_centre) ** 2 for value in base]
     squares += [(value - new_centre) ** 2 for value in new]
     squares.sort()
-    sigma = math.sqrt(moderated_variance(squares, model.prior_scale, model.prior_df))
+    sigma = math.sqrt(moderated_variance(squares, prior.scale, prior.df))
     estimate = huber_location(new, new_centre, sigma) - huber_location(base, base_centre, sigma) - shift
-    drift = model.tau * model.tau * (1.0 / sessions + 1.0)
-    nu = model.prior_df + DF_PER_VALUE * (m + n - 2)
-    return LogRatio(estimate, sigma, drift, model.deff, m, n, nu), squares
+    session_variance = prior.tau * prior.tau * (1.0 / sessions + 1.0)
+    nu = prior.df + DF_PER_VALUE * (m + n - 2)
+    return LogRatio(estimate, sigma, session_variance, prior.deff, m, n, nu), squares

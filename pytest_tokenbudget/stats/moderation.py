@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pytest_tokenbudget.stats.special import digamma, inverse_trigamma, trigamma
 
 ENOUGH_GATES = 20
-"""Fewer variances than this teach nothing: their own spread is too uncertain."""
+"""Fewer variances than this teach nothing: their own variance is too uncertain."""
 
 DF_RANGE = (2.0, 40.0)
 """Bounds of a learned prior's weight: never less sceptical than two values, never deaf to a gate's own values."""
@@ -19,14 +19,14 @@ SCALE_RANGE = (0.02, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Prior:
+class ScalePrior:
     """Prior of a standard deviation (log scale): its scale s0, and the d0 observations that it counts for."""
 
     scale: float
     df: float
 
 
-def learn_prior(variances: Iterable[tuple[float, float]]) -> Prior | None:
+def learn_prior(variances: Iterable[tuple[float, float]]) -> ScalePrior | None:
     """Fit a scaled F distribution to the variances of many gates.
 
     Moments of log s^2 (Smyth, *Stat. Appl. Genet. Mol. Biol.* 3:3, 2004, section 6.2).
@@ -43,10 +43,10 @@ def learn_prior(variances: Iterable[tuple[float, float]]) -> Prior | None:
         return None
     scores = [math.log(v) - digamma(0.5 * df) + math.log(0.5 * df) for v, df in usable]
     mean = math.fsum(scores) / count
-    spread = math.fsum((score - mean) ** 2 for score in scores) / (count - 1)
-    excess = spread - math.fsum(trigamma(0.5 * df) for _, df in usable) / count
+    variance = math.fsum((score - mean) ** 2 for score in scores) / (count - 1)
+    excess = variance - math.fsum(trigamma(0.5 * df) for _, df in usable) / count
     low, high = DF_RANGE
     df = high if excess <= 0.0 else min(high, max(low, 2.0 * inverse_trigamma(excess)))
     log_variance = mean + digamma(0.5 * df) - math.log(0.5 * df)
     scale = min(SCALE_RANGE[1], max(SCALE_RANGE[0], math.exp(0.5 * log_variance)))
-    return Prior(scale, df)
+    return ScalePrior(scale, df)

@@ -48,7 +48,7 @@ def _density(t: float, nu: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def quantile(probability: float, nu: float) -> float:
+def t_quantile(probability: float, nu: float) -> float:
     """The value that Student's t exceeds with probability 1 - ``probability``.
 
     Newton's method on the tail, kept inside a bracket. Results are cached: a run asks for few different pairs.
@@ -77,7 +77,7 @@ def quantile(probability: float, nu: float) -> float:
 def upper_quantile(level: float, nu: float) -> float:
     """The value that Student's t exceeds with probability ``level`` in (0, 0.5].
 
-    The same as ``quantile(1 - level, nu)``, without the loss of digits that the subtraction costs at small levels.
+    The same as ``t_quantile(1 - level, nu)``, without the loss of digits that the subtraction costs at small levels.
     """
     if not 0.0 < level <= 0.5:
         msg = f"an upper quantile needs a level in (0, 0.5], not {level}"

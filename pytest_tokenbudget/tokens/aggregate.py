@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Composition, PartName, PartTotal, Piece, StageComposition
+from pytest_tokenbudget.stats.robust import median
 
 HISTORY: frozenset[PartName] = frozenset({"user", "assistant", "tool_results"})
 """Parts that a conversation adds to from call to call."""
@@ -177,6 +178,4 @@ def _history_growth(composed: Sequence[Composition]) -> float | None:
     sizes = [sum(piece.tokens for piece in each.pieces if piece.part in HISTORY) for each in composed]
     if len(sizes) < 2:
         return None
-    steps = sorted(after - before for before, after in pairwise(sizes))
-    low, high = steps[(len(steps) - 1) // 2], steps[len(steps) // 2]
-    return (low + high) / 2
+    return median(sorted(after - before for before, after in pairwise(sizes)))

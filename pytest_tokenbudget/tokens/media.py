@@ -19,9 +19,9 @@ def image_fragment(image: Image, *, provider: str, model: str) -> Fragment:
     """An image, by the formula of the model's maker."""
     if "claude" in model or provider == "anthropic":
         tokens = anthropic_image(image, model)
-    elif "gemini" in model or provider in ("google", "vertex"):
+    elif "gemini" in model or provider in ("gcp.gemini", "gcp.vertex_ai"):
         tokens = google_image(image, model)
-    elif provider == "mistral":
+    elif provider == "mistral_ai":
         tokens = mistral_image(image)
     else:
         tokens = openai_image(image, model)

@@ -137,7 +137,7 @@ TABLE: tuple[tuple[str, Profile], ...] = (
         ),
     ),
     (
-        r"gemini-(1|2\.0)|^(vertex|vercel).*gemini-",
+        r"gemini-(1|2\.0)|^(gcp\.vertex_ai|vercel) .*gemini-",
         Profile(
             "Gemini on Vertex, 1.5, 2.0",
             n=164,
@@ -186,7 +186,7 @@ TABLE: tuple[tuple[str, Profile], ...] = (
         ),
     ),
     (
-        r"^mistral .*small",
+        r"^mistral_ai .*small",
         Profile(
             "Mistral Small",
             n=76,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.ab.ab_options import AbOptions, parse_options
-from pytest_tokenbudget.ab.arms import import_path, moved
+from pytest_tokenbudget.ab.arms import import_path, move_into
 from pytest_tokenbudget.ab.interleave import interleave
 from pytest_tokenbudget.ab.paired_judge import PairedJudge
 from pytest_tokenbudget.ab.paired_test import results_of
@@ -95,13 +95,13 @@ def test_an_outcome_that_the_base_has_sometimes_is_none_that_differs(sides: Any)
     )
     (result,) = _run(sides, ["t"], options)
     assert result.verdict == "improved"
-    assert not any("outcome" in message for message in result.messages)
+    assert not any("outcome" in message for message in result.notices)
     sides.measure = lambda nodeid, head: sides.sampled(
         latency=(0.4 if head else 1.0) * (1 + 0.01 * (len(sides.runs) % 7)), outcome="c" if head else "a"
     )
     (result,) = _run(sides, ["t"], options)
     assert result.verdict == "target_missed"
-    assert "outcome 'is' was 'a', is 'c'" in result.messages
+    assert "outcome 'is' was 'a', is 'c'" in result.notices
 
 
 def test_the_level_is_shared_out_among_the_gates_that_compare_times(sides: Any) -> None:
@@ -166,5 +166,5 @@ def test_the_own_tree_comes_first(tmp_path: Path) -> None:
     assert import_path(base, head, inherited) == [
         f"{base}/src", str(base), f"{base}/lib", "/elsewhere", f"{head}er"
     ]  # fmt: skip
-    assert moved(f"--config={head}/x.ini", head, base) == f"--config={base}/x.ini"
-    assert moved(f"{head}/x.ini", head, head) == f"{head}/x.ini"
+    assert move_into(f"--config={head}/x.ini", head, base) == f"--config={base}/x.ini"
+    assert move_into(f"{head}/x.ini", head, head) == f"{head}/x.ini"

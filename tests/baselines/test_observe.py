@@ -5,25 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from fractions import Fraction
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_tokenbudget.baselines.observe import mean, observe, session_values, thinned
+from pytest_tokenbudget.baselines.observe import observe, session_values, thinned
 from pytest_tokenbudget.records.baseline import MAX_POOLED
 from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.sample import Sample
 
 Build = Callable[..., Sample]
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"), [((3,), 3), ((3, 5), 4), ((3, 4), 3.5), ((0.5, 0.5), 0.5), ((1, 2.0), 1.5), ((2.0,), 2.0)]
-)
-def test_the_mean_of_whole_numbers_stays_whole(values: tuple[float, ...], expected: float) -> None:
-    """An int where it is one, else a float."""
-    assert mean(values) == expected
-    assert type(mean(values)) is type(expected)
 
 
 def test_few_pooled_values_stay_in_their_order() -> None:

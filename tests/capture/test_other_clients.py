@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import io
 from typing import Any
 
 import pytest
@@ -62,6 +63,44 @@ class TestRequests:
         with requests.post(server.url, data=BODY, stream=True) as response:
             assert next(response.iter_content(None)) == CHUNKS[0]
         assert (only(recorder).end, only(recorder).chunks) == ("closed", CHUNKS[:1])
+
+    def test_arguments_by_name(self, requests: Any, server: Any, recorder: Recorder) -> None:
+        """A prepared request may be given by name, as may method and URL."""
+        with requests.Session() as session:
+            session.request(method="POST", url=server.url, data=BODY)
+            session.send(request=session.prepare_request(requests.Request("POST", server.url, data=BODY)), stream=False)
+        assert [(one.method, one.request_body) for one in recorder.exchanges()] == [("POST", BODY)] * 2
+
+    def test_a_body_has_what_it_had_before(self, requests: Any, server: Any, recorder: Recorder) -> None:
+        """What stands in front of a body has its attributes and no others, takes its arguments, and may be set."""
+        server.play(chunks=CHUNKS, chunked=True)
+        with watching(Recorder()), requests.post(server.url, data=BODY, stream=True) as response:
+            raw = response.raw
+            assert isinstance(raw, requests.packages.urllib3.HTTPResponse)
+            raw.decode_content = True
+            assert raw.decode_content is True
+            assert next(raw.stream(amt=5, decode_content=False)) == CHUNKS[0][:5]
+            assert not hasattr(raw, "getvalue")
+            with pytest.raises(TypeError):
+                raw.read1(no_such_argument=True)
+
+        class InMemory(requests.adapters.BaseAdapter):  # type: ignore[misc, name-defined]
+            def send(self, request: Any, **options: Any) -> Any:
+                response = requests.Response()
+                response.status_code, response.raw = 200, io.BytesIO(b"".join(CHUNKS))
+                return response
+
+            def close(self) -> None:
+                pass
+
+        with requests.Session() as session:
+            session.mount("mem://", InMemory())
+            response = session.get("mem://agent", stream=True)
+            assert not hasattr(response.raw, "stream")
+            with pytest.raises(TypeError):
+                response.raw.read(1, True)
+            assert response.content == b"".join(CHUNKS)
+        assert [(one.end, b"".join(one.chunks)) for one in recorder.exchanges()][1] == ("complete", b"".join(CHUNKS))
 
     def test_failures(self, requests: Any, server: Any, recorder: Recorder) -> None:
         """A cut stream, a timeout, and nobody there."""
@@ -134,6 +173,29 @@ class TestAiohttp:
         asyncio.run(calls())
         ends = [(exchange.status, exchange.end) for exchange in recorder.exchanges()]
         assert ends == [(200, "closed"), (None, "cancelled"), (None, "failed")]
+
+    def test_arguments_by_name(self, aiohttp: Any, server: Any, recorder: Recorder) -> None:
+        """Method and URL may be given by place or by name, to each of the ways to send a request."""
+
+        async def calls() -> None:
+            async with aiohttp.ClientSession() as session:
+                for manager in (
+                    session.request("POST", url=server.url, data=BODY),
+                    session.request(method="POST", url=server.url, data=BODY),
+                    session.post(url=server.url, data=BODY),
+                    aiohttp.request(method="POST", url=server.url, data=BODY),
+                ):
+                    async with manager as response:
+                        await response.read()
+                await (await session._request(method="POST", str_or_url=server.url, data=BODY)).read()
+                with pytest.raises(TypeError):
+                    session.post(data=BODY)
+
+        asyncio.run(calls())
+        assert [(one.method, one.url.rstrip("/"), one.request_body) for one in recorder.exchanges()] == [
+            ("POST", server.url, BODY)
+        ] * 5
+        assert {line for line, _, _ in server.requests} == {"POST / HTTP/1.1"}
 
     def test_a_body_that_was_read_beneath(self, aiohttp: Any, server: Any, tmp_path: Any) -> None:
         """vcrpy reads while it records, and makes responses up while it plays: the body is recorded in both."""

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
+from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.cli import main as entry
-from pytest_tokenbudget.cli.command import Command
 from pytest_tokenbudget.errors import BaselineError
 
 

@@ -1,4 +1,4 @@
-"""The public judgement: verdicts, bounds, reasons, and what happens at the edges."""
+"""Judging values: verdicts, bounds, reasons, and what happens at the edges."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_tokenbudget.compare import judge
-from pytest_tokenbudget.compare.judgement import Judgement
-from pytest_tokenbudget.compare.judging import Sessions
+from pytest_tokenbudget.compare.dispatch import Sessions
+from pytest_tokenbudget.compare.judged import Judged
 from pytest_tokenbudget.compare.terms import Kind
 from pytest_tokenbudget.records.gate import Rule
 
@@ -107,11 +107,13 @@ def test_reason_says_what_would_decide() -> None:
 
 
 def test_reason_of_a_single_session() -> None:
-    """Drift that no sample removes is named, with the remedy."""
+    """What no further sample removes is said in plain words, with the remedy."""
     judged = judge(_times(1, 10, sigma=0.05), _times(2, 20, 1.3, sigma=0.05), max_increase=0.2)
     assert judged.verdict == "inconclusive"
-    assert "drift" in judged.reason
-    assert "interleaved" in judged.reason
+    assert judged.reason == (
+        "the model's speed differs from day to day by as much, and the baseline has seen only 1 session: "
+        "record more sessions, or compare with `tokenbudget ab`"
+    )
 
 
 def test_reason_of_a_tiny_baseline() -> None:
@@ -152,8 +154,8 @@ def test_the_shift_of_the_suite_is_taken_off() -> None:
     assert judge(SESSIONS, new, max_increase=0.2, shift=0.0).verdict == "regression"
 
 
-def test_a_learned_spread_decides_sooner() -> None:
-    """A known small spread passes three values that an unknown one does not."""
+def test_a_learned_noise_decides_sooner() -> None:
+    """A known small noise passes three values that an unknown one does not."""
     base, new = [1.0, 1.2, 0.85], [1.15, 0.9, 1.3]
     assert judge(base, new, max_increase=0.2, paired_run=True).verdict == "inconclusive"
     assert judge(base, new, max_increase=0.2, paired_run=True, s0=0.1, d0=30).verdict == "ok"
@@ -275,7 +277,7 @@ def test_wrong_arguments_are_named(wrong: dict[str, object]) -> None:
         judge([1.0], [1.0], **{"max_increase": 0.2, **wrong})  # type: ignore[arg-type]
 
 
-def test_a_judgement_is_frozen() -> None:
+def test_a_result_is_frozen() -> None:
     """A verdict does not change after the fact."""
     judged = judge([1.0], [1.0], max_increase=0.2)
     with pytest.raises(FrozenInstanceError):
@@ -299,7 +301,7 @@ def test_a_flat_baseline_is_one_session() -> None:
 def test_order_does_not_matter(base: list[float], new: list[float], kind: str, paired: bool, seed: int) -> None:
     """Verdict, ratio and bounds are those of the values, not of the order in which they came."""
 
-    def summary(judged: Judgement) -> tuple[object, ...]:
+    def summary(judged: Judged) -> tuple[object, ...]:
         return judged.verdict, judged.ratio, judged.lower, judged.upper, judged.p, judged.more, judged.reason
 
     rng = Random(seed)
@@ -330,7 +332,7 @@ def test_units_do_not_matter(base: list[float], new: list[float], unit: float) -
     kind=KINDS,
     statistic=st.sampled_from(["mean", "p50", "p95", "max"]),
 )
-def test_nothing_breaks_a_judgement(base: list[float], new: list[float], kind: str, statistic: str) -> None:
+def test_nothing_breaks_judging(base: list[float], new: list[float], kind: str, statistic: str) -> None:
     """Whatever was measured, there is one of four verdicts and a reason, and bounds enclose the ratio."""
     judged = judge(base, new, max_increase=0.2, kind=kind, statistic=statistic)  # type: ignore[arg-type]
     assert judged.verdict in ("ok", "improved", "regression", "inconclusive")

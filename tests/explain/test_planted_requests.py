@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from wire_prompts import prompt_for
 
 from pytest_tokenbudget.explain import explain
-from pytest_tokenbudget.providers.prompts import prompt_for
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.tokens.aggregate import stage_composition

@@ -36,7 +36,7 @@ class TestOpenAI:
         llm_server.play([Reply("", tool_calls=tuple(TOOLS), **NUMBERS)])
         test = against_the_books(OPENAI + f"client.chat.completions.create(model='gpt-4o', messages={USER})")
         (call,) = test["calls"]
-        assert (call["api"], call["finish_reason"], call["ttft"]) == ("openai.chat", "tool_calls", None)
+        assert (call["api"], call["finish_reason"], call["ttft"]) == ("openai.chat", "tool_call", None)
 
     def test_chat_streamed(self, against_the_books: Any, llm_server: LedgerServer) -> None:
         """A stream that ends with usage."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_tokenbudget.measure.measured import measure
 from pytest_tokenbudget.measure.metrics import metric_table, parse_metric
-from pytest_tokenbudget.measure.sample import measure
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Span

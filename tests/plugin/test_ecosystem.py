@@ -279,10 +279,13 @@ def test_user_hooks_take_part(project: Any) -> None:
     project.pytester.makeconftest(
         conftest
         + """
-from pytest_tokenbudget.measure.metrics import MetricSpec
+from pytest_tokenbudget.ext import MetricSpec
 
 def pytest_tokenbudget_metrics():
-    return [MetricSpec("searches", "count", "Searches.", lambda view: len(view.calls) * 7)]
+    return [
+        MetricSpec("searches", "count", "Searches.", lambda view: len(view.calls) * 7),
+        MetricSpec("thinking", "s", "Time to think.", lambda view: len(view.calls) * 0.25),
+    ]
 
 def pytest_tokenbudget_stage(call):
     return "judge" if call.request_model == "o3" else None
@@ -297,10 +300,14 @@ def pytest_tokenbudget_verdict(result):
     print("verdict of", result.nodeid, "is", result.verdict)
 """
     )
-    project.write('@token_budget("10%", limit={"searches": 6})\ndef test_agent(ask):\n    ask(model="o3")\n')
+    project.write(
+        '@token_budget("10%", limit={"searches": 6, "thinking": "200ms"})\ndef test_agent(ask):\n    ask(model="o3")\n'
+    )
     result = project.run("--tokenbudget-report=out.csv", "-s")
     result.assert_outcomes(failed=1)
     assert project.gate("searches")["value"] == 7
+    assert project.gate("thinking")["unit"] == "s"
+    result.stdout.fnmatch_lines(["*thinking*250 ms*limit 200 ms*OVER LIMIT*"])
     assert project.test["stages"]["judge"]["cost"] == 0.5
     assert (project.pytester.path / "out.csv").read_text() == "nodeid\ntest_agent.py::test_agent"
     result.stdout.fnmatch_lines(["*verdict of test_agent.py::test_agent is over_limit*"])

@@ -196,3 +196,34 @@ def test_bad_input_of_the_command_is_an_error(
         pytest.importorskip("mcp")
     assert main(["footprint", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_each_tool_has_a_metric_of_its_own(project) -> None:
+    """``tools.NAME`` and ``tools.*`` are gated by limits and by the baseline, of the whole test and of a stage."""
+    source = PROJECT.replace('{"input_tokens": "5%"}', RULES)
+    write_tool(project, "Finds things.")
+    project.write(source)
+    project.run().assert_outcomes(passed=1)
+    assert {gate["verdict"] for gate in project.test["gates"]} <= {"ok", "new"}
+    write_tool(project, "Finds things, " + "and says at length what it found " * 20)
+    project.run().assert_outcomes(failed=1)
+    verdicts = {gate["metric"]: gate["verdict"] for gate in project.test["gates"] if gate["kind"] == "max_increase"}
+    assert verdicts == {"tools.find": "regression", "main.tools.find": "regression"}
+    limits = {gate["metric"]: gate["verdict"] for gate in project.test["gates"] if gate["kind"] == "limit"}
+    assert limits == {"tools.find": "over_limit"}
+    assert {cause["name"] for cause in project.test["causes"]} == {"find"}
+
+
+RULES = '{"tools.find": "10%", "main.tools.*": "10%"}, limit={"tools.*": 60}'
+
+
+def test_the_standard_metrics_are_those_of_the_table() -> None:
+    """A stage may be called ``tools``: its ``calls`` are no tool."""
+    from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, metric_table, parse_metric
+    from pytest_tokenbudget.records.gate import STANDARD_METRICS, split_key
+
+    assert {spec.name for spec in BUILTIN_METRICS} <= STANDARD_METRICS
+    assert split_key("tools.calls") == ("tools", "calls")
+    assert split_key("worker.tools.find") == ("worker", "tools.find")
+    assert str(parse_metric("tools.calls", metric_table())) == "tools.calls"
+    assert parse_metric("tools.calls", metric_table()).stage == "tools"

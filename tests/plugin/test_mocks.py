@@ -9,82 +9,204 @@ import pytest
 
 WORDS = 4000
 CALL = """
+import asyncio, functools, json
 import httpx
 
-def post(prompt, url={url!r}):
-    body = {{"model": "gpt-4o", "messages": [{{"role": "user", "content": prompt}}]}}
-    return httpx.post(url + "/v1/chat/completions", json=body)
+BODY = {{"model": "gpt-4o", "messages": [{{"role": "user", "content": PROMPT}}]}}
+LIVE = {url!r}
+WORDS = 4000
+URL = "https://api.example.com/v1/chat/completions"
+
+
+def post(url=URL):
+    return httpx.post(url, json=BODY)
+
+
+async def post_with_aiohttp(url=URL):
+    import aiohttp
+
+    async with aiohttp.ClientSession() as session, session.post(url=url, json=BODY) as response:
+        return await response.json()
+
+
+class Retrying(httpx.BaseTransport):
+    def handle_request(self, request):
+        response = httpx.HTTPTransport().handle_request(request)
+        response.read()
+        return httpx.Response(response.status_code, headers=response.headers, content=response.content)
+
+
+@functools.cache
+def bedrock():
+    import boto3
+
+    return boto3.client(
+        "bedrock-runtime", "us-east-1", endpoint_url=LIVE, aws_access_key_id="none", aws_secret_access_key="none"
+    )
+
+
+def converse():
+    bedrock().converse(modelId="m", messages=[{{"role": "user", "content": [{{"text": PROMPT}}]}}])
+
+
+def invoke():
+    body = {{"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, **BODY}}
+    bedrock().invoke_model(modelId="anthropic.claude-3", body=json.dumps(body))["body"].read()
 """
 ANSWER = (
     '{"model": "gpt-4o", "choices": [{"message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}],'
     ' "usage": {"prompt_tokens": 7, "completion_tokens": 1, "total_tokens": 8}}'
 )
 VCR = """
-@pytest.mark.vcr
-@token_budget("10%", samples=1)
-def test_agent():
-    post({prompt})
+import vcr
+
+def with_requests():
+    import requests
+    assert requests.post(LIVE + "/v1/chat/completions", json=BODY, stream=True).json()["usage"]
+
+def with_aiohttp():
+    asyncio.run(post_with_aiohttp(LIVE + "/v1/chat/completions"))
+
+def behind_a_transport():
+    with httpx.Client(transport=Retrying()) as client:
+        client.post(LIVE + "/v1/chat/completions", json=BODY)
+
+@pytest.mark.parametrize("agent", [with_requests, with_aiohttp, behind_a_transport, converse, invoke, post])
+@token_budget("off")
+def test_agent(agent, monkeypatch):
+    with vcr.use_cassette(f"{agent.__name__}.yaml"):
+        agent(LIVE + "/v1/chat/completions") if agent is post else agent()
+    with stage("played"), vcr.use_cassette(f"{agent.__name__}.yaml"):
+        monkeypatch.setitem(globals(), "PROMPT", "word " * WORDS)
+        monkeypatch.setitem(BODY["messages"][0], "content", "word " * WORDS)
+        agent(LIVE + "/v1/chat/completions") if agent is post else agent()
 """
-RESPX = """
+MOCKS = {
+    "respx": """
 import respx
 
 @respx.mock
 @token_budget("10%", samples=1)
 def test_agent():
-    respx.post("https://api.example.com/v1/chat/completions").respond(200, content=ANSWER)
-    post({prompt}, "https://api.example.com")
-"""
-PYTEST_HTTPX = """
+    respx.post(URL).respond(200, content=ANSWER)
+    post()
+""",
+    "pytest_httpx": """
 @token_budget("10%", samples=1)
 def test_agent(httpx_mock):
     httpx_mock.add_response(content=ANSWER)
-    post({prompt}, "https://api.example.com")
-"""
+    post()
+""",
+    "httpx": """
+@token_budget("10%", samples=1)
+def test_agent():
+    answer = lambda request: httpx.Response(200, content=ANSWER)
+    with httpx.Client(transport=httpx.MockTransport(answer)) as client:
+        client.post(URL, json=BODY)
+""",
+    "responses": """
+import requests, responses
 
+@token_budget("10%", samples=1)
+def test_agent():
+    with responses.RequestsMock() as mock:
+        mock.post(URL, body=ANSWER)
+        requests.post(URL, json=BODY)
+""",
+    "aioresponses": """
+import aioresponses
 
-def _needs(module: str) -> None:
-    if find_spec(module) is None:
-        pytest.skip(f"{module} is not installed")
+@token_budget("10%", samples=1)
+def test_agent():
+    with aioresponses.aioresponses() as mock:
+        mock.post(URL, body=ANSWER)
+        asyncio.run(post_with_aiohttp())
+""",
+    "requests_mock": """
+import requests, requests_mock as mocks
+
+@token_budget("10%", samples=1)
+def test_agent():
+    adapter = mocks.Adapter()
+    adapter.register_uri("POST", URL, text=ANSWER)
+    with requests.Session() as session:
+        session.mount("https://", adapter)
+        session.post(URL, json=BODY)
+""",
+    "requests_mock.mocker": """
+import requests
+
+@token_budget("10%", samples=1)
+def test_agent(requests_mock):
+    requests_mock.post(URL, text=ANSWER)
+    requests.post(URL, json=BODY)
+""",
+    "pook": """
+import pook
+
+@token_budget("10%", samples=1)
+def test_agent():
+    with pook.use():
+        pook.post(URL, reply=200, response_body=ANSWER)
+        post()
+""",
+    "moto": """
+import moto, boto3
+
+@token_budget("10%", samples=1)
+def test_agent(monkeypatch):
+    with moto.mock_aws():
+        client = boto3.client("bedrock-runtime", "us-east-1", aws_access_key_id="none", aws_secret_access_key="none")
+        body = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9, **BODY}
+        client.invoke_model(modelId="anthropic.claude-3", body=json.dumps(body))["body"].read()
+""",
+}
 
 
 def _write(project: Any, source: str, prompt: str) -> None:
-    answer = f"\nANSWER = {ANSWER!r}\n"
-    project.write(CALL.format(url=project.server.url) + answer + source.replace("{prompt}", prompt))
+    head = f"PROMPT = {prompt}\nANSWER = {ANSWER!r}\n"
+    project.write(head + CALL.format(url=project.server.url) + source)
 
 
-def _is_counted(project: Any) -> None:
+def test_vcrpy(project: Any) -> None:
+    """What vcrpy records has the provider's number; what it plays is counted, whichever client and transport asks."""
+    for module in ("vcr", "requests", "aiohttp", "boto3", "httpx"):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    _write(project, VCR, '"hello"')
+    # YAML cannot be loaded twice in a process.
+    project.run(subprocess=True).assert_outcomes(passed=6)
+    recorded, played = [], []
+    for test in project.report["tests"]:
+        first, *then = test["calls"]
+        recorded.append(first)
+        played += then
+    assert {call["input_source"] for call in recorded} == {"provider"}
+    told = [entry.input_tokens for entry in project.server.ledger]
+    assert sorted(call["input_tokens"] for call in recorded) == sorted(told)
+    assert {(call["input_source"], call["output_source"]) for call in played} == {("counted", "provider")}
+    assert all(call["input_tokens"] > WORDS for call in played)
+
+
+@pytest.mark.parametrize("module", MOCKS)
+def test_a_mock(project: Any, module: str) -> None:
+    """A prompt that grew fails with a count of its own, whatever the canned answer tells."""
+    if find_spec(module.partition(".")[0]) is None:
+        pytest.skip(f"{module} is not installed")
+    if module == "aioresponses" and "stream_writer" in _parameters("aiohttp", "ClientResponse"):
+        pytest.skip("aioresponses does not know this aiohttp")
+    _write(project, MOCKS[module], '"hello"')
+    project.run(subprocess=module == "moto").assert_outcomes(passed=1)
     (call,) = project.test["calls"]
-    assert (call["input_source"], call["input_tokens"], call["output_source"]) == ("counted", 8, "provider")
-
-
-def _is_caught(project: Any, source: str, *, subprocess: bool = False) -> None:
-    """A long prompt in the place of a short one fails, with a count of its own."""
-    _write(project, source, f'"word " * {WORDS}')
-    project.run(subprocess=subprocess).assert_outcomes(failed=1)
+    assert call["input_source"] == "counted"
+    assert call["input_tokens"] < 20
+    _write(project, MOCKS[module], f'"word " * {WORDS}')
+    project.run(subprocess=module == "moto").assert_outcomes(failed=1)
     assert project.gate("input_tokens")["verdict"] == "regression"
     assert project.gate("input_tokens")["value"] >= WORDS
 
 
-def test_pytest_recording(project: Any) -> None:
-    """What vcrpy records has the provider's number; what it plays is counted. YAML cannot be loaded twice in a process."""
-    _needs("pytest_recording")
-    scope = "asyncio_default_fixture_loop_scope = function"
-    project.pytester.makeini(f"[pytest]\naddopts = --record-mode=once\n{scope}\n")
-    _write(project, VCR, '"hello"')
-    project.run(subprocess=True).assert_outcomes(passed=1)
-    (live,) = project.test["calls"]
-    assert (live["input_source"], live["input_tokens"]) == ("provider", project.server.ledger[0].input_tokens)
-    project.run("--tokenbudget-update", subprocess=True).assert_outcomes(passed=1)
-    _is_counted(project)
-    _is_caught(project, VCR, subprocess=True)
-    assert len(project.server.ledger) == 1
+def _parameters(module: str, name: str) -> Any:
+    from importlib import import_module
+    from inspect import signature
 
-
-@pytest.mark.parametrize(("module", "source"), [("respx", RESPX), ("pytest_httpx", PYTEST_HTTPX)])
-def test_mocked_transports(project: Any, module: str, source: str) -> None:
-    """respx stands below httpx's transport, pytest-httpx in its place."""
-    _needs(module)
-    _write(project, source, '"hello"')
-    project.run().assert_outcomes(passed=1)
-    _is_counted(project)
-    _is_caught(project, source)
+    return signature(getattr(import_module(module), name).__init__).parameters

@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.measure.metrics import metric_table
-from pytest_tokenbudget.plugin.context import timed_gates
-from pytest_tokenbudget.plugin.remedies import confirmation, remedies
+from pytest_tokenbudget.plugin.stored_baselines import count_timed_gates
 from pytest_tokenbudget.plugin.suite_shift import shifts
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.call import Call
@@ -20,6 +19,7 @@ from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
+from pytest_tokenbudget.report.remedies import confirmation, remedies
 from pytest_tokenbudget.report.view import RunView
 
 STORE: Any = SimpleNamespace(
@@ -96,7 +96,9 @@ def test_the_level_is_shared_among_the_live_times_that_are_gated() -> None:
     parts = StageComposition(calls=1, parts=(), input_tokens=1, fresh_input_tokens=1)
     live = BaselineEntry(composition={"": parts, "router": parts, "worker": parts}, traffic="live")
     by_default, table = Budget(Rule(Fraction(1, 10))), metric_table()
-    assert timed_gates(by_default, live, table) == 3
-    assert timed_gates(Budget(None, rules=((Metric("worker", "latency"), Rule(Fraction(1, 10))),)), live, table) == 1
-    assert timed_gates(by_default, replace(live, traffic="replay"), table) == 0
-    assert timed_gates(replace(by_default, replay="play"), live, table) == 0
+    assert count_timed_gates(by_default, live, table) == 3
+    assert (
+        count_timed_gates(Budget(None, rules=((Metric("worker", "latency"), Rule(Fraction(1, 10))),)), live, table) == 1
+    )
+    assert count_timed_gates(by_default, replace(live, traffic="replay"), table) == 0
+    assert count_timed_gates(replace(by_default, replay="play"), live, table) == 0

@@ -9,7 +9,8 @@ import pytest
 from wire_samples import PLAIN, Sample
 from wire_streams import STREAMS
 
-from pytest_tokenbudget.providers.registry import ReadExchange, builtin_formats, read, request_prompt
+from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.call import Usage
 
 ALL = {
@@ -57,7 +58,7 @@ def test_an_answer_in_one_document_has_no_first_token(sample: Sample):
 @pytest.mark.parametrize("sample", ALL.values(), ids=ALL.keys())
 def test_knows_what_was_asked(sample: Sample):
     """Each format gives the prompt of its request, with the text that the user wrote."""
-    prompt = request_prompt(reading_of(sample))
+    prompt = reading_of(sample).classified.prompt()
     assert prompt is not None
     assert prompt.api == sample.api
     texts = [part.text for message in prompt.messages for part in message.parts if hasattr(part, "text")]

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from wire_samples import exchange
 
-from pytest_tokenbudget.providers.finish import finish_reason
-from pytest_tokenbudget.providers.registry import ReadExchange, builtin_formats, read, request_prompt
+from pytest_tokenbudget.providers.names import finish_reason
+from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed
 
 ROOT = Path(os.environ.get("TOKENBUDGET_CORPUS", Path(__file__).parents[3] / "shared" / "corpus"))
@@ -117,7 +118,7 @@ def test_every_prompt_is_read(rows):
         found = read(recorded(row), FORMATS) if row["is_llm_call"] else None
         if not isinstance(found, ReadExchange) or not isinstance(row["request_body"], dict):
             continue
-        held = repr(request_prompt(found)).replace("\\", "")
+        held = repr(found.classified.prompt()).replace("\\", "")
         wrote = _texts(row["request_body"].get("messages", row["request_body"].get("contents", [])))
         missing.extend(
             f"{row['id']}: {text[:60]!r}" for text in wrote if repr(text)[1:-1].replace("\\", "") not in held

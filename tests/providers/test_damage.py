@@ -13,14 +13,10 @@ from wire_damage import mutated
 from wire_samples import PLAIN, exchange
 from wire_streams import STREAMS
 
-from pytest_tokenbudget.providers.registry import (
-    ReadExchange,
-    builtin_formats,
-    format_of,
-    read,
-    request_of,
-    request_prompt,
-)
+from pytest_tokenbudget.providers.classify import classify
+from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.registry import builtin_formats
+from pytest_tokenbudget.providers.request import request_of
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.exchange import Unattributed
 
@@ -38,7 +34,7 @@ def unharmed(made) -> None:
     """Read an exchange and its prompt: a reading, traffic that is listed with an honest reason, or nothing."""
     found = read(made, FORMATS)
     if isinstance(found, ReadExchange):
-        request_prompt(found)
+        found.classified.prompt()
         json.dumps(found.reading.output_text)
         for tokens in (found.reading.usage.input_tokens, found.reading.usage.output_tokens):
             assert tokens is None or (type(tokens) is int and tokens >= 0)
@@ -206,8 +202,8 @@ def test_a_format_that_raises_recognises_nothing():
             raise KeyError(request.path)
 
     request = request_of(exchange(CHAT, ASK, b""))
-    assert format_of(request, [Raises(), *FORMATS]) is FORMATS[0]
-    assert format_of(request, [Raises()]) is None
+    assert classify(request, [Raises(), *FORMATS]).format is FORMATS[0]
+    assert classify(request, [Raises()]).kind == "unknown"
 
 
 def test_a_format_that_raises_is_named():

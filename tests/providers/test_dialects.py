@@ -7,7 +7,8 @@ import json
 import pytest
 from wire_samples import exchange, sse
 
-from pytest_tokenbudget.providers.registry import ReadExchange, builtin_formats, read
+from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.call import Usage
 
 FORMATS = builtin_formats()

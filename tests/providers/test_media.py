@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_tokenbudget.providers.prompts.media import image_from_url, image_size, inline_file
+from pytest_tokenbudget.providers.inline_media import image_from_url, image_size, inline_file
 from pytest_tokenbudget.records.prompt import File, Image
 
 

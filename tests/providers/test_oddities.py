@@ -351,7 +351,7 @@ def test_legacy_function_calls_are_tool_calls(answered):
         ]
     }
     found = answered(CHAT, ASK, body)
-    assert (found.tool_calls, found.finish_reason) == (("add",), "tool_calls")
+    assert (found.tool_calls, found.finish_reason) == (("add",), "tool_call")
     pieces = [{"name": "add", "arguments": ""}, {"arguments": "{"}, {"arguments": "}"}]
     chunks = [{"choices": [{"index": 0, "delta": {"function_call": piece}}]} for piece in pieces]
     assert answered(CHAT, STREAM, sse(*chunks)).tool_calls == ("add",)

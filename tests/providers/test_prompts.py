@@ -9,9 +9,9 @@ import struct
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from wire_prompts import FORMATS, prompt_for
 
-from pytest_tokenbudget.providers.prompts import PROMPTS, prompt_for
-from pytest_tokenbudget.providers.prompts.media import inline_file
+from pytest_tokenbudget.providers.inline_media import inline_file
 from pytest_tokenbudget.records.prompt import (
     File,
     Image,
@@ -349,7 +349,7 @@ def test_token_ids_are_counted_exactly():
 
 
 @given(
-    st.sampled_from(sorted(PROMPTS)),
+    st.sampled_from(sorted(api for api, known in FORMATS.items() if known.operation != "other")),
     st.dictionaries(
         st.sampled_from(
             ["messages", "input", "contents", "system", "tools", "prompt", "message", "text", "toolConfig", "format"]

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from wire_samples import Sample, in_chunks
 from wire_streams import STREAMS
 
-from pytest_tokenbudget.providers.registry import ReadExchange, builtin_formats, read
+from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.registry import builtin_formats
 
 FORMATS = builtin_formats()
 CUTS = st.lists(st.integers(min_value=0, max_value=20_000), max_size=30)

@@ -26,7 +26,7 @@ def _sample() -> Sample:
         input_source="provider",
         output_source="provider",
         tool_calls=("calendar_write",),
-        finish_reason="tool_calls",
+        finish_reason="tool_call",
         cost=0.0031,
     )
     attempt = Call(stage="worker", provider="deepseek", api="openai.chat", status=429, error="http 429")
@@ -47,7 +47,7 @@ def failing() -> TestResult:
         verdict="regression",
         gates=(
             GateResult("input_tokens", "mean", "+10%", "max_increase", 19000, 19030, "ok", allowed=20900),
-            GateResult("worker.cost", "mean", "<= 0.01", "limit", None, 0.0123, "over_limit", allowed=0.01),
+            GateResult("worker.cost", "mean", "<= 0.01", "limit", None, 0.0123, "over_limit", allowed=0.01, unit="USD"),
             GateResult(metric, "mean", "+10%", "max_increase", 12410, 16020, "regression", allowed=13651),
         ),
         samples=(_sample(),),

@@ -1,4 +1,4 @@
-"""Levels of many gates, standards of improvement, learning of spreads."""
+"""Levels of many gates, learning of noise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from random import Random
 
 import pytest
 
-from pytest_tokenbudget.stats.improvement import standard_met
 from pytest_tokenbudget.stats.moderation import DF_RANGE, SCALE_RANGE, learn_prior
 from pytest_tokenbudget.stats.multiplicity import benjamini_hochberg, shared_level
 
@@ -25,21 +24,6 @@ def test_benjamini_hochberg_steps_up() -> None:
     assert benjamini_hochberg([0.04, 0.001, 0.03, 0.9]) == (False, True, False, False)
     assert benjamini_hochberg([0.03, 0.04, 0.05]) == (True, True, True)
     assert benjamini_hochberg([]) == ()
-
-
-@pytest.mark.parametrize(
-    ("estimate", "upper_99", "upper_95", "expected"),
-    [
-        (0.6, 0.8, 0.68, "proven"),
-        (0.6, 0.95, 0.8, "demonstrated"),
-        (0.6, 1.05, 0.9, None),
-        (0.71, 0.8, 0.75, None),
-        (0.7, 0.9, 0.8, "demonstrated"),
-    ],
-)
-def test_standards_of_improvement(estimate: float, upper_99: float, upper_95: float, expected: str | None) -> None:
-    """Proven beats demonstrated; an estimate that misses the target meets neither."""
-    assert standard_met(estimate, upper_99, upper_95, 0.7) == expected
 
 
 def _variances(rng: Random, gates: int, df: int, sigma: float) -> list[tuple[float, float]]:

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from pytest_tokenbudget.stats.exact import exceeds, falls_short, rational, rational_mean
 from pytest_tokenbudget.stats.fisher import exceedance_of_middle, fisher_exact
-from pytest_tokenbudget.stats.log_ratio import Model, fit
-from pytest_tokenbudget.stats.quantiles import quantile, statistic
+from pytest_tokenbudget.stats.log_ratio import NoisePrior, fit
 from pytest_tokenbudget.stats.ranks import mann_whitney, smallest_p, wins
 from pytest_tokenbudget.stats.robust import huber_location, median, moderated_variance
+from pytest_tokenbudget.stats.statistic import mean, quantile, statistic
 from pytest_tokenbudget.stats.tails import exceedance_p, exceedance_test, upper_bound, values_needed
 
 FLOATS = st.floats(-5.0, 5.0)
@@ -67,7 +67,7 @@ def test_moderated_variance_is_positive(base: list[float], new: list[float]) -> 
 
 def test_fit_of_single_values() -> None:
     """One value each: the estimate is their difference, the spread is the prior's."""
-    ratio, _ = fit([0.0], [0.5], 1, Model(tau=0.0))
+    ratio, _ = fit([0.0], [0.5], 1, NoisePrior(tau=0.0))
     assert ratio.estimate == 0.5
     assert ratio.sigma == pytest.approx(0.4)
     assert ratio.error == pytest.approx(math.sqrt(1.4 * 0.16 * 2))
@@ -76,15 +76,15 @@ def test_fit_of_single_values() -> None:
 
 def test_bounds_and_p_value_belong_together() -> None:
     """The lower bound at 1 - p is where no change lies."""
-    ratio, _ = fit([-0.1, 0.0, 0.1, 0.2], [0.4, 0.5, 0.7], 2, Model())
+    ratio, _ = fit([-0.1, 0.0, 0.1, 0.2], [0.4, 0.5, 0.7], 2, NoisePrior())
     assert ratio.bound(1.0 - ratio.p_increase()) == pytest.approx(0.0, abs=1e-9)
     assert ratio.bound(0.99) < ratio.estimate < ratio.bound(0.05)
 
 
 def test_detectable_shrinks_with_the_sample() -> None:
     """More values show smaller changes, and never one below what is allowed."""
-    small, _ = fit([0.0, 0.1, 0.2], [0.0, 0.1, 0.2], 3, Model(tau=0.0))
-    large, _ = fit([0.0, 0.1, 0.2] * 10, [0.0, 0.1, 0.2] * 10, 3, Model(tau=0.0))
+    small, _ = fit([0.0, 0.1, 0.2], [0.0, 0.1, 0.2], 3, NoisePrior(tau=0.0))
+    large, _ = fit([0.0, 0.1, 0.2] * 10, [0.0, 0.1, 0.2] * 10, 3, NoisePrior(tau=0.0))
     assert 0.18 < large.detectable(0.18, 0.01) < small.detectable(0.18, 0.01)
 
 
@@ -175,13 +175,21 @@ def test_quantile_is_the_nearest_rank() -> None:
     values = [1, 2, 3, 4]
     assert [quantile(values, Fraction(q, 100)) for q in (0, 25, 50, 51, 100)] == [1, 1, 2, 3, 4]
     assert statistic([3, 1, 2], "max") == 3
-    assert statistic([1, 2, 6], "mean") == 3.0
+    assert statistic([1, 2, 6], "mean") == 3
     with pytest.raises(ValueError, match="p96"):
         statistic([1], "p96")
     with pytest.raises(ValueError, match="no values"):
         statistic([], "mean")
     with pytest.raises(ValueError, match="no values"):
         quantile([], Fraction(1, 2))
+
+
+def test_a_mean_is_whole_where_it_can_be() -> None:
+    """Tokens stay whole numbers, and what is written as a decimal has the mean of a decimal."""
+    assert (mean([1, 3]), type(mean([1, 3]))) == (2, int)
+    assert mean([1, 2]) == 1.5
+    assert (mean([2.0, 2.0]), type(mean([2.0, 2.0]))) == (2.0, float)
+    assert mean([0.1, 0.2]) == 0.15
 
 
 def test_exact_comparison_does_not_round() -> None:

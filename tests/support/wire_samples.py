@@ -140,7 +140,7 @@ def _plain() -> dict[str, Sample]:
     chat = exchange("/v1/chat/completions", CHAT_REQUEST, json.dumps(CHAT_ANSWER).encode())
     tools = ("weather", "forecast")
     return {
-        "chat": Sample("openai.chat", chat, (50, 20, 32, None, 8), "gpt-9-2026", "tool_calls", tools),
+        "chat": Sample("openai.chat", chat, (50, 20, 32, None, 8), "gpt-9-2026", "tool_call", tools),
         "responses": Sample(
             "openai.responses",
             exchange("/openai/v1/responses", RESPONSES_REQUEST, json.dumps(RESPONSES_ANSWER).encode()),
@@ -154,7 +154,7 @@ def _plain() -> dict[str, Sample]:
             exchange("/anthropic/v1/messages", ANTHROPIC_REQUEST, json.dumps(ANTHROPIC_ANSWER).encode()),
             (130, 40, 100, 20, 5),
             "claude-9-1",
-            "tool_calls",
+            "tool_call",
             ("weather",),
         ),
         "google": Sample(
@@ -170,7 +170,7 @@ def _plain() -> dict[str, Sample]:
             exchange(f"{_NOVA}/converse", CONVERSE_REQUEST, json.dumps(CONVERSE_ANSWER).encode()),
             (115, 20, 100, 5, None),
             "us.amazon.nova-9-v1:0",
-            "tool_calls",
+            "tool_call",
             ("weather",),
         ),
         "cohere": Sample(
@@ -178,7 +178,7 @@ def _plain() -> dict[str, Sample]:
             exchange("/v2/chat", COHERE_REQUEST, json.dumps(COHERE_ANSWER).encode()),
             (80, 11, 16, None, None),
             "command-9",
-            "tool_calls",
+            "tool_call",
             ("weather",),
         ),
         "invoke": Sample(
@@ -190,7 +190,7 @@ def _plain() -> dict[str, Sample]:
             ),
             (130, 40, 100, 20, 5),
             "claude-9",
-            "tool_calls",
+            "tool_call",
             ("weather",),
         ),
     }
@@ -274,14 +274,14 @@ def _streams() -> dict[str, Sample]:
         ),
     }
     seen: dict[str, tuple[Any, str, str | None, tuple[str, ...], bytes]] = {
-        "chat": ((50, 20, 32, None, 8), "gpt-9-2026", "tool_calls", tools, b'"name": "weather"'),
+        "chat": ((50, 20, 32, None, 8), "gpt-9-2026", "tool_call", tools, b'"name": "weather"'),
         "responses": ((90, 31, 64, 3, 16), "gpt-9-2026", "stop", ("weather",), b"Let me"),
-        "messages": ((130, 40, 100, 20, 5), "claude-9-1", "tool_calls", ("weather",), b"Hm."),
+        "messages": ((130, 40, 100, 20, 5), "claude-9-1", "tool_call", ("weather",), b"Hm."),
         "google": ((35, 16, 12, None, 9), "gemini-9-001", "stop", ("weather",), b"Hm"),
         "google array": ((35, 16, 12, None, 9), "gemini-9-001", "stop", ("weather",), b"Hm"),
-        "converse": ((115, 20, 100, 5, None), "us.amazon.nova-9-v1:0", "tool_calls", ("weather",), b"Hm"),
-        "invoke": ((130, 40, 100, 20, 5), "claude-9-1", "tool_calls", ("weather",), b""),
-        "cohere": ((80, 11, 16, None, None), "command-9", "tool_calls", ("weather",), b"I look."),
+        "converse": ((115, 20, 100, 5, None), "us.amazon.nova-9-v1:0", "tool_call", ("weather",), b"Hm"),
+        "invoke": ((130, 40, 100, 20, 5), "claude-9-1", "tool_call", ("weather",), b""),
+        "cohere": ((80, 11, 16, None, None), "command-9", "tool_call", ("weather",), b"I look."),
         "cohere 1": ((80, 4, None, None, None), "command-9", "stop", (), b"It"),
         "ollama": ((26, 8, None, None, None), "llama9", "stop", ("weather",), b"It"),
         "interactions": ((15, 26, 0, None, 20), "gemini-9", "stop", (), b"It rains."),

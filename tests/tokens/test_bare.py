@@ -1,8 +1,7 @@
 """Embeddings and the completions of old: texts that no template surrounds."""
 
 import pytest
-
-from pytest_tokenbudget.providers.prompts import prompt_for
+from wire_prompts import prompt_for
 
 
 @pytest.mark.parametrize(

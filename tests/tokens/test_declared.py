@@ -40,7 +40,7 @@ def test_the_json_around_a_declaration_costs_gemini_nothing(counter):
         tool = Tool("look", "Looks.", parameters, {"function": {"name": "look", "parameters": parameters}})
         user = Message("user", (Text("hi"),), None, "user")
         prompt = Prompt("google.generate_content", "gemini-2.5-flash", (user,), (tool,))
-        return counter.count_prompt(prompt, provider="vertex").tokens
+        return counter.count_prompt(prompt, provider="gcp.vertex_ai").tokens
 
     one = {"properties": {"city": {"type": "string"}}}
     wordy = {"type": "object", "additionalProperties": False, **one}

@@ -1,8 +1,8 @@
 """The Responses API: items, stored calls, encrypted reasoning, added tools."""
 
 import pytest
+from wire_prompts import prompt_for
 
-from pytest_tokenbudget.providers.prompts import prompt_for
 from pytest_tokenbudget.records.prompt import Message, OutputSchema, Prompt, Reasoning, Text, Tool, ToolCall, ToolResult
 
 

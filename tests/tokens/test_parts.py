@@ -66,17 +66,17 @@ def test_images_of_other_makers_follow_their_published_formulas():
     ("provider", "api", "model", "family"),
     [
         ("anthropic", "anthropic.messages", "claude-sonnet-4-20250514", "Claude 4.0, 4.1"),
-        ("bedrock", "bedrock.converse", "us.anthropic.claude-haiku-4-5-20251001-v1:0", "Claude 4.5, 4.6"),
+        ("aws.bedrock", "bedrock.converse", "us.anthropic.claude-haiku-4-5-20251001-v1:0", "Claude 4.5, 4.6"),
         ("openrouter", "openai.chat", "anthropic/claude-haiku-4.5", "Claude 4.5, 4.6"),
         ("anthropic", "anthropic.messages", "claude-3-5-haiku-latest", "Claude 3, 3.5"),
-        ("vertex", "google.generate_content", "gemini-2.5-flash", "Gemini on Vertex, 1.5, 2.0"),
-        ("google", "google.generate_content", "gemini-3-flash-preview", "Gemini 3"),
-        ("mistral", "mistral.chat", "mistral-small-latest", "Mistral Small"),
-        ("xai", "openai.responses", "grok-4", "Grok 4, reasoning"),
-        ("xai", "openai.responses", "grok-4.3", "Grok 4.3 and later"),
+        ("gcp.vertex_ai", "google.generate_content", "gemini-2.5-flash", "Gemini on Vertex, 1.5, 2.0"),
+        ("gcp.gemini", "google.generate_content", "gemini-3-flash-preview", "Gemini 3"),
+        ("mistral_ai", "mistral.chat", "mistral-small-latest", "Mistral Small"),
+        ("x_ai", "openai.responses", "grok-4", "Grok 4, reasoning"),
+        ("x_ai", "openai.responses", "grok-4.3", "Grok 4.3 and later"),
         ("deepseek", "openai.chat", "deepseek-chat", "DeepSeek"),
         ("cohere", "cohere.chat_v2", "command-a-03-2025", "Command A, R7B"),
-        ("bedrock", "bedrock.converse", "us.amazon.nova-micro-v1:0", "Nova"),
+        ("aws.bedrock", "bedrock.converse", "us.amazon.nova-micro-v1:0", "Nova"),
         ("groq", "openai.chat", "qwen/qwen3-32b", "Qwen"),
         ("groq", "openai.chat", "meta-llama/llama-4-scout", "Llama"),
         ("anthropic", "anthropic.messages", "next-model", "Claude 4.5, 4.6"),
@@ -99,7 +99,7 @@ def test_numbers_cost_a_token_a_digit_where_the_vocabulary_splits_them(counter):
 
     def tokens(text):
         prompt = Prompt("google.generate_content", "gemini-3-flash", (Message("user", (Text(text),), None, "user"),))
-        return counter.count_prompt(prompt, provider="google").tokens
+        return counter.count_prompt(prompt, provider="gcp.gemini").tokens
 
     assert tokens(number) - tokens(word) == 7
 

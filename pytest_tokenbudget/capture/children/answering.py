@@ -1,0 +1,155 @@
+"""The session's side of a question: it says whether a child's request may leave, or answers it.
+
+It runs only while a sample is being taken that refuses or answers calls, and only where there is a child to ask.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from pytest_tokenbudget.capture.children.channel import Channel, connect, listen
+from pytest_tokenbudget.capture.children.frames import Frame
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
+from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
+from pytest_tokenbudget.errors import TokenBudgetError
+
+THREAD_NAME = "tokenbudget-children"
+
+
+class Answering:
+    """Answers the questions of child processes.
+
+    Args:
+        directory: The session's private directory.
+
+    Attributes:
+        address: Where it listens.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._listener, self.address = listen(directory)
+        self._recorder: Recorder | None = None
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+
+    def begin(self, recorder: Recorder) -> None:
+        """Answer for this sample; see :meth:`start`."""
+        self._recorder = recorder
+
+    def start(self) -> None:
+        """Begin to listen in a thread, where a sample wants it: a child is there, or is about to be started."""
+        with self._lock:
+            if self._recorder is not None and self._thread is None:
+                self._thread = threading.Thread(target=self._accept, name=THREAD_NAME, daemon=True)
+                self._thread.start()
+
+    def end(self) -> None:
+        """The sample is over: whatever is asked from now on may leave, unrecorded."""
+        self._recorder = None
+        with self._lock:
+            thread, self._thread = self._thread, None
+        if thread is not None:
+            with suppress(OSError):
+                connect(self.address).close()  # the thread waits for somebody to connect
+            thread.join()
+
+    def close(self) -> None:
+        """Listen no more."""
+        self.end()
+        self._listener.close()
+
+    def in_forked_child(self) -> None:
+        """Leave the socket to the session that it belongs to."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while self._recorder is not None:
+            try:
+                connected, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connected,), name=f"{THREAD_NAME}-call", daemon=True).start()
+
+    def _serve(self, connected: socket.socket) -> None:
+        channel = Channel(connected)
+        # The child may be killed at any time, and anything may connect to a port.
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            if channel.is_allowed(self.address.secret):
+                self._answer(channel, _outgoing(channel.receive()))
+        channel.close()
+
+    def _answer(self, channel: Channel, outgoing: Outgoing) -> None:
+        recorder = self._recorder
+        if recorder is None or not recorder.recording:
+            channel.send({"live": True})
+            return
+        try:
+            builder = begin_remote(recorder, outgoing)
+            answer = answer_remote(recorder, builder, outgoing)
+        except TokenBudgetError as error:
+            channel.send({"error": type(error).__name__, "message": error.message, "remedy": error.remedy})
+            return
+        if answer is None:
+            # The child itself tells about it when it has ended.
+            recorder.forget(builder)
+            channel.send({"live": True})
+            return
+        _play(channel, builder, answer)
+
+
+def _play(channel: Channel, builder: ExchangeBuilder, answer: LocalAnswer) -> None:
+    """Hand an answer to the child; each chunk may go when the child asks for it and it is due."""
+    try:
+        if answer.status:
+            builder.arrived(answer.status, answer.headers)
+        channel.send(
+            {
+                "status": answer.status,
+                "headers": answer.headers,
+                "lengths": [len(chunk) for chunk in answer.chunks],
+                "fault": answer.fault,
+                "answered_by": answer.answered_by,
+            },
+            b"".join(answer.chunks),
+        )
+        if not answer.status:
+            builder.fail(_played_error(answer))
+            return
+        for number, chunk in enumerate(answer.chunks):
+            channel.receive()
+            if answer.before_chunk is not None:
+                answer.before_chunk(number)
+            builder.chunk(chunk)
+            channel.send({"chunk": number})
+    except (OSError, ValueError):
+        builder.finish("closed")  # the child went away, or has read enough
+        return
+    if answer.fault is not None:
+        builder.cut(_played_error(answer))
+    else:
+        builder.finish("complete")
+
+
+def _played_error(answer: LocalAnswer) -> Exception:
+    """The failure that the answer plays, as the exchange names it: ``ReadTimeout``, ``ConnectError``."""
+    name = "".join(part.title() for part in (answer.fault or "no_response").split("_"))
+    error: Exception = type(name, (Exception,), {})(answer.says)
+    return error
+
+
+def _outgoing(frame: Frame) -> Outgoing:
+    head, blob = frame
+    return Outgoing(
+        client=str(head["client"]),
+        method=str(head["method"]),
+        url=str(head["url"]),
+        headers=tuple((str(name), str(value)) for name, value in head["headers"]),
+        body=blob if head["body"] else None,
+        stage=str(head["stage"]),
+        streamed=bool(head["streamed"]),
+    )

@@ -1,0 +1,129 @@
+"""The child's side of a question: may this request leave, or is it answered by the session?"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from pytest_tokenbudget import errors
+from pytest_tokenbudget.capture.children.channel import Channel, connect
+from pytest_tokenbudget.capture.children.frames import Frame
+from pytest_tokenbudget.capture.children.protocol import Address
+from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
+
+Result = TypeVar("Result")
+
+
+class Asking:
+    """Asks the session about each request, and gives what it answers.
+
+    Args:
+        address: Where the session listens.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+
+    def answer(self, outgoing: Outgoing) -> LocalAnswer | None:
+        """Ask, and wait for the answer; ``None`` where the request is to leave.
+
+        Raises:
+            TokenBudgetError: If it may not leave, or if the session has gone.
+        """
+        try:
+            channel = connect(self._address)
+            channel.send(_question(outgoing), outgoing.body or b"")
+            head, blob = channel.receive()
+        except OSError as error:
+            raise errors.TokenBudgetError(
+                f"{outgoing.method} {outgoing.url.partition('?')[0]} was not sent: the test session that this process"
+                f" belongs to cannot be asked ({error})",
+                remedy="end this process with the session that started it",
+            ) from None
+        if "error" in head:
+            raise getattr(errors, head["error"], errors.TokenBudgetError)(head["message"], remedy=head["remedy"])
+        return None if "live" in head else _local_answer(Frame(head, blob), channel)
+
+    async def answer_async(self, outgoing: Outgoing) -> LocalAnswer | None:
+        """Ask without blocking the event loop; see :meth:`answer`."""
+        return await _in_thread(lambda: self.answer(outgoing))
+
+
+def _question(outgoing: Outgoing) -> dict[str, Any]:
+    return {
+        "client": outgoing.client,
+        "method": outgoing.method,
+        "url": outgoing.url,
+        "headers": outgoing.headers,
+        "body": outgoing.body is not None,
+        "stage": outgoing.stage,
+        "streamed": outgoing.streamed,
+    }
+
+
+def _local_answer(frame: Frame, channel: Channel) -> LocalAnswer:
+    """The session's answer; it is asked again when each chunk may go, since it alone knows the time."""
+    head, blob = frame
+    chunks, at = [], 0
+    for length in head["lengths"]:
+        chunks.append(blob[at : at + length])
+        at += length
+
+    def before_chunk(number: int) -> None:
+        with suppress(OSError):  # the sample has ended: nobody holds anything any more
+            channel.send({"chunk": number})
+            channel.receive()
+
+    async def before_chunk_async(number: int) -> None:
+        await _in_thread(lambda: before_chunk(number))
+
+    return LocalAnswer(
+        status=head["status"],
+        headers=tuple((str(name), str(value)) for name, value in head["headers"]),
+        chunks=tuple(chunks),
+        before_chunk=before_chunk,
+        before_chunk_async=before_chunk_async,
+        fault=head["fault"],
+        answered_by=head["answered_by"],
+    )
+
+
+async def _in_thread(work: Callable[[], Result]) -> Result:
+    """Run something that blocks in a thread of its own: a pool's threads could be too few for all that are held."""
+    trio = sys.modules.get("trio")
+    if trio is not None and _runs_trio(trio):
+        result: Result = await trio.to_thread.run_sync(work, limiter=trio.CapacityLimiter(1), abandon_on_cancel=True)
+        return result
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Result] = loop.create_future()
+
+    def settle(done: Callable[[], None]) -> None:
+        if not future.done():
+            done()
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as error:
+            problem = error
+            outcome: Callable[[], None] = lambda: future.set_exception(problem)  # noqa: E731  # one of two outcomes
+        else:
+            outcome = lambda: future.set_result(result)  # noqa: E731  # the other
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, outcome)
+
+    threading.Thread(target=run, name="tokenbudget-question", daemon=True).start()
+    return await future
+
+
+def _runs_trio(trio: Any) -> bool:
+    try:
+        trio.lowlevel.current_task()
+    except RuntimeError:
+        return False
+    return True

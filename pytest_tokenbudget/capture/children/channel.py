@@ -1,0 +1,98 @@
+"""The channel on which a child asks its session: frames over a socket that only this user's processes can use."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import socket
+from pathlib import Path
+from typing import Any
+
+from pytest_tokenbudget.capture.children.frames import Frame, decode, encode
+from pytest_tokenbudget.capture.children.protocol import Address
+
+_LONGEST_UNIX_PATH = 100
+"""Bytes; systems allow 104 to 108 (``man 7 unix``)."""
+
+
+def listen(directory: Path) -> tuple[socket.socket, Address]:
+    """Begin to listen.
+
+    Args:
+        directory: A private directory, for the Unix socket. Where the system has none, or the path is too long for it,
+            a port on 127.0.0.1 takes its place.
+    """
+    secret = secrets.token_hex(16)
+    path = str(directory / "socket")
+    if hasattr(socket, "AF_UNIX") and len(os.fsencode(path)) <= _LONGEST_UNIX_PATH:
+        listener = socket.socket(socket.AF_UNIX)
+        listener.bind(path)
+        listener.listen(128)
+        return listener, Address(path, secret)
+    listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+    return listener, Address(listener.getsockname()[1], secret)
+
+
+def connect(address: Address) -> Channel:
+    """Connect to a session.
+
+    Raises:
+        OSError: If it does not listen.
+    """
+    if isinstance(address.place, str):
+        connected = socket.socket(socket.AF_UNIX)
+        connected.connect(address.place)
+    else:
+        connected = socket.create_connection(("127.0.0.1", address.place))
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    channel = Channel(connected)
+    channel.send({"secret": address.secret})
+    return channel
+
+
+class Channel:
+    """One connection; it closes when it is collected."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._buffer = b""
+
+    def send(self, head: dict[str, Any], blob: bytes = b"") -> None:
+        """Send a frame.
+
+        Raises:
+            OSError: If the other side has gone.
+        """
+        self._socket.sendall(encode(head, blob))
+
+    def receive(self) -> Frame:
+        """Wait for a frame.
+
+        Raises:
+            OSError: If the other side has gone.
+            ValueError: If what it sent is no frame.
+        """
+        while True:
+            for frame, end in decode(self._buffer):
+                self._buffer = self._buffer[end:]
+                return frame
+            data = self._socket.recv(1 << 16)
+            if not data:
+                raise ConnectionResetError("the other side has gone")
+            self._buffer += data
+
+    def is_allowed(self, secret: str) -> bool:
+        """Whether the other side knows the secret, which it sends first.
+
+        Raises:
+            OSError, ValueError: See :meth:`receive`.
+        """
+        return hmac.compare_digest(str(self.receive().head.get("secret", "")), secret)
+
+    def close(self) -> None:
+        """Close it; the other side sees that at once."""
+        self._socket.close()
+
+    def __del__(self) -> None:
+        self._socket.close()

@@ -1,0 +1,210 @@
+"""The child processes of a test session: what they are started with, and what they saw of each sample."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest_tokenbudget
+from pytest_tokenbudget.capture.children.answering import Answering
+from pytest_tokenbudget.capture.children.child import ChildRecorder, new_path
+from pytest_tokenbudget.capture.children.fork import FORKS
+from pytest_tokenbudget.capture.children.notes import child_notes
+from pytest_tokenbudget.capture.children.protocol import ASKED, IDLE, WATCHED
+from pytest_tokenbudget.capture.children.spool import Spool
+from pytest_tokenbudget.capture.children.started import StartedProcesses
+from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.stage_rules import StageRule
+from pytest_tokenbudget.capture.watch import MODULES, take_over
+from pytest_tokenbudget.records.exchange import Exchange
+from pytest_tokenbudget.records.sample import Span
+
+SPOOL = "TOKENBUDGET_SPOOL"
+"""Environment variable: the directory of the session that a process belongs to."""
+
+ON_PATH = str(Path(__file__).with_name("on_path"))
+"""The folder that stands in front of ``PYTHONPATH``; its ``sitecustomize`` runs in every Python that is started."""
+
+
+class ChildProcesses:
+    """Watches the child processes of a session, as long as they are started while it is :meth:`begin`-ned.
+
+    Args:
+        rules: Stages by configuration; functions that they name open their stage in children too.
+        request_usage: Whether OpenAI-style streams are asked for their usage.
+    """
+
+    def __init__(self, *, rules: Sequence[StageRule] = (), request_usage: bool = False) -> None:
+        self._pid = os.getpid()
+        self._request_usage = request_usage
+        self._rules = [rule for rule in rules if rule.kind == "function"]
+        self._spool = Spool()
+        self._answering = Answering(self._spool.directory)
+        self._started = StartedProcesses(self.environment, self._before_start)
+        self._before: dict[str, str | None] | None = None
+        self._since = 0.0
+        self._recorder: Recorder | None = None
+        self._forked = False
+        self._told = 0
+        self._spool.announce(
+            {
+                "request_usage": request_usage,
+                "questions": list(self._answering.address),
+                "function_stages": [[rule.stage, rule.kind, rule.pattern] for rule in self._rules],
+            },
+            package=str(Path(pytest_tokenbudget.__file__).parent),
+            wanted={*MODULES, "pytest_tokenbudget", *_prefixes(self._rules)},
+        )
+
+    def begin(self) -> None:
+        """Have every process that is started from now on watched."""
+        if self._before is None and self._is_mine:
+            made = self.environment(os.environ)
+            self._before = {name: os.environ.get(name) for name in ("PYTHONPATH", SPOOL)}
+            os.environ |= {name: made[name] for name in self._before}
+            self._started.begin()
+            FORKS.add(self)
+
+    def end(self) -> None:
+        """Have processes that are started from now on left alone; those that run already go on being watched."""
+        if self._before is None or not self._is_mine:
+            return
+        FORKS.remove(self)
+        self._started.end()
+        for name, value in self._before.items():
+            # Whoever has changed it meanwhile knows why.
+            if os.environ.get(name) == self.environment(_present({name: value}))[name]:
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+        self._before = None
+
+    def close(self) -> None:
+        """End it all, and remove what was written."""
+        if self._is_mine:
+            self.end()
+            self._answering.close()
+            self._spool.close()
+
+    @property
+    def _is_mine(self) -> bool:
+        """Whether this is the session's process, and not one that was forked from it."""
+        return os.getpid() == self._pid
+
+    def environment(self, given: Mapping[str, str]) -> dict[str, str]:
+        """An environment with what a child needs."""
+        paths = given.get("PYTHONPATH", "")
+        if ON_PATH not in paths.split(os.pathsep):
+            paths = os.pathsep.join([ON_PATH, paths]) if paths else ON_PATH
+        return {**given, "PYTHONPATH": paths, SPOOL: str(self._spool.directory)}
+
+    def _before_start(self) -> None:
+        """A process is about to be started; it may ask."""
+        self._answering.start()
+
+    def before_fork(self) -> None:
+        """This process is about to be forked."""
+        if self._is_mine:
+            self._forked = True
+            self._answering.start()
+
+    def in_forked_child(self) -> None:
+        """This process was forked from the session: it is a child now."""
+        self._answering.in_forked_child()
+        spool = str(self._spool.directory)
+        recorder = ChildRecorder(
+            spool, new_path(spool), request_usage=self._request_usage, questions=self._answering.address
+        )
+        take_over(recorder, rules=self._rules)
+
+    @contextmanager
+    def sample(self, recorder: Recorder) -> Iterator[None]:
+        """Have children record, or ask about, their calls for a sample.
+
+        Args:
+            recorder: The sample's recorder; it is given what the children saw.
+        """
+        self._spool.forget()
+        self._started.started.clear()
+        self._told = 0
+        self._since = time.perf_counter()
+        self._recorder = recorder
+        recorder.elsewhere = self
+        asked = recorder.answerer is not None or recorder.before_send is not None
+        if asked:
+            self._answering.begin(recorder)
+            if self._forked or any(child.runs for child in self._spool.children):
+                self._answering.start()
+        self._spool.state = ASKED if asked else WATCHED
+        try:
+            yield
+        finally:
+            self._spool.state = IDLE
+            self._answering.end()
+            self._recorder = None
+
+    @contextmanager
+    def started_by_shared_fixture(self) -> Iterator[None]:
+        """Have processes that are started in the meantime watched, but nothing recorded: that belongs to no test."""
+        left_alone, state = self._before is None, self._spool.state
+        self.begin()
+        self._spool.state = IDLE
+        try:
+            yield
+        finally:
+            self._spool.state = state
+            if left_alone:
+                self.end()
+
+    def settle(self) -> None:
+        """Give calls that are under way in children a moment to end, where the sample is about to be read."""
+        self._spool.settle(since=self._since)
+
+    def exchanges(self, now: float) -> tuple[Exchange, ...]:
+        """The exchanges of the children that began in this sample, those that are under way included.
+
+        Args:
+            now: s on the sample's clock.
+        """
+        self._spool.read()
+        from dataclasses import replace
+
+        ended = [exchange for exchange in self._spool.ended if exchange.started >= self._since]
+        running = [
+            replace(exchange, ended=time.perf_counter())
+            for _, exchange in self._spool.under_way()
+            if exchange.started >= self._since
+        ]
+        return tuple(ended + running)
+
+    def newly_ended(self) -> tuple[Exchange, ...]:
+        """The exchanges of this sample that have ended since the last call."""
+        self._spool.read()
+        ended, self._told = self._spool.ended[self._told :], len(self._spool.ended)
+        return tuple(exchange for exchange in ended if exchange.started >= self._since)
+
+    def spans(self) -> tuple[Span, ...]:
+        """The times in which stages were open in children; those still open are closed now."""
+        now = time.perf_counter()
+        spans = [*self._spool.spans, *(Span(stage, started, now) for stage, started in self._spool.open_spans())]
+        return tuple(
+            Span(span.stage, max(span.started, self._since), span.ended) for span in spans if span.ended > self._since
+        )
+
+    def notes(self) -> tuple[str, ...]:
+        """What of this sample's processes could not be watched."""
+        return child_notes(self._spool.children, self._started.started, since=self._since)
+
+
+def _prefixes(rules: Sequence[StageRule]) -> set[str]:
+    """The names of the modules in which the functions of rules may be."""
+    parts = [rule.pattern.split(".") for rule in rules]
+    return {".".join(names[:length]) for names in parts for length in range(1, len(names))}
+
+
+def _present(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value is not None}

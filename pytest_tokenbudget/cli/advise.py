@@ -1,0 +1,71 @@
+"""``tokenbudget advise``: what could be saved, the largest first, each with its evidence."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_tokenbudget.cli import Command
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.records.advice import Advice
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example: pytest --tokenbudget-report=report.json; tokenbudget advise report.json"
+    parser.add_argument(
+        "reports", nargs="+", type=Path, metavar="REPORT", help="a JSON report of a run; several are read as one suite"
+    )
+    parser.add_argument("--top", type=int, default=10, metavar="N", help="most lines to show (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.explain.advice import advise
+    from pytest_tokenbudget.prices import PriceBook
+    from pytest_tokenbudget.report.evidence import evidence_of, read_tests
+
+    prices = PriceBook()
+    tests = [test for path in arguments.reports for test in read_tests(path)]
+    found = advise(evidence_of(tests, prices))
+    if arguments.json:
+        print(json.dumps({"advice": [advice_json(each) for each in found]}, indent=2))
+    else:
+        print("\n".join(advice_lines(found[: arguments.top], len(found))))
+    return 0
+
+
+def advice_json(advice: Advice) -> dict[str, Any]:
+    """One advice as other programs read it."""
+    return {**asdict(advice), "tests": list(advice.tests)}
+
+
+def advice_lines(found: Sequence[Advice], total: int) -> list[str]:
+    """The advice as text: share, saving, and below it the evidence."""
+    from pytest_tokenbudget.report.figures import dollars
+    from pytest_tokenbudget.wording import plain
+
+    if not found:
+        return ["nothing to advise: no known kind of waste is 1 % of the tokens, the time or the money"]
+    lines = []
+    for number, advice in enumerate(found, start=1):
+        savings = [f"{advice.tokens:,} tokens"] if advice.tokens else []
+        savings += [f"{advice.seconds:.1f} s"] if advice.seconds else []
+        savings += [dollars(advice.cost)] if advice.cost else []
+        where = f"{plain(advice.stage, limit=40)} {advice.kind.replace('_', ' ')}"
+        saving = f"up to {', '.join(savings)} a run ({advice.share:.0%}), {advice.sure}" if savings else "observation"
+        lines += [f"{number:>2}  {where}: {saving}", f"    {plain(advice.text)}"]
+    if len(found) < total:
+        lines.append(f"... and {total - len(found)} more (--top {total})")
+    lines += [
+        "",
+        "These numbers say what the parts cost, not that the agent works without them: its outcomes decide that.",
+    ]
+    return lines
+
+
+ADVISE = Command("advise", "what could be saved, the largest first, each with its evidence", _arguments, _run)

@@ -1,0 +1,41 @@
+"""``tokenbudget render REPORT.json -o PAGE.html``: an earlier run in another format, without running anything."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.errors import ReportError
+
+_OPTION = "--output"
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("report", type=Path, metavar="REPORT.json", help="what --tokenbudget-report=report.json wrote")
+    parser.add_argument(
+        "-o",
+        "--output",
+        action="append",
+        required=True,
+        metavar="PATH",
+        help="file to write; the format is chosen by the suffix (.html, .md, ...); repeatable",
+    )
+    parser.epilog = "example: tokenbudget render report.json -o report.html -o comment.md"
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, write_reports, writer_for
+    from pytest_tokenbudget.report.from_json import read_report
+
+    for name in arguments.output:
+        writer_for(name, BUILTIN_FORMATS, option=_OPTION)
+    run = read_report(arguments.report)
+    known = len(run.problems)
+    written = write_reports(run, arguments.output, BUILTIN_FORMATS, option=_OPTION, directory=Path(), summary="")
+    for problem in written.problems[known:]:
+        raise ReportError(problem, remedy="give another path")
+    return 0
+
+
+RENDER = Command("render", "write an earlier run's JSON report in other formats", _arguments, _run)

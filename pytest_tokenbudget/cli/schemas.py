@@ -1,0 +1,36 @@
+"""``tokenbudget schema``: the JSON Schema of a file that other programs read."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from pytest_tokenbudget.cli import Command
+
+
+def _baseline() -> dict[str, Any]:
+    from pytest_tokenbudget.baselines.format import schema
+
+    return schema()
+
+
+def _report() -> dict[str, Any]:
+    from pytest_tokenbudget.report.json_shape import json_schema
+
+    return json_schema()
+
+
+_SCHEMAS = {"baseline": _baseline, "report": _report}
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("of", choices=sorted(_SCHEMAS), help="the kind of file")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    print(json.dumps(_SCHEMAS[arguments.of](), indent=2))
+    return 0
+
+
+SCHEMA = Command("schema", "print the JSON Schema of baselines or reports", _arguments, _run)

@@ -1,0 +1,399 @@
+"""The gates of one test meet its samples and its baseline: each becomes a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from math import isfinite
+
+from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
+from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
+from pytest_tokenbudget.compare.gates import expand
+from pytest_tokenbudget.compare.judged import Judged
+from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_answers
+from pytest_tokenbudget.compare.sequential import PAIRED, STORED
+from pytest_tokenbudget.compare.stage_moves import without_moves
+from pytest_tokenbudget.compare.terms import Kind, Terms, noise_prior
+from pytest_tokenbudget.compare.values import sample_values, stored_sessions
+from pytest_tokenbudget.measure.measured import inside
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPTIONAL_USAGE, MetricSpec
+from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
+from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule, is_tool_metric
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import GateResult, Verdict
+from pytest_tokenbudget.stats.exact import as_number, rational
+from pytest_tokenbudget.stats.moderation import ScalePrior
+from pytest_tokenbudget.stats.statistic import level_of, statistic
+from pytest_tokenbudget.stats.tails import values_needed
+from pytest_tokenbudget.wording import counted
+
+_UNKNOWN: Mapping[GateKind, Verdict] = {
+    "limit": "over_limit",
+    "reduce": "target_missed",
+    "max_increase": "regression",
+}
+"""Verdicts of gates that were named by the user and whose value is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class GateInput:
+    """What the gates of a test are judged on.
+
+    Attributes:
+        budget: What the test's markers say.
+        samples: The samples of this run, at least one.
+        entry: The stored baseline or reference; ``None`` where there is none.
+        may_create: Whether a missing baseline is created by this run, as opposed to being a failure.
+        table: The known metrics.
+        family: Number of latency gates in the session, among which the level is shared out.
+        fixed: Whether the number of samples is fixed, as opposed to adaptive.
+        paired: Whether the baseline's samples were taken in this very run, interleaved with the new ones.
+        noise: The noise of live times that the suite's baselines teach, if they teach enough.
+    """
+
+    budget: Budget
+    samples: Sequence[Sample]
+    entry: BaselineEntry | None
+    may_create: bool
+    table: Mapping[str, MetricSpec]
+    family: int = 1
+    fixed: bool = True
+    paired: bool = False
+    noise: ScalePrior | None = None
+
+
+def judge_gates(given: GateInput) -> tuple[GateResult, ...]:
+    """Judge every gate of a test.
+
+    Args:
+        given: What they are judged on.
+
+    Returns:
+        A result for each gate: limits first, then targets, then increases.
+    """
+    opened = {stage for sample in given.samples for stage in sample.stages}
+    known = {stage for stage in given.entry.composition if stage} if given.entry else set()
+    compositions = [sample.composition for sample in given.samples] + ([given.entry.composition] if given.entry else [])
+    tools = {
+        (stage, part.name)
+        for composition in compositions
+        for stage, found in composition.items()
+        for part in found.parts
+        if part.part == "tools"
+    }
+    stages = tuple(sorted(opened | known))
+    gates = expand(given.budget, stages=stages, default_metrics=DEFAULT_GATES, tools=tools)
+    judging = _Gates(given, frozenset(opened), all(sample.traffic != "live" for sample in given.samples))
+    added = [stage for stage in {gate.metric.stage for gate in gates} if judging.who_answers(stage).added]
+    if added:
+        gates = (*gates, *cost_gates(given.budget, gates, added))
+    return tuple(judging.result(gate) for gate in gates)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gates:
+    """The gates of one test, while they are judged.
+
+    Attributes:
+        given: What they are judged on.
+        opened: Stages that the run opened.
+        replayed: Whether no sample is live.
+        sources: How input and output tokens were obtained, by stage, as far as it was asked for.
+        answering: Who answers, set against the baseline, by stage, likewise.
+    """
+
+    given: GateInput
+    opened: frozenset[str]
+    replayed: bool
+    sources: dict[str, tuple[str, str]] = field(default_factory=dict)
+    answering: dict[str, WhoAnswers] = field(default_factory=dict)
+
+    def result(self, gate: Gate) -> GateResult:
+        """The result of one gate."""
+        stage, spec = gate.metric.stage, self.given.table[gate.metric.name]
+        if gate.explicit and stage and stage not in self.opened:
+            names = ", ".join(sorted(self.opened)) or "none"
+            return self._say(gate, spec, "no_calls", reason=f"stage {stage!r} was never opened; opened: {names}")
+        values = sample_values(self.given.samples, gate.metric, spec)
+        if not values:
+            verdict = _UNKNOWN[gate.kind] if gate.explicit else "inconclusive"
+            return self._say(gate, spec, verdict, reason=why_unknown(gate.metric.key, spec))
+        if gate.kind == "limit":
+            assert gate.ceiling is not None
+            value = statistic(values, gate.metric.statistic)
+            return self._say(gate, spec, "over_limit" if rational(value) > gate.ceiling else "ok", values, value=value)
+        return self._against_baseline(gate, spec, values)
+
+    def _against_baseline(self, gate: Gate, spec: MetricSpec, values: Sequence[Number]) -> GateResult:
+        entry = self.given.entry
+        sessions = stored_sessions(entry, gate.metric, spec) if entry is not None else ()
+        value = statistic(values, gate.metric.statistic)
+        if entry is None or not sessions:
+            verdict, reason = self._without_baseline(gate)
+            return self._say(gate, spec, verdict, values, value=value, reason=reason)
+        other = self.who_answers(gate.metric.stage).change if spec.unit != "USD" else ""
+        if other:
+            verdict = "inconclusive" if self.given.may_create else "no_baseline"
+            reason = f"{other}: only the cost is compared; `pytest {_keeping(self.given.budget)}` keeps the new numbers"
+            base = _shown_base(gate, spec, sessions)
+            return self._say(gate, spec, verdict, values, value=value, baseline=base, reason=reason)
+        equal = gate.kind == "max_increase" and not spec.timed and _all_equal(values, sessions)
+        if equal and not _is_far_from_origin(gate, [values], entry):
+            return self._say(gate, spec, "ok", values, value=value, baseline=value)
+        result = self._judged(gate, spec, values, sessions, entry)
+        return without_moves(gate, result, spec, self.given.samples, entry)
+
+    def _without_baseline(self, gate: Gate) -> tuple[Verdict, str]:
+        given = self.given
+        missing = f"{given.budget.against!r} has no {gate.metric.key}"
+        if gate.kind == "reduce":
+            return "no_baseline", missing
+        if given.may_create or (given.entry is not None and not gate.explicit):
+            return (
+                "new",
+                "" if given.entry is None else "the baseline does not have it yet: --tokenbudget-update adds it",
+            )
+        return "no_baseline", missing
+
+    def _judged(
+        self, gate: Gate, spec: MetricSpec, values: Sequence[Number], sessions: Sequence[Session], entry: BaselineEntry
+    ) -> GateResult:
+        terms = self._terms(gate, spec, entry)
+        compared = sessions[-1:] if terms.kind == "exact" else sessions
+        if gate.kind == "reduce":
+            assert gate.reduction is not None
+            judged = judge_reduction(compared, values, gate.reduction, terms)
+        else:
+            judged = judge_values(compared, values, terms)
+        verdict, more, reason = judged.verdict, judged.more, judged.reason if judged.verdict == "inconclusive" else ""
+        if gate.kind == "reduce":
+            reason = judged.reason
+        if spec.pooled is not None:
+            verdict, more, reason = self._pooled(gate, judged, values, reason)
+        shown = verdict != "ok" and not judged.exact
+        return self._say(
+            gate,
+            spec,
+            verdict,
+            values,
+            value=statistic(values, gate.metric.statistic),
+            baseline=_shown_base(gate, spec, sessions),
+            exact=judged.exact,
+            lower=_finite(judged.lower - 1) if shown else None,
+            upper=_finite(judged.upper - 1) if shown else None,
+            detectable=_finite(judged.detectable) if shown else None,
+            sigma=judged.sigma,
+            p=judged.p if shown else None,
+            reason=reason,
+            more=more if verdict == "inconclusive" else 0,
+            drift=_drift(gate, values, sessions, entry, terms, exact=judged.exact),
+        )
+
+    def _terms(self, gate: Gate, spec: MetricSpec, entry: BaselineEntry) -> Terms:
+        given = self.given
+        kind: Kind = "latency" if spec.timed else "count"
+        # Of times both sides must be projected; the agent's own code is measured on the real clock always.
+        if self.replayed and spec.name != "own_time" and (not spec.timed or entry.traffic != "live"):
+            kind = "exact"
+        if is_tool_metric(spec.name):
+            kind = "exact"  # the code alone decides the schema of a tool
+        prior = given.noise if kind == "latency" else None
+        return Terms(
+            kind=kind,
+            increase=gate.rule.fraction,
+            slack=gate.rule.slack,
+            statistic=gate.metric.statistic,
+            noise=noise_prior(
+                kind, paired=given.paired, s0=prior.scale if prior else None, d0=prior.df if prior else None
+            ),
+            learned=prior is not None,
+            paired=given.paired,
+            fixed=given.fixed,
+            family=given.family,
+            cap=None if spec.pooled is not None else given.budget.max_samples,
+        )
+
+    def _pooled(self, gate: Gate, judged: Judged, values: Sequence[Number], reason: str) -> tuple[Verdict, int, str]:
+        """Verdict, further samples and reason of pooled calls, which grow by several with each sample."""
+        given, runs = self.given, len(self.given.samples)
+        missing = STORED.minimum - runs
+        if judged.verdict == "regression" and missing > 0:
+            # Calls of one run resemble each other: an incident of the provider slows them all.
+            reason = f"{counted(missing, 'more sample')} would confirm it: calls of one sample resemble each other"
+            return "inconclusive", 0 if given.fixed else missing, reason
+        if given.fixed:
+            return judged.verdict, 0, reason
+        plan = PAIRED if given.paired else STORED
+        needed = None if gate.metric.statistic == "mean" else values_needed(level_of(gate.metric.statistic))
+        most = len(values) * min(given.budget.max_samples, plan.cap) // runs
+        wanted = judged.more > 0 or gate.kind == "reduce"
+        if not wanted and not (given.paired and needed is not None and needed <= most):
+            return judged.verdict, 0, reason
+        following = plan.following(runs, given.budget.max_samples)
+        return judged.verdict, 0 if following is None else following - runs, reason
+
+    def _say(
+        self,
+        gate: Gate,
+        spec: MetricSpec,
+        verdict: Verdict,
+        values: Sequence[Number] = (),
+        *,
+        value: Number | None = None,
+        baseline: Number | None = None,
+        reason: str = "",
+        exact: bool = True,
+        lower: float | None = None,
+        upper: float | None = None,
+        detectable: float | None = None,
+        sigma: float | None = None,
+        p: float | None = None,
+        more: int = 0,
+        drift: float | None = None,
+    ) -> GateResult:
+        """The result of a gate: the one place where it is made."""
+        return GateResult(
+            metric=gate.metric.key,
+            statistic=gate.metric.statistic,
+            rule=gate.text,
+            kind=gate.kind,
+            unit=spec.unit,
+            baseline=baseline,
+            value=value,
+            verdict=verdict,
+            exact=exact,
+            lower=lower,
+            upper=upper,
+            detectable=detectable,
+            samples=len(values) or len(self.given.samples),
+            sigma=sigma,
+            p=p,
+            reason=reason,
+            source=self._source(gate.metric.stage, spec),
+            allowed=_allowed(gate, baseline),
+            more=more,
+            drift=drift,
+        )
+
+    def _source(self, stage: str, spec: MetricSpec) -> str:
+        """How a token metric was obtained where not from the provider: ``counted`` or ``calibrated``, else ``""``."""
+        if spec.unit not in ("tokens", "USD"):
+            return ""
+        if stage not in self.sources:
+            self.sources[stage] = _sources(self.given.samples, stage)
+        read, written = self.sources[stage]
+        if spec.name in ("input_tokens", "fresh_input_tokens"):
+            return read
+        if spec.name == "output_tokens":
+            return written
+        return "counted" if "counted" in (read, written) else read or written
+
+    def who_answers(self, stage: str) -> WhoAnswers:
+        """Who answers in a stage, set against the baseline; interleaved runs are there to compare models."""
+        if self.given.entry is None or self.given.paired:
+            return WhoAnswers()
+        if stage not in self.answering:
+            self.answering[stage] = who_answers(self.given.entry, self.given.samples, stage)
+        return self.answering[stage]
+
+
+def _sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:
+    """The least sure source of a stage's input tokens and of its output tokens."""
+    read: set[str | None] = set()
+    written: set[str | None] = set()
+    for sample in samples:
+        for call in sample.calls:
+            if call.error is None and inside(call.stage, stage):
+                read.add(call.input_source)
+                written.add(call.output_source)
+    return _least_sure(read), _least_sure(written)
+
+
+def _least_sure(found: set[str | None]) -> str:
+    return "counted" if "counted" in found else "calibrated" if "calibrated" in found else ""
+
+
+def why_unknown(metric: str, spec: MetricSpec) -> str:
+    """The reason why a metric has no value."""
+    reason = f"{metric} is not known"
+    if spec.unit == "USD":
+        return f"{reason}: the price of a model is unknown; name it in the ini option tokenbudget_prices"
+    if spec.pooled is not None:
+        return f"{reason}: no call has it" + (" (ttft needs a streamed call)" if spec.name == "ttft" else "")
+    if spec.name in OPTIONAL_USAGE:
+        return f"{reason}: the provider's usage does not say it"
+    return f"{reason}: a call carried no usage and could not be counted"
+
+
+def _all_equal(values: Sequence[Number], sessions: Sequence[Session]) -> bool:
+    """Whether every value of now and of then is the same: most gates of most runs."""
+    first = values[0]
+    for session in (values, *sessions):
+        for value in session:
+            if value != first:
+                return False
+    return True
+
+
+def _shown_base(gate: Gate, spec: MetricSpec, sessions: Sequence[Session]) -> Number:
+    """The baseline as it is shown: of the last session, or of all pooled calls."""
+    values = sessions[-1] if spec.pooled is None else [value for session in sessions for value in session]
+    return statistic(values, gate.metric.statistic)
+
+
+def _allowed(gate: Gate, baseline: Number | None) -> Number | None:
+    """The largest value that a gate allows."""
+    if gate.kind == "limit":
+        return None if gate.ceiling is None else as_number(gate.ceiling)
+    if baseline is None:
+        return None
+    if gate.kind == "reduce":
+        assert gate.reduction is not None
+        return as_number(rational(baseline) * (1 - gate.reduction))
+    return _increased(baseline, gate.rule)
+
+
+@lru_cache(maxsize=4096)
+def _increased(baseline: Number, rule: Rule) -> Number:
+    base = rational(baseline)
+    relative = base * (1 + rule.fraction)
+    return as_number(max(relative, base + rule.slack) if rule.slack else relative)
+
+
+def _drift(
+    gate: Gate,
+    values: Sequence[Number],
+    sessions: Sequence[Session],
+    entry: BaselineEntry,
+    terms: Terms,
+    *,
+    exact: bool,
+) -> float | None:
+    """Increase since the origin where it is beyond twice the allowance: many updates, each within the rule, add up."""
+    # What shows no noise needs no average over the last sessions: this run says how far it has come.
+    recent = [values] if exact else [*sessions, values]
+    if gate.kind == "reduce" or not _is_far_from_origin(gate, recent, entry):
+        return None
+    origin = entry.metrics[gate.metric.key].origin
+    assert origin is not None
+    since = judge_drift(origin, recent, replace(terms, noise=noise_prior(terms.kind, paired=False)))
+    return since.ratio - 1 if since.verdict == "regression" and isfinite(since.ratio) else None
+
+
+def _is_far_from_origin(gate: Gate, recent: Sequence[Sequence[Number]], entry: BaselineEntry) -> bool:
+    """Whether any value is beyond what the origin allows: no mean is, where none of its values is."""
+    record = entry.metrics.get(gate.metric.key)
+    if record is None or record.origin is None or gate.metric.statistic != "mean":
+        return False
+    return max(map(max, recent)) >= record.origin * (1 + ORIGIN_MULTIPLE * float(gate.rule.fraction))
+
+
+def _finite(value: float | None) -> float | None:
+    """A number that JSON can hold, else ``None``."""
+    return value if value is not None and isfinite(value) else None
+
+
+def _keeping(budget: Budget) -> str:
+    """The option that replaces what a budget is compared with."""
+    return "--tokenbudget-update" if budget.against == "baseline" else f"--tokenbudget-reference={budget.against}"

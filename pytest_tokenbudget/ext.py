@@ -1,0 +1,62 @@
+"""What a conftest.py or a plugin of this plugin needs for the hooks of :mod:`pytest_tokenbudget.hookspecs`.
+
+These names, those of :mod:`pytest_tokenbudget` itself, the hooks, and ``judge``, ``judge_improvement`` and
+``judge_origin`` of :mod:`pytest_tokenbudget.compare` are public: they change only with a note in the changelog. All other
+modules are private.
+"""
+
+from __future__ import annotations
+
+from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
+from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.measure.metrics import MetricSpec, StageView
+from pytest_tokenbudget.providers.loose import as_dict, as_str, count
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
+from pytest_tokenbudget.records.call import Call, Usage
+from pytest_tokenbudget.records.prompt import Message, Prompt, Text
+from pytest_tokenbudget.records.reply import Reply
+from pytest_tokenbudget.records.verdict import GateResult, TestResult
+from pytest_tokenbudget.replay.replies import (
+    cut,
+    error,
+    parallel,
+    text,
+    timeout,
+    tool_call,
+    unreachable,
+)
+from pytest_tokenbudget.report.view import RunView
+
+__all__ = [
+    "BaselineEntry",
+    "BaselineStore",
+    "Call",
+    "Change",
+    "Endpoint",
+    "GateResult",
+    "Message",
+    "MetricRecord",
+    "MetricSpec",
+    "Prompt",
+    "Reply",
+    "Request",
+    "RunView",
+    "StageView",
+    "TestResult",
+    "Text",
+    "TokenBudgetError",
+    "Usage",
+    "WireFormat",
+    "as_dict",
+    "as_str",
+    "count",
+    "cut",
+    "error",
+    "parallel",
+    "text",
+    "timeout",
+    "tool_call",
+    "unreachable",
+]

@@ -1,0 +1,126 @@
+"""Calls and spans become a :class:`~pytest_tokenbudget.records.sample.Sample`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_tokenbudget.measure.metrics import MetricSpec, StageView, pooled_values, values
+from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import StageComposition
+from pytest_tokenbudget.records.sample import Span, Values
+
+Compose = Callable[[Sequence[Call]], StageComposition]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The figures of one sample: of the whole test, and of each stage by its path.
+
+    Attributes:
+        total: Metrics of the whole test.
+        stages: Metrics by stage path.
+        composition: Compositions by stage path; the whole test's under ``""``.
+        pooled: Single calls' values by stage path and metric; the whole test's under ``""``.
+    """
+
+    total: Values
+    stages: dict[str, Values]
+    composition: dict[str, StageComposition]
+    pooled: dict[str, dict[str, tuple[float, ...]]]
+
+
+def stage_paths(calls: Iterable[Call], spans: Iterable[Span]) -> list[str]:
+    """All stages that a run opened or that a rule gave to a call, with those around them, sorted."""
+    paths: set[str] = set()
+    for innermost in {*(call.stage for call in calls), *(span.stage for span in spans)}:
+        path = innermost
+        while path:
+            paths.add(path)
+            path = path.rpartition("/")[0]
+    return sorted(paths)
+
+
+def inside(path: str, stage: str) -> bool:
+    """Whether ``path`` is ``stage`` or lies within it; everything lies within the whole test (``""``)."""
+    return not stage or path == stage or path.startswith(stage + "/")
+
+
+def union_length(intervals: Iterable[tuple[float, float]]) -> float:
+    """Length of the union of intervals.
+
+    Args:
+        intervals: Pairs ``(start, end)`` in s, in any order; overlapping and nested ones count once.
+
+    Returns:
+        s that at least one of them covers.
+    """
+    total = 0.0
+    covered_until = float("-inf")
+    for start, end in sorted(intervals):
+        if end <= covered_until:
+            continue
+        total += end - max(start, covered_until)
+        covered_until = end
+    return total
+
+
+def measure(
+    calls: Sequence[Call],
+    spans: Sequence[Span],
+    *,
+    call_phase: float,
+    own_time: float | None,
+    table: Mapping[str, MetricSpec],
+    compose: Compose,
+) -> Measured:
+    """Compute the metrics of the whole test and of each stage.
+
+    Args:
+        calls: Calls and failed attempts, in order of their starts; times in s since the sample's start.
+        spans: The times in which stages were open, on the same clock.
+        call_phase: Duration of the test's call phase, s.
+        own_time: s of the agent's own code where it is known apart (replay), else ``None``.
+        table: The known metrics.
+        compose: Sums the compositions of a stage's calls.
+
+    Returns:
+        The figures. A stage that only a rule opened (no code) is open while its calls run.
+    """
+    whole = compose(calls)
+    views = {"": _view("", calls, spans, call_phase=call_phase, own_time=own_time, composition=whole)}
+    for path in stage_paths(calls, spans):
+        mine = [call for call in calls if inside(call.stage, path)]
+        composition = whole if len(mine) == len(calls) else compose(mine)
+        views[path] = _view(path, mine, spans, call_phase=call_phase, own_time=None, composition=composition)
+    return Measured(
+        total=values(views[""], table),
+        stages={path: values(view, table) for path, view in views.items() if path},
+        composition={path: view.composition for path, view in views.items()},
+        pooled={path: pooled_values(view, table) for path, view in views.items()},
+    )
+
+
+def _view(
+    path: str,
+    calls: Sequence[Call],
+    spans: Sequence[Span],
+    *,
+    call_phase: float,
+    own_time: float | None,
+    composition: StageComposition,
+) -> StageView:
+    model_time = union_length([(call.started, call.started + call.latency) for call in calls])
+    opened = [(span.started, span.ended) for span in spans if inside(span.stage, path)]
+    if path:
+        open_time = union_length(opened) if opened else model_time
+    else:
+        open_time = call_phase
+    return StageView(
+        calls=[call for call in calls if call.succeeded],
+        attempts=[call for call in calls if not call.succeeded],
+        open_time=open_time,
+        model_time=model_time,
+        composition=composition,
+        own_time=own_time,
+    )

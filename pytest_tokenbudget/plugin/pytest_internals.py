@@ -1,0 +1,71 @@
+"""What pytest has no public way for, each in one place: running a test again, and what it keeps to itself."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal, cast
+
+import pytest
+
+
+def run_again(item: pytest.Item) -> None:
+    """Tear the test's own fixtures down, set them up anew and run its body again.
+
+    pytest's own hooks are used, and each phase is reported of as pytest does, so that other plugins take part;
+    fixtures of wider scopes stay.
+
+    Raises:
+        BaseException: What the teardown, the setup or the body raises.
+    """
+    __tracebackhide__ = True
+    # What stands above the test in the tree is given as the next item, so that only the test itself is torn down.
+    torn = _run_phase(item, "teardown", nextitem=item.parent)
+    _forget_fixtures(item)
+    # Also after a teardown that failed: plugins (pytest's logging is one) put in place at setup what they take away at
+    # teardown, and pytest itself will tear down once more.
+    set_up = _run_phase(item, "setup")
+    error = torn or set_up
+    if error is not None:
+        raise error
+    item.ihook.pytest_runtest_call(item=item)
+
+
+def _run_phase(item: pytest.Item, when: Literal["setup", "teardown"], **options: Any) -> BaseException | None:
+    """Run a phase and make its report, which pytest's own ``tmp_path`` waits for; gives what was raised."""
+    hook = partial(getattr(item.ihook, f"pytest_runtest_{when}"), item=item, **options)
+    call = pytest.CallInfo.from_call(hook, when=when, reraise=(pytest.exit.Exception, KeyboardInterrupt))
+    item.ihook.pytest_runtest_makereport(item=item, call=call)
+    return None if call.excinfo is None else call.excinfo.value
+
+
+def _forget_fixtures(item: pytest.Item) -> None:
+    """Forget fixture values and the instance of the test's class, so that both are made anew."""
+    renewed = cast(Any, item)
+    renewed.funcargs = None
+    if hasattr(renewed, "_initrequest"):
+        renewed._initrequest()
+    if vars(renewed).pop("_instance", None) is not None:
+        renewed._obj = None
+
+
+def is_xfailed(item: pytest.Item) -> bool:
+    """Whether the test is marked as expected to fail, so that it is left alone."""
+    # pytest keeps its evaluation of xfail marks under a key that it does not export.
+    from _pytest.skipping import xfailed_key
+
+    return item.stash.get(xfailed_key, None) is not None
+
+
+def raise_kept(item: pytest.Item) -> None:
+    """Raise what a unittest case raised, or how it was skipped: pytest keeps that until it makes the report."""
+    __tracebackhide__ = True
+    kept: list[Any] | None = getattr(item, "_excinfo", None)
+    if kept:
+        raise kept[0].value
+
+
+def forget_kept(item: pytest.Item) -> None:
+    """Forget what a unittest case raised: another failure takes its place."""
+    kept: list[Any] | None = getattr(item, "_excinfo", None)
+    if kept:
+        kept.clear()

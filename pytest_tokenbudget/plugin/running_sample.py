@@ -1,0 +1,168 @@
+"""The sample that is being taken: what is captured of it, and the figures that come of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.measure.measured import Measured, measure
+from pytest_tokenbudget.measure.metrics import MetricSpec
+from pytest_tokenbudget.measure.reading import Reader
+from pytest_tokenbudget.records.advice import SchemaAnatomy
+from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.exchange import Exchange
+from pytest_tokenbudget.records.sample import Sample, Span, Traffic, Turn
+from pytest_tokenbudget.tokens.aggregate import stage_composition
+
+Clock = Callable[[], float]
+
+
+@dataclass(slots=True)
+class RunningSample:
+    """One sample while it is being taken.
+
+    Attributes:
+        recorder: What is captured.
+        reader: Reads it.
+        table: The known metrics.
+        clock: The sample's clock, s.
+        origin: The sample's start on that clock.
+        call_started: The start of its call phase on that clock; ``None`` as long as fixtures are set up.
+        recorded_calls: Calls that the test recorded by hand.
+        outcomes: What the agent achieved.
+        turn_marks: Start and end of each turn of a scenario, s since the sample's start.
+        messages: Notes for the reader.
+    """
+
+    recorder: Recorder
+    reader: Reader
+    table: Mapping[str, MetricSpec]
+    clock: Clock
+    origin: float
+    call_started: float | None = None
+    recorded_calls: list[Call] = field(default_factory=list)
+    outcomes: dict[str, Any] = field(default_factory=dict)
+    turn_marks: list[tuple[float, float]] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def turn(self, number: int) -> Iterator[None]:
+        """Open a turn of a scenario: the calls that begin meanwhile are its calls."""
+        started = self.clock() - self.origin
+        try:
+            yield
+        finally:
+            self.turn_marks.append((started, self.clock() - self.origin))
+
+    def begin_call(self) -> None:
+        """Begin the call phase."""
+        self.call_started = self.clock()
+
+    def call_phase(self, until: float) -> float:
+        """Duration of the call phase until a reading of the clock, s."""
+        return 0.0 if self.call_started is None else until - self.call_started
+
+    def measured(self) -> tuple[Sequence[Call], Measured]:
+        """Calls and figures of what was captured so far."""
+        calls, _ = self.reader.read_all(self.recorder.exchanges(), origin=self.origin)
+        ordered = self._with_recorded(calls)
+        return ordered, self.figures_of(ordered)
+
+    def figures_of(self, calls: Sequence[Call]) -> Measured:
+        """The figures of calls that have been read already, and of the stages and times so far."""
+        return self._measure(calls, self.spans(), self.call_phase(self.clock()), None)
+
+    def spans(self) -> tuple[Span, ...]:
+        """The times in which stages were open so far, s since the sample's start."""
+        return tuple(
+            Span(span.stage, span.started - self.origin, span.ended - self.origin) for span in self.recorder.spans()
+        )
+
+    def finish(self, *, ended: float, own_time: float | None = None) -> Sample:
+        """Measure the sample.
+
+        Args:
+            ended: The end of the call phase on the sample's clock, s.
+            own_time: s of the agent's own code on the real clock, where the sample's clock is a projection.
+        """
+        exchanges = self.recorder.exchanges()
+        read, unattributed = self.reader.read_all(exchanges, origin=self.origin)
+        calls = self._with_recorded(read)
+        measured = self._measure(calls, self.spans(), self.call_phase(ended), own_time)
+        return Sample(
+            calls=tuple(without_prompt(call) for call in calls),
+            total=measured.total,
+            stages=measured.stages,
+            composition=measured.composition,
+            pooled=measured.pooled,
+            outcomes=dict(self.outcomes),
+            traffic=traffic_of(exchanges),
+            unattributed=unattributed,
+            hosts=self.recorder.hosts(),
+            turns=tuple(self._turns(calls)),
+            messages=(*self.messages, *problems_of(calls)),
+            own_time=own_time,
+            schemas=self._schemas(calls),
+        )
+
+    def _schemas(self, calls: Sequence[Call]) -> dict[str, SchemaAnatomy]:
+        """How the larger tools of the calls are made up."""
+        found: dict[str, SchemaAnatomy] = {}
+        for call in calls:
+            if call.prompt is not None and call.prompt.tools:
+                found |= self.reader.schemas.read(call.prompt, provider=call.provider)
+        return found
+
+    def _with_recorded(self, calls: Sequence[Call]) -> tuple[Call, ...]:
+        return tuple(sorted((*calls, *self.recorded_calls), key=lambda call: call.started))
+
+    def _measure(
+        self, calls: Sequence[Call], spans: Sequence[Span], call_phase: float, own_time: float | None
+    ) -> Measured:
+        return measure(
+            calls, spans, call_phase=call_phase, own_time=own_time, table=self.table, compose=stage_composition
+        )
+
+    def _turns(self, calls: Sequence[Call]) -> Iterator[Turn]:
+        for number, (start, end) in enumerate(self.turn_marks, start=1):
+            mine = [call for call in calls if start <= call.started and (call.started < end or start == end)]
+            yield Turn(number, self._measure(mine, (), end - start, None).total)
+
+
+def without_prompt(call: Call) -> Call:
+    """The call without the text of its prompt, which is not kept."""
+    return replace(call, prompt=None) if call.prompt is not None else call
+
+
+def traffic_of(exchanges: Sequence[Exchange]) -> Traffic:
+    """Where the answers came from: a script or a cassette as soon as one answer came from it."""
+    by = {exchange.answered_by for exchange in exchanges}
+    if "replay" in by:
+        return "replay"
+    return "scripted" if "script" in by else "live"
+
+
+def problems_of(calls: Sequence[Call]) -> tuple[str, ...]:
+    """Sentences on what could not be read, and on costs that are not known; once each."""
+    seen: dict[str, None] = {}
+    for call in calls:
+        model = call.model or call.request_model
+        seen.update(dict.fromkeys(f"{call.api} ({model}): {text}" for text in call.problems))
+        if call.succeeded and call.cost is None:
+            seen[_why_no_cost(call, model)] = None
+    return tuple(seen)
+
+
+def _why_no_cost(call: Call, model: str) -> str:
+    sides = {"input": call.usage.input_tokens}
+    if call.operation != "embeddings":
+        sides["output"] = call.usage.output_tokens
+    unknown = [side for side, tokens in sides.items() if tokens is None]
+    if unknown:
+        return (
+            f"the cost of a call to {model} ({call.provider}) is not known: its {' and '.join(unknown)} tokens are not"
+        )
+    return f"no price is known for {model} ({call.provider}); the ini option tokenbudget_prices can give one"

@@ -1,0 +1,81 @@
+"""The baselines of a session's tests, read once each and only read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+
+from pytest_tokenbudget.baselines.production_file import EVERY_TEST, is_production, read_entry
+from pytest_tokenbudget.baselines.protocol import BaselineStore
+from pytest_tokenbudget.compare.gates import expand
+from pytest_tokenbudget.compare.learned_noise import learned_noise
+from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec
+from pytest_tokenbudget.plugin.location import TestLocation
+from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.stats.moderation import ScalePrior
+
+
+class StoredBaselines:
+    """Reads the baselines and references that the tests of a session are compared with.
+
+    Args:
+        store: Where they are.
+        table: The known metrics.
+    """
+
+    def __init__(self, store: BaselineStore, table: Mapping[str, MetricSpec]) -> None:
+        self._store = store
+        self._table = table
+        self._expected: tuple[tuple[Budget, TestLocation], ...] = ()
+        self._entries: dict[Path, Mapping[str, BaselineEntry]] = {}
+        self._problems: dict[Path, TokenBudgetError] = {}
+
+    def expect(self, tests: Iterable[tuple[Budget, TestLocation]]) -> None:
+        """Note the budget and the location of each test that will run."""
+        self._expected = tuple(tests)
+
+    def entry(self, location: TestLocation) -> BaselineEntry | None:
+        """The stored entry of a test; ``None`` where there is none, or where :meth:`problem` says why it is not known."""
+        entries = self._read(location.compared_with)
+        return entries.get(location.key) or entries.get(EVERY_TEST)
+
+    def problem(self, location: TestLocation) -> TokenBudgetError | None:
+        """The error of a file that cannot be read; ``None`` where it can, or where there is none."""
+        self._read(location.compared_with)
+        return self._problems.get(location.compared_with)
+
+    @cached_property
+    def family(self) -> int:
+        """Number of gates of the session that compare live times: the level of the tests is shared out among them."""
+        return max(1, sum(count_timed_gates(budget, entry, self._table) for budget, entry in self._known()))
+
+    @cached_property
+    def noise(self) -> ScalePrior | None:
+        """The noise of live times that the suite's baselines teach; ``None`` where they say too little."""
+        return learned_noise(entry for _, entry in self._known())
+
+    def _known(self) -> Iterator[tuple[Budget, BaselineEntry]]:
+        for budget, location in self._expected:
+            entry = self.entry(location)
+            if entry is not None:
+                yield budget, entry
+
+    def _read(self, path: Path) -> Mapping[str, BaselineEntry]:
+        if path not in self._entries:
+            try:
+                self._entries[path] = read_entry(path) if is_production(path) else self._store.read(path)
+            except TokenBudgetError as error:
+                self._entries[path], self._problems[path] = {}, error
+        return self._entries[path]
+
+
+def count_timed_gates(budget: Budget, entry: BaselineEntry, table: Mapping[str, MetricSpec]) -> int:
+    """Count the gates of a test that compare live times, by the stages that its baseline knows."""
+    if budget.replay is not None or entry.traffic != "live":
+        return 0
+    stages = [stage for stage in entry.composition if stage]
+    gates = expand(budget, stages=stages, default_metrics=DEFAULT_GATES)
+    return sum(gate.kind == "max_increase" and table[gate.metric.name].timed for gate in gates)

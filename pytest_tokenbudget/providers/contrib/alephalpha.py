@@ -1,0 +1,40 @@
+"""Aleph Alpha's completions."""
+
+from __future__ import annotations
+
+from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.loose import as_str, count, dicts
+from pytest_tokenbudget.providers.prompt_parts import completion_prompt
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
+from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.records.prompt import Prompt
+
+
+class AlephAlphaComplete(WireFormat):
+    """Completions of a prompt of parts."""
+
+    api = "alephalpha.complete"
+    operation = "text_completion"
+    endpoints = (Endpoint("call", r"/complete$", when=holds("maximum_tokens")),)
+    hosts = (("aleph-alpha.com", "alephalpha"),)
+
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked."""
+        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather from the one document."""
+        for index, document in enumerate(response.documents):
+            accumulator.model = accumulator.model or as_str(document.get("model_version"))
+            if document.get("error"):
+                accumulator.error = error_text(document["error"])
+            for completion in dicts(document.get("completions")):
+                accumulator.read = True
+                accumulator.text(completion.get("completion"), index)
+                accumulator.finish = completion.get("finish_reason") or accumulator.finish
+            accumulator.usage = Usage(
+                input_tokens=count(document.get("num_tokens_prompt_total")),
+                output_tokens=count(document.get("num_tokens_generated")),
+            )

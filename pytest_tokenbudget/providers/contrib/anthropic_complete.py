@@ -1,0 +1,33 @@
+"""Anthropic's text completions of old, which send no usage."""
+
+from __future__ import annotations
+
+from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.prompt_parts import completion_prompt
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
+from pytest_tokenbudget.records.prompt import Prompt
+
+
+class AnthropicComplete(WireFormat):
+    """Completions of a prompt that ends with ``Assistant:``."""
+
+    api = "anthropic.complete"
+    operation = "text_completion"
+    endpoints = (Endpoint("call", r"/complete$", when=has("max_tokens_to_sample")),)
+
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked."""
+        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather from a completion or from its events."""
+        for index, document in enumerate(response.documents):
+            accumulator.named(document)
+            if document.get("error"):
+                accumulator.error = error_text(document["error"])
+            if "completion" in document:
+                accumulator.read = True
+                accumulator.text(document["completion"], index)
+                accumulator.finish = document.get("stop_reason") or accumulator.finish

@@ -1,0 +1,80 @@
+"""Cloudflare's Workers AI by its own path; its OpenAI-compatible one is read as chat completions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.loose import as_dict, compact, dicts
+from pytest_tokenbudget.providers.openai_chat import Calls, chat_prompt, chat_usage, parse_chat, tool_calls
+from pytest_tokenbudget.providers.openai_responses import parse_responses, responses_prompt
+from pytest_tokenbudget.providers.prompt_parts import completion_prompt
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
+from pytest_tokenbudget.records.call import Operation
+from pytest_tokenbudget.records.prompt import Prompt
+
+
+def _asks_a_language_model(request: Request) -> bool:
+    return request.body is not None and any(name in request.body for name in ("messages", "prompt", "input"))
+
+
+class CloudflareRun(WireFormat):
+    """A run of a model. The newer ones answer in OpenAI's dialects inside the same frame."""
+
+    api = "cloudflare.run"
+    endpoints = (Endpoint("call", r"/ai/run/|/@[ch]f/", when=_asks_a_language_model),)
+    hosts = (
+        ("gateway.ai.cloudflare.com", "cloudflare"),
+        ("api.cloudflare.com", "cloudflare"),
+    )
+
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked; the model decides what a request looks like."""
+        body, model = request.body, self.url_model(request)
+        if body is None:
+            return None
+        if "messages" in body:
+            return chat_prompt(body, model, self.api)
+        return (responses_prompt if "input" in body else completion_prompt)(body, model, self.api)
+
+    def url_model(self, request: Request) -> str:
+        """The model in the path, ``@cf/meta/llama-3.1-8b-instruct``."""
+        _, found, model = request.path.partition("/@")
+        return f"@{model}" if found else request.path.partition("/ai/run/")[2]
+
+    def operation_of(self, request: Request, response: Response) -> Operation:
+        """A prompt that no text answers was for a model of images."""
+        if "prompt" not in (request.body or {}):
+            return "chat"
+        return "text_completion" if any("response" in _held(found) for found in response.documents) else "other"
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather from a result, or from the events of a stream."""
+        held = [_held(document) for document in response.documents]
+        if any("choices" in document for document in held):
+            parse_chat(held, accumulator)
+        elif any("output" in document or "sequence_number" in document for document in held):
+            parse_responses(held, accumulator)
+        else:
+            _run(held, accumulator)
+        for document in response.documents:
+            for error in dicts(document.get("errors")):
+                accumulator.error = error_text(error)
+
+
+def _held(document: dict[str, Any]) -> dict[str, Any]:
+    return as_dict(document.get("result")) or document
+
+
+def _run(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
+    calls: Calls = {}
+    for index, document in enumerate(documents):
+        accumulator.read = accumulator.read or "response" in document or "tool_calls" in document
+        response = document.get("response")
+        accumulator.text(compact(response) if isinstance(response, dict) else response, index)
+        tool_calls(document.get("tool_calls"), 0, index, accumulator, calls)
+        usage = as_dict(document.get("usage"))
+        if usage:
+            accumulator.usage = chat_usage(usage)

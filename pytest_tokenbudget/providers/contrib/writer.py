@@ -1,0 +1,32 @@
+"""Writer's chat: OpenAI's dialect under ``/v1/chat``."""
+
+from __future__ import annotations
+
+from pytest_tokenbudget.providers.accumulator import ResponseAccumulator
+from pytest_tokenbudget.providers.openai_chat import chat_prompt, parse_chat
+from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
+from pytest_tokenbudget.records.prompt import Prompt
+
+
+def _has_messages_and_model(request: Request) -> bool:
+    """Cohere's chat has its version in the path, Ollama's has ``/api/``."""
+    return request.has("messages") and request.has("model")
+
+
+class WriterChat(WireFormat):
+    """Chat."""
+
+    api = "writer.chat"
+    common_path = True
+    endpoints = (Endpoint("call", r"/v1/chat$", when=_has_messages_and_model),)
+    hosts = (("writer.com", "writer"),)
+
+    def prompt(self, request: Request) -> Prompt | None:
+        """What the model is asked."""
+        return None if request.body is None else chat_prompt(request.body, self.url_model(request), self.api)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather as from chat completions."""
+        parse_chat(response.documents, accumulator)

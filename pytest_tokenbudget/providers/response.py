@@ -1,0 +1,295 @@
+"""A response's body as JSON documents, however they are framed.
+
+Server-sent events follow the HTML standard (section 9.2; read 2026-11), as leniently as model servers need it; Ollama and
+Cohere's version 1 send a JSON value a line; Google sends an array; Amazon a binary stream of events.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Literal
+
+from pytest_tokenbudget.providers import eventstream
+from pytest_tokenbudget.providers.body import header, response_body
+from pytest_tokenbudget.providers.loose import BROKEN, array_items, parse, parse_many
+from pytest_tokenbudget.records.exchange import Exchange
+
+Framing = Literal["json", "array", "sse", "ndjson", "eventstream", "none"]
+"""``array`` is a JSON array whose items are the stream's events; ``none`` is a body that holds no JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A response, decoded.
+
+    Attributes:
+        documents: The JSON objects in order.
+        framing: How they stood in the body.
+        numbers: For each document the number of its event, line or item in the body.
+        body: The decoded body.
+        messages: Messages of a binary event stream, else empty.
+        inner: What stands in the payloads of the messages, where they are pieces of another stream (SageMaker).
+        problems: What could not be read, in words.
+    """
+
+    documents: list[dict[str, Any]]
+    framing: Framing
+    numbers: list[int] | range
+    body: bytes
+    messages: tuple[eventstream.Message, ...] = ()
+    problems: tuple[str, ...] = ()
+    inner: Response | None = None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the body is a stream of events."""
+        return self.framing not in ("json", "none")
+
+    def end_of(self, index: int) -> int:
+        """Offset in the body just behind the event that holds a document."""
+        number = self.numbers[index]
+        if self.framing == "sse":
+            return _end_of_event(self.body, number)
+        if self.framing == "ndjson":
+            return _end_of_line(self.body, number)
+        if self.inner is not None:
+            return self._end_around(self.inner.end_of(index))
+        if self.framing == "eventstream":
+            return self.messages[number].end
+        text = self.body.decode("utf-8", "replace")
+        item = next(islice(array_items(text), number, None), None)
+        return len(self.body) if item is None else len(text[: item[1]].encode())
+
+    def _end_around(self, offset: int) -> int:
+        """Offset behind the message whose payload reaches an offset in the joined payloads."""
+        length = 0
+        for message in self.messages:
+            length += len(message.payload)
+            if length >= offset:
+                return message.end
+        return len(self.body)
+
+
+def response_of(exchange: Exchange) -> Response:
+    """Decode an exchange's response. The bytes decide how it is framed; the content type is often wrong."""
+    decoded = response_body(exchange)
+    body = decoded.data
+    if not body:
+        return Response([], "none", [], body, (), decoded.problems)
+    content_type = header(exchange.response_headers, "content-type")
+    found = _framed(body, content_type)
+    if not decoded.problems:
+        return found
+    return replace(found, problems=decoded.problems + found.problems)
+
+
+def _framed(body: bytes, content_type: str) -> Response:
+    if eventstream.CONTENT_TYPE in content_type or eventstream.looks_like(body[:12]):
+        return _from_eventstream(body)
+    if _looks_like_sse(body[:64]) or "text/event-stream" in content_type:
+        return _from_sse(body)
+    return _from_json(body)
+
+
+def _from_sse(body: bytes) -> Response:
+    events = _events(body)
+    wanted = [n for n, payload in enumerate(events.payloads) if _is_json(payload)]
+    values = parse_many([events.payloads[n] for n in wanted])
+    documents: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    problems: list[str] = []
+    broken = 0
+    for number, value in zip(wanted, values, strict=True):
+        if events.names[number] == b"error" and value is not BROKEN:
+            value = {"error": value.get("error", value) if isinstance(value, dict) else value}  # noqa: PLW2901 - wrapped
+        if isinstance(value, dict):
+            documents.append(value)
+            numbers.append(number)
+        elif value is BROKEN:
+            for line in _lines_of_event(events.payloads[number]):
+                documents.append(line)
+                numbers.append(number)
+            broken += 1
+    if broken == 1 and not events.ended:
+        problems.append("the stream was cut inside an event")
+    elif broken:
+        problems.append(f"{broken} events are not JSON")
+    if not documents:
+        if body.lstrip()[:1] == b"{" or not events.payloads:
+            return _from_json(body)
+        problems.append("no event holds a JSON object")
+    return Response(documents, "sse", numbers, body, (), tuple(problems))
+
+
+def _is_json(payload: bytes) -> bool:
+    start = payload[:1]
+    if start not in (b"{", b"["):
+        start = payload.lstrip()[:1]
+    return start == b"{" or (start == b"[" and payload.strip() != b"[DONE]")
+
+
+def _lines_of_event(payload: bytes) -> list[dict[str, Any]]:
+    """Servers that forget the blank line between events put several documents into one."""
+    if b"\n" not in payload:
+        return []
+    values = parse_many(payload.split(b"\n"))
+    return [value for value in values if isinstance(value, dict)]
+
+
+def _from_json(body: bytes) -> Response:
+    value = parse(body)
+    if isinstance(value, dict):
+        return Response([value], "json", [0], body)
+    if isinstance(value, list):
+        numbers = [n for n, item in enumerate(value) if isinstance(item, dict)]
+        return Response([value[n] for n in numbers], "array", numbers, body)
+    start = body.lstrip()[:1]
+    if value is not BROKEN or start not in (b"{", b"["):
+        return Response([], "none", [], body, (), ("the body is not JSON",))
+    return _from_lines(body) if start == b"{" else _from_cut_array(body)
+
+
+def _from_lines(body: bytes) -> Response:
+    lines = _lines(body)
+    # the lines of a damaged document that was written over thousands of them are not worth parsing
+    wanted = [n for n, line in enumerate(lines) if line.lstrip()[:1] == b"{"]
+    values = parse_many([lines[n] for n in wanted])
+    found = [(n, value) for n, value in zip(wanted, values, strict=True) if isinstance(value, dict)]
+    if not found:
+        return Response([], "none", [], body, (), ("the body is not valid JSON",))
+    broken = len(lines) - len(found)
+    problems = (f"{broken} lines are not JSON",) if broken else ()
+    return Response([value for _, value in found], "ndjson", [n for n, _ in found], body, (), problems)
+
+
+def _from_cut_array(body: bytes) -> Response:
+    items = list(array_items(body.decode("utf-8", "replace")))
+    numbers = [n for n, (value, _) in enumerate(items) if isinstance(value, dict)]
+    documents = [items[n][0] for n in numbers]
+    return Response(documents, "array" if documents else "none", numbers, body, (), ("the JSON array was cut",))
+
+
+def _from_eventstream(body: bytes) -> Response:
+    messages, whole = eventstream.messages(body)
+    if not messages:
+        return _from_json(body)
+    problems = () if whole else ("the event stream was cut",)
+    if all(message.headers.get(":event-type") == "PayloadPart" for message in messages):
+        inner = _framed(b"".join(message.payload for message in messages), "")
+        found = problems + inner.problems
+        return Response(inner.documents, "eventstream", inner.numbers, body, tuple(messages), found, inner)
+    documents: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    values = parse_many([message.payload for message in messages])
+    for number, (message, value) in enumerate(zip(messages, values, strict=True)):
+        headers = message.headers
+        if headers.get(":message-type") in ("exception", "error"):
+            kind = headers.get(":exception-type") or headers.get(":error-code") or "exception"
+            text = value.get("message") if isinstance(value, dict) else None
+            documents.append({"error": {"type": kind, "message": text or headers.get(":error-message")}})
+        elif isinstance(value, dict):
+            documents.append({headers.get(":event-type", ""): value})
+        else:
+            documents.append({headers.get(":event-type", ""): {"raw": message.payload}})
+        numbers.append(number)
+    return Response(documents, "eventstream", numbers, body, tuple(messages), problems)
+
+
+_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
+
+
+@dataclass(frozen=True, slots=True)
+class _Events:
+    """The events of a stream that carry data.
+
+    Attributes:
+        payloads: The data of each; lines of one event are joined with a line feed.
+        names: The ``event`` field of each, ``b""`` where it has none.
+        ended: Whether the last event was ended by a blank line, as the standard demands.
+    """
+
+    payloads: list[bytes]
+    names: list[bytes]
+    ended: bool
+
+
+def _looks_like_sse(head: bytes) -> bool:
+    """Whether a body begins like an event stream."""
+    return head.lstrip(b"\xef\xbb\xbf\r\n \t").startswith(_STARTS)
+
+
+def _events(body: bytes) -> _Events:
+    """Split a body into events.
+
+    Lines may end in CR LF, LF or CR. An event at the end that no blank line ends is kept: many servers forget it.
+
+    Args:
+        body: The whole body, decoded.
+    """
+    payloads: list[bytes] = []
+    names: list[bytes] = []
+    data: bytes | None = None
+    name = b""
+    for line in (body[3:] if body.startswith(b"\xef\xbb\xbf") else body).splitlines():
+        if not line:
+            if data is not None:
+                payloads.append(data)
+                names.append(name)
+                data = None
+            name = b""
+        elif line.startswith(b"data:"):
+            value = line[6:] if line[5:6] == b" " else line[5:]
+            data = value if data is None else data + b"\n" + value
+        elif line.startswith(b"event:"):
+            name = line[6:].strip()
+    ended = data is None
+    if data is not None:
+        payloads.append(data)
+        names.append(name)
+    return _Events(payloads, names, ended)
+
+
+def _end_of_event(body: bytes, number: int) -> int:
+    """Offset just behind the blank line that ends an event.
+
+    Args:
+        body: The whole body, decoded.
+        number: Number of the event among those that carry data, from 0.
+
+    Returns:
+        The offset, or the body's length where the event is not ended.
+    """
+    offset, seen, has_data = 0, -1, False
+    for line in body.splitlines(keepends=True):
+        offset += len(line)
+        bare = line.rstrip(b"\r\n")
+        if bare.removeprefix(b"\xef\xbb\xbf").startswith(b"data:"):
+            has_data = True
+        elif not bare and has_data:
+            seen, has_data = seen + 1, False
+            if seen == number:
+                return offset
+    return len(body)
+
+
+def _lines(body: bytes) -> list[bytes]:
+    """The lines that hold something."""
+    return [line for line in body.splitlines() if line and not line.isspace()]
+
+
+def _end_of_line(body: bytes, number: int) -> int:
+    """Offset just behind a line.
+
+    Args:
+        body: The whole body, decoded.
+        number: Number of the line among those that hold something, from 0.
+    """
+    offset, seen = 0, -1
+    for line in body.splitlines(keepends=True):
+        offset += len(line)
+        if not line.isspace():
+            seen += 1
+            if seen == number:
+                return offset
+    return len(body)

@@ -1,0 +1,216 @@
+"""Write the page: one file that loads nothing and needs no script."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_tokenbudget.errors import ReportError
+from pytest_tokenbudget.files import write_atomically
+from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.highlights import lead, title, worst_first
+from pytest_tokenbudget.report.page import overview
+from pytest_tokenbudget.report.page.brief import brief
+from pytest_tokenbudget.report.page.details import Row, detail, is_quiet, row
+from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.wording import plain
+
+if TYPE_CHECKING:
+    from jinja2 import Environment, Template
+
+COLOURS = 8
+"""Colours of stages; the ninth stage has the first one's again."""
+
+DETAIL_BYTES = 205_000
+"""Bytes that the details of all tests may take together, so that the page of 200 tests stays under 300 kB."""
+
+DETAIL_BYTES_PER_TEST = 950
+"""Bytes by which that grows with each test beyond 200."""
+
+WHOLE_BYTES = 14_000
+"""Bytes that the whole details of a test take, more or less."""
+
+OPEN_TESTS = 1
+"""Tests whose details are unfolded at first: the worst ones that fail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A test as the page shows it: its row, and the markup that unfolds (empty where there was no room)."""
+
+    row: Row
+    detail: str
+    opened: bool
+    anchor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Tests that hold, folded together by their file where there are many."""
+
+    name: str
+    entries: tuple[Entry, ...]
+
+
+def write(run: RunView, path: Path) -> None:
+    """Write the page; folders are made as needed.
+
+    Raises:
+        ReportError: If jinja2 is not installed.
+    """
+    write_atomically(path, render(run).encode("utf-8", "replace"))
+
+
+def render(run: RunView) -> str:
+    """The page of a run."""
+    results = worst_first(run.results)
+    colours = stage_colours(results)
+    entries = _entries(results, colours)
+    loud = [entry for entry, result in zip(entries, results, strict=True) if not is_quiet(result)]
+    quiet = [(entry, result) for entry, result in zip(entries, results, strict=True) if is_quiet(result)]
+    causes, more_causes = overview.cause_rows([result for result in results if result.failed])
+    changes, more_changes = overview.cause_rows([result for result in results if not result.failed])
+    schemas, parts = overview.prompt_parts(results)
+    css = _css()
+    return _template("page.html").render(
+        css=css,
+        csp=f"default-src 'none'; style-src 'sha256-{b64encode(hashlib.sha256(css.encode()).digest()).decode()}'",
+        run=run,
+        title=title(run),
+        lead=lead(run),
+        verdict=run.verdict
+        if run.exit_ok or run.verdict not in ("ok", "new", "improved", "inconclusive")
+        else "failed",
+        about=_about(run),
+        tiles=overview.tiles(results),
+        causes=causes,
+        more_causes=more_causes,
+        changes=changes,
+        more_changes=more_changes,
+        loud=loud,
+        groups=_groups(quiet),
+        quiet=len(quiet),
+        left_out=sum(not entry.detail for entry in entries),
+        stages=overview.by_stage(results, colours),
+        models=overview.by_model(results),
+        schemas=schemas,
+        parts=parts,
+        unsteady=overview.unsteady(results),
+        colours=colours,
+        messages=[plain(message) for message in (*run.messages, *run.problems)],
+        watched=sorted({client for result in results for client in result.watched}),
+    )
+
+
+def stage_colours(results: Sequence[TestResult]) -> dict[str, str]:
+    """Class of the colour of each stage, by its path: the same on the whole page."""
+    paths = {call.stage for result in results for sample in result.samples[-1:] for call in sample.calls}
+    return {path: f"s{index % COLOURS}" for index, path in enumerate(sorted(paths))}
+
+
+def _entries(results: Sequence[TestResult], colours: dict[str, str]) -> list[Entry]:
+    """The tests, worst first, with their details."""
+    shown = _details(results, colours)
+    return [
+        Entry(row(result), text, index < OPEN_TESTS and (result.failed or not result.passed), f"t{index + 1}")
+        for index, (result, text) in enumerate(zip(results, shown, strict=True))
+    ]
+
+
+def _details(results: Sequence[TestResult], colours: dict[str, str]) -> list[str]:
+    """Details of each test: brief ones for all, whole ones for the worst as far as there is room for them.
+
+    Tests that hold get whole ones only where there is room for those of all tests. Where not even the brief ones have room, the
+    last tests have none.
+    """
+    small, whole = _template("brief.html"), _template("test.html")
+    room = DETAIL_BYTES + DETAIL_BYTES_PER_TEST * max(0, len(results) - 200)
+    everything = len(results) * WHOLE_BYTES < room
+    shown = []
+    for result in results:
+        text = small.render(brief=brief(result, colours))
+        room -= len(text)
+        shown.append(text if room >= 0 else "")
+    for index, result in enumerate(results):
+        if room < 0:
+            break
+        if is_quiet(result) and not everything:
+            continue
+        text = whole.render(detail=detail(result, colours))
+        room += len(shown[index]) - len(text)
+        if room >= 0:
+            shown[index] = text
+    return shown
+
+
+def _groups(quiet: Sequence[tuple[Entry, TestResult]]) -> list[Group]:
+    """Tests that hold, by file."""
+    files: dict[str, list[Entry]] = {}
+    for entry, _ in sorted(quiet, key=lambda pair: pair[1].nodeid):
+        files.setdefault(entry.row.file, []).append(entry)
+    return [Group(name, tuple(entries)) for name, entries in files.items()]
+
+
+def _about(run: RunView) -> list[str]:
+    traffic = sorted({sample.traffic for result in run.results for sample in result.samples})
+    said = [f"pytest-tokenbudget {plain(run.version, limit=40)}", *traffic]
+    if run.mode == "report":
+        said.append("report only: nothing fails")
+    said.append(f"this run made {overview.spent(run.results)}")
+    return said
+
+
+@cache
+def _environment() -> Environment:
+    try:
+        from jinja2 import Environment, PackageLoader, StrictUndefined
+    except ImportError:
+        raise ReportError(
+            "the HTML page needs jinja2, which is not installed", remedy="pip install 'pytest-tokenbudget[html]'"
+        ) from None
+    environment = Environment(
+        loader=PackageLoader("pytest_tokenbudget.report.page"),
+        autoescape=True,
+        finalize=_finalize,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["explain"] = _EXPLAINED
+    return environment
+
+
+def _finalize(value: object) -> object:
+    """Whatever is written onto the page holds no control characters; markup that was made here stays as it is."""
+    return plain(value, limit=2000) if type(value) is str else value
+
+
+def _template(name: str) -> Template:
+    return _environment().get_template(name)
+
+
+@cache
+def _css() -> str:
+    source: Any = _environment().loader
+    text: str = source.get_source(_environment(), "page.css")[0]
+    return text
+
+
+_EXPLAINED = {
+    "regression": "grew more than it may",
+    "over_limit": "above its ceiling",
+    "target_missed": "not as much less as was asked for",
+    "no_baseline": "nothing stored to compare with",
+    "no_calls": "no model call was seen",
+    "diverged": "does not fit its recorded answers",
+    "inconclusive": "chance leaves it open",
+    "improved": "uses less than before",
+    "new": "measured for the first time",
+    "ok": "within its budget",
+    "failed": "failed by its own assertions: not gated, not stored",
+}

@@ -1,0 +1,297 @@
+"""What the page says of all tests together: totals, shared causes, and where the tokens and the money go."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
+from pytest_tokenbudget.report.highlights import JoinedCause, Total, joined_causes, money_a_month, month_change, total
+from pytest_tokenbudget.report.prompt_tree import PART_WORDS, own_parts
+from pytest_tokenbudget.wording import plain
+
+SHOWN_CAUSES = 12
+SHOWN_ROWS = 10
+_TILES = (
+    ("input_tokens", "Input tokens"),
+    ("output_tokens", "Output tokens"),
+    ("calls", "Model calls"),
+    ("latency", "Time"),
+    ("cost", "Cost"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A total of the run.
+
+    Attributes:
+        label: What it is.
+        value: Its value now.
+        note: How it compares.
+        tone: ``worse``, ``better`` or ``same``.
+        before: Width of the bar of what was, per cent; ``None`` where that is not known.
+        now: Width of the bar of what is, per cent.
+    """
+
+    label: str
+    value: str
+    note: str
+    tone: str
+    before: float | None = None
+    now: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CauseRow:
+    """A cause that tests share: ``part`` decides the colour, ``bar`` is its width in per cent of the largest."""
+
+    delta: str
+    tone: str
+    bar: float
+    part: str
+    part_words: str
+    stage: str
+    text: str
+    metric: str
+    tests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A row of *where it goes*: a name, its figures, and its share of all in per cent."""
+
+    name: str
+    share: float
+    figures: tuple[str, ...]
+    kind: str = ""
+    where: str = ""
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What a stage or model used, summed over the tests' last samples."""
+
+    calls: int = 0
+    failed: int = 0
+    read: int = 0
+    written: int = 0
+    cached: int = 0
+    cost: float = 0.0
+    unpriced: int = 0
+    seconds: float = 0.0
+    tests: set[str] = field(default_factory=set)
+
+    def add(self, call: Call, nodeid: str) -> None:
+        """Add a call or a failed attempt."""
+        self.tests.add(nodeid)
+        self.seconds += call.latency
+        if not call.succeeded:
+            self.failed += 1
+            return
+        self.calls += 1
+        self.read += call.usage.input_tokens or 0
+        self.written += call.usage.output_tokens or 0
+        self.cached += call.usage.cached_input_tokens or 0
+        if call.cost is None:
+            self.unpriced += 1
+        else:
+            self.cost += call.cost
+
+
+def tiles(results: Sequence[TestResult]) -> list[Tile]:
+    """The totals of one run of each test, and the change of money a month where the project says how often it runs."""
+    shown = [_tile(label, total(results, metric)) for metric, label in _TILES]
+    month = month_change(results)
+    if month is not None:
+        runs = {result.runs_per_month for result in results if result.runs_per_month is not None}
+        often = f"{runs.pop():,.0f} runs" if len(runs) == 1 else "runs as configured"
+        shown.append(Tile("A month", money_a_month(month).removesuffix(" a month"), f"estimate, {often}", _tone(month)))
+    return shown
+
+
+def _tile(label: str, figure: Total) -> Tile:
+    value = number(figure.now, unit_of(figure.metric))
+    if not figure.compared:
+        return Tile(label, value, "nothing to compare with" if figure.tests else "", "same")
+    largest = max(figure.after, figure.before) or 1
+    widths = (round(100 * figure.before / largest, 1), round(100 * figure.after / largest, 1))
+    some = f" ({figure.compared} of {figure.tests} tests)" if figure.compared < figure.tests else ""
+    if figure.after == figure.before:
+        return Tile(label, value, f"as before{some}", "same", *widths)
+    before = number(figure.before, unit_of(figure.metric))
+    note = f"{percent(figure.change)} from {before}" if figure.before else f"from {before}"
+    return Tile(label, value, note + some, _tone(figure.after - figure.before, figure.change), *widths)
+
+
+def _tone(delta: float, relative: float | None = None) -> str:
+    if not delta or (relative is not None and abs(relative) < 0.0005):
+        return "same"
+    return "worse" if delta > 0 else "better"
+
+
+def cause_rows(results: Iterable[TestResult]) -> tuple[list[CauseRow], int]:
+    """The shared causes, largest first, and how many more there are."""
+    causes = joined_causes(results)
+    largest: dict[str, float] = defaultdict(float)
+    for cause in causes:
+        largest[cause.metric] = max(largest[cause.metric], abs(cause.delta))
+    rows = [_cause_row(cause, largest[cause.metric]) for cause in causes[:SHOWN_CAUSES]]
+    return rows, max(0, len(causes) - SHOWN_CAUSES)
+
+
+def _cause_row(cause: JoinedCause, largest: float) -> CauseRow:
+    return CauseRow(
+        delta=signed(cause.delta, unit_of(cause.metric)),
+        tone=_tone(cause.delta),
+        bar=round(100 * abs(cause.delta) / largest, 1) if largest else 0.0,
+        part=cause.part,
+        part_words=PART_WORDS.get(cause.part, cause.part),
+        stage=plain(cause.stage, limit=80),
+        text=cause.text,
+        metric=cause.metric.replace("_", " "),
+        tests=cause.tests,
+    )
+
+
+def by_stage(results: Iterable[TestResult], colours: Mapping[str, str]) -> list[Share]:
+    """What each stage used itself, without the stages inside it, the most tokens first."""
+    sums: dict[str, _Sum] = defaultdict(_Sum)
+    for result in results:
+        for call in result.samples[-1].calls if result.samples else ():
+            sums[call.stage].add(call, result.nodeid)
+    return _shares(sums, colours)
+
+
+def by_model(results: Iterable[TestResult]) -> list[Share]:
+    """What each model used, the most tokens first."""
+    sums: dict[str, _Sum] = defaultdict(_Sum)
+    for result in results:
+        for call in result.samples[-1].calls if result.samples else ():
+            sums[call.model or call.request_model or "(unknown)"].add(call, result.nodeid)
+    return _shares(sums, {})
+
+
+def _shares(sums: Mapping[str, _Sum], colours: Mapping[str, str]) -> list[Share]:
+    tokens = sum(one.read + one.written for one in sums.values())
+    ordered = sorted(sums.items(), key=lambda item: (-item[1].read - item[1].written, item[0]))
+    return [
+        Share(
+            plain(name, limit=80),
+            round(100 * (one.read + one.written) / tokens, 1) if tokens else 0.0,
+            (
+                f"{one.calls:,}" + (f" +{one.failed:,} failed" if one.failed else ""),
+                f"{one.read:,}",
+                f"{one.written:,}",
+                f"{one.cached:,}" if one.cached else "",
+                number(one.cost, "USD") if one.unpriced < one.calls or not one.calls else "",
+                number(one.seconds, "s"),
+            ),
+            kind=colours.get(name, ""),
+        )
+        for name, one in ordered[:SHOWN_ROWS]
+    ]
+
+
+def prompt_parts(results: Sequence[TestResult]) -> tuple[list[Share], list[Share]]:
+    """The tool schemas, and the most expensive parts of all prompts by stage.
+
+    Returns:
+        Schemas by tool over all stages, and parts by stage; each with its tokens, what of it was sent again, the calls that
+        carried it, and the tests.
+    """
+    schemas: dict[str, _Part] = defaultdict(_Part)
+    parts: dict[tuple[str, str, str], _Part] = defaultdict(_Part)
+    whole = 0
+    for result in results:
+        composition = result.samples[-1].composition if result.samples else {}
+        whole += composition[""].input_tokens if "" in composition else 0
+        for stage in composition:
+            for part in own_parts(composition, stage):
+                parts[stage, part.part, part.name].add(part.tokens, part.repeated_tokens, part.calls, result.nodeid)
+                if part.part == "tools":
+                    schemas[part.name].add(part.tokens, part.repeated_tokens, part.calls, result.nodeid)
+    by_tool = sorted(schemas.items(), key=lambda item: (-item[1].tokens, item[0]))
+    by_part = sorted(parts.items(), key=lambda item: (-item[1].tokens, item[0]))
+    return (
+        [
+            _part_share(plain(name, limit=80) or "(unnamed)", "tools", "", one, whole)
+            for name, one in by_tool[:SHOWN_ROWS]
+        ],
+        [
+            _part_share(_part_name(kind, name), kind, plain(stage, limit=80), one, whole)
+            for (stage, kind, name), one in by_part[:SHOWN_ROWS]
+        ],
+    )
+
+
+@dataclass(slots=True)
+class _Part:
+    """A part of the prompts, summed over the tests."""
+
+    tokens: int = 0
+    repeated: int = 0
+    calls: int = 0
+    tests: set[str] = field(default_factory=set)
+
+    def add(self, tokens: int, repeated: int, calls: int, nodeid: str) -> None:
+        """Add what one test sent of it."""
+        self.tokens += tokens
+        self.repeated += repeated
+        self.calls += calls
+        self.tests.add(nodeid)
+
+
+def _part_name(kind: str, name: str) -> str:
+    words = PART_WORDS.get(kind, kind)
+    return f"{plain(name, limit=80)} ({words.rstrip('s')})" if name else words
+
+
+def _part_share(name: str, kind: str, where: str, part: _Part, whole: int) -> Share:
+    figures = (
+        f"{part.tokens:,}",
+        f"{part.repeated:,}" if part.repeated else "",
+        f"{part.calls:,}",
+        f"{len(part.tests):,}",
+    )
+    return Share(name, round(100 * part.tokens / whole, 1) if whole else 0.0, figures, f"p-{kind}", where)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsteady:
+    """A test whose figures vary from sample to sample, or whose gates chance left undecided."""
+
+    nodeid: str
+    varies: str
+    undecided: int
+    samples: int
+    reason: str
+
+
+def unsteady(results: Iterable[TestResult]) -> list[Unsteady]:
+    """The tests that do not give the same counts every time, and those with inconclusive gates."""
+    found = []
+    for result in results:
+        undecided = [gate for gate in result.gates if gate.verdict == "inconclusive"]
+        varies = []
+        for metric in ("calls", "input_tokens", "output_tokens"):
+            known = [value for s in result.samples if (value := s.total.get(metric)) is not None]
+            if len(set(known)) > 1:
+                low, high = number(min(known), unit_of(metric)), number(max(known), unit_of(metric))
+                varies.append(f"{metric.replace('_', ' ')} {low} to {high}")
+        if undecided or varies:
+            reason = plain(undecided[0].reason) if undecided else ""
+            found.append(Unsteady(result.nodeid, "; ".join(varies), len(undecided), len(result.samples), reason))
+    return found
+
+
+def spent(results: Iterable[TestResult]) -> str:
+    """What the whole run spent, repeated samples included: ``33 calls, 14,349 tokens, $0.0027``."""
+    calls = [call for result in results for sample in result.samples for call in sample.calls if call.succeeded]
+    tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
+    costs = [call.cost for call in calls if call.cost is not None]
+    said = f"{len(calls):,} call{'' if len(calls) == 1 else 's'}, {tokens:,} tokens"
+    return f"{said}, {number(sum(costs), 'USD')}" if costs else said

@@ -1,0 +1,103 @@
+"""A test's gates meet its samples and its baseline."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import pytest
+
+from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
+from pytest_tokenbudget.compare.rules import parse_quantity, parse_rule
+from pytest_tokenbudget.measure.metrics import metric_table
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number
+from pytest_tokenbudget.records.composition import StageComposition
+from pytest_tokenbudget.records.gate import Budget, Metric, Rule
+from pytest_tokenbudget.records.sample import Sample, Values
+from pytest_tokenbudget.records.verdict import GateResult
+
+TABLE = metric_table()
+
+
+def _stored(stages: tuple[str, ...] = (), **values: Number) -> BaselineEntry:
+    records = {name.replace("__", "."): MetricRecord(((value,),), value) for name, value in values.items()}
+    composition = {stage: StageComposition(1, (), 0, 0) for stage in ("", *stages)}
+    return BaselineEntry(metrics=records, composition=composition, traffic="scripted")
+
+
+def _decide(
+    budget: Budget, entry: BaselineEntry | None = None, stages: dict[str, Values] | None = None, **total: Number
+) -> dict[str, GateResult]:
+    sample = Sample(total=dict(total), stages=stages or {}, traffic="scripted")
+    given = GateInput(budget, [sample], entry, entry is None, TABLE)
+    return {result.metric: result for result in judge_gates(given)}
+
+
+def _gate(metric: Metric, rule: str) -> Budget:
+    return Budget(default_rule=None, rules=((metric, parse_rule(rule, unit=TABLE[metric.name].unit)),))
+
+
+@pytest.mark.parametrize(
+    ("rule", "base", "now", "verdict"),
+    [
+        ("10%", 30, 33, "ok"),
+        ("10%", 30, 34, "regression"),
+        ("10%", 0.7, 0.77, "ok"),
+        ("10%", 0.7, 0.7700001, "regression"),
+        ("$0.1", 0.2, 0.3, "ok"),
+        ("0", 0, 1, "regression"),
+        ("0", 100, 99, "improved"),
+        ("10% +200", 1000, 1200, "ok"),
+        ("10% +200", 1000, 1201, "regression"),
+        ("10% +200", 10_000, 11_001, "regression"),
+    ],
+)
+def test_a_rule_holds_to_the_last_digit(rule: str, base: Number, now: Number, verdict: str) -> None:
+    """What was written as a decimal is compared as one: +10 % on 0.7 is 0.77, whatever a double makes of it."""
+    budget = _gate(Metric("", "cost"), rule.replace("$", "+"))
+    assert _decide(budget, _stored(cost=base), cost=now)["cost"].verdict == verdict
+
+
+def test_a_ceiling_and_a_target_hold_to_the_last_digit() -> None:
+    """The same for absolute limits and for reductions."""
+    limit = Budget(default_rule=None, limit=((Metric("", "cost"), parse_quantity("$0.3", unit="USD")),))
+    assert _decide(limit, cost=0.3)["cost"].verdict == "ok"
+    assert _decide(limit, cost=0.30000001)["cost"].verdict == "over_limit"
+    target = Budget(default_rule=None, reduce=((Metric("", "cost"), Fraction(3, 10)),))
+    assert _decide(target, _stored(cost=0.1), cost=0.07)["cost"].verdict == "improved"
+    assert _decide(target, _stored(cost=0.1), cost=0.0700001)["cost"].verdict == "target_missed"
+
+
+def test_a_named_stage_that_vanished_fails() -> None:
+    """A gate that was put on a stage by name fails where the run never opened it, also if the baseline knows it."""
+    entry = _stored(("worker",), worker__input_tokens=100, input_tokens=100)
+    said = _decide(
+        _gate(Metric("worker", "input_tokens"), "10%"), entry, {"wrker": {"input_tokens": 100}}, input_tokens=100
+    )
+    assert said["worker.input_tokens"].verdict == "no_calls"
+    assert said["worker.input_tokens"].reason == "stage 'worker' was never opened; opened: wrker"
+
+
+def test_a_stage_that_vanished_is_an_improvement_for_default_gates() -> None:
+    """Nobody named it: a step that the agent no longer takes is less than before."""
+    entry = _stored(("worker",), worker__input_tokens=100, input_tokens=100)
+    budget = Budget(Rule(Fraction(1, 10)), rules=((Metric("", "latency"), Rule(off=True)),))
+    said = _decide(budget, entry, {}, input_tokens=10, output_tokens=1, calls=1)
+    assert (said["worker.input_tokens"].value, said["worker.input_tokens"].verdict) == (0, "improved")
+
+
+def test_drift_is_told_by_this_run_alone_where_nothing_is_noisy() -> None:
+    """Ten times +4 % under a gate of 5 % is +48 % since the origin in the very run that adds the last of them."""
+    entry = BaselineEntry(metrics={"input_tokens": MetricRecord(((1423,),), 1000)}, traffic="scripted")
+    said = _decide(_gate(Metric("", "input_tokens"), "5%"), entry, input_tokens=1480)["input_tokens"]
+    assert said.verdict == "ok"
+    assert said.drift == pytest.approx(0.48)
+
+
+@pytest.mark.parametrize("metric", ["reasoning_tokens", "input_tokens", "cost", "ttft"])
+def test_an_unknown_value_fails_what_was_asked_for_by_name(metric: str) -> None:
+    """It is never taken for 0; the ceiling and the reason are told."""
+    budget = Budget(default_rule=None, limit=((Metric("", metric), Fraction(7)),))
+    sample = Sample(total={metric: None}, traffic="scripted")
+    (said,) = judge_gates(GateInput(budget, [sample], None, True, TABLE))
+    assert (said.value, said.allowed, said.verdict) == (None, 7, "over_limit")
+    assert said.reason.startswith(f"{metric} is not known: ")
