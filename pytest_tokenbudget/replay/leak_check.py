@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Sequence
 
 from pytest_tokenbudget.errors import CassetteError
-from pytest_tokenbudget.providers.answer import answer_of
+from pytest_tokenbudget.providers.response import response_of
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.replay.interaction import Interaction
 from pytest_tokenbudget.replay.redaction import Redactor, documents, dump, nested_json, readable_lines, stream_pieces
@@ -63,10 +64,12 @@ class LeakCheck:
             spans = documents(text)
             values = [value for _, _, value in spans]
             ends = [0, *(end for _, end, _ in spans)]
-            gaps = "\n".join(text[end:start] for end, start in zip(ends, [*(s for s, _, _ in spans), None], strict=True))
-        self._check(where, gaps)
+            gaps = "\n".join(
+                text[end:start] for end, start in zip(ends, [*(s for s, _, _ in spans), None], strict=True)
+            )
+        self._check(where, gaps, raw=text)
         for value in values:
-            self._check(where, "\n".join(readable_lines(value)), raw=value)
+            self._check(where, "\n".join(readable_lines(value)))
         self._check(where, "\n".join(_joined(values)))
 
     def _check(self, where: str, text: str, *, raw: object = None) -> None:
@@ -87,10 +90,16 @@ class LeakCheck:
             )
 
 
-def _binary_documents(one: Interaction) -> Sequence[object]:
-    """Read the documents of a binary event stream."""
-    answer = answer_of(Exchange("", one.method, one.url, response_headers=one.headers, chunks=one.chunks))
-    return answer.documents
+def _binary_documents(one: Interaction) -> Iterator[object]:
+    """Read the documents of a binary event stream; those of Bedrock hold others in base64."""
+    response = response_of(Exchange("", one.method, one.url, response_headers=one.headers, chunks=one.chunks))
+    for found in (response, response.inner):
+        for document in found.documents if found is not None else ():
+            yield document
+            try:
+                yield nested_json(base64.b64decode(str(document.get("bytes", ""))).decode("utf-8", "replace"))
+            except ValueError:
+                continue
 
 
 def _joined(values: Sequence[object]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -187,6 +188,50 @@ Edit = tuple[int, int, str]
 """Start and end of what is replaced, and what takes its place."""
 
 
+def redacted_chunks(
+    chunks: Sequence[bytes], times: Sequence[float], redactor: Redactor
+) -> tuple[tuple[bytes, ...], tuple[float, ...]]:
+    """Redact an answer in the pieces in which it arrived; what replaces a text that several share is in the last.
+
+    A body that is no text stays as it is: whoever looks through it refuses what is in it.
+
+    Args:
+        chunks: The pieces.
+        times: Arrival of each.
+        redactor: Redacts the body.
+
+    Returns:
+        Pieces and times; a piece of which nothing is left is gone.
+    """
+    try:
+        body = b"".join(chunks).decode("utf-8")
+    except UnicodeDecodeError:
+        return tuple(chunks), tuple(times)
+    edits, at, offset = [], 0, 0
+    for start, end, text in redactor.answer(body):
+        begin = offset + len(body[at:start].encode())
+        at, offset = end, begin + len(body[start:end].encode())
+        edits.append((begin, offset, text.encode("utf-8", "surrogatepass")))
+    if not edits:
+        return tuple(chunks), tuple(times)
+    written: list[bytes] = []
+    begin, waiting = 0, deque(edits)
+    for chunk in chunks:
+        kept, at, end = bytearray(), begin, begin + len(chunk)
+        while waiting and waiting[0][0] < end:
+            first, last, text_bytes = waiting[0]
+            kept += chunk[at - begin : max(at, first) - begin]
+            at = min(last, end)
+            if last > end:
+                break
+            kept += text_bytes
+            waiting.popleft()
+        written.append(bytes(kept + chunk[at - begin :]))
+        begin = end
+    pairs = [(chunk, time) for chunk, time in zip(written, times, strict=True) if chunk]
+    return tuple(chunk for chunk, _ in pairs), tuple(time for _, time in pairs)
+
+
 def _replaced_across(texts: list[str], pattern: re.Pattern[str]) -> list[str]:
     ends = list(accumulate(map(len, texts)))
     written = list(texts)
@@ -303,5 +348,7 @@ def readable_lines(value: Any, key: str = "") -> Iterator[str]:
             nested = nested_json(one)
             if nested is not None:
                 stack.append((nested, name))
-        elif one is not None and not isinstance(one, bool) and not _TOKEN_COUNTS.search(name):
+        elif isinstance(one, bytes):
+            yield one.decode("utf-8", "replace")
+        elif isinstance(one, int | float) and not isinstance(one, bool) and not _TOKEN_COUNTS.search(name):
             yield f"{name}: {dump(one)}"

@@ -53,6 +53,10 @@ def _is_no_filler(value: str) -> bool:
     return not is_filler(value)
 
 
+def _is_not_made_of_words(value: str) -> bool:
+    return not is_placeholder(value)
+
+
 def _is_strong_password(value: str) -> bool:
     classes = (str.islower, str.isupper, str.isdigit, lambda one: not one.isalnum() and one not in "-_./")
     return sum(any(map(holds, value)) for holds in classes) >= 3 and not is_placeholder(value)
@@ -75,13 +79,13 @@ def _is_basic_credential(value: str) -> bool:
 
 
 def _is_json_web_token(value: str) -> bool:
-    payload = value.split(".")[1]
+    header, claims, _ = (f"eyJ{value}").split(".")
     try:
-        claims = base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)).decode()
+        decoded = [base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode() for part in (header, claims)]
     except (binascii.Error, UnicodeDecodeError):
-        return True
-    # The example of jwt.io, which half of all documentation has.
-    return "1234567890" not in claims and "John Doe" not in claims
+        return False
+    # The example of jwt.io, which half of all documentation has, is none.
+    return '"alg"' in decoded[0] and "1234567890" not in decoded[1] and "John Doe" not in decoded[1]
 
 
 def _is_private_key(after: str) -> bool:
@@ -111,6 +115,9 @@ class Shape:
     folded: bool = False
 
 
+_LEVELS_OF_ESCAPES = 3
+"""How often JSON may stand within JSON."""
+
 _MOST_PRECEDING = 24
 """Characters before an anchor in which ``preceded`` is looked for."""
 
@@ -130,7 +137,7 @@ def _shape(kind: str, anchors: str, rest: str, is_secret: Check = _is_no_filler)
 
 
 SHAPES: tuple[Shape, ...] = (
-    _shape("sk-key", "sk-", rf"({_URL64}{{20,250}})", is_random),
+    _shape("sk-key", "sk-", rf"({_URL64}{{20,250}})", _is_not_made_of_words),
     _shape("google-api-key", "AIza", rf"({_URL64}{{35}}){_END}"),
     _shape("google-token", "ya29. 1//0 GOCSPX-", rf"({_URL64}{{20,2000}})"),
     _shape("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", rf"({_ALNUM}{{36,255}})"),
@@ -326,9 +333,14 @@ def _compiled(anchor: str, rest: str, preceded: str | None) -> tuple[re.Pattern[
 def _variants(text: str) -> Iterable[str]:
     """Give a text as it is, and with escapes of JSON or of URLs resolved, which would hide where a secret begins."""
     yield text
-    if "\\" in text:
-        plain = text.replace("\\n", "\n").replace("\\r", "\n").replace("\\t", "\t")
-        plain = plain.replace('\\"', '"').replace("\\/", "/")
-        yield re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), plain)
+    plain = text
+    for _ in range(_LEVELS_OF_ESCAPES):
+        if "\\" not in plain:
+            break
+        # One level: of two backslashes one is left.
+        plain = plain.replace("\\\\", "\0").replace("\\n", "\n").replace("\\r", "\n").replace("\\t", "\t")
+        plain = plain.replace('\\"', '"').replace("\\/", "/").replace("\0", "\\")
+        plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), plain)
+        yield plain
     if "%" in text and (plain := unquote(text)) != text:
         yield plain

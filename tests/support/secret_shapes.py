@@ -47,6 +47,8 @@ def _json_web_token() -> str:
 
 SECRETS: dict[str, str] = {
     "OpenAI, of a user": "sk-" + made(48),
+    "OpenAI, typed by hand": "sk-" + "proj-AbCdEfGhIjKlMnOpQrStUvWx1234567890",
+    "OpenAI, in sequence": "sk-" + "abcdefghijklmnopqrstuvwx",
     "OpenAI, of a project": "sk-" + "proj-" + made(74, URL64) + "T3Blbk" + "FJ" + made(74, URL64),
     "OpenAI, of a service account": "sk-" + "svcacct-" + made(90, URL64),
     "OpenAI, of an administrator": "sk-" + "admin-" + made(60, URL64),
@@ -127,14 +129,13 @@ SECRETS: dict[str, str] = {
 }
 """Secrets by the name of their kind."""
 
-_WORDS = "the quick brown fox books a meeting with the cat on monday morning and moves it to tuesday ".split()
+_PROSE = "the quick brown fox books a meeting with the cat on monday morning and moves it to tuesday "
 
 NEAR_MISSES: dict[str, str] = {
     "scikit-learn": "use sk-learn_random_forest_classifier_v2 for it",
     "package with dashes": "a task-oriented, risk-averse sk-learn-contrib-and-something-else-with-a-long-name",
     "OpenAI, in docs": "set OPENAI_API_KEY=sk-... in your shell",
     "OpenAI, crossed out": "sk-" + "x" * 48,
-    "OpenAI, made up": "sk-" + "1234567890abcdefghijklmnopqrstuvwxyz",
     "OpenAI, a placeholder": "sk-" + "your-openai-api-key-goes-here",
     "OpenAI, of a test": "sk-" + "test-dummy-key-for-unit-tests-1",
     "Anthropic, in docs": "sk-" + "ant-api03-your-key-here",
@@ -196,7 +197,7 @@ NEAR_MISSES: dict[str, str] = {
     "name of a variable": "npm_config_registry_with_a_very_long_name_indeed=1",
     "address of a coin": "0x" + made(40, HEX),
     "dates": "pa-2026-03-17-and-2026-03-18-and-2026-03-19-and-2026",
-    "prose": " ".join(_WORDS * 30),
+    "prose": _PROSE * 30,
     "key of a song": "key: C sharp minor, tempo 120, four four time signature",
     "access token, described": "access_token: obtained-from-the-identity-provider-v2-endpoint",
     "secret, a path": "client_secret: /run/secrets/calendar/client_secret_v2",
