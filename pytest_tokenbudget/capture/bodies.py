@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
-from pytest_tokenbudget.records.exchange import Headers
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.providers.wire_format import WireFormat
+    from pytest_tokenbudget.records.exchange import Headers
 
-BodyLimit = Callable[[str, str, Headers], int | None]
+BodyLimit: TypeAlias = "Callable[[str, str, Headers], int | None]"
 """Bytes that are worth keeping of a body, from method, URL and response headers; ``None`` for all."""
 
 FREE = 256 * 1024

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.bodies import builtin_formats
-from pytest_tokenbudget.records.exchange import Headers
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.records.exchange import Headers
 
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\r?\n|\r\r")
 

@@ -16,16 +16,15 @@ from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Kind, Terms, noise_prior
 from pytest_tokenbudget.compare.values import sample_values, stored_sessions
-from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
+from pytest_tokenbudget.records.composition import inclusive, inside
 from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, Verdict
-from pytest_tokenbudget.stats.exact import as_number, rational
-from pytest_tokenbudget.stats.moderation import ScalePrior
-from pytest_tokenbudget.stats.statistic import level_of, statistic
-from pytest_tokenbudget.stats.tails import values_needed
+from pytest_tokenbudget.stats.log_ratio import ScalePrior
+from pytest_tokenbudget.stats.ranks import values_needed
+from pytest_tokenbudget.stats.statistic import as_number, level_of, rational, statistic
 from pytest_tokenbudget.wording import counted
 
 _UNKNOWN: Mapping[GateKind, Verdict] = {
@@ -73,12 +72,12 @@ def judge_gates(given: GateInput) -> tuple[GateResult, ...]:
         A result for each gate: limits first, then targets, then increases.
     """
     opened = {stage for sample in given.samples for stage in sample.stages}
-    known = {stage for stage in given.entry.composition if stage} if given.entry else set()
+    known = set(given.entry.stages) if given.entry else set()
     compositions = [sample.composition for sample in given.samples] + ([given.entry.composition] if given.entry else [])
     tools = {
         (stage, part.name)
         for composition in compositions
-        for stage, found in composition.items()
+        for stage, found in inclusive(composition).items()
         for part in found.parts
         if part.part == "tools"
     }

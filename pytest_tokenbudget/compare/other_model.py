@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
 from pytest_tokenbudget.records.baseline import BaselineEntry
-from pytest_tokenbudget.records.composition import StageComposition
+from pytest_tokenbudget.records.composition import Compositions, within
 from pytest_tokenbudget.records.gate import Budget, Gate, Metric, Rule
 from pytest_tokenbudget.records.sample import Sample
 
@@ -47,8 +47,8 @@ def who_answers(entry: BaselineEntry, samples: Sequence[Sample], stage: str = ""
     return WhoAnswers(change, added)
 
 
-def _stage_models(composition: Mapping[str, StageComposition], stage: str) -> tuple[str, ...]:
-    found = composition.get(stage)
+def _stage_models(composition: Compositions, stage: str) -> tuple[str, ...]:
+    found = within(composition, stage)
     return () if found is None else found.models
 
 

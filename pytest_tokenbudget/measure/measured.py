@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_tokenbudget.measure.metrics import MetricSpec, StageView, pooled_values, values
+from pytest_tokenbudget.measure.metrics import MetricSpec, StageView, clock_time, pooled_values, values
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import StageComposition
+from pytest_tokenbudget.records.composition import StageComposition, inside
 from pytest_tokenbudget.records.sample import Span, Values
 
 Compose = Callable[[Sequence[Call]], StageComposition]
@@ -20,7 +20,7 @@ class Measured:
     Attributes:
         total: Metrics of the whole test.
         stages: Metrics by stage path.
-        composition: Compositions by stage path; the whole test's under ``""``.
+        composition: Compositions of the stages' own calls by stage path.
         pooled: Single calls' values by stage path and metric; the whole test's under ``""``.
     """
 
@@ -39,11 +39,6 @@ def stage_paths(calls: Iterable[Call], spans: Iterable[Span]) -> list[str]:
             paths.add(path)
             path = path.rpartition("/")[0]
     return sorted(paths)
-
-
-def inside(path: str, stage: str) -> bool:
-    """Whether ``path`` is ``stage`` or lies within it; everything lies within the whole test (``""``)."""
-    return not stage or path == stage or path.startswith(stage + "/")
 
 
 def union_length(intervals: Iterable[tuple[float, float]]) -> float:
@@ -89,14 +84,17 @@ def measure(
     """
     whole = compose(calls)
     views = {"": _view("", calls, spans, call_phase=call_phase, own_time=own_time, composition=whole)}
+    own: dict[str, StageComposition] = {}
     for path in stage_paths(calls, spans):
         mine = [call for call in calls if inside(call.stage, path)]
+        direct = [call for call in mine if call.stage == path]
         composition = whole if len(mine) == len(calls) else compose(mine)
         views[path] = _view(path, mine, spans, call_phase=call_phase, own_time=None, composition=composition)
+        own[path] = composition if len(direct) == len(mine) else compose(direct)
     return Measured(
         total=values(views[""], table),
         stages={path: values(view, table) for path, view in views.items() if path},
-        composition={path: view.composition for path, view in views.items()},
+        composition=own,
         pooled={path: pooled_values(view, table) for path, view in views.items()},
     )
 
@@ -119,8 +117,8 @@ def _view(
     return StageView(
         calls=[call for call in calls if call.succeeded],
         attempts=[call for call in calls if not call.succeeded],
-        open_time=open_time,
-        model_time=model_time,
+        open_time=clock_time(open_time),
+        model_time=clock_time(model_time),
         composition=composition,
         own_time=own_time,
     )

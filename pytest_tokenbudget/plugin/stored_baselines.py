@@ -15,7 +15,7 @@ from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec
 from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget
-from pytest_tokenbudget.stats.moderation import ScalePrior
+from pytest_tokenbudget.stats.log_ratio import ScalePrior
 
 
 class StoredBaselines:
@@ -76,6 +76,5 @@ def count_timed_gates(budget: Budget, entry: BaselineEntry, table: Mapping[str, 
     """Count the gates of a test that compare live times, by the stages that its baseline knows."""
     if budget.replay is not None or entry.traffic != "live":
         return 0
-    stages = [stage for stage in entry.composition if stage]
-    gates = expand(budget, stages=stages, default_metrics=DEFAULT_GATES)
+    gates = expand(budget, stages=entry.stages, default_metrics=DEFAULT_GATES)
     return sum(gate.kind == "max_increase" and table[gate.metric.name].timed for gate in gates)

@@ -33,6 +33,23 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Connection:
+    """Connections that belong to no watched client.
+
+    Attributes:
+        host: Name of the host, its address where no name is known.
+        port: Its port.
+        opened_by: The library that opened them, and the line of the application that called it.
+        count: How many.
+    """
+
+    host: str
+    port: int | None = None
+    opened_by: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One execution of a test, from its function-scoped fixtures on.
 
@@ -40,7 +57,7 @@ class Sample:
         calls: Calls and failed attempts in the order in which they started.
         total: Metrics of the whole test.
         stages: Metrics by stage path; a stage's figures hold those of the stages inside it.
-        composition: Composition by stage path; the whole test's stands under ``""``.
+        composition: Composition of each stage's own calls, by stage path.
         pooled: Single values that are pooled over samples, by stage and metric (``call_latency``, ``ttft``), s.
         outcomes: What the agent achieved (``budget.outcome``).
         traffic: Where the answers came from.

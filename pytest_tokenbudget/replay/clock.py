@@ -8,10 +8,13 @@ events like answers. ``docs/replay.md`` says how each kind of waiting is seen.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -77,10 +80,15 @@ class VirtualClock:
 
     Args:
         scale: Virtual seconds that pass in a real second where something may wait for the outside, which cannot be seen.
+
+    Attributes:
+        processes: Gives the ids of the agent's other processes: the clock waits until their threads rest, too.
     """
 
     def __init__(self, *, scale: float = 100.0) -> None:
+        self.processes: Callable[[], AbstractSet[int]] = frozenset
         self._now = 0.0
+        self._moves: list[tuple[float, float]] = []
         self._scale = scale
         self._running = False
         self._lock = threading.Lock()
@@ -97,6 +105,15 @@ class VirtualClock:
     def __call__(self) -> float:
         """Give the virtual time, s."""
         return self._now
+
+    def time_at(self, real: float) -> float:
+        """Give the virtual time (s) at a real one (s on the clock of ``time.perf_counter``)."""
+        moves = bisect_right(self._moves, (real, math.inf))
+        return self._moves[moves - 1][1] if moves else 0.0
+
+    def _move(self, to: float) -> None:
+        self._now = max(self._now, to)
+        self._moves.append((time.perf_counter(), self._now))
 
     def __enter__(self) -> VirtualClock:
         me = threading.get_native_id()
@@ -158,7 +175,7 @@ class VirtualClock:
             return
         if threading.active_count() == 1:
             # Nobody else can have anything to do; what this thread's own loop holds has to wait for the thread.
-            self._now = due
+            self._move(due)
         else:
             self._wait(_HeldThread(due))
 
@@ -241,7 +258,7 @@ class VirtualClock:
                 with self._lock:
                     remaining = self._seconds_to_watch(waiter)
                     if remaining == 0 and waiter.due is not None:
-                        self._now = max(self._now, waiter.due)
+                        self._move(waiter.due)
                         return False
                 if waiter.wait(None if remaining is None else min(remaining, look_after)):
                     return True
@@ -266,7 +283,9 @@ class VirtualClock:
             return None
         waiting = {waiter.tid for waiter in self._waiters}
         alone = threading.active_count() == 1
-        if not alone and (busy := self._watch.seconds_to_rest(waiting, self._bystanders - self._callers)):
+        if not alone and (
+            busy := self._watch.seconds_to_rest(waiting, self._bystanders - self._callers, self.processes())
+        ):
             return busy
         ahead = max(0.0, waiter.due - self._now)
         hold = 0.0

@@ -74,7 +74,9 @@ class LeakCheck:
 
     def _check(self, where: str, text: str, *, raw: object = None) -> None:
         pattern = self._redactor.match(text) or (
-            self._syntax.match(raw if isinstance(raw, str) else dump(raw)) if self._syntax.patterns else None
+            self._syntax.match(raw if isinstance(raw, str) else dump(raw))
+            if self._syntax.patterns and raw is not None
+            else None
         )
         if pattern is not None:
             raise CassetteError(
@@ -96,10 +98,19 @@ def _binary_documents(one: Interaction) -> Iterator[object]:
     for found in (response, response.inner):
         for document in found.documents if found is not None else ():
             yield document
-            try:
-                yield nested_json(base64.b64decode(str(document.get("bytes", ""))).decode("utf-8", "replace"))
-            except ValueError:
-                continue
+            for holder in (document, *document.values()):
+                inner = _nested_base64(holder.get("bytes") if isinstance(holder, dict) else None)
+                if inner is not None:
+                    yield inner
+
+
+def _nested_base64(value: object) -> object:
+    if not isinstance(value, str):
+        return None
+    try:
+        return nested_json(base64.b64decode(value).decode("utf-8", "replace"))
+    except ValueError:
+        return None
 
 
 def _joined(values: Sequence[object]) -> Iterator[str]:

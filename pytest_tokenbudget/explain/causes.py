@@ -1,0 +1,165 @@
+"""Turns two compositions and two values of a metric into the causes of the difference."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from fractions import Fraction
+
+from pytest_tokenbudget.explain.additive import ADDITIVE, Leaf, leaf_shares, leaves, present
+from pytest_tokenbudget.explain.cost_and_time import UnitPrices, cache_shares, cost_shares, time_shares
+from pytest_tokenbudget.explain.phrases import clean_name, say_change, say_instead
+from pytest_tokenbudget.explain.shares import Share, merge_shares, round_floats, round_whole
+from pytest_tokenbudget.records.composition import Cause, Compositions, StageComposition, within
+from pytest_tokenbudget.records.gate import TOOL_PREFIX, is_tool_metric, split_key
+
+NEGLIGIBLE_SHARE = Fraction(1, 10**9)
+"""Of values that are no whole numbers, a share that is smaller than this part of the largest is no cause."""
+
+_TIMES = ("latency", "model_time")
+_CACHED = ("cached_input_tokens", "cache_write_tokens")
+_REST = dict.fromkeys(_CACHED, "framing")
+
+
+def explain(
+    metric: str,
+    stage: str,
+    before: Compositions,
+    after: Compositions,
+    *,
+    before_value: float | int | None,
+    after_value: float | int | None,
+    prices: UnitPrices | None = None,
+) -> tuple[Cause, ...]:
+    """The causes of the difference of a metric.
+
+    Args:
+        metric: Its name without stage and statistic, ``"input_tokens"``.
+        stage: The stage that it is of, ``""`` for the whole test.
+        before: Compositions by stage path before.
+        after: Likewise, now.
+        before_value: The metric before, in its unit; ``None`` where the stage did not exist.
+        after_value: The metric now; ``None`` where the stage no longer exists.
+        prices: What tokens cost, for the metric ``cost``, where that is known.
+
+    Returns:
+        The causes, largest first, none of size 0. They add up exactly to ``after_value - before_value``, in whole numbers
+        where both values are whole. Each call counts in the innermost stage that it was made in, so that nested stages
+        are not counted twice, and :attr:`Cause.stage` is the stage in which the cause lies; the text names it where there
+        are several. Empty where nothing changed, where a value is unknown, and for metrics that no composition explains
+        (``own_time``, ``ttft``, a metric of a hook).
+    """
+    values = _values(before_value, after_value)
+    if values is None or values[0] == values[1]:
+        return ()
+    totals = present(within(before, stage)), present(within(after, stage))
+    found = leaves(stage, before, after)
+    # A value without a composition is no stage that appeared, but one of which nothing was stored.
+    if any(total is None and value for total, value in zip(totals, values, strict=True)):
+        found = []
+    shares = _shares(metric, stage, found, totals, values, prices)
+    if shares is None:
+        return ()
+    rest = values[1] - values[0] - sum((share.delta for share in shares), Fraction(0))
+    if rest:
+        shares = [*shares, Share(_rest_part(metric), "", rest, _rest_text(metric, *totals), stage)]
+    return _causes(f"{stage}.{metric}" if stage else metric, merge_shares(shares), values)
+
+
+def _shares(
+    metric: str,
+    stage: str,
+    found: list[Leaf],
+    totals: tuple[StageComposition | None, StageComposition | None],
+    values: tuple[Fraction, Fraction],
+    prices: UnitPrices | None,
+) -> list[Share] | None:
+    """What the compositions tell; ``None`` for a metric that none explains."""
+    before, after = totals
+    # Where one stage made all calls, even the whole test's causes need not say which.
+    place = unnamed = found[0].stage if len(found) == 1 else stage
+    shares: list[Share] = []
+    if is_tool_metric(metric):
+        tool = metric.removeprefix(TOOL_PREFIX)
+        return _at([Share("tools", tool, values[1] - values[0], f"{clean_name(tool)} {say_change(*values)}")], place)
+    if metric in ADDITIVE:
+        additive = ADDITIVE[metric]
+        shares = [share for leaf in found for share in leaf_shares(leaf, additive, unnamed=unnamed)]
+        if not shares and before is not None and after is not None and not (before.parts or after.parts):
+            shares = _unread(before, after, values, additive.rest)
+    elif metric not in (*_TIMES, *_CACHED, "cost"):
+        return None
+    elif before is None or after is None or not (before.calls and after.calls):
+        shares = []
+    elif metric == "cost":
+        shares = cost_shares(found, (before, after), values, prices, unnamed=unnamed)
+    elif metric in _CACHED:
+        shares = cache_shares(before, after, values)
+    else:
+        return _at(time_shares(before, after, values, own_code=metric == "latency"), place) or None
+    return _at(shares, place)
+
+
+def _at(shares: list[Share], stage: str) -> list[Share]:
+    return [share if share.stage else replace(share, stage=stage) for share in shares]
+
+
+def _unread(
+    before: StageComposition, after: StageComposition, values: tuple[Fraction, Fraction], part: str
+) -> list[Share]:
+    """Calls times their size, where no request could be read."""
+    if not (before.calls and after.calls):
+        return []
+    each = [value / side.calls for value, side in zip(values, (before, after), strict=True)]
+    by_calls = (after.calls - before.calls) * (each[0] + each[1]) / 2
+    own = values[1] - values[0] - by_calls
+    text = f"{say_change(each[0], each[1])} a call"
+    shares = [Share("calls", "", by_calls, say_instead(after.calls, before.calls, "call")), Share(part, "", own, text)]
+    return [share for share in shares if share.delta]
+
+
+def _values(before: float | int | None, after: float | int | None) -> tuple[Fraction, Fraction] | None:
+    known = [value for value in (before, after) if value is not None]
+    if not known or not all(math.isfinite(value) for value in known):
+        return None
+    return Fraction(before or 0), Fraction(after or 0)
+
+
+def _rest_part(metric: str) -> str:
+    return ADDITIVE[metric].rest if metric in ADDITIVE else _REST.get(metric, "model")
+
+
+def _rest_text(metric: str, before: StageComposition | None, after: StageComposition | None) -> str:
+    if before is None or after is None:
+        return "no composition is known of one side"
+    if metric == "fresh_input_tokens":
+        return "prefixes that calls of several stages share"
+    return "not told by the compositions, which are those of one sample"
+
+
+def _causes(metric: str, shares: list[Share], values: tuple[Fraction, Fraction]) -> tuple[Cause, ...]:
+    name = split_key(metric)[1]
+    counted = (name in (*ADDITIVE, *_CACHED) or is_tool_metric(name)) and all(
+        value.denominator == 1 for value in values
+    )
+    shares = sorted(shares, key=lambda share: (-abs(share.delta), share.stage, share.part, share.name))
+    total = values[1] - values[0]
+    deltas: list[int] | list[float]
+    if counted:
+        deltas = round_whole([share.delta for share in shares], int(total))
+    else:
+        shares = _merge_negligible(shares)
+        deltas = round_floats([share.delta for share in shares], total)
+    causes = [
+        Cause(metric, share.stage, share.part, clean_name(share.name), delta, share.words)
+        for share, delta in zip(shares, deltas, strict=True)
+        if delta
+    ]
+    return tuple(sorted(causes, key=lambda cause: (-abs(cause.delta), cause.stage, cause.part, cause.name)))
+
+
+def _merge_negligible(shares: list[Share]) -> list[Share]:
+    """Give what is no more than the rounding of the two values to the largest share, which is the first."""
+    kept = [share for share in shares if abs(share.delta) > NEGLIGIBLE_SHARE * abs(shares[0].delta)]
+    dust = sum((share.delta for share in shares[len(kept) :]), Fraction(0))
+    return [replace(kept[0], delta=kept[0].delta + dust), *kept[1:]] if kept else []
