@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pytest_tokenbudget.ab import git
+from pytest_tokenbudget import git
 from pytest_tokenbudget.ab.interrupts import deferred
 from pytest_tokenbudget.errors import ABError
 

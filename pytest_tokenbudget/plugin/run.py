@@ -105,9 +105,10 @@ class TestRun:
             self._ceiling.running = self.running
         self._functions = self._open.enter_context(watching(recorder, rules=context.stage_rules))
         if context.children is not None:
-            self._open.enter_context(context.children.sample(recorder))
+            time_at = None
             if traffic.virtual is not None:
-                traffic.virtual.processes = context.children.asking
+                traffic.virtual.processes, time_at = context.children.asking, traffic.virtual.time_at
+            self._open.enter_context(context.children.sample(recorder, time_at=time_at))
 
     def end_sample(self) -> None:
         """Stop watching."""

@@ -71,7 +71,7 @@ def _interaction(
     return Interaction(
         api=found.api,
         provider=reading.provider,
-        stage=exchange.stage,
+        stage=exchange.stage or exchange.surrounding_stage,
         method=exchange.method,
         url=bare_url(exchange.url),
         model=reading.request_model or reading.model,

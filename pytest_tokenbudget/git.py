@@ -6,7 +6,10 @@ import os
 import subprocess
 from pathlib import Path
 
-from pytest_tokenbudget.errors import ABError
+from pytest_tokenbudget.errors import GitError
+
+TIMEOUT_S = 60.0
+"""A repository on a network that answers nothing ends a command with an error instead of holding the session."""
 
 _HOOK_VARIABLES = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY")
 """Set where git runs a hook; they would point every git command at the wrong work tree."""
@@ -19,26 +22,46 @@ def run(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         What became of it; the caller looks at the return code.
 
     Raises:
-        ABError: If there is no git.
+        GitError: If there is no git.
+    """
+    done = run_bytes(place, *arguments)
+    texts = (done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace"))
+    return subprocess.CompletedProcess(done.args, done.returncode, *texts)
+
+
+def run_bytes(
+    place: Path, *arguments: str, data: bytes | None = None, timeout_s: float | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git in a directory, bytes in and bytes out.
+
+    Paths among the arguments are taken as they are: no pattern and no sign in them means anything.
+
+    Args:
+        place: The directory.
+        arguments: Those of git.
+        data: What it reads.
+        timeout_s: When it is given up, s; ``None`` waits as long as it takes.
+
+    Raises:
+        GitError: If there is no git, or it is given up.
     """
     clean = {name: value for name, value in os.environ.items() if name not in _HOOK_VARIABLES}
     try:
         return subprocess.run(
             ["git", "-C", str(place), *arguments],
             capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
             check=False,
-            env=clean | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
-            stdin=subprocess.DEVNULL,
+            env=clean | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_LITERAL_PATHSPECS": "1"},
+            input=data or b"",
             start_new_session=True,
+            timeout=timeout_s,
         )
+    except subprocess.TimeoutExpired as error:
+        raise GitError(
+            f"git {arguments[0]} takes longer than {error.timeout:g} s", remedy="run it once by hand"
+        ) from None
     except OSError as error:
-        raise ABError(
-            f"git cannot be run: {error.strerror or error}",
-            remedy="install git, or give a directory instead of a revision",
-        ) from error
+        raise GitError(f"git cannot be run: {error.strerror or error}", remedy="install git") from error
 
 
 def toplevel(place: Path) -> Path | None:
