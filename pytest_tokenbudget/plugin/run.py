@@ -191,7 +191,7 @@ class TestRun:
             return
         exchanges, context = self.running.recorder.exchanges(), self.context
         try:
-            write_cassette(cassette.path, exchanges, context.reader, context.settings.redact)
+            write_cassette(cassette.path, exchanges, context.reader, context.settings)
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
         self.recorded = True
@@ -284,7 +284,13 @@ class TestRun:
         judged = test_result.assemble(
             blank, self._gates_now(), self._compared(), settings, entry=entry, earlier_outcomes=earlier, notices=notices
         )
-        return replace(judged, samples=tuple(self.samples), played=self.played)
+        cassette = self.traffic.cassette if self.traffic is not None and self.recorded else None
+        return replace(
+            judged,
+            samples=tuple(self.samples),
+            played=self.played,
+            recorded_cassette="" if cassette is None else str(cassette.path),
+        )
 
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
         __tracebackhide__ = True
