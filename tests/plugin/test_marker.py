@@ -135,4 +135,6 @@ def test_agent(ask):
     result = project.run()
     result.assert_outcomes(passed=1, warnings=1)
     assert "failed_attempts" in {gate["metric"] for gate in project.test["gates"]}
-    result.stdout.fnmatch_lines(["*DeprecationWarning: token_budget: the metric 'attempts' is called 'failed_attempts' now*"])
+    result.stdout.fnmatch_lines(
+        ["*DeprecationWarning: token_budget: the metric 'attempts' is called 'failed_attempts' now*"]
+    )
