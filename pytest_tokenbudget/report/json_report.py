@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,10 +13,10 @@ from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.advice import Advice, SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition, inclusive
-from pytest_tokenbudget.records.sample import Sample, Values
+from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult
+from pytest_tokenbudget.report.means import mean_values
 from pytest_tokenbudget.report.view import RunView
-from pytest_tokenbudget.stats.statistic import mean
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.report.json_shape import (
@@ -262,19 +262,3 @@ def cause_json(cause: Cause) -> CauseJson:
         "delta": cause.delta,
         "text": cause.text,
     }
-
-
-def mean_values(figures: Sequence[Values]) -> Values:
-    """Mean of each metric over the samples; unknown where one is unknown; 0 where a stage was not opened."""
-    if len(figures) == 1:
-        return dict(figures[0])
-    names = {name: None for values in figures for name in values}
-    shown: Values = {}
-    for name in names:
-        column = [values.get(name, 0 if not values else None) for values in figures]
-        known = [value for value in column if value is not None]
-        if len(known) < len(column):
-            shown[name] = None
-            continue
-        shown[name] = mean(known)
-    return shown

@@ -9,7 +9,9 @@ from pytest_tokenbudget.baselines.history import Revision
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
 from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
-from pytest_tokenbudget.report.highlights import main_causes, money_a_month, month_change, now_value, sentence
+from pytest_tokenbudget.report.highlights import main_causes, sentence
+from pytest_tokenbudget.report.means import now_value
+from pytest_tokenbudget.report.money import money_a_month, month_change
 from pytest_tokenbudget.report.page import icicle, waterfall
 from pytest_tokenbudget.report.page.gate_bars import GateBar, gate_bar
 from pytest_tokenbudget.report.page.icicle import Icicle
