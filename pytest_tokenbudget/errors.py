@@ -71,6 +71,12 @@ class Diverged(TokenBudgetError):
     slug = "diverged"
 
 
+class ConnectionNotAllowed(TokenBudgetError):
+    """A connection to a host that a replayed or scripted run may not reach."""
+
+    slug = "connection"
+
+
 class TokenizerError(TokenBudgetError):
     """A vocabulary that was configured but cannot be loaded."""
 

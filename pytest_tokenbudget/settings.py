@@ -131,6 +131,22 @@ OPTIONS: tuple[Option, ...] = (
         "Stages by configuration, one a line: worker = function:app.agents.Worker.run",
     ),
     Option(
+        "refuse_hosts",
+        "",
+        "tokenbudget_refuse_hosts",
+        "lines",
+        (),
+        "Hosts that a replayed or scripted run may not reach, beside those of providers: gateway.internal, *.corp.example:8443",
+    ),
+    Option(
+        "allow_hosts",
+        "",
+        "tokenbudget_allow_hosts",
+        "lines",
+        (),
+        "Hosts that a replayed or scripted run may reach all the same.",
+    ),
+    Option(
         "prices",
         "",
         "tokenbudget_prices",
@@ -303,6 +319,8 @@ class Settings(NamedTuple):
     strict: bool = False
     max_increase: str = "10%"
     stages: tuple[str, ...] = ()
+    refuse_hosts: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
     prices: tuple[str, ...] = ()
     encodings: tuple[str, ...] = ()
     redact: tuple[str, ...] = ()

@@ -19,8 +19,7 @@ from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample, Values
-from pytest_tokenbudget.stats.exact import rational
-from pytest_tokenbudget.stats.statistic import statistic
+from pytest_tokenbudget.stats.statistic import rational, statistic
 
 _COMPOSED = ("tool_schema_tokens", "system_tokens", "history_tokens", "fresh_input_tokens")
 

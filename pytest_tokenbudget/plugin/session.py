@@ -18,6 +18,7 @@ from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.run import TestRun, run_key
 from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.report.junit import properties
 from pytest_tokenbudget.report.test_result import failed_on_its_own
 
 
@@ -129,7 +130,7 @@ class BudgetSession:
                 # What it starts may serve a marked test, whichever test it was first asked for by.
                 stack.enter_context(children.started_by_shared_fixture())
             if running is not None:
-                stack.enter_context(running.recorder.paused())
+                stack.enter_context(running.recorder.outside(f"fixture {fixturedef.argname!r}"))
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -195,6 +196,9 @@ class BudgetSession:
         broken = call.when == "teardown" and report.failed
         if broken:
             run.result = replace(run.result, passed=False)
+        if call.when == "teardown":
+            # junit.xml takes a test's properties from its last report.
+            report.user_properties += properties(run.result)
         if broken or call.when == "call":
             report.tokenbudget = run.result  # type: ignore[attr-defined]  # pytest keeps further attributes of reports
         return report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_tokenbudget.baselines.paths import cassette_directory
+from pytest_tokenbudget.capture.connections import HostRules, recorded_hosts
 from pytest_tokenbudget.capture.local_answer import Answerer
 from pytest_tokenbudget.errors import CassetteError, TokenBudgetError
 from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import plain_nodeid
+from pytest_tokenbudget.providers.classify import serves_models
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget
@@ -54,6 +56,7 @@ class Traffic:
         virtual: The clock where it is a projection.
         script: The scripted model that answers, if one does.
         cassette: The cassette, if there is one.
+        host_rules: Hosts that may not be reached, where answers are given locally.
         notes: Gives what a reader of the projected times should know.
         problems: Asked when the test's body has ended: why the run does not fit its answers, ``None`` where it does.
     """
@@ -63,6 +66,7 @@ class Traffic:
     virtual: VirtualClock | None = None
     script: ScriptedModel | None = None
     cassette: ChosenCassette | None = None
+    host_rules: HostRules | None = None
     notes: Callable[[], tuple[str, ...]] = tuple
     problems: list[Callable[[], TokenBudgetError | None]] = field(default_factory=list)
 
@@ -104,7 +108,14 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
 
         with VirtualClock(scale=context.settings.time_scale) as clock:
             model = scripted_model(clock, context.reader.counter, context.reader.formats)
-            yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: script_problem(model)])
+            yield Traffic(
+                clock,
+                model,
+                virtual=clock,
+                script=model,
+                host_rules=host_rules(context),
+                problems=[lambda: script_problem(model)],
+            )
         return
     cassette = choose_cassette(item, budget, context.settings, recorded=recorded)
     if cassette is None or cassette.records:
@@ -118,7 +129,30 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
         reader = context.reader
         patterns = compile_patterns(context.settings.redact)
         player = Player(cassette.path, clock=clock, formats=reader.formats, counter=reader.counter, patterns=patterns)
-        yield Traffic(clock, player, virtual=clock, cassette=cassette, problems=[player.problem], notes=player.notes)
+        yield Traffic(
+            clock,
+            player,
+            virtual=clock,
+            cassette=cassette,
+            host_rules=host_rules(context, recorded=player.hosts),
+            problems=[player.problem],
+            notes=player.notes,
+        )
+
+
+def host_rules(context: SessionContext, *, recorded: Iterable[str] = ()) -> HostRules:
+    """Tell which hosts a run may not reach whose model is answered for.
+
+    Args:
+        context: The session's tools.
+        recorded: Hosts, with ports where there are any, of the recorded model calls.
+    """
+    settings, formats = context.settings, context.reader.formats
+    return HostRules(
+        is_model_host=lambda host: serves_models(host, formats),
+        refused=(*settings.refuse_hosts, *recorded_hosts(recorded)),
+        allowed=settings.allow_hosts,
+    )
 
 
 def choose_cassette(

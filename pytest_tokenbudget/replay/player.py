@@ -57,6 +57,9 @@ class Player:
         counter: Counts requests.
         patterns: What was redacted in the recording is in the requests of now too.
 
+    Attributes:
+        hosts: Hosts of the recorded model calls, with ports where there are any.
+
     Raises:
         CassetteError: If the cassette cannot be read.
     """
@@ -78,7 +81,7 @@ class Player:
         self._classified = {id(one): self._classify(one) for one in interactions}
         auxiliary = [one for one in interactions if self._classified[id(one)].kind == "auxiliary"]
         others = [one for one in interactions if self._classified[id(one)].kind != "auxiliary"]
-        self._hosts = frozenset(split_url(one.url).netloc for one in others)
+        self.hosts = frozenset(split_url(one.url).netloc for one in others)
         self._matcher = Matcher(others, self._prompt_of)
         self._auxiliary = AuxiliaryAnswers(auxiliary, others)
         self._slopes: dict[str, Slope] = slopes(interactions)
@@ -130,7 +133,7 @@ class Player:
 
     def _prepare(self, outgoing: Outgoing) -> _Played | None:
         asked = classify(parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body), self._formats)
-        if asked.kind == "other" or (outgoing.in_process and asked.request.url.netloc not in self._hosts):
+        if asked.kind == "other" or (outgoing.in_process and asked.request.url.netloc not in self.hosts):
             # An app in the same process whose answers were not recorded is a part of the agent, and calls its model itself.
             return None
         if asked.kind == "auxiliary":

@@ -18,7 +18,7 @@ from pytest_tokenbudget.capture.children.spool import Spool
 from pytest_tokenbudget.capture.children.started import StartedProcesses
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.stage_rules import StageRule
-from pytest_tokenbudget.capture.watch import MODULES, take_over
+from pytest_tokenbudget.capture.watch import CLIENTS, take_over
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Span
 
@@ -56,7 +56,7 @@ class ChildProcesses:
                 "function_stages": [[rule.stage, rule.kind, rule.pattern] for rule in self._rules],
             },
             package=str(Path(pytest_tokenbudget.__file__).parent),
-            wanted={*MODULES, "pytest_tokenbudget", *_prefixes(self._rules)},
+            wanted={*CLIENTS, "pytest_tokenbudget", *_prefixes(self._rules)},
         )
 
     def begin(self) -> None:

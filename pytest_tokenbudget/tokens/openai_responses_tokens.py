@@ -2,7 +2,7 @@
 
 The tools section and the response formats have the form of OpenAI's Harmony guide
 (cookbook.openai.com/articles/openai-harmony, read 2026-11-24). The numbers are fitted, see
-:mod:`pytest_tokenbudget.tokens.openai_rules`.
+:mod:`pytest_tokenbudget.tokens.openai_chat_tokens`.
 """
 
 from __future__ import annotations
@@ -10,12 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_tokenbudget.records.prompt import Message, Prompt, Reasoning, Tool
+from pytest_tokenbudget.tokens.counts import Memo
 from pytest_tokenbudget.tokens.fragments import MILLI, Fragment, Rendering, framing
-from pytest_tokenbudget.tokens.memo import Memo
-from pytest_tokenbudget.tokens.openai_rules import MESSAGE, Family, family
-from pytest_tokenbudget.tokens.openai_tools import namespace, response_format
-from pytest_tokenbudget.tokens.openai_turns import PART_OF, Turn, compact_arguments, content, turns, uncertain
-from pytest_tokenbudget.tokens.typescript import Dialect
+from pytest_tokenbudget.tokens.openai_chat_tokens import (
+    MESSAGE,
+    PART_OF,
+    Family,
+    Turn,
+    compact_arguments,
+    content,
+    family,
+    turns,
+    uncertain,
+)
+from pytest_tokenbudget.tokens.typescript import Dialect, namespace, response_format
 
 _SEALED_OVERHEAD = 800
 """Characters of an encrypted reasoning item that are no reasoning."""
