@@ -1,4 +1,4 @@
-"""Messages and tools in the shape of OpenAI's chat completions, which many APIs took over."""
+"""Prompts in the shape of OpenAI's chat completions, whose messages and tools many APIs took over."""
 
 from __future__ import annotations
 
@@ -6,10 +6,85 @@ from typing import Any
 
 from pytest_tokenbudget.providers.inline_media import image_from_url, inline_file
 from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, dicts
-from pytest_tokenbudget.providers.prompt_parts import description, function_tool, role_of, schema, texts
-from pytest_tokenbudget.records.prompt import File, Message, Part, Reasoning, Tool, ToolCall, ToolResult
+from pytest_tokenbudget.providers.prompt_parts import (
+    description,
+    function_tool,
+    kept,
+    named_choice,
+    role_of,
+    schema,
+    texts,
+    with_names,
+)
+from pytest_tokenbudget.records.prompt import (
+    File,
+    Message,
+    OutputSchema,
+    Part,
+    Prompt,
+    Reasoning,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 
 _REASONING = frozenset({"reasoning_content", "reasoning", "reasoning_details"})
+_EXTRA = (
+    "prediction",
+    "web_search_options",
+    "reasoning_effort",
+    "reasoning",
+    "thinking",
+    "documents",
+    "parallel_tool_calls",
+)
+"""Fields beside messages, tools and schema that change what the model reads."""
+
+
+def chat_prompt(body: dict[str, Any], model: str = "", api: str = "openai.chat") -> Prompt:
+    """Read what a chat completions request asks.
+
+    Args:
+        body: The request's JSON object.
+        model: Model by the URL where the body names none.
+        api: Name of the API.
+    """
+    messages = with_names([message(item) for item in dicts(body.get("messages"))])
+    choice = body.get("tool_choice", body.get("function_call"))
+    extra = kept(body, _EXTRA)
+    response_format = as_dict(body.get("response_format"))
+    output_schema = _output_schema(response_format)
+    if response_format and output_schema is None and response_format.get("type") != "text":
+        extra["response_format"] = response_format
+    return Prompt(
+        api=api,
+        model=as_str(body.get("model")) or as_str(body.get("model_id")) or model,
+        messages=messages,
+        tools=tools(body),
+        tool_choice=None if choice is None else named_choice(choice),
+        output_schema=output_schema,
+        opaque_reasoning=any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        extra=extra,
+    )
+
+
+def _output_schema(response_format: dict[str, Any]) -> OutputSchema | None:
+    held = as_dict(response_format.get("json_schema"))
+    wanted = held.get("schema", held.get("schema_definition"))
+    if not isinstance(wanted, dict):
+        # Together, Cohere and some local servers put the schema right into the response format
+        wanted = response_format.get("schema")
+        if not isinstance(wanted, dict):
+            wanted = held or None
+    if not isinstance(wanted, dict) or not wanted:
+        return None
+    strict = held.get("strict")
+    return OutputSchema(
+        name=as_str(held.get("name")),
+        description=description(held.get("description")),
+        schema=wanted,
+        strict=strict if isinstance(strict, bool) else None,
+    )
 
 
 def message(item: dict[str, Any]) -> Message:
