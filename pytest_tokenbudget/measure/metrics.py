@@ -27,6 +27,7 @@ class StageView:
         open_time: s in which the stage was open (union of its spans); for the whole test the call phase.
         model_time: s in which at least one call was running (union of the intervals).
         composition: What the input consists of.
+        fresh_input_tokens: Input that is no common prefix with an earlier call, whichever stage inside made it.
         own_time: s of the agent's own code on the real clock, where that is known apart (replay); else ``None``.
     """
 
@@ -35,6 +36,7 @@ class StageView:
     open_time: float
     model_time: float
     composition: StageComposition
+    fresh_input_tokens: int
     own_time: float | None = None
 
 
@@ -131,7 +133,7 @@ def _parts(name: str, text: str, *names: str) -> MetricSpec:
 
 
 def _fresh(view: StageView) -> int | None:
-    return None if view.calls and not view.composition.parts else view.composition.fresh_input_tokens
+    return None if view.calls and not view.composition.parts else view.fresh_input_tokens
 
 
 def _cost(view: StageView) -> float | None:
@@ -249,8 +251,11 @@ def tool_metric(tool: str) -> MetricSpec:
 
 
 def tool_tokens(composition: StageComposition, tool: str) -> int:
-    """Tokens of a tool's schema in the call in which it is largest; 0 where no call offers it."""
-    return max((part.largest for part in composition.parts if part.part == "tools" and part.name == tool), default=0)
+    """Tokens of a tool's schema in the call in which it is largest; 0 where no call offers it.
+
+    By the local count, which depends on nothing that stands beside the schema.
+    """
+    return max((part.largest for part in composition.counted if part.part == "tools" and part.name == tool), default=0)
 
 
 def metric_table(extra: Iterable[MetricSpec] = ()) -> MetricTable:
