@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import isfinite
 
 from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
 from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
-from pytest_tokenbudget.compare.gates import expand
+from pytest_tokenbudget.compare.exact_part import METRICS, decided_by_the_prompt, exact_part
+from pytest_tokenbudget.compare.gates import expand, names_any_tool
 from pytest_tokenbudget.compare.judged import Judged
 from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_answers
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
@@ -21,8 +22,8 @@ from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPTIONAL_USAGE, Me
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import GateResult, Verdict
-from pytest_tokenbudget.stats.exact import as_number, rational
+from pytest_tokenbudget.records.verdict import ExactPart, GateResult, Verdict
+from pytest_tokenbudget.stats.exact import as_number, exceeds, rational
 from pytest_tokenbudget.stats.moderation import ScalePrior
 from pytest_tokenbudget.stats.statistic import level_of, statistic
 from pytest_tokenbudget.stats.tails import values_needed
@@ -74,15 +75,8 @@ def judge_gates(given: GateInput) -> tuple[GateResult, ...]:
     """
     opened = {stage for sample in given.samples for stage in sample.stages}
     known = {stage for stage in given.entry.composition if stage} if given.entry else set()
-    compositions = [sample.composition for sample in given.samples] + ([given.entry.composition] if given.entry else [])
-    tools = {
-        (stage, part.name)
-        for composition in compositions
-        for stage, found in composition.items()
-        for part in found.parts
-        if part.part == "tools"
-    }
     stages = tuple(sorted(opened | known))
+    tools = _tools(given) if names_any_tool(given.budget) else ()
     gates = expand(given.budget, stages=stages, default_metrics=DEFAULT_GATES, tools=tools)
     judging = _Gates(given, frozenset(opened), all(sample.traffic != "live" for sample in given.samples))
     added = [stage for stage in {gate.metric.stage for gate in gates} if judging.who_answers(stage).added]
@@ -138,11 +132,28 @@ class _Gates:
             reason = f"{other}: only the cost is compared; `pytest {_keeping(self.given.budget)}` keeps the new numbers"
             base = _shown_base(gate, spec, sessions)
             return self._say(gate, spec, verdict, values, value=value, baseline=base, reason=reason)
+        part = self._exact_part(gate, entry)
+        if part is not None and part.value > part.baseline:
+            base = _shown_base(gate, spec, sessions)
+            if exceeds(
+                rational(base) + part.value - part.baseline, rational(base), gate.rule.fraction, gate.rule.slack
+            ):
+                reason = decided_by_the_prompt(part)
+                return self._say(gate, spec, "regression", values, value=value, baseline=base, reason=reason, part=part)
         equal = gate.kind == "max_increase" and not spec.timed and _all_equal(values, sessions)
         if equal and not _is_far_from_origin(gate, [values], entry):
-            return self._say(gate, spec, "ok", values, value=value, baseline=value)
+            return self._say(gate, spec, "ok", values, value=value, baseline=value, part=part)
         result = self._judged(gate, spec, values, sessions, entry)
-        return without_moves(gate, result, spec, self.given.samples, entry)
+        return without_moves(
+            gate, result if part is None else replace(result, exact_part=part), spec, self.given.samples, entry
+        )
+
+    def _exact_part(self, gate: Gate, entry: BaselineEntry) -> ExactPart | None:
+        """What the code alone decides of a live token metric."""
+        metric = gate.metric
+        if self.replayed or gate.kind != "max_increase" or metric.name not in METRICS or metric.statistic != "mean":
+            return None
+        return exact_part(entry.composition.get(metric.stage), self.given.samples, metric.stage)
 
     def _without_baseline(self, gate: Gate) -> tuple[Verdict, str]:
         given = self.given
@@ -251,6 +262,7 @@ class _Gates:
         p: float | None = None,
         more: int = 0,
         drift: float | None = None,
+        part: ExactPart | None = None,
     ) -> GateResult:
         """The result of a gate: the one place where it is made."""
         return GateResult(
@@ -274,6 +286,7 @@ class _Gates:
             allowed=_allowed(gate, baseline),
             more=more,
             drift=drift,
+            exact_part=part,
         )
 
     def _source(self, stage: str, spec: MetricSpec) -> str:
@@ -296,6 +309,18 @@ class _Gates:
         if stage not in self.answering:
             self.answering[stage] = who_answers(self.given.entry, self.given.samples, stage)
         return self.answering[stage]
+
+
+def _tools(given: GateInput) -> Collection[tuple[str, str]]:
+    """Stage and name of each tool that was or is offered."""
+    compositions = [sample.composition for sample in given.samples] + ([given.entry.composition] if given.entry else [])
+    return {
+        (stage, part.name)
+        for composition in compositions
+        for stage, found in composition.items()
+        for part in found.parts
+        if part.part == "tools"
+    }
 
 
 def _sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:

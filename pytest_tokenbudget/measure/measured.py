@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.records.sample import Span, Values
 
-Compose = Callable[[Sequence[Call]], StageComposition]
+Compose = Callable[[Sequence[Call], float], StageComposition]
+"""Sums the compositions of a stage's calls; it is told when the model first answered in the sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +24,15 @@ class Measured:
         stages: Metrics by stage path.
         composition: Compositions by stage path; the whole test's under ``""``.
         pooled: Single calls' values by stage path and metric; the whole test's under ``""``.
+        windows: Start and end of each time in which a stage was open, by stage path, s since the sample's start; the whole
+            test's call phase under ``""``.
     """
 
     total: Values
     stages: dict[str, Values]
     composition: dict[str, StageComposition]
     pooled: dict[str, dict[str, tuple[float, ...]]]
+    windows: dict[str, tuple[tuple[float, float], ...]]
 
 
 def stage_paths(calls: Iterable[Call], spans: Iterable[Span]) -> list[str]:
@@ -70,6 +75,7 @@ def measure(
     spans: Sequence[Span],
     *,
     call_phase: float,
+    begun: float = 0.0,
     own_time: float | None,
     table: Mapping[str, MetricSpec],
     compose: Compose,
@@ -80,6 +86,7 @@ def measure(
         calls: Calls and failed attempts, in order of their starts; times in s since the sample's start.
         spans: The times in which stages were open, on the same clock.
         call_phase: Duration of the test's call phase, s.
+        begun: Its start, s since the sample's start.
         own_time: s of the agent's own code where it is known apart (replay), else ``None``.
         table: The known metrics.
         compose: Sums the compositions of a stage's calls.
@@ -87,39 +94,36 @@ def measure(
     Returns:
         The figures. A stage that only a rule opened (no code) is open while its calls run.
     """
-    whole = compose(calls)
-    views = {"": _view("", calls, spans, call_phase=call_phase, own_time=own_time, composition=whole)}
+    answered = min((call.started + (call.ttft or call.latency) for call in calls if call.succeeded), default=math.inf)
+    whole = compose(calls, answered)
+    windows: dict[str, tuple[tuple[float, float], ...]] = {"": ((begun, begun + call_phase),)}
+    views = {"": _view(calls, windows[""], own_time=own_time, composition=whole)}
     for path in stage_paths(calls, spans):
         mine = [call for call in calls if inside(call.stage, path)]
-        composition = whole if len(mine) == len(calls) else compose(mine)
-        views[path] = _view(path, mine, spans, call_phase=call_phase, own_time=None, composition=composition)
+        composition = whole if len(mine) == len(calls) else compose(mine, answered)
+        windows[path] = tuple((span.started, span.ended) for span in spans if inside(span.stage, path))
+        views[path] = _view(mine, windows[path], own_time=None, composition=composition)
     return Measured(
         total=values(views[""], table),
         stages={path: values(view, table) for path, view in views.items() if path},
         composition={path: view.composition for path, view in views.items()},
         pooled={path: pooled_values(view, table) for path, view in views.items()},
+        windows={path: opened for path, opened in windows.items() if opened},
     )
 
 
 def _view(
-    path: str,
     calls: Sequence[Call],
-    spans: Sequence[Span],
+    windows: Sequence[tuple[float, float]],
     *,
-    call_phase: float,
     own_time: float | None,
     composition: StageComposition,
 ) -> StageView:
     model_time = union_length([(call.started, call.started + call.latency) for call in calls])
-    opened = [(span.started, span.ended) for span in spans if inside(span.stage, path)]
-    if path:
-        open_time = union_length(opened) if opened else model_time
-    else:
-        open_time = call_phase
     return StageView(
         calls=[call for call in calls if call.succeeded],
         attempts=[call for call in calls if not call.succeeded],
-        open_time=open_time,
+        open_time=union_length(windows) if windows else model_time,
         model_time=model_time,
         composition=composition,
         own_time=own_time,

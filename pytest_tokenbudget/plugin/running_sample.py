@@ -106,6 +106,7 @@ class RunningSample:
             messages=(*self.messages, *problems_of(calls)),
             own_time=own_time,
             schemas=self._schemas(calls),
+            windows=measured.windows,
         )
 
     def _schemas(self, calls: Sequence[Call]) -> dict[str, SchemaAnatomy]:
@@ -123,7 +124,13 @@ class RunningSample:
         self, calls: Sequence[Call], spans: Sequence[Span], call_phase: float, own_time: float | None
     ) -> Measured:
         return measure(
-            calls, spans, call_phase=call_phase, own_time=own_time, table=self.table, compose=stage_composition
+            calls,
+            spans,
+            call_phase=call_phase,
+            begun=0.0 if self.call_started is None else self.call_started - self.origin,
+            own_time=own_time,
+            table=self.table,
+            compose=stage_composition,
         )
 
     def _turns(self, calls: Sequence[Call]) -> Iterator[Turn]:

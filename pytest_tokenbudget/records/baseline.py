@@ -42,6 +42,28 @@ class MetricRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast a model answered in a stage, fitted to its calls.
+
+    Attributes:
+        call: s a call, whatever its tokens.
+        read: s a token that was read uncached.
+        written: s a token that was written.
+        calls: Calls that it was fitted to.
+    """
+
+    call: float
+    read: float
+    written: float
+    calls: int
+
+    @property
+    def coefficients(self) -> tuple[float, float, float]:
+        """The three numbers together."""
+        return self.call, self.read, self.written
+
+
+@dataclass(frozen=True, slots=True)
 class BaselineEntry:
     """All that is stored of one test.
 

@@ -36,6 +36,41 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class FixedPart:
+    """What stands in a call's prompt before anything that the model said: the code alone decides it.
+
+    Attributes:
+        opening: Short hash of how its text begins, by which its kind is known again after it has grown.
+        tokens: Local count of the system prompt, the tool schemas, the response format and their framing.
+        user_tokens: Local count of the first user turn.
+    """
+
+    opening: str
+    tokens: int
+    user_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPrompt:
+    """One kind of prompts among the calls of a stage: those that begin alike and have the same fixed part.
+
+    Attributes:
+        opening: Short hash of how its text begins.
+        encoding: Name of the encoding or profile that counted.
+        tokens: Local count of each call's system prompt, tool schemas, response format and their framing.
+        user_tokens: Local count of the first user turn; ``None`` where the calls differ in it, or where it may hold what
+            the model said, because an answer had come before.
+        calls: Calls that have it.
+    """
+
+    opening: str
+    encoding: str
+    tokens: int
+    user_tokens: int | None
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
 class Composition:
     """The input of one call, split into pieces.
 
@@ -46,6 +81,7 @@ class Composition:
         encoding: Name of the encoding or profile that counted.
         estimated: Whether the local count is an estimate by its nature (no public tokenizer, encrypted parts, images
             of unknown size).
+        fixed: What the code alone decides of it; ``None`` where that is not known.
     """
 
     pieces: tuple[Piece, ...]
@@ -53,6 +89,7 @@ class Composition:
     counted_tokens: int
     encoding: str
     estimated: bool = False
+    fixed: FixedPart | None = None
 
     @property
     def scale(self) -> float | None:
@@ -101,6 +138,7 @@ class StageComposition:
         models: Names of the models that answered, sorted.
         prefix: Digests of the first pieces of the first call, in cache order: where a broken prefix is found.
         estimated: Whether any of its counts is an estimate.
+        fixed: What the code alone decides of its calls, by kind of prompt.
     """
 
     calls: int
@@ -114,6 +152,7 @@ class StageComposition:
     models: tuple[str, ...] = ()
     prefix: tuple[tuple[str, str], ...] = ()
     estimated: bool = False
+    fixed: tuple[FixedPrompt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

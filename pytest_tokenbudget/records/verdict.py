@@ -49,6 +49,21 @@ def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class ExactPart:
+    """What the code alone decides of a token metric, on both sides, at the baseline's number of calls.
+
+    Attributes:
+        baseline: Tokens of the system prompts, tool schemas, response formats and first user turns then.
+        value: Their tokens now.
+        calls: Calls of the baseline in which they grew or shrank; all of them where they did not.
+    """
+
+    baseline: int
+    value: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
 class GateResult:
     """One gate and what it says.
 
@@ -73,6 +88,7 @@ class GateResult:
         allowed: The largest value that the rule allows, in the metric's unit, ``None`` where there is no baseline.
         drift: Relative increase since the origin, where it is beyond twice the allowance; else ``None``.
         more: Further samples that are wanted to decide it; 0 where it is decided, or cannot be.
+        exact_part: What the code alone decides of a live token metric; ``None`` where that is not known.
     """
 
     metric: str
@@ -95,6 +111,7 @@ class GateResult:
     more: int = 0
     drift: float | None = None
     unit: Unit = "count"
+    exact_part: ExactPart | None = None
 
     @property
     def change(self) -> float | None:

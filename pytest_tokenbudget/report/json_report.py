@@ -14,7 +14,7 @@ from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.sample import Sample, Values
-from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult
+from pytest_tokenbudget.records.verdict import Before, ExactPart, GateResult, TestResult
 from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.stats.statistic import mean
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         BeforeJson,
         CallJson,
         CauseJson,
+        ExactPartJson,
         GateJson,
         PartJson,
         RunJson,
@@ -142,7 +143,14 @@ def gate_json(gate: GateResult) -> GateJson:
         "source": gate.source,
         "creep": gate.drift,
         "drift": gate.drift,
+        "exact_part": _exact_part_json(gate.exact_part),
     }
+
+
+def _exact_part_json(part: ExactPart | None) -> ExactPartJson | None:
+    if part is None:
+        return None
+    return {"baseline": part.baseline, "value": part.value, "calls": part.calls}
 
 
 def call_json(call: Call) -> CallJson:

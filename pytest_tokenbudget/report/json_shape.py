@@ -17,6 +17,14 @@ from pytest_tokenbudget.settings import Mode
 Number = float | int | None
 
 
+class ExactPartJson(TypedDict):
+    """What the code alone decides of a token metric, at the baseline's number of calls."""
+
+    baseline: int
+    value: int
+    calls: int
+
+
 class GateJson(TypedDict):
     """One gate and what it says."""
 
@@ -41,6 +49,7 @@ class GateJson(TypedDict):
     source: str
     creep: float | None  # the name of drift in 0.1
     drift: float | None
+    exact_part: ExactPartJson | None
 
 
 class CauseJson(TypedDict):

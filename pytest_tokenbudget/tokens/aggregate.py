@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -10,6 +11,7 @@ from itertools import pairwise
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Composition, PartName, PartTotal, Piece, StageComposition
 from pytest_tokenbudget.stats.robust import median
+from pytest_tokenbudget.tokens.fixed_prompt import fixed_prompts
 
 HISTORY: frozenset[PartName] = frozenset({"user", "assistant", "tool_results"})
 """Parts that a conversation adds to from call to call."""
@@ -79,7 +81,7 @@ class _Prefixes:
         return fresh
 
 
-def stage_composition(calls: Sequence[Call]) -> StageComposition:
+def stage_composition(calls: Sequence[Call], answered: float = math.inf) -> StageComposition:
     """Sum the compositions of a stage's calls.
 
     Time is linear in the number of pieces.
@@ -88,6 +90,8 @@ def stage_composition(calls: Sequence[Call]) -> StageComposition:
         calls: The calls and failed attempts of one stage, or of the whole test, in the order of their starts. An attempt
             that failed is counted and nothing else. A call whose request could not be read has no composition: it counts
             as a call, and its tokens are in no part.
+        answered: The time at which the model first answered in the sample, s: what was sent earlier holds nothing that
+            it said.
 
     Returns:
         The composition. All tokens are whole numbers and their sums are exact: ``input_tokens`` is the sum of the parts.
@@ -95,8 +99,8 @@ def stage_composition(calls: Sequence[Call]) -> StageComposition:
         pieces) with any earlier call; providers cache whole prefixes only (OpenAI "Prompt caching", Anthropic "Prompt
         caching", DeepSeek "Context caching", read 2026-11-24).
     """
-    answered = [call for call in calls if call.succeeded]
-    composed = [call.composition for call in answered if call.composition is not None]
+    answered_calls = [call for call in calls if call.succeeded]
+    composed = [call.composition for call in answered_calls if call.composition is not None]
     sums: dict[_Key, _Sum] = {}
     prefixes = _Prefixes()
     fresh = 0
@@ -110,17 +114,18 @@ def stage_composition(calls: Sequence[Call]) -> StageComposition:
         fresh += prefixes.fresh(composition.pieces)
     parts = tuple(sums[key].total(key) for key in sorted(sums))
     return StageComposition(
-        calls=len(answered),
+        calls=len(answered_calls),
         parts=parts,
         input_tokens=sum(part.tokens for part in parts),
         fresh_input_tokens=fresh,
-        output_tokens=_output_tokens(answered),
-        reasoning_tokens=_reasoning_tokens(answered),
+        output_tokens=_output_tokens(answered_calls),
+        reasoning_tokens=_reasoning_tokens(answered_calls),
         history_growth=_history_growth(composed),
-        attempts=len(calls) - len(answered),
-        models=tuple(sorted({model for call in answered if (model := call.model or call.request_model)})),
+        attempts=len(calls) - len(answered_calls),
+        models=tuple(sorted({model for call in answered_calls if (model := call.model or call.request_model)})),
         prefix=first_pieces(composed[0]) if composed else (),
         estimated=any(composition.estimated for composition in composed),
+        fixed=fixed_prompts(answered_calls, answered),
     )
 
 

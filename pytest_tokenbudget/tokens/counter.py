@@ -14,6 +14,7 @@ from pytest_tokenbudget.tokens.count_cache import CountCache
 from pytest_tokenbudget.tokens.counts import TextCounts
 from pytest_tokenbudget.tokens.digests import SHOWN, digest
 from pytest_tokenbudget.tokens.encodings import EncodingChoice, encoding_of
+from pytest_tokenbudget.tokens.fixed_prompt import fixed_part
 from pytest_tokenbudget.tokens.fragments import MILLI, Rendering
 from pytest_tokenbudget.tokens.memo import Memo
 from pytest_tokenbudget.tokens.openai_rules import is_openai
@@ -158,7 +159,8 @@ class Counter:
             Piece(fragment.part, fragment.name, tokens, found[:SHOWN])
             for fragment, tokens, (_, found) in zip(rendering.fragments, split(total, weights), measured, strict=True)
         )
-        return Composition(pieces, total, counted, encoding, rendering.estimated)
+        fixed = fixed_part(rendering.fragments, [milli for milli, _ in measured])
+        return Composition(pieces, total, counted, encoding, rendering.estimated, fixed)
 
     def _measured(self, prompt: Prompt, provider: str) -> tuple[Rendering, str, list[tuple[int, str]]]:
         """A prompt's rendering, the name of what counted it, and thousandths of a token and digest of each fragment."""
