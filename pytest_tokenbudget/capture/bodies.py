@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
-
-from pytest_tokenbudget.records.exchange import Headers
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.providers.wire_format import WireFormat
+    from pytest_tokenbudget.records.exchange import Headers
 
-BodyLimit = Callable[[str, str, Headers], int | None]
+BodyLimit: TypeAlias = "Callable[[str, str, Headers], int | None]"
 """Bytes that are worth keeping of a body, from method, URL and response headers; ``None`` for all."""
 
 FREE = 256 * 1024
@@ -46,11 +45,12 @@ def builtin_body_limit(method: str, url: str, response_headers: Headers) -> int 
     """The limit by the built-in APIs, for processes that know of no others."""
     from pytest_tokenbudget.providers.classify import body_limit
 
-    return body_limit(method, url, response_headers, _builtin_formats())
+    return body_limit(method, url, response_headers, builtin_formats())
 
 
 @lru_cache(maxsize=1)
-def _builtin_formats() -> tuple[WireFormat, ...]:
-    from pytest_tokenbudget.providers.registry import builtin_formats
+def builtin_formats() -> tuple[WireFormat, ...]:
+    """The built-in APIs, imported when they are first asked for."""
+    from pytest_tokenbudget.providers import registry
 
-    return builtin_formats()
+    return registry.builtin_formats()

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from pytest_tokenbudget.capture.bodies import FREE, BodyLimit, may_hold_a_prompt
-from pytest_tokenbudget.records.exchange import End, Exchange, Headers
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.local_answer import LocalAnswer
+    from pytest_tokenbudget.records.exchange import End, Exchange, Headers
 
 
 class Library(Protocol):
@@ -231,6 +231,8 @@ class ExchangeBuilder:
                 self.size = limit
 
     def _build(self, now: float) -> Exchange:
+        from pytest_tokenbudget.records.exchange import Exchange
+
         method, url, headers, body = self.library.request_parts(self.request)
         response_headers = () if self.headers is None else self.library.header_pairs(self.headers)
         chunks = tuple(self.chunks)

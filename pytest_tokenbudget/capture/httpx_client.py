@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.exchange_builder import is_encoded
@@ -14,7 +14,9 @@ from pytest_tokenbudget.capture.httpx_streams import hidings_of, tees_of
 from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.request_usage import asking_for_usage, is_event_stream
-from pytest_tokenbudget.records.exchange import Headers
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.records.exchange import Headers
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
-
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 
 _FAULTS: dict[Fault, str] = {
     "connect_timeout": "ConnectTimeout",

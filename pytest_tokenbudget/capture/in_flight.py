@@ -7,12 +7,12 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
-from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.capture.stage import current_path
 from pytest_tokenbudget.errors import TokenBudgetError
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
+    from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 
 
 class InFlightRequest:
@@ -107,6 +107,8 @@ class InFlightRequest:
 
     def outgoing(self) -> Outgoing:
         """Give the request as those see it who may refuse or answer it."""
+        from pytest_tokenbudget.capture.local_answer import Outgoing
+
         method, url, headers, body = self._library.request_parts(self.request)
         return Outgoing(
             client=self._library.client,

@@ -9,14 +9,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_tokenbudget.capture.bodies import HELD, BodyLimit, request_size
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
-from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
-from pytest_tokenbudget.records.exchange import Exchange
-from pytest_tokenbudget.records.sample import Span
+
+if TYPE_CHECKING:
+    # Child processes load this module as soon as they import a client library, and the records only when they need them.
+    from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
+    from pytest_tokenbudget.records.exchange import Exchange
+    from pytest_tokenbudget.records.sample import Span
 
 
 class Elsewhere(Protocol):
@@ -210,6 +213,8 @@ class Recorder:
 
     def spans(self) -> tuple[Span, ...]:
         """The times in which stages were open; those still open are closed now."""
+        from pytest_tokenbudget.records.sample import Span
+
         now = self.clock()
         mine = tuple(
             Span(span.stage, span.started, now if span.ended is None else span.ended) for span in tuple(self._spans)

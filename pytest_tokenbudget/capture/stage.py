@@ -30,13 +30,14 @@ class _Open:
     """A stage while it is open.
 
     The contextvar of the context in which it was opened, and of the contexts that were copied from it (tasks, threads),
-    points to it, or to a stage opened within it.
+    points to it, or to a stage opened within it. ``owner`` is the function that it was opened for, if it was for one.
     """
 
-    __slots__ = ("epoch", "parent", "path", "spans")
+    __slots__ = ("epoch", "owner", "parent", "path", "spans")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, owner: object = None) -> None:
         parent = _innermost()
+        self.owner = owner
         self.parent: _Open | None = parent
         self.path: str = f"{parent.path}/{name}" if parent else name
         self.epoch = ACTIVE.epoch
@@ -138,23 +139,32 @@ class stage:
 
     def __call__(self, function: Decorated) -> Decorated:
         """Put a function into the stage; its type, and what ``inspect`` says of it, stay."""
-        import inspect
-
-        name = self.name
-        target: Any = function
-        if isinstance(target, staticmethod | classmethod):
-            return cast("Decorated", type(target)(self(target.__func__)))
-        if isinstance(target, type) or not callable(target):
+        if isinstance(function, type) or not callable(getattr(function, "__func__", function)):
             raise TokenBudgetError(
-                f"stage({name!r}) cannot decorate {target!r}", remedy="decorate a function or a method of it"
+                f"stage({self.name!r}) cannot decorate {function!r}", remedy="decorate a function or a method of it"
             )
-        if inspect.isasyncgenfunction(target):
-            return cast("Decorated", _async_generator_function(target, name))
-        if inspect.iscoroutinefunction(target):
-            return cast("Decorated", _coroutine_function(target, name))
-        if inspect.isgeneratorfunction(target):
-            return cast("Decorated", _generator_function(target, name))
-        return cast("Decorated", _function(target, name))
+        return in_stages(function, (self.name,))
+
+
+def in_stages(function: Decorated, names: tuple[str, ...]) -> Decorated:
+    """Let a function open stages, each within the one before, whenever it runs.
+
+    Args:
+        function: A function of any kind, a static method or a class method.
+        names: Names of the stages. A function that calls itself stays in its own.
+    """
+    import inspect
+
+    target: Any = function
+    if isinstance(target, staticmethod | classmethod):
+        return cast("Decorated", type(target)(in_stages(target.__func__, names)))
+    if inspect.isasyncgenfunction(target):
+        return cast("Decorated", _async_generator_function(target, names, target))
+    if inspect.iscoroutinefunction(target):
+        return cast("Decorated", _coroutine_function(target, names, target))
+    if inspect.isgeneratorfunction(target):
+        return cast("Decorated", _generator_function(target, names, target))
+    return cast("Decorated", _function(target, names))
 
 
 def checked_name(name: object) -> str:
@@ -213,42 +223,72 @@ def _problem(name: str) -> str:
     return "" if name == name.strip() else "it begins or ends with a blank"
 
 
-def _function(function: Callable[..., Any], name: str) -> Callable[..., Any]:
+class _WhileCalled:
+    """Stages that are open while a function runs; none is opened where the function has just opened them itself."""
+
+    __slots__ = ("_names", "_opened", "_owner")
+
+    def __init__(self, names: tuple[str, ...], owner: object) -> None:
+        self._names = names
+        self._owner = owner
+        self._opened: list[_Open] = []
+
+    def __enter__(self) -> None:
+        self._opened = _open_for(self._owner, self._names)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for opened in reversed(self._opened):
+            opened.close()
+
+
+def _open_for(owner: object, names: tuple[str, ...]) -> list[_Open]:
+    """Open the stages of a function, unless it called itself."""
+    innermost = _innermost()
+    if not ACTIVE.recorders or (innermost is not None and innermost.owner is owner):
+        return []
+    return [_Open(name, owner) for name in names]
+
+
+def _function(function: Callable[..., Any], names: tuple[str, ...]) -> Callable[..., Any]:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         if not ACTIVE.recorders:
             return function(*args, **kwargs)
-        with stage(name):
+        with _WhileCalled(names, function):
             result = function(*args, **kwargs)
         # A plain function may hand out what a coroutine function or a generator would: its code is still to run.
         if isinstance(result, CoroutineType):
-            return _coroutine_function(lambda: result, name)()
+            return _coroutine_function(lambda: result, names, function)()
         if isinstance(result, GeneratorType):
-            return _generator_function(lambda: result, name)()
+            return _generator_function(lambda: result, names, function)()
         if isinstance(result, AsyncGeneratorType):
-            return _async_generator_function(lambda: result, name)()
+            return _async_generator_function(lambda: result, names, function)()
         return result
 
     return call
 
 
-def _coroutine_function(function: Callable[..., Awaitable[Any]], name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _coroutine_function(
+    function: Callable[..., Awaitable[Any]], names: tuple[str, ...], owner: object
+) -> Callable[..., Coroutine[Any, Any, Any]]:
     @wraps(function)
     async def call(*args: Any, **kwargs: Any) -> Any:
         if not ACTIVE.recorders:
             return await function(*args, **kwargs)
-        with stage(name):
+        with _WhileCalled(names, owner):
             return await function(*args, **kwargs)
 
     return call
 
 
 def _generator_function(
-    function: Callable[..., Generator[Any, Any, Any]], name: str
+    function: Callable[..., Generator[Any, Any, Any]], names: tuple[str, ...], owner: object
 ) -> Callable[..., Generator[Any, Any, Any]]:
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        inner, resumed = function(*args, **kwargs), _WhileResumed(name)
+        inner, resumed = function(*args, **kwargs), _WhileResumed(names, owner)
         resume: Callable[[Any], Any] = inner.send
         value: Any = None
         while True:
@@ -270,11 +310,11 @@ def _generator_function(
 
 
 def _async_generator_function(
-    function: Callable[..., AsyncGenerator[Any, Any]], name: str
+    function: Callable[..., AsyncGenerator[Any, Any]], names: tuple[str, ...], owner: object
 ) -> Callable[..., AsyncGenerator[Any, Any]]:
     @wraps(function)
     async def call(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        inner, resumed = function(*args, **kwargs), _WhileResumed(name)
+        inner, resumed = function(*args, **kwargs), _WhileResumed(names, owner)
         resume: Callable[[Any], Awaitable[Any]] = inner.asend
         value: Any = None
         while True:
@@ -296,12 +336,13 @@ def _async_generator_function(
 
 
 class _WhileResumed:
-    """A stage that is open only while a generator's own code runs, with the stages opened in it."""
+    """Stages that are open only while a generator's own code runs, with the stages opened in it."""
 
-    __slots__ = ("_inner", "_name", "_outer", "_root")
+    __slots__ = ("_inner", "_names", "_outer", "_owner", "_root")
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, names: tuple[str, ...], owner: object) -> None:
+        self._names = names
+        self._owner = owner
         self._root: _Open | None = None
         self._inner: _Open | None = None
         self._outer: _Open | None = None
@@ -314,7 +355,7 @@ class _WhileResumed:
                 opened.resume()
             _current.set(self._inner)
         else:
-            self._root = _Open(self._name) if ACTIVE.recorders else None
+            self._root = next(iter(_open_for(self._owner, self._names)), None)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -327,7 +368,7 @@ class _WhileResumed:
         _current.set(self._outer)
 
     def _chain(self) -> Generator[_Open, None, None]:
-        """The stages from the innermost to this one."""
+        """The stages from the innermost to the outermost of these."""
         opened = self._inner
         while opened is not None:
             yield opened

@@ -6,22 +6,20 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
 from pytest_tokenbudget.capture.import_hook import ImportHook
 from pytest_tokenbudget.capture.patching import Watched, put_in_place
-from pytest_tokenbudget.capture.stage_rules import StageRule
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.function_stages import FunctionStages
+    from pytest_tokenbudget.capture.stage_rules import StageRule
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(NamedTuple):
     """A client library.
 
     Attributes:

@@ -106,6 +106,8 @@ class TestRun:
         self._functions = self._open.enter_context(watching(recorder, rules=context.stage_rules))
         if context.children is not None:
             self._open.enter_context(context.children.sample(recorder))
+            if traffic.virtual is not None:
+                traffic.virtual.processes = context.children.asking
 
     def end_sample(self) -> None:
         """Stop watching."""
@@ -155,7 +157,7 @@ class TestRun:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
         if self._functions is not None:
-            self.running.messages += self._functions.problems()
+            self.running.messages += self._functions.problems({span.stage for span in self.running.spans()})
         try:
             with _collecting_later():
                 # Where time is projected, own code takes none of it: it is what really passed.

@@ -6,12 +6,14 @@ Together, vLLM, xAI, Writer, watsonx and many more.
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.chat_messages import message, tools
 from pytest_tokenbudget.providers.hosts import COMPATIBLE
-from pytest_tokenbudget.providers.loose import as_dict, as_str, count, dicts, first_count
+from pytest_tokenbudget.providers.loose import as_dict, as_str, count, dicts, first_count, parse
 from pytest_tokenbudget.providers.prompt_parts import description, kept, named_choice, with_names
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
@@ -32,6 +34,8 @@ from pytest_tokenbudget.records.prompt import OutputSchema, Prompt, Reasoning
 Calls = dict[tuple[object, object], str]
 """Tool calls so far: (choice, place in it) -> id."""
 
+_EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+_ASK = b',"stream_options":{"include_usage":true}}'
 _REASONING = ("reasoning_content", "reasoning")
 _DEPLOYMENTS = ("deployments", "engines", "serving-endpoints", "endpoints")
 
@@ -385,6 +389,47 @@ def _write_events(answer: ScriptedAnswer) -> list[Event]:
     return [*written, Event(b"data: [DONE]\n\n")]
 
 
+def ask_for_usage(request: Request, body: bytes) -> bytes | None:
+    """Ask a stream for its usage where the request does not say whether it wants it.
+
+    ``stream_options.include_usage``: https://platform.openai.com/docs/api-reference/chat/create (read 2026-11-24): "an
+    additional chunk will be streamed before the data: [DONE] message. The usage field on this chunk shows the token usage
+    statistics for the entire request, and the choices field will always be an empty array."
+
+    Returns:
+        The body that asks; ``None`` where nothing is to be asked.
+    """
+    asked = request.body
+    if asked is None or asked.get("stream") is not True or not request.ends("/completions"):
+        return None
+    if "stream_options" not in asked:
+        return body.rstrip()[:-1] + _ASK
+    options = asked["stream_options"] or {}
+    if not isinstance(options, dict) or "include_usage" in options:
+        return None
+    asking = {**asked, "stream_options": {**options, "include_usage": True}}
+    return json.dumps(asking, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+
+
+def without_usage(event: bytes) -> bytes:
+    """Take out of a stream's event what :func:`ask_for_usage` brought in.
+
+    Nothing is left of an event that carries usage alone, without a choice (Azure's first one has neither, and stays). Of
+    llama.cpp's, which carries its ``timings`` too, an empty piece is left that a client without our question got as well.
+    """
+    if b'"usage"' not in event or _EMPTY_CHOICES.search(event) is None:
+        return event
+    lines = (line.partition(b":") for line in event.splitlines())
+    data = parse(b"\n".join(value for field, _, value in lines if field.strip() == b"data"))
+    if not isinstance(data, dict) or data.get("choices") != [] or not isinstance(data.get("usage"), dict):
+        return event
+    if "timings" not in data:
+        return b""
+    del data["usage"]
+    data["choices"] = [{"index": 0, "delta": {}, "finish_reason": None}]
+    return data_event(data).data
+
+
 class OpenAIChat(WireFormat):
     """Chat completions."""
 
@@ -407,6 +452,10 @@ class OpenAIChat(WireFormat):
     def asks_stream(self, request: Request) -> bool:
         """By the body, or by the path of model serving."""
         return request.path.endswith(("-response-stream", ":streamRawPredict")) or super().asks_stream(request)
+
+    def ask_for_usage(self, request: Request, body: bytes) -> bytes | None:
+        """Ask in ``stream_options``."""
+        return ask_for_usage(request, body)
 
     def api_of(self, request: Request) -> str:
         """Mistral's dialect has its own name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator
-from pytest_tokenbudget.providers.openai_chat import deployment, parse_chat
+from pytest_tokenbudget.providers.openai_chat import ask_for_usage, deployment, parse_chat
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
@@ -24,6 +24,10 @@ class OpenAICompletions(WireFormat):
     def url_model(self, request: Request) -> str:
         """The deployment or engine that the URL names."""
         return deployment(request)
+
+    def ask_for_usage(self, request: Request, body: bytes) -> bytes | None:
+        """Ask in ``stream_options``."""
+        return ask_for_usage(request, body)
 
     def prompt(self, request: Request) -> Prompt | None:
         """What is to be completed."""

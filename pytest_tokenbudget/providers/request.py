@@ -70,7 +70,7 @@ def parse_request(method: str, url: str, headers: Headers = (), body: bytes | No
     found = None
     if body and method != "GET":
         data = decoded(body, headers)
-        if data.lstrip()[:1] == b"{":
+        if data[:64].lstrip()[:1] == b"{":
             value = parse(data)
             found = value if isinstance(value, dict) else None
     return Request(method.upper(), split_url(url), {name.lower(): value for name, value in headers}, found)

@@ -105,6 +105,15 @@ class WireFormat:
         """Whether the request asks for a stream."""
         return request.body is not None and request.body.get("stream") is True
 
+    def ask_for_usage(self, request: Request, body: bytes) -> bytes | None:
+        """Change a stream's request so that its answer tells usage; ``None`` where it does so anyway, or never.
+
+        Args:
+            request: The request.
+            body: Its body as it is sent.
+        """
+        return None
+
     def api_of(self, request: Request) -> str:
         """The name of the API, for formats that read several."""
         return self.api

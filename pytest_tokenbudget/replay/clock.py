@@ -12,6 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -77,9 +78,13 @@ class VirtualClock:
 
     Args:
         scale: Virtual seconds that pass in a real second where something may wait for the outside, which cannot be seen.
+
+    Attributes:
+        processes: Gives the ids of the agent's other processes: the clock waits until their threads rest, too.
     """
 
     def __init__(self, *, scale: float = 100.0) -> None:
+        self.processes: Callable[[], AbstractSet[int]] = frozenset
         self._now = 0.0
         self._scale = scale
         self._running = False
@@ -266,7 +271,9 @@ class VirtualClock:
             return None
         waiting = {waiter.tid for waiter in self._waiters}
         alone = threading.active_count() == 1
-        if not alone and (busy := self._watch.seconds_to_rest(waiting, self._bystanders - self._callers)):
+        if not alone and (
+            busy := self._watch.seconds_to_rest(waiting, self._bystanders - self._callers, self.processes())
+        ):
             return busy
         ahead = max(0.0, waiter.due - self._now)
         hold = 0.0

@@ -45,20 +45,27 @@ Snapshot = Mapping[int, bytes]
 """What each thread has done so far, by native id. Lines of a thread that could run now end in ``R``."""
 
 
-def thread_snapshot(apart_from: AbstractSet[int]) -> Snapshot:
-    """Interaction a snapshot of all threads, those that libraries in C have started among them.
+def thread_snapshot(apart_from: AbstractSet[int], processes: AbstractSet[int] = frozenset()) -> Snapshot:
+    """Take a snapshot of all threads, those that libraries in C have started among them.
 
     Args:
         apart_from: Native ids of threads that are left out.
+        processes: Further processes whose threads are looked at, where the system counts.
     """
     if not _SYSTEM_COUNTS:
         return _python_places(apart_from)
     lines: dict[int, bytes] = {}
-    for tid in {int(name) for name in os.listdir(_TASKS)} - apart_from:
-        with suppress(OSError, IndexError):  # a thread that ended meanwhile has no files any more
-            state = _content(f"{_TASKS}/{tid}/stat").rpartition(b")")[2].split(None, 1)[0]
-            lines[tid] = _content(f"{_TASKS}/{tid}/schedstat") + (b"R" if state in _RUNNABLE else b"")
+    for place in (_TASKS, *(f"/proc/{pid}/task" for pid in processes)):
+        with suppress(OSError):  # a process that ended meanwhile has no threads any more
+            _add_lines(lines, place, apart_from)
     return lines
+
+
+def _add_lines(lines: dict[int, bytes], place: str, apart_from: AbstractSet[int]) -> None:
+    for tid in {int(name) for name in os.listdir(place)} - apart_from:
+        with suppress(OSError, IndexError):  # a thread that ended meanwhile has no files any more
+            state = _content(f"{place}/{tid}/stat").rpartition(b")")[2].split(None, 1)[0]
+            lines[tid] = _content(f"{place}/{tid}/schedstat") + (b"R" if state in _RUNNABLE else b"")
 
 
 def busy_threads(now: Snapshot, before: Snapshot) -> set[int]:
@@ -121,14 +128,17 @@ class ThreadWatch:
         """Note that somebody began or ended to wait for the clock."""
         self.quiet_since = time.monotonic()
 
-    def seconds_to_rest(self, waiting: AbstractSet[int], bystanders: AbstractSet[int]) -> float:
+    def seconds_to_rest(
+        self, waiting: AbstractSet[int], bystanders: AbstractSet[int], processes: AbstractSet[int]
+    ) -> float:
         """Look at the threads, and tell for how long (real s) to watch them at least; 0 where all are at rest.
 
         Args:
             waiting: Native ids of the threads that wait for the clock.
             bystanders: Native ids of threads with which the agent may have nothing to do.
+            processes: Ids of other processes of the agent.
         """
-        seen, now = thread_snapshot(waiting | self.ignored), time.monotonic()
+        seen, now = thread_snapshot(waiting | self.ignored, processes), time.monotonic()
         if _SYSTEM_COUNTS and not busy_threads(seen, self._all_at_rest):
             return 0.0  # nobody has run since all were at rest
         busy = busy_threads(seen, self._seen)

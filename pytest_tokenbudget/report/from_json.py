@@ -17,9 +17,10 @@ from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call, Operation, Source, Usage
 from pytest_tokenbudget.records.composition import PART_NAMES, Cause, PartTotal, StageComposition
 from pytest_tokenbudget.records.exchange import Unattributed
-from pytest_tokenbudget.records.gate import GateKind
+from pytest_tokenbudget.records.gate import GateKind, Unit
 from pytest_tokenbudget.records.sample import Sample, Traffic, Turn, Values
 from pytest_tokenbudget.records.verdict import SEVERITY, Before, GateResult, TestResult, Verdict
+from pytest_tokenbudget.report.figures import unit_of
 from pytest_tokenbudget.report.json_report import FORMAT
 from pytest_tokenbudget.report.view import RunView
 
@@ -225,6 +226,7 @@ def _gate(gate: _Json) -> GateResult:
         reason=_text(gate, "reason", ""),
         source=_text(gate, "source", ""),
         allowed=figure("allowed"),
+        unit=_word(gate, "unit", get_args(Unit), default=unit_of(_text(gate, "metric"))),
     )
 
 

@@ -24,6 +24,14 @@ _MORE = {
     "cost": ("costs {} more", "costs {} less"),
 }
 
+_DOES = {
+    "input_tokens": "reads {} tokens",
+    "output_tokens": "writes {} tokens",
+    "calls": "makes {} calls",
+    "latency": "takes {}",
+    "cost": "costs {}",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class JoinedCause:
@@ -149,7 +157,7 @@ def sentence(result: TestResult) -> str:
         return "nothing is stored that it could be compared with"
     if not compared:
         return ""
-    gate = compared[0]
+    gate = next((gate for gate in compared if first_cause(result, gate)), compared[0])
     cause = first_cause(result, gate)
     return f"{_moved(gate)}: {cause}" if cause else _moved(gate)
 
@@ -173,9 +181,8 @@ def _moved(gate: GateResult) -> str:
     who = plain(stage) or "the agent"
     shown = name if gate.statistic == "mean" else f"{name} {gate.statistic}"
     if gate.kind == "limit":
-        return (
-            f"{who}: {shown.replace('_', ' ')} {number(gate.value, gate.unit)}, limit {number(gate.allowed, gate.unit)}"
-        )
+        does = _DOES.get(shown, f"has {shown.replace('_', ' ')} {{}}").format(number(gate.value, gate.unit))
+        return f"{who} {does}, limit {number(gate.allowed, gate.unit)}"
     if gate.kind == "reduce":
         return f"{who}: {shown.replace('_', ' ')} {percent(gate.change)}, target {gate.rule.replace('%', ' %')}"
     more, less = _MORE.get(name, (f"{shown.replace('_', ' ')} rose by {{}}", f"{shown.replace('_', ' ')} fell by {{}}"))

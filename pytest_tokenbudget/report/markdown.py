@@ -1,66 +1,245 @@
-"""The Markdown summary: for a pull request, and for GitHub's step summary."""
+"""The Markdown of a run: the comment on a pull request, and GitHub's step summary. A reviewer has ten seconds.
+
+The first line holds the verdict and the first cause. One table holds what changed and nothing else, the causes are folded, the
+last line is the command that accepts the change.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pytest_tokenbudget.files import write_atomically
-from pytest_tokenbudget.records.verdict import SEVERITY, TestResult
-from pytest_tokenbudget.report.table import detail_lines, failing_gates, gate_row
+from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
+from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
+from pytest_tokenbudget.report.highlights import (
+    METRIC_ORDER,
+    JoinedCause,
+    joined_causes,
+    lead,
+    money_a_month,
+    month_change,
+    sentence,
+    title,
+    total,
+    worst_first,
+)
+from pytest_tokenbudget.report.prompt_tree import PART_WORDS
+from pytest_tokenbudget.report.remedies import remedies
+from pytest_tokenbudget.report.table import gate_row, metric_name
 from pytest_tokenbudget.report.view import RunView, unattributed_text
 from pytest_tokenbudget.wording import plain
 
-SHOWN_TESTS = 100
-"""GitHub takes a step's summary of at most 1 MiB, and none at all of a longer one."""
+LONGEST = 65_000
+"""Characters: GitHub takes a comment of at most 65,536."""
 
+MARKER = "<!-- pytest-tokenbudget -->"
+"""The last line: by it, the next run finds the comment that it is to replace. It shows nowhere."""
+
+SHOWN_ROWS = 60
+SHOWN_CAUSES = 30
+SHOWN_NOTES = 40
 _SIGNS = {"ok": "✅", "improved": "🎉", "new": "🆕", "inconclusive": "❔"}
+_BAD = "❌"
 
 
 def escape(text: str) -> str:
-    """Hostile text as plain Markdown: no HTML, no links, no table breaks, no mentions."""
-    cleaned = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace("@", "&#64;")
-    return re.sub(r"([\\`*_{}\[\]()#+!|~])", r"\\\1", cleaned)
+    """Hostile text as plain Markdown: no HTML, no links, no table breaks, no mentions of people or issues.
+
+    GitHub looks for mentions in what Markdown has become, where an escaped sign is a sign again: a space of no width keeps the
+    sign from what follows it.
+    """
+    cleaned = plain(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    escaped = re.sub(r"([\\`*_{}\[\]()+!|~$])", r"\\\1", cleaned)
+    escaped = re.sub(r"(?i)(gh)-(?=\d)", r"\1&#8203;-", escaped.replace("@", "@&#8203;").replace("#", "\\#&#8203;"))
+    return re.sub(r"(?i)(www)\.", r"\1\\.", escaped.replace("://", "\\://"))
+
+
+def code(text: str) -> str:
+    """Hostile text in the typeface of code."""
+    return f"<code>{escape(text)}</code>"
 
 
 def markdown(run: RunView) -> str:
-    """The summary of a run."""
-    sign = _SIGNS.get(run.verdict, "❌")
-    lines = [f"## {sign} Token budget: {run.verdict.replace('_', ' ')}", ""]
-    worst_first = sorted(run.results, key=lambda result: (not result.failed, SEVERITY.index(result.verdict)))
-    told = [shown for result in worst_first if (shown := _test(result))]
-    lines += [line for shown in told[:SHOWN_TESTS] for line in shown]
-    if len(told) > SHOWN_TESTS:
-        lines += [f"{len(told) - SHOWN_TESTS} more tests are not shown here.", ""]
-    broken = sum(not result.passed and not result.failed for result in run.results)
-    if broken:
-        lines += [f"{broken} of {len(run.results)} budgeted tests failed on their own: not gated, not stored.", ""]
-    if quiet := sum(result.passed and not _test(result) for result in run.results):
-        lines += [f"{quiet} of {len(run.results)} budgeted tests are within their budget.", ""]
-    lines += [f"- {escape(message)}" for message in (*run.messages, *run.problems)]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def _test(result: TestResult) -> list[str]:
-    gates = [*failing_gates(result), *(gate for gate in result.gates if gate.verdict == "improved")]
-    unattributed = [seen for sample in result.samples[-1:] for seen in sample.unattributed]
-    if not gates and not result.failed and not unattributed and not result.notices:
-        return []
-    lines = [f"### {_SIGNS.get(result.verdict, '❌')} {escape(result.nodeid)}", ""]
-    if gates:
-        lines += ["| metric | value | change | allowed | verdict |", "| --- | ---: | ---: | --- | --- |"]
-        lines += ["| " + " | ".join(escape(cell) for cell in gate_row(gate)) + " |" for gate in gates]
-        lines.append("")
-        for gate in gates:
-            details = detail_lines(gate, result.causes)
-            if details:
-                lines += [f"Why {escape(gate.metric)} changed:", "", "```text"]
-                lines += [line.replace("```", "'''") for line in details] + ["```", ""]
-    lines += [f"- {escape(message)}" for message in (*result.notices, *result.messages)]
-    lines += [f"- unattributed: {escape(unattributed_text(seen))}" for seen in unattributed]
-    return [*lines, ""]
+    """The comment of a run."""
+    sign = _SIGNS.get(run.verdict, _BAD) if run.exit_ok or run.verdict == "inconclusive" else _BAD
+    said = lead(run)
+    results = worst_first(run.results)
+    above = [f"{sign} **Token budget: {title(run)}.** {escape(said)}".rstrip(), "", *_table(results), *_totals(results)]
+    below = _accept(results)
+    # The first line, the table and the command are what matters: the folded parts give way where there is no room.
+    causes = _fitting(_causes(results), LONGEST - _length([*above, *below]) - 200)
+    notes = _fitting(_notes(run, results), LONGEST - _length([*above, *causes, *below]) - 200)
+    return "\n".join([*above, *causes, *notes, *below]).rstrip() + f"\n\n{MARKER}\n"
 
 
 def write(run: RunView, path: Path) -> None:
-    """Write the summary; folders are made as needed."""
+    """Write the comment; folders are made as needed."""
     write_atomically(path, markdown(run).encode("utf-8", "replace"))
+
+
+def _length(lines: Sequence[str]) -> int:
+    return sum(len(line) + 1 for line in lines)
+
+
+def _fitting(section: list[str], room: int) -> list[str]:
+    """As many lines of a folded section as there is room for; its last line closes it."""
+    if _length(section) <= room:
+        return section
+    kept: list[str] = []
+    for line in section[:-2]:
+        room -= len(line) + 1
+        if room < 100:
+            break
+        kept.append(line)
+    return [*kept, "- … (more in the report)", *section[-2:]] if len(kept) > 2 else []
+
+
+def _table(results: Sequence[TestResult]) -> list[str]:
+    """The gates that changed, those that fail first."""
+    rows = [cells for result in results for cells in _test_rows(result)]
+    if not rows:
+        return []
+    lines = ["| | test | metric | before → now | change | allowed |", "| --- | --- | --- | ---: | ---: | ---: |"]
+    size = 0
+    for index, cells in enumerate(rows):
+        line = "| " + " | ".join(cells) + " |"
+        size += len(line) + 1
+        if index >= SHOWN_ROWS or size > LONGEST // 2:
+            lines.append(f"| | … and {len(rows) - index} more in the report | | | | |")
+            break
+        lines.append(line)
+    return [*lines, ""]
+
+
+def _test_rows(result: TestResult) -> list[tuple[str, ...]]:
+    rows = [_cells(result, gate) for gate in _changed(result)]
+    if result.failed and not any(gate.verdict in FAILING for gate in _changed(result)):
+        said = sentence(result) or result.verdict.replace("_", " ")
+        rows.insert(0, (_BAD, code(_name(result)), escape(said), "", "", ""))
+    return rows
+
+
+def _name(result: TestResult) -> str:
+    """The node id without the folders."""
+    return result.nodeid.partition("::")[0].rpartition("/")[2] + "".join(result.nodeid.partition("::")[1:])
+
+
+def _changed(result: TestResult) -> list[GateResult]:
+    """A test's gates that a reviewer has to see: what fails, what improved, what chance left open, what changed at all.
+
+    A stage stands here only where it tells more than the whole test.
+    """
+    whole = {gate.metric: gate for gate in result.gates if "." not in gate.metric and _tells(gate)}
+    kept = []
+    for gate in result.gates:
+        stage, _, name = gate.metric.rpartition(".")
+        over = whole.get(name)
+        if not _tells(gate) or (stage and gate.verdict in ("ok", "inconclusive")):
+            continue
+        same = stage and over is not None and over.verdict == gate.verdict and _delta(over) == _delta(gate)
+        if not same:
+            kept.append(gate)
+    return sorted(kept, key=lambda gate: (gate.verdict not in FAILING, "." in gate.metric, _rank(gate), gate.metric))
+
+
+def _tells(gate: GateResult) -> bool:
+    if gate.verdict == "ok":
+        return gate.exact and bool(gate.change)
+    return gate.verdict not in ("new", "no_baseline")
+
+
+def _delta(gate: GateResult) -> float | int | None:
+    return None if gate.value is None or gate.baseline is None else gate.value - gate.baseline
+
+
+def _rank(gate: GateResult) -> int:
+    name = gate.metric.rpartition(".")[2]
+    return METRIC_ORDER.index(name) if name in METRIC_ORDER else len(METRIC_ORDER)
+
+
+def _cells(result: TestResult, gate: GateResult) -> tuple[str, ...]:
+    _, values, moved, _, _ = gate_row(gate)
+    sign = _BAD if gate.verdict in FAILING else _SIGNS.get(gate.verdict, "")
+    if gate.kind == "limit":
+        allowed = f"≤ {number(gate.allowed, gate.unit)}"
+    else:
+        allowed = f"{'target ' if gate.kind == 'reduce' else ''}{gate.rule.replace('%', ' %')}"
+    name = metric_name(gate).replace("_", " ")
+    before, arrow, now = values.rpartition("→ ")
+    shown = f"{escape(before)}{arrow}**{escape(now)}**" if gate.verdict in FAILING else escape(values)
+    return sign, code(_name(result)), escape(name), shown, escape(moved), escape(allowed)
+
+
+def _totals(results: Sequence[TestResult]) -> list[str]:
+    """What one run of each test takes, and what that costs."""
+    said = []
+    tests = total(results, "calls").tests
+    for metric, words in (("input_tokens", "input tokens"), ("output_tokens", "output tokens"), ("cost", "")):
+        figure = total(results, metric)
+        if figure.now is None or not figure.tests:
+            continue
+        change = f" ({percent(figure.change)})" if figure.compared and figure.change else ""
+        said.append(f"{number(figure.now, unit_of(metric))} {words}".rstrip() + change)
+    if not said:
+        return []
+    month = month_change(results)
+    if month:
+        said.append(f"**{money_a_month(month)}** (estimate)")
+    return [f"One run of {tests} test{'' if tests == 1 else 's'}: {', '.join(said)}.".replace("$", "\\$"), ""]
+
+
+def _causes(results: Sequence[TestResult]) -> list[str]:
+    causes = joined_causes(result for result in results if result.failed)
+    causes += joined_causes(result for result in results if not result.failed)
+    if not causes:
+        return []
+    lines = ["<details><summary>Why</summary>", ""]
+    lines += [_cause(cause) for cause in causes[:SHOWN_CAUSES]]
+    if len(causes) > SHOWN_CAUSES:
+        lines.append(f"- {len(causes) - SHOWN_CAUSES} smaller causes")
+    return [*lines, "", "</details>", ""]
+
+
+def _cause(cause: JoinedCause) -> str:
+    part = PART_WORDS.get(cause.part, plain(cause.part, limit=40))
+    where = [escape(plain(cause.stage, limit=80))] if cause.stage else []
+    where.append(escape(cause.metric.replace("_", " ")))
+    if len(cause.tests) > 1:
+        where.append(f"{len(cause.tests)} tests")
+    return f"- **{escape(signed(cause.delta, unit_of(cause.metric)))}** {escape(part)}: {escape(cause.text)} ({', '.join(where)})"
+
+
+def _notes(run: RunView, results: Sequence[TestResult]) -> list[str]:
+    """What has no number: outcomes that differ, traffic that no format reads, what could not be written."""
+    notes = [escape(text) for text in (*run.messages, *run.problems)]
+    notes += [note for result in results for note in _test_notes(result)]
+    if not notes:
+        return []
+    lines = ["<details><summary>Notes</summary>", "", *(f"- {note}" for note in notes[:SHOWN_NOTES])]
+    if len(notes) > SHOWN_NOTES:
+        lines.append(f"- {len(notes) - SHOWN_NOTES} more in the report")
+    return [*lines, "", "</details>", ""]
+
+
+def _test_notes(result: TestResult) -> Iterator[str]:
+    name = code(_name(result))
+    if not result.passed and not result.failed:
+        yield f"{name}: failed on its own: not gated, not stored"
+    messages = (*result.notices, *result.messages) if result.failed else result.notices
+    yield from (f"{name}: {escape(text)}" for text in messages)
+    for sample in result.samples[-1:]:
+        yield from (f"{name}: unattributed: {escape(unattributed_text(seen))}" for seen in sample.unattributed)
+
+
+def _accept(results: Sequence[TestResult]) -> list[str]:
+    """What to do about it, each remedy once."""
+    found = [remedy for result in results if result.failed for remedy in remedies(result)]
+    return [f"- {_with_code(remedy)}" for remedy in dict.fromkeys(found)][:5]
+
+
+def _with_code(remedy: str) -> str:
+    """A remedy of ours, whose commands stand in backticks; all else of it is escaped."""
+    pieces = remedy.split("`")
+    return "".join(code(piece) if index % 2 else escape(piece) for index, piece in enumerate(pieces))

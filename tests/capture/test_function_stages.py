@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.stage import current_path
+from pytest_tokenbudget.capture.stage import current_path, stage
 from pytest_tokenbudget.capture.stage_rules import parse_stage_rules
 from pytest_tokenbudget.capture.watch import watching
 
@@ -43,6 +45,32 @@ tool = Tool()
 def cached(): return current_path()
 """
 
+KINDS = """
+import functools
+from pytest_tokenbudget.capture.stage import current_path
+
+NODES = []
+
+def plain(a, /, b=1, *rest, d, **more): return current_path(), (a, b, rest, d, more)
+async def coroutine(): return current_path()
+def generator(): yield (yield current_path())
+async def async_generator():
+    try:
+        yield (yield current_path())
+    finally:
+        yield "closed"
+
+def make(cell):
+    def nested(): return current_path(), cell
+    return nested
+
+nested = make("cell")
+NODES += [plain, coroutine, generator, async_generator, nested]
+
+def retried(depth, through=None):
+    return current_path() if not depth else (through or retried)(depth - 1)
+"""
+
 
 @pytest.fixture
 def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
@@ -51,6 +79,7 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[s
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "agents.py").write_text(AGENTS)
+    (package / "kinds.py").write_text(KINDS)
     (package / "user.py").write_text("from budget_app.agents import judge\ndef ask(): return judge()\n")
     (package / "late.py").write_text("from budget_app.agents import current_path\ndef final(): return current_path()\n")
     monkeypatch.syspath_prepend(tmp_path)
@@ -130,8 +159,61 @@ def test_what_has_no_effect_is_said(app: Any, pattern: str, said: str) -> None:
 
 @pytest.mark.usefixtures("app")
 def test_a_module_that_never_came_is_no_problem() -> None:
-    """Another test may import it."""
+    """Another test may import it. One that does not exist is told."""
     with watch("a = function:budget_app.late.final", "b = function:nowhere.at_all") as functions:
         importlib.import_module("budget_app")
-        assert functions.problems() == ()
+        (problem,) = functions.problems()
+        assert problem == "tokenbudget_stages: b = function:nowhere.at_all has no effect: there is no module 'nowhere'"
         assert current_path() == ""
+
+
+def test_whoever_took_a_function_runs_it_in_its_stage(app: Any) -> None:
+    """A graph, a registry, a callback: they hold the function since it was imported; of whatever kind it is."""
+    agents, kinds = app("agents"), app("kinds")
+    nodes, signatures = list(kinds.NODES), [inspect.signature(node) for node in kinds.NODES]
+    bound = agents.Worker().run, agents.Base.helps, agents.Base.made
+    with watch(
+        *(f"{node.__name__} = function:budget_app.kinds.{node.__name__}" for node in nodes),
+        "base = function:budget_app.agents.Base.run",
+        "helps = function:budget_app.agents.Base.helps",
+        "made = function:budget_app.agents.Base.made",
+    ) as functions:
+        plain, coroutine, generator, async_generator, nested = nodes
+        assert plain(1, b=2, d=3, e=4) == ("plain", (1, 2, (), 3, {"e": 4}))
+        assert asyncio.run(coroutine()) == "coroutine"
+        taken = generator()
+        assert [next(taken), taken.send("sent")] == ["generator", "sent"]
+
+        async def take() -> list[str]:
+            taken = async_generator()
+            return [await taken.asend(None), await taken.asend("sent"), await taken.asend(None)]
+
+        assert asyncio.run(take()) == ["async_generator", "sent", "closed"]
+        assert nested() == ("nested", "cell")
+        assert [take() for take in bound] == ["base", "helps", ("Base", "made")]
+        assert [inspect.signature(node) for node in nodes] == signatures
+        assert [inspect.iscoroutinefunction(node) for node in nodes] == [False, True, False, False, False]
+        assert inspect.isasyncgenfunction(async_generator)
+        assert functions.problems() == ()
+    assert plain(1, d=0)[0] == nested()[0] == bound[0]() == ""
+
+
+def test_a_function_that_calls_itself_stays_in_its_stage(app: Any) -> None:
+    """A retry is no stage within the stage, by rule as by decorator; what it calls in between nests."""
+    kinds = app("kinds")
+    decorated = stage("inner")(lambda depth: current_path() if not depth else decorated(depth - 1))
+    with watch("work/deep = function:budget_app.kinds.retried") as functions:
+        assert kinds.retried(3) == "work/deep"
+        assert kinds.retried(1, through=lambda depth: decorated(2)) == "work/deep/inner"
+        assert functions.problems() == ()
+
+
+def test_what_was_replaced_by_name_and_never_entered_is_said(app: Any) -> None:
+    """An inherited method that somebody took before is out of reach; the note says what helps."""
+    agents = app("agents")
+    taken = agents.Worker().run
+    with watch("deep/work = function:budget_app.agents.Worker.run") as functions:
+        assert taken() == ""
+        (problem,) = functions.problems({"other"})
+        assert 'was never entered: if it did run, something holds it since import; put @stage("work") on it' in problem
+        assert functions.problems({"router/deep/work"}) == ()

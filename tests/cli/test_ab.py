@@ -57,7 +57,7 @@ def test_growth_is_caught_and_explained(repository: Any, temporary: Path) -> Non
     report = repository.report()
     assert report["tests"][0]["samples"] == 1
     assert report["tests"][0]["against"].startswith("main (")
-    assert "REGRESSION" in (repository.root / "ab.md").read_text(encoding="utf-8")
+    assert "over budget" in (repository.root / "ab.md").read_text(encoding="utf-8")
     assert "pair 1" in done.err
     assert repository.is_clean(temporary)
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import pytest
+from ledger_server import Reply
 
 AGENT = """
 import os
@@ -19,8 +22,9 @@ from pytest_tokenbudget import stage
 
 def ask(text="hello", model="gpt-4o", **more):
     body = {"model": model, "messages": [{"role": "user", "content": text}], **more}
-    with httpx.Client(base_url=os.environ["SERVER"], timeout=20) as client:
-        return client.post("/v1/chat/completions", json=body)
+    headers = {"authorization": "Bearer sk-secret"}
+    with httpx.Client(base_url=os.environ["SERVER"], timeout=20, headers=headers) as client:
+        return client.post("/v1/chat/completions?key=sk-secret", json=body)
 
 
 def work(number):
@@ -118,3 +122,153 @@ def test_pool():
         agent, {**{f"test_process[{way}]": 1 for way in ("spawn", "fork", "forkserver")}, "test_pool": 5}
     )
     assert [list(test["stages"]) for test in agent.report["tests"]] == [["worker"]] * 4
+
+
+def test_a_server_of_a_wider_scope_serves_each_test(agent: Any) -> None:
+    """What a session's server asks belongs to the test that runs; its start, and unmarked tests, cost nothing."""
+    agent.pytester.makepyfile(
+        server="""
+import http.server
+import agent
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        agent.ask(self.path)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+agent.ask("warm up")
+server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+    )
+    agent.write("""
+import os, subprocess, sys, urllib.request
+
+@pytest.fixture(scope="session")
+def service():
+    child = subprocess.Popen([sys.executable, "server.py"], stdout=subprocess.PIPE, text=True)
+    port = int(child.stdout.readline())
+    yield lambda path: urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}").close()
+    child.kill()
+    child.communicate()
+
+def test_unmarked(service):
+    service("unmarked")
+    code = "import os; print(os.environ.get('TOKENBUDGET_SPOOL'))"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "None\\n"
+
+@token_budget("10%")
+def test_one(service):
+    service("one")
+
+@token_budget("10%")
+def test_two(service):
+    with stage("worker"):
+        service("two")
+        service("three")
+""")
+    agent.run().assert_outcomes(passed=3)
+    totals = [test["total"]["calls"] for test in agent.report["tests"]]
+    assert totals == [1, 2]
+    assert len(agent.server.ledger) == 5
+    assert list(agent.report["tests"][1]["stages"]) == ["worker"]
+
+
+def test_nothing_is_left_behind(agent: Any) -> None:
+    """The spool is private and gone at the end, the environment is what it was, and a session may do without."""
+    agent.write("""
+import os, pathlib, stat, subprocess, sys
+
+@token_budget("10%")
+def test_agent():
+    spool = os.environ["TOKENBUDGET_SPOOL"]
+    assert stat.S_IMODE(os.stat(spool).st_mode) == 0o700
+    subprocess.run([sys.executable, "agent.py"], check=True)
+    written = b"".join(path.read_bytes() for path in pathlib.Path(spool).glob("*.spool"))
+    assert b"gpt-4o" in written and b"sk-secret" not in written
+    pathlib.Path("spool.txt").write_text(spool)
+
+def test_off():
+    assert "TOKENBUDGET_SPOOL" not in os.environ
+""")
+    before = {**os.environ, "PYTEST_CURRENT_TEST": ""}
+    agent.run().assert_outcomes(passed=2)
+    spool = Path((agent.pytester.path / "spool.txt").read_text())
+    assert not spool.exists()
+    assert {**os.environ, "PYTEST_CURRENT_TEST": ""} == before
+    agent.pytester.makeini(
+        "[pytest]\nasyncio_default_fixture_loop_scope = function\ntokenbudget_child_processes = false\n"
+    )
+    agent.write("""
+import subprocess, sys
+
+@token_budget("10%")
+def test_agent():
+    subprocess.run([sys.executable, "agent.py"], check=True)
+""")
+    result = agent.run()
+    result.assert_outcomes(failed=1)
+    assert agent.test["verdict"] == "no_calls"
+
+
+def test_a_killed_child_costs_what_it_had_not_written(agent: Any) -> None:
+    """The call that was under way is a failed attempt; those before it are whole."""
+    agent.server.play([Reply("fine"), Reply("late", delay=30)])
+    agent.write("""
+import os, subprocess, sys, time
+
+@token_budget("10%")
+def test_agent():
+    child = subprocess.Popen([sys.executable, "-c", "import agent; agent.ask('one'); open('two', 'w'); agent.ask('two')"])
+    while not os.path.exists("two"):
+        time.sleep(0.01)
+    time.sleep(0.2)
+    child.kill()
+    child.wait()
+""")
+    agent.run().assert_outcomes(passed=1)
+    one, two = agent.test["calls"]
+    assert (one["error"], one["input_tokens"]) == (None, agent.server.ledger[0].input_tokens)
+    assert two["error"]
+    assert agent.test["total"]["calls"] == 1
+
+
+def test_children_are_answered_by_a_script(agent: Any) -> None:
+    """A child asks the session, streamed or not, sync or async, and none of its calls leaves."""
+    agent.pytester.makepyfile(
+        asking="""
+import asyncio, sys
+import openai
+
+client = openai.OpenAI(base_url="http://127.0.0.1:9/v1", api_key="none", max_retries=0)
+ask = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
+print(client.chat.completions.create(**ask).choices[0].message.content)
+print("".join(chunk.choices[0].delta.content or "" for chunk in client.chat.completions.create(stream=True, **ask)))
+
+async def main():
+    async with openai.AsyncOpenAI(base_url="http://127.0.0.1:9/v1", api_key="none", max_retries=0) as client:
+        answers = await asyncio.gather(*(client.chat.completions.create(**ask) for _ in range(8)))
+        print(len(answers))
+asyncio.run(main())
+"""
+    )
+    agent.write("""
+import subprocess, sys
+from pytest_tokenbudget.replay.script import text
+
+@token_budget("10%")
+def test_agent(scripted_llm):
+    scripted_llm.pace(ttft=1)
+    scripted_llm.add(text("one"), text("two and three"), *[text("many")] * 8)
+    out = subprocess.run([sys.executable, "asking.py"], capture_output=True, text=True)
+    assert out.stdout.split("\\n") == ["one", "two and three", "8", ""], out
+""")
+    agent.run().assert_outcomes(passed=1)
+    assert (agent.test["traffic"], agent.test["total"]["calls"]) == ("scripted", 10)
+    assert agent.test["total"]["latency"] == 3.0  # eight at a time take as long as one
+    assert not agent.server.ledger

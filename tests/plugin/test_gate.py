@@ -337,4 +337,4 @@ def test_github_gets_annotations_and_a_summary(project: Any, monkeypatch: pytest
     project.write('@token_budget(limit={"calls": 0})\ndef test_agent(ask):\n    ask()\n')
     result = project.run()
     result.stdout.fnmatch_lines(["::error file=test_agent.py,line=*,title=test_agent.py%3A%3Atest_agent::*OVER LIMIT*"])
-    assert "OVER LIMIT" in summary.read_text(encoding="utf-8")
+    assert "the agent makes 1 calls, limit 0" in summary.read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from pytest_tokenbudget.records.composition import Cause, PartName, PartTotal, S
 from pytest_tokenbudget.records.exchange import Unattributed
 from pytest_tokenbudget.records.sample import Sample, Traffic, Values
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult, Verdict
+from pytest_tokenbudget.report.figures import unit_of
 from pytest_tokenbudget.report.view import RunView
 
 TOOLS = {"calendar_write": 335, "calendar_read": 43, "contacts_search": 40, "rooms_search": 124, "mail_send": 75}
@@ -132,6 +133,7 @@ def compared(before: Sample, now: Sample, *, allowed: float = 0.1) -> Iterator[G
                 value=new,
                 verdict=verdict,
                 allowed=old * (1 + allowed),
+                unit=unit_of(name),
             )
 
 
@@ -241,8 +243,8 @@ def _with_retries(nodeid: str) -> TestResult:
     now = sample(made, traffic="live")
     cost = now.total["cost"] or 0
     gates = (
-        GateResult("cost", "mean", "<= 0.0008", "limit", None, cost, "over_limit", allowed=0.0008),
-        GateResult("worker.latency", "p95", "<= 30", "limit", None, 2.9, "ok", allowed=30),
+        GateResult("cost", "mean", "<= 0.0008", "limit", None, cost, "over_limit", allowed=0.0008, unit="USD"),
+        GateResult("worker.latency", "p95", "<= 30", "limit", None, 2.9, "ok", allowed=30, unit="s"),
     )
     return TestResult(
         nodeid=nodeid,

@@ -29,16 +29,19 @@ class Answering:
 
     Attributes:
         address: Where it listens.
+        asked_by: Ids of the processes that asked something in this sample.
     """
 
     def __init__(self, directory: Path) -> None:
         self._listener, self.address = listen(directory)
+        self.asked_by: frozenset[int] = frozenset()
         self._recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
 
     def begin(self, recorder: Recorder) -> None:
         """Answer for this sample; see :meth:`start`."""
+        self.asked_by = frozenset()
         self._recorder = recorder
 
     def start(self) -> None:
@@ -80,7 +83,9 @@ class Answering:
         # The child may be killed at any time, and anything may connect to a port.
         with suppress(OSError, ValueError, KeyError, TypeError):
             if channel.is_allowed(self.address.secret):
-                self._answer(channel, _outgoing(channel.receive()))
+                question = channel.receive()
+                self.asked_by |= {int(question.head["pid"])}
+                self._answer(channel, _outgoing(question))
         channel.close()
 
     def _answer(self, channel: Channel, outgoing: Outgoing) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable
@@ -54,6 +55,7 @@ class Asking:
 
 def _question(outgoing: Outgoing) -> dict[str, Any]:
     return {
+        "pid": os.getpid(),
         "client": outgoing.client,
         "method": outgoing.method,
         "url": outgoing.url,

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.bodies import builtin_body_limit
-from pytest_tokenbudget.capture.children.exchange_frames import begin_frame, end_frame
 from pytest_tokenbudget.capture.children.frames import SUFFIX, encode
 from pytest_tokenbudget.capture.children.protocol import ASKED, IDLE, WATCHED, Address
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
 from pytest_tokenbudget.capture.recorder import OpenSpan
-from pytest_tokenbudget.capture.stage_rules import StageRule
 from pytest_tokenbudget.capture.watch import take_over
 
 if TYPE_CHECKING:
@@ -99,6 +97,8 @@ class ChildRecorder:
         return builder
 
     def _write_begin(self, builder: ExchangeBuilder) -> None:
+        from pytest_tokenbudget.capture.children.exchange_frames import begin_frame
+
         self._written[builder.number] = builder.request
         self._append(begin_frame(builder.exchange(builder.started)))
 
@@ -110,6 +110,8 @@ class ChildRecorder:
         """Write an exchange that ended; one that the session itself has answered is in its books already."""
         if self._begun.pop(builder.number, None) is None or builder.answer is not None:
             return
+        from pytest_tokenbudget.capture.children.exchange_frames import end_frame
+
         # Not written where the session was asked about it; written anew where another request took its place.
         if self._written.pop(builder.number, None) is not builder.request:
             self._write_begin(builder)
@@ -181,7 +183,12 @@ def watch(spool: str, path: str) -> None:
     recorder = ChildRecorder(
         spool, path, request_usage=config["request_usage"], questions=Address(*config["questions"])
     )
-    take_over(recorder, rules=[StageRule(*rule) for rule in config["function_stages"]])
+    rules = []
+    if config["function_stages"]:
+        from pytest_tokenbudget.capture.stage_rules import StageRule
+
+        rules = [StageRule(*rule) for rule in config["function_stages"]]
+    take_over(recorder, rules=rules)
     atexit.register(_at_exit)
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=_after_fork)

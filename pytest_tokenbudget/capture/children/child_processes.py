@@ -160,6 +160,10 @@ class ChildProcesses:
             if left_alone:
                 self.end()
 
+    def asking(self) -> frozenset[int]:
+        """Ids of the child processes that have asked about a request in this sample."""
+        return self._answering.asked_by
+
     def settle(self) -> None:
         """Give calls that are under way in children a moment to end, where the sample is about to be read."""
         self._spool.settle(since=self._since)
