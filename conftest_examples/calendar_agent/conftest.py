@@ -23,9 +23,10 @@ def calendar() -> Calendar:
 def client(scripted_llm: ScriptedModel) -> Iterator[openai.OpenAI]:
     """An ordinary client of the OpenAI SDK. Whom it asks is the scripted model: no key, no network, no waiting.
 
-    Each answer begins after 0.4 s and flows at 80 tokens a second, on a clock that does not really pass.
+    It reads 4,000 tokens a second, then each answer begins after 0.4 s and flows at 80 tokens a second, on a clock that does
+    not really pass.
     """
-    scripted_llm.pace(ttft=0.4, tokens_per_second=80)
+    scripted_llm.pace(ttft=0.4, tokens_per_second=80, input_tokens_per_second=4000)
 
     @scripted_llm.respond_with
     def answer(asked: Asked) -> Reply:

@@ -1,7 +1,8 @@
-"""A budget that is kept, a regression that is caught: what `make demo` runs.
+"""From observation to cause to cut to acceptance, and a regression that is caught: what `make demo` runs.
 
 Everything happens in a copy, so that nothing in the working tree changes. No network, no key, no waiting. Exits 0 only
-if the unchanged agent passes and the agent that was made worse fails for the right reason.
+if the unchanged agent passes, the advice names what the team suspected, the improved agent reaches its targets, and the agent
+that was made worse fails for the right reason.
 
 `demo.py --svg PATH` also draws the failing run, for the project's front page.
 """
@@ -9,6 +10,7 @@ if the unchanged agent passes and the agent that was made worse fails for the ri
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import shutil
 import subprocess
@@ -52,62 +54,93 @@ for _language in ("English", "Spanish", "French", "German", "Italian", "Portugue
 """
 
 
+SUSPECTS = [
+    ("repeated_schemas", "worker", ""),
+    ("large_tool", "worker", "calendar_write"),
+    ("extra_call", "worker/finalize", ""),
+]
+"""What the team suspected: all tools in every call, one of them above all, and the call that makes JSON of the answer."""
+
+
 def main() -> int:
-    """Run the three acts; 0 if all went as it should."""
+    """Run the five acts; 0 if all went as it should."""
     svg = ARGUMENTS.parse_args().svg
     with tempfile.TemporaryDirectory(prefix="tokenbudget-demo-") as place:
         copy = Path(place) / "calendar_agent"
         shutil.copytree(HERE, copy, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
-        return _acts(copy, svg)
+        acts = (_keep, _import, _advise, _improve, lambda copy: _break(copy, svg))
+        for act in acts:
+            if problem := act(copy):
+                print(f"The demo went wrong: {problem}.", file=sys.stderr)
+                return 1
+    return 0
 
 
-def _acts(copy: Path, svg: Path | None) -> int:
+def _keep(copy: Path) -> str:
+    _say("1", "The agent as it is, against the budget that is committed beside its test.")
     baseline = copy / "__budgets__" / "test_calendar.json"
     stored = baseline.read_bytes()
+    code, _ = _pytest(copy, "test_calendar.py", "--tokenbudget-report=report.json")
+    changed = baseline.read_bytes() != stored
+    return "the unchanged agent should have passed and left its baseline as it was" if code or changed else ""
 
-    _say("1", "The agent as it is, against the budget that is committed beside its test.")
-    first, _ = _pytest(copy, "test_calendar.py")
-    if first or baseline.read_bytes() != stored:
-        return _failed("the unchanged agent should have passed and left its baseline as it was")
 
-    _say(
-        "2", "The improved agent: the test asks for 30 % less input than the reference `before`, and the same calendar."
+def _import(copy: Path) -> str:
+    _say("2", "What production recorded of it, a table of messages: the worker reads nearly all of it.")
+    subprocess.run([sys.executable, "production.py", "messages.db"], cwd=copy, check=True)
+    code, _ = _run(copy, "tokenbudget", "import", "--sql", "sqlite:///messages.db", "--query", "messages.sql")
+    return "production should have been imported" if code else ""
+
+
+def _advise(copy: Path) -> str:
+    _say("3", "Where the tokens go, and what could be cut:")
+    code, _ = _run(copy, "tokenbudget", "advise", "report.json", "--top", "3")
+    done = subprocess.run(
+        _command("tokenbudget", "advise", "report.json", "--json"),
+        cwd=copy,
+        check=False,
+        capture_output=True,
+        text=True,
     )
-    second, _ = _pytest(copy, "test_improved.py")
-    if second:
-        return _failed("the improved agent should have passed")
+    found = [(each["kind"], each["stage"], each["name"]) for each in json.loads(done.stdout)["advice"]]
+    return "the first three of the advice should have been the suspects" if code or found[:3] != SUSPECTS else ""
 
+
+def _improve(copy: Path) -> str:
     _say(
-        "3", "Now somebody adds a field to calendar_write, and rules for eleven languages. Every answer stays right ..."
+        "4",
+        "The improved agent: 30 % less input and 25 % less time are wanted of the worker, against the reference `before`,\n"
+        "  and the same calendar in the end.",
+    )
+    code, _ = _pytest(copy, "test_improved.py")
+    return "the improved agent should have passed" if code else ""
+
+
+def _break(copy: Path, svg: Path | None) -> str:
+    _say(
+        "5", "Now somebody adds a field to calendar_write, and rules for eleven languages. Every answer stays right ..."
     )
     schemas = copy / "schemas.py"
     schemas.write_text(schemas.read_text() + REGRESSION)
-    third, output = _pytest(copy, "test_calendar.py")
-    if third != 1 or "REGRESSION" not in output or "calendar_write" not in output:
-        return _failed("the regression should have been caught, and calendar_write named as its cause")
-
+    code, output = _pytest(copy, "test_calendar.py")
+    if code != 1 or "calendar_write" not in output:
+        return "the regression should have been caught, and calendar_write named as its cause"
     if svg:
         _draw(output, svg)
     _say("✓", "Caught: which stage grew, by how much, and why. Had it been wanted, `pytest --tokenbudget-update` would")
     print("  store the new numbers, and the reviewer would see them in the diff of one JSON file.\n")
-    return 0
+    return ""
 
 
 def _pytest(place: Path, *arguments: str) -> tuple[int, str]:
-    """Run pytest as at a desk: not as in CI, where annotations would be written for a failure that is on purpose."""
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "no:cacheprovider",
-        "-p",
-        "no:randomly",
-        "-p",
-        "no:asyncio",
-        "--no-header",
-    ]
-    command += ["--color=yes" if _color() else "--color=no", *arguments]
+    """Run pytest without the plugins that happen to be installed."""
+    quiet = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio", "--no-header")
+    color = "--color=yes" if _color() else "--color=no"
+    return _run(place, "pytest", *arguments, hidden=(*quiet, color))
+
+
+def _run(place: Path, program: str, *arguments: str, hidden: tuple[str, ...] = ()) -> tuple[int, str]:
+    """Run a program as at a desk: not as in CI, where annotations would be written for a failure that is on purpose."""
     clean = {
         name: value
         for name, value in os.environ.items()
@@ -115,9 +148,9 @@ def _pytest(place: Path, *arguments: str) -> tuple[int, str]:
     }
     if ARGUMENTS.parse_args().svg is not None:
         clean["COLUMNS"] = str(WIDTH)
-    print(_dim(f"  $ pytest {' '.join(arguments)}") + "\n", flush=True)
+    print(_dim(f"  $ {program} {' '.join(arguments)}") + "\n", flush=True)
     done = subprocess.run(
-        command,
+        _command(program, *hidden, *arguments),
         cwd=place,
         env=clean,
         text=True,
@@ -128,6 +161,12 @@ def _pytest(place: Path, *arguments: str) -> tuple[int, str]:
     )
     print(done.stdout, flush=True)
     return done.returncode, done.stdout
+
+
+def _command(program: str, *arguments: str) -> list[str]:
+    """The command line of a program of this environment."""
+    module = {"pytest": "pytest", "tokenbudget": "pytest_tokenbudget"}[program]
+    return [sys.executable, "-m", module, *arguments]
 
 
 def _draw(output: str, path: Path) -> None:
@@ -158,11 +197,6 @@ def _say(number: str, text: str) -> None:
 
 def _dim(text: str) -> str:
     return f"\033[2m{text}\033[0m" if _color() else text
-
-
-def _failed(why: str) -> int:
-    print(f"The demo went wrong: {why}.", file=sys.stderr)
-    return 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The improved agent has a target: the worker reads 30 % less than it did before, and the calendar ends the same.
+"""The improved agent has targets: its worker reads 30 % less and takes 25 % less time, and the calendar ends the same.
 
 Nor may it talk longer: one gate beside the target.
 
@@ -26,7 +26,11 @@ def agent(client: Any, calendar: Any) -> CalendarAgent:
     return (CalendarAgent if first else ImprovedAgent)(client, calendar)
 
 
-@token_budget({"output_tokens": "10%"}, reduce={"worker.input_tokens": "30%"}, against="before")
+@token_budget(
+    {"output_tokens": "10%"},
+    reduce={"worker.input_tokens": "30%", "worker.latency": "25%", "worker.latency.p95": "25%"},
+    against="before",
+)
 def test_does_the_same_with_less(agent: CalendarAgent, calendar: Any, budget: Any) -> None:
     """The same three turns; an outcome that differs from the reference's fails the test."""
     for said in TURNS:

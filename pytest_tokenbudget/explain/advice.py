@@ -6,18 +6,26 @@ The numbers are sums of measured parts. None of them says that the agent would s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 
+from pytest_tokenbudget.explain.cache_advice import broken_prefixes, unused_cache
+from pytest_tokenbudget.explain.stage_evidence import (
+    mean_input_price,
+    percent_of,
+    schemas_of,
+    stage_paths,
+    tests_of_stage,
+    worth,
+)
 from pytest_tokenbudget.explain.words import plain
 from pytest_tokenbudget.records.advice import (
     Advice,
     AdviceKind,
     CallEvidence,
     PartEvidence,
-    StageEvidence,
     TestEvidence,
 )
 
@@ -45,19 +53,12 @@ LARGE_TOOL = 300
 INTENT_SCHEMA = 150
 """Tokens of a schema from which on it is worth offering it for some routes only."""
 
-MINIMUM_PREFIX = {"openai": 1024, "azure.ai.openai": 1024, "anthropic": 1024, "gcp.gemini": 2048, "deepseek": 64}
-"""Shortest prefix, in tokens, that a provider caches: OpenAI "Prompt caching", Anthropic "Prompt caching", Gemini "Context
-caching", DeepSeek "Context caching"; read 2026-11-28. Larger minimums of single models are not known here."""
-
-DEFAULT_MINIMUM_PREFIX = 1024
-"""The same for providers that the table does not know."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Totals:
     """What the whole suite spends."""
 
-    tokens: int
+    tokens: float
     seconds: float
     cost: float
 
@@ -65,17 +66,24 @@ class _Totals:
 Finder = Callable[[Sequence[TestEvidence]], Iterator[Advice]]
 
 
-def advise(tests: Sequence[TestEvidence]) -> tuple[Advice, ...]:
+def advise(tests: Sequence[TestEvidence], weights: Mapping[str, float] | None = None) -> tuple[Advice, ...]:
     """Find what could be saved.
 
     Args:
         tests: What the tests of a suite show.
+        weights: By stage, how many calls production makes for one call of the tests; savings and shares are weighed by it.
+            A stage that is not named counts once.
 
     Returns:
         The advice, the largest share first; observations, which save nothing by themselves, come last.
     """
-    totals = _totals(tests)
-    found = [_with_share(advice, totals) for finder in _FINDERS for advice in finder(tests)]
+    weights = weights or {}
+    totals = _totals(tests, weights)
+    found = [
+        _with_share(_weighed(advice, weights.get(advice.stage, 1.0)), totals)
+        for finder in _FINDERS
+        for advice in finder(tests)
+    ]
     kept = [advice for advice in found if advice.share >= NOTABLE_SHARE or _is_observation(advice)]
     return tuple(sorted(kept, key=lambda each: (_is_observation(each), -each.share, each.kind, each.stage, each.name)))
 
@@ -84,12 +92,23 @@ def _is_observation(advice: Advice) -> bool:
     return advice.kind in ("observation", "history_growth", "cache_too_short")
 
 
-def _totals(tests: Sequence[TestEvidence]) -> _Totals:
-    calls = [call for test in tests for call in test.calls]
+def _totals(tests: Sequence[TestEvidence], weights: Mapping[str, float]) -> _Totals:
+    calls = [(call, weights.get(call.stage, 1.0)) for test in tests for call in test.calls]
     return _Totals(
-        sum((call.input_tokens or 0) + (call.output_tokens or 0) for call in calls),
-        sum(call.latency for call in calls),
-        sum(call.cost or 0.0 for call in calls),
+        sum(((call.input_tokens or 0) + (call.output_tokens or 0)) * weight for call, weight in calls),
+        sum(call.latency * weight for call, weight in calls),
+        sum((call.cost or 0.0) * weight for call, weight in calls),
+    )
+
+
+def _weighed(advice: Advice, weight: float) -> Advice:
+    if weight == 1.0:
+        return advice
+    return replace(
+        advice,
+        tokens=round(advice.tokens * weight),
+        cost=None if advice.cost is None else advice.cost * weight,
+        seconds=None if advice.seconds is None else advice.seconds * weight,
     )
 
 
@@ -102,71 +121,38 @@ def _with_share(advice: Advice, totals: _Totals) -> Advice:
     return replace(advice, share=min(1.0, max(shares)))
 
 
-def _stages(tests: Sequence[TestEvidence]) -> list[str]:
-    return sorted({stage.stage for test in tests for stage in test.stages})
-
-
-def _of_stage(tests: Sequence[TestEvidence], path: str) -> list[tuple[TestEvidence, StageEvidence, list[CallEvidence]]]:
-    """The tests that open a stage, with the stage's parts and its own successful calls."""
-    found = []
-    for test in tests:
-        for stage in test.stages:
-            calls = [call for call in test.calls if call.stage == path and not call.failed]
-            if stage.stage == path and calls:
-                found.append((test, stage, calls))
-    return found
-
-
-def _schemas(stage: StageEvidence) -> list[PartEvidence]:
-    return [part for part in stage.parts if part.part == "tools"]
-
-
-def _price(calls: Sequence[CallEvidence]) -> float | None:
-    """USD for one token of uncached input, the mean over calls; ``None`` where any is unknown."""
-    prices = [call.input_price for call in calls if call.input_price is not None]
-    return sum(prices) / len(prices) if prices and len(prices) == len(calls) else None
-
-
-def _worth(tokens: int, price: float | None) -> float | None:
-    return None if price is None else tokens * price
-
-
-def _percent(part: float, whole: float) -> str:
-    return f"{part / whole:.0%}" if whole else "0%"
-
-
 def _unused_tools(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
     """Tools that a stage offers and that no test of the suite calls there."""
-    for path in _stages(tests):
-        opened = _of_stage(tests, path)
+    for path in stage_paths(tests):
+        opened = tests_of_stage(tests, path)
         called = {name for _, _, calls in opened for call in calls for name in call.tool_calls}
         offered: dict[str, list[tuple[str, PartEvidence]]] = {}
         for test, stage, _ in opened:
-            for part in _schemas(stage):
+            for part in schemas_of(stage):
                 if part.name not in called:
                     offered.setdefault(part.name, []).append((test.nodeid, part))
-        price = _price([call for _, _, calls in opened for call in calls])
+        price = mean_input_price([call for _, _, calls in opened for call in calls])
         for name, carried in offered.items():
             tokens = sum(part.tokens for _, part in carried)
             count = sum(part.calls for _, part in carried)
             largest = max(part.largest for _, part in carried)
             text = f"{plain(name)} ({largest:,} tokens) is offered in {count:,} calls and never called there"
             nodeids = tuple(nodeid for nodeid, _ in carried)
-            cost = _worth(tokens, price)
+            cost = worth(tokens, price)
             yield Advice("unused_tool", path, "tools", name, tokens, cost, None, 0.0, "exact", text, nodeids)
 
 
 def _tools_by_intent(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
     """Larger tools that only some of the tests of a stage call: they could be offered for these routes only."""
-    for path in _stages(tests):
-        opened = _of_stage(tests, path)
-        price = _price([call for _, _, calls in opened for call in calls])
+    for path in stage_paths(tests):
+        opened = tests_of_stage(tests, path)
+        price = mean_input_price([call for _, _, calls in opened for call in calls])
         idle: dict[str, list[tuple[str, PartEvidence]]] = {}
         used: set[str] = set()
         for test, stage, calls in opened:
             names = {name for call in calls for name in call.tool_calls}
             used |= names
-            for part in _schemas(stage):
+            for part in schemas_of(stage):
                 if part.name not in names and part.largest >= INTENT_SCHEMA:
                     idle.setdefault(part.name, []).append((test.nodeid, part))
         for name in sorted(used & set(idle)):
@@ -174,7 +160,7 @@ def _tools_by_intent(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
             tokens = sum(part.tokens for _, part in carried)
             text = f"{plain(name)} is offered in all {len(opened)} tests of the stage and called in {len(opened) - len(carried)}"
             nodeids = tuple(nodeid for nodeid, _ in carried)
-            cost = _worth(tokens, price)
+            cost = worth(tokens, price)
             yield Advice("tool_by_intent", path, "tools", name, tokens, cost, None, 0.0, "possible", text, nodeids)
 
 
@@ -186,10 +172,10 @@ def _repeated_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
     named: dict[str, int] = {}
     for advice in (*_unused_tools(tests), *_wordy_schemas(tests)):
         named[advice.stage] = named.get(advice.stage, 0) + advice.tokens
-    for path in _stages(tests):
+    for path in stage_paths(tests):
         heavy = []
-        for test, stage, calls in _of_stage(tests, path):
-            schemas = _schemas(stage)
+        for test, stage, calls in tests_of_stage(tests, path):
+            schemas = schemas_of(stage)
             tokens = sum(part.tokens for part in schemas)
             read = sum(part.tokens for part in stage.parts)
             repeated = sum(part.repeated_tokens for part in schemas)
@@ -203,23 +189,23 @@ def _repeated_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
         if saved <= 0:
             continue
         tokens, read = sum(each[1] for each in heavy), sum(each[2] for each in heavy)
-        price = _price([call for each in heavy for call in each[5]])
+        price = mean_input_price([call for each in heavy for call in each[5]])
         text = (
-            f"tool schemas are {_percent(tokens, read)} of the stage's input: {tokens // count:,} tokens"
+            f"tool schemas are {percent_of(tokens, read)} of the stage's input: {tokens // count:,} tokens"
             f" sent again with each of {count:,} calls"
         )
         nodeids = tuple(each[0] for each in heavy)
-        cost = _worth(saved, price)
+        cost = worth(saved, price)
         yield Advice("repeated_schemas", path, "tools", "", saved, cost, None, 0.0, "possible", text, nodeids)
 
 
 def _large_tools(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
     """The one tool that is most of a stage's schemas, and that most calls carry without calling it."""
-    for path in _stages(tests):
-        opened = _of_stage(tests, path)
+    for path in stage_paths(tests):
+        opened = tests_of_stage(tests, path)
         sizes: dict[str, list[PartEvidence]] = {}
         for _, stage, _ in opened:
-            for part in _schemas(stage):
+            for part in schemas_of(stage):
                 sizes.setdefault(part.name, []).append(part)
         tokens = {name: sum(part.tokens for part in parts) for name, parts in sizes.items()}
         name = max(tokens, key=lambda each: tokens[each], default="")
@@ -231,21 +217,21 @@ def _large_tools(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
         if largest < LARGE_TOOL or not 0 < called < carried:
             continue
         saved = tokens[name] * (carried - called) // carried
-        share = _percent(tokens[name], sum(tokens.values()))
+        share = percent_of(tokens[name], sum(tokens.values()))
         text = f"{plain(name)} ({largest:,} tokens) is {share} of the schemas; {carried:,} calls carry it, {called:,} call it"
-        cost = _worth(saved, _price([call for _, _, calls in opened for call in calls]))
+        cost = worth(saved, mean_input_price([call for _, _, calls in opened for call in calls]))
         nodeids = tuple(test.nodeid for test, _, _ in opened)
         yield Advice("large_tool", path, "tools", name, saved, cost, None, 0.0, "possible", text, nodeids)
 
 
 def _wordy_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
     """Schemas with more description than structure, or with sentences that stand elsewhere in the request too."""
-    for path in _stages(tests):
+    for path in stage_paths(tests):
         found: dict[str, list[tuple[str, int, PartEvidence]]] = {}
         kinds: dict[str, tuple[bool, str]] = {}
-        opened = _of_stage(tests, path)
+        opened = tests_of_stage(tests, path)
         for test, stage, _ in opened:
-            for part in _schemas(stage):
+            for part in schemas_of(stage):
                 anatomy = test.schemas.get(part.name)
                 if anatomy is None or anatomy.tokens < WORDY_SCHEMA:
                     continue
@@ -262,13 +248,13 @@ def _wordy_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
                     if anatomy.largest_field
                     else ""
                 )
-                described = f"{_percent(anatomy.description_tokens, anatomy.tokens)} of its {anatomy.tokens:,} tokens"
+                described = f"{percent_of(anatomy.description_tokens, anatomy.tokens)} of its {anatomy.tokens:,} tokens"
                 kinds[part.name] = (
                     (True, f"{described} are descriptions{largest}")
                     if wordy >= anatomy.repeated_tokens
                     else (False, f"{anatomy.repeated_tokens:,} of its {anatomy.tokens:,} tokens stand elsewhere too")
                 )
-        price = _price([call for _, _, calls in opened for call in calls])
+        price = mean_input_price([call for _, _, calls in opened for call in calls])
         for name, carried in found.items():
             tokens = sum(saved for _, saved, _ in carried)
             count = sum(part.calls for _, _, part in carried)
@@ -276,15 +262,15 @@ def _wordy_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
             text = f"{plain(name)}: {what}; sent in {count:,} calls"
             kind: AdviceKind = "wordy_schema" if is_wordy else "repeated_text"
             nodeids = tuple(nodeid for nodeid, _, _ in carried)
-            cost = _worth(tokens, price)
+            cost = worth(tokens, price)
             yield Advice(kind, path, "tools", name, tokens, cost, None, 0.0, "likely", text, nodeids)
 
 
 def _large_results(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
     """Large results of tools that later calls carry again unshortened."""
-    for path in _stages(tests):
-        opened = _of_stage(tests, path)
-        price = _price([call for _, _, calls in opened for call in calls])
+    for path in stage_paths(tests):
+        opened = tests_of_stage(tests, path)
+        price = mean_input_price([call for _, _, calls in opened for call in calls])
         found: dict[str, list[tuple[str, int, PartEvidence]]] = {}
         for test, stage, _ in opened:
             for part in stage.parts:
@@ -298,88 +284,8 @@ def _large_results(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
             what = f"results of {plain(name)}" if name else "tool results"
             text = f"{what} of up to {largest:,} tokens are sent again unshortened: {again:,} tokens in later calls"
             nodeids = tuple(nodeid for nodeid, _, _ in carried)
-            cost = _worth(tokens, price)
+            cost = worth(tokens, price)
             yield Advice("large_result", path, "tool_results", name, tokens, cost, None, 0.0, "likely", text, nodeids)
-
-
-def _broken_prefixes(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
-    """Pieces that differ from call to call in front of unchanged ones, so that no cache can serve these."""
-    for path in _stages(tests):
-        tokens, text, nodeids, calls_of = 0, "", [], []
-        part = "system"
-        for test, stage, calls in _of_stage(tests, path):
-            broken = test.breaks.get(path)
-            behind = broken.tokens if broken is not None and broken.part in ("system", "tools") else 0
-            varying = _varying_system(stage)
-            if not _can_be_cached(calls) or not behind + varying:
-                continue
-            tokens += behind + varying
-            if varying:
-                text = "the system prompt differs in each call (a time or an identifier in it?): {} tokens cannot come from a cache"
-            elif broken is not None and not text:
-                part, text = broken.part, broken.text
-            nodeids.append(test.nodeid)
-            calls_of += calls
-        if tokens:
-            cost = _cache_worth(tokens, calls_of)
-            shown = text.replace("{}", f"{tokens:,}")
-            yield Advice("cache_broken", path, part, "", tokens, cost, None, 0.0, "likely", shown, tuple(nodeids))
-
-
-def _varying_system(stage: StageEvidence) -> int:
-    """Tokens of a system prompt that has the same size in each call and never the same text, after the first call."""
-    found = [part for part in stage.parts if part.part == "system"]
-    if len(found) != 1 or found[0].calls < 2 or found[0].repeated_tokens:
-        return 0
-    part = found[0]
-    is_alike = part.largest * part.calls <= 1.1 * part.tokens
-    return part.tokens * (part.calls - 1) // part.calls if is_alike else 0
-
-
-def _can_be_cached(calls: Sequence[CallEvidence]) -> bool:
-    """The calls of a stage are long enough, on average, for the provider to cache their beginning."""
-    read = [call.input_tokens or 0 for call in calls]
-    return sum(read) / len(read) >= MINIMUM_PREFIX.get(calls[0].provider, DEFAULT_MINIMUM_PREFIX)
-
-
-def _unused_cache(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
-    """Stable prefixes that the provider did not serve from its cache, and those that are too short for it."""
-    live = [test for test in tests if test.traffic != "scripted"]
-    for path in _stages(live):
-        missed, short, calls_of, nodeids = 0, 0, [], []
-        minimum = 0
-        for test, stage, calls in _of_stage(live, path):
-            known = [call for call in calls if call.cached_input_tokens is not None]
-            if stage.fresh_input_tokens is None or len(calls) < 2 or len(known) < len(calls):
-                continue
-            read = sum(part.tokens for part in stage.parts)
-            stable = read - stage.fresh_input_tokens
-            served = sum(call.cached_input_tokens or 0 for call in calls)
-            minimum = MINIMUM_PREFIX.get(calls[0].provider, DEFAULT_MINIMUM_PREFIX)
-            each = stable // (len(calls) - 1)
-            if each >= minimum:
-                missed += max(0, stable - served)
-            elif each >= minimum // 2:
-                short = max(short, each)
-            calls_of += calls
-            nodeids.append(test.nodeid)
-        if missed:
-            text = f"{missed:,} tokens of prefixes that did not change were read at the full price, not from the cache"
-            cost = _cache_worth(missed, calls_of)
-            yield Advice("cache_unused", path, "calls", "", missed, cost, None, 0.0, "likely", text, tuple(nodeids))
-        elif short:
-            text = f"the stable prefix has {short:,} tokens; this provider caches from {minimum:,}"
-            yield Advice("cache_too_short", path, "calls", "", 0, None, None, 0.0, "possible", text, tuple(nodeids))
-
-
-def _cache_worth(tokens: int, calls: Sequence[CallEvidence]) -> float | None:
-    """USD that the cache would save for tokens that are read at the full price."""
-    gains = [
-        call.input_price - call.cached_price
-        for call in calls
-        if call.input_price is not None and call.cached_price is not None
-    ]
-    return tokens * sum(gains) / len(gains) if gains else None
 
 
 def _extra_calls(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
@@ -427,9 +333,9 @@ def _failed_attempts(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
 
 def _sequential_calls(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
     """Calls of one stage that run one after another though none reads what another wrote."""
-    for path in _stages(tests):
+    for path in stage_paths(tests):
         seconds, count, nodeids = 0.0, 0, []
-        for test, stage, calls in _of_stage(tests, path):
+        for test, stage, calls in tests_of_stage(tests, path):
             history = any(part.part in ("assistant", "tool_results") for part in stage.parts)
             apart = all(first.ended <= then.started + 1e-9 for first, then in pairwise(calls))
             if len(calls) < 3 or history or not apart or any(call.tool_calls for call in calls):
@@ -449,9 +355,9 @@ def _sequential_calls(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
 
 def _growing_history(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
     """Stages whose calls read more from call to call: what that comes to in longer conversations."""
-    for path in _stages(tests):
+    for path in stage_paths(tests):
         growths, first, nodeids = [], 0, []
-        for test, _, calls in _of_stage(tests, path):
+        for test, _, calls in tests_of_stage(tests, path):
             read = [call.input_tokens for call in calls if call.input_tokens is not None]
             if len(read) >= 4 and read == sorted(read):
                 growths += [now - then for then, now in pairwise(read)]
@@ -468,13 +374,13 @@ def _growing_history(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
 
 def _observations(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
     """Reasoning that makes up most of what a stage writes."""
-    for path in _stages(tests):
-        opened = _of_stage(tests, path)
+    for path in stage_paths(tests):
+        opened = tests_of_stage(tests, path)
         calls = [call for _, _, found in opened for call in found]
         written = sum(call.output_tokens or 0 for call in calls)
         reasoned = sum(call.reasoning_tokens or 0 for call in calls)
         if written and reasoned > written / 2:
-            text = f"{_percent(reasoned, written)} of the {written:,} tokens that it writes are reasoning"
+            text = f"{percent_of(reasoned, written)} of the {written:,} tokens that it writes are reasoning"
             nodeids = tuple(test.nodeid for test, _, _ in opened)
             yield Advice("observation", path, "reasoning", "", 0, None, None, 0.0, "possible", text, nodeids)
 
@@ -486,8 +392,8 @@ _FINDERS: tuple[Finder, ...] = (
     _unused_tools,
     _tools_by_intent,
     _large_results,
-    _broken_prefixes,
-    _unused_cache,
+    broken_prefixes,
+    unused_cache,
     _extra_calls,
     _failed_attempts,
     _sequential_calls,

@@ -94,6 +94,7 @@ class ScriptedModel:
         self.allow_unconsumed = False
         self.ttft = 0.0
         self.tokens_per_second: float | None = None
+        self.input_tokens_per_second: float | None = None
         self._queues: dict[str, _Queue] = {"": _Queue()}
         self._respond = respond
         self._asked: list[Asked] = []
@@ -123,7 +124,11 @@ class ScriptedModel:
         from pytest_tokenbudget.replay.script_file import read_script
 
         script = read_script(Path(path))
-        self.pace(ttft=script.ttft, tokens_per_second=script.tokens_per_second)
+        self.pace(
+            ttft=script.ttft,
+            tokens_per_second=script.tokens_per_second,
+            input_tokens_per_second=script.input_tokens_per_second,
+        )
         for stage, replies in script.replies.items():
             self.add(*replies, stage=stage)
         return self
@@ -163,10 +168,25 @@ class ScriptedModel:
         self._respond = respond
         return respond
 
-    def pace(self, *, ttft: float | None = None, tokens_per_second: float | None = None) -> ScriptedModel:
-        """Set the pace of answers that set none themselves, in virtual seconds."""
+    def pace(
+        self,
+        *,
+        ttft: float | None = None,
+        tokens_per_second: float | None = None,
+        input_tokens_per_second: float | None = None,
+    ) -> ScriptedModel:
+        """Set the pace of answers that set none themselves.
+
+        Args:
+            ttft: Time to the first content of an answer to an empty prompt, virtual s.
+            tokens_per_second: Output tokens in a virtual second; without it an answer is written at once.
+            input_tokens_per_second: Input tokens that are read in a virtual second before the first content; without it a
+                long prompt takes no longer than a short one.
+        """
         self.ttft = self.ttft if ttft is None else ttft
         self.tokens_per_second = self.tokens_per_second if tokens_per_second is None else tokens_per_second
+        if input_tokens_per_second is not None:
+            self.input_tokens_per_second = input_tokens_per_second
         return self
 
     def unconsumed(self) -> ScriptError | None:
@@ -300,7 +320,7 @@ class ScriptedModel:
         usage, wrote = self._usage(found, asked.model, reply)
         written = ScriptedAnswer(asked.body, asked.model, asked.number, reply, usage)
         events = writer.events(written) if asked.stream else [Event(encode(writer.plain(written)), len(reply.written))]
-        ttft, duration = self._times(reply, wrote)
+        ttft, duration = self._times(reply, wrote, usage)
         sizes = [event.written for event in events]
         times = stream_times(sizes, ttft=ttft, duration=duration) if asked.stream else (duration,)
         kind = "text/event-stream; charset=utf-8" if asked.stream else "application/json"
@@ -334,12 +354,14 @@ class ScriptedModel:
             return None, paced
         return replace(reply.usage, input_tokens=read, output_tokens=wrote), paced
 
-    def _times(self, reply: Reply, wrote: int) -> tuple[float, float]:
+    def _times(self, reply: Reply, wrote: int, usage: Usage | None) -> tuple[float, float]:
         """Give the time to the first content and the whole duration, virtual s."""
         speed = self.tokens_per_second if reply.tokens_per_second is None else reply.tokens_per_second
         ttft = reply.ttft
         if ttft is None:
-            ttft = self.ttft if reply.duration is None else min(self.ttft, reply.duration)
+            reading = self.input_tokens_per_second
+            ttft = self.ttft + ((usage.input_tokens or 0) / reading if reading and usage is not None else 0.0)
+            ttft = ttft if reply.duration is None else min(ttft, reply.duration)
         duration = reply.duration if reply.duration is not None else ttft + (wrote / speed if speed else 0.0)
         return min(ttft, duration), duration
 

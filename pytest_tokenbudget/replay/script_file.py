@@ -33,12 +33,14 @@ class Script:
     Attributes:
         replies: Answers by stage; those for any stage stand under ``""``.
         ttft: The script's own pace, virtual s.
-        tokens_per_second: Likewise.
+        tokens_per_second: Likewise, output tokens in a virtual second.
+        input_tokens_per_second: Likewise, input tokens that are read in a virtual second.
     """
 
     replies: Mapping[str, tuple[Reply, ...]] = field(default_factory=dict)
     ttft: float | None = None
     tokens_per_second: float | None = None
+    input_tokens_per_second: float | None = None
 
 
 def load_document(path: Path, purpose: str) -> object:
@@ -108,11 +110,9 @@ def read_script(path: Path) -> Script:
         for stage, those in lists.items()
     }
     pace = document.get("pace") or {}
-    if not isinstance(pace, dict) or set(pace) - {"ttft", "tokens_per_second"}:
-        raise _wrong(path, "pace", "not of the form {ttft: 0.4, tokens_per_second: 60}")
-    return Script(
-        replies, _number(path, "pace", pace.get("ttft")), _number(path, "pace", pace.get("tokens_per_second"))
-    )
+    if not isinstance(pace, dict) or set(pace) - set(_PACE):
+        raise _wrong(path, "pace", "not of the form {ttft: 0.4, tokens_per_second: 60, input_tokens_per_second: 4000}")
+    return Script(replies, **{name: _number(path, "pace", pace.get(name)) for name in _PACE})
 
 
 def _list(path: Path, stage: str, those: object) -> list[object]:
@@ -124,6 +124,8 @@ def _list(path: Path, stage: str, those: object) -> list[object]:
 def _wrong(path: Path, where: str, what: str) -> ScriptError:
     return ScriptError(f"script {path}, {where}: {what}", remedy="see 'Scripts as files' in docs/replay.md")
 
+
+_PACE = ("ttft", "tokens_per_second", "input_tokens_per_second")
 
 _KEYS = {
     *("text", "tool", "arguments", "tools", "reasoning", "usage", "finish", "model"),

@@ -16,6 +16,7 @@ from pytest_tokenbudget.records.advice import (
     StageEvidence,
     TestEvidence,
 )
+from pytest_tokenbudget.records.production import Production
 from pytest_tokenbudget.report.from_json import read_report
 
 MILLION = 1_000_000
@@ -103,3 +104,16 @@ def _stage(path: str, paths: Sequence[str], test: Mapping[str, Any]) -> StageEvi
         inside = test["stages"].get(child, {}).get("fresh_input_tokens")
         fresh = None if fresh is None or inside is None else fresh - inside
     return StageEvidence(path, tuple(own), None if fresh is None else round(fresh))
+
+
+def production_weights(tests: Sequence[TestEvidence], production: Production) -> dict[str, float]:
+    """By stage, how many calls production makes in a run for one call that a test makes on average."""
+    weights = {}
+    for stage, metrics in production.stages.items():
+        made = sum(call.stage == stage and not call.failed for test in tests for call in test.calls)
+        own = metrics["calls"].mean if "calls" in metrics else 0.0
+        inner = [path for path in production.stages if path.rpartition("/")[0] == stage and path != stage]
+        own -= sum(production.stages[path]["calls"].mean for path in inner if "calls" in production.stages[path])
+        if stage and made and own > 0:
+            weights[stage] = own * len(tests) / made
+    return weights

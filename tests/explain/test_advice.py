@@ -135,7 +135,7 @@ def prompt_of(body: dict[str, Any]) -> Any:
     return builtin_formats()[0].prompt(request)
 
 
-def advice_for(*runs: Run) -> tuple[Advice, ...]:
+def advice_for(*runs: Run, weights: dict[str, float] | None = None) -> tuple[Advice, ...]:
     """The advice on a suite, a run a test, by way of the JSON report."""
     tests = []
     for number, run in enumerate(runs):
@@ -156,7 +156,7 @@ def advice_for(*runs: Run) -> tuple[Advice, ...]:
             schemas=schemas,
         )
         tests.append(as_json(TestResult(nodeid=f"test_{number}.py::test", verdict="ok", samples=(sample,))))
-    return advise(evidence_of(tests, PriceBook()))
+    return advise(evidence_of(tests, PriceBook()), weights)
 
 
 def clean() -> Run:
@@ -299,3 +299,11 @@ def test_a_router_that_opens_each_turn_is_no_extra_call() -> None:
     run.call("router", [{"role": "user", "content": "And my lamp?"}], written=1)
     run.loop("worker", LOOP, TOOLS)
     assert "extra_call" not in {each.kind for each in advice_for(run)}
+
+
+def test_production_weighs_the_savings() -> None:
+    """Where production's worker calls its model four times as often as the test's, a saving there is worth four times as much."""
+    runs = unused_tool()
+    (plain,) = [each for each in advice_for(runs) if each.name == "mail_send"]
+    (weighed,) = [each for each in advice_for(runs, weights={"worker": 4.0}) if each.name == "mail_send"]
+    assert weighed.tokens == 4 * plain.tokens
