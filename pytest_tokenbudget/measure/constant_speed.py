@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pytest_tokenbudget.measure.measured import inside, union_length
 from pytest_tokenbudget.measure.timeline import TimedCall, Timeline, timeline
-from pytest_tokenbudget.records.baseline import Speed
+from pytest_tokenbudget.records.baseline import BaselineEntry, Speed
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import ProviderPace
 from pytest_tokenbudget.stats.robust import huber_location, median, moderated_variance
 from pytest_tokenbudget.stats.speed import NOISE_DF, NOISE_SCALE, expected_seconds, fit_speed
+from pytest_tokenbudget.stats.statistic import mean
 from pytest_tokenbudget.stats.student import upper_quantile
 
 Speeds = Mapping[str, Mapping[str, Speed]]
@@ -32,6 +34,28 @@ OWN_TIME_SLACK = 0.25
 _DIGITS = 3
 _DEFF = 1.4
 """Calls of one run resemble each other: see the noise of live times in ``compare``."""
+
+
+def at_speed_of(entry: BaselineEntry | None, samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The samples of a run with their latency at the speed of its baseline, or at their own where there is none.
+
+    Args:
+        entry: The baseline; one that was written before speeds were stored leaves the samples as they were measured.
+        samples: The samples of the run.
+    """
+    if entry is None:
+        speeds = fit_speeds(samples)
+        return tuple(at_constant_speed(sample, speeds) for sample in samples)
+    if not entry.speeds:
+        return tuple(samples)
+    speeds, usual = complete(entry.speeds, samples), usual_own_time(entry)
+    return tuple(at_constant_speed(sample, speeds, usual) for sample in samples)
+
+
+def usual_own_time(entry: BaselineEntry) -> float | None:
+    """s that the agent's own code took in a baseline, on average; ``None`` where it is not known."""
+    record = entry.metrics.get("own_time")
+    return None if record is None else float(mean(record.values))
 
 
 def fit_speeds(samples: Sequence[Sample]) -> dict[str, dict[str, Speed]]:
@@ -133,8 +157,8 @@ def _latency(sample: Sample, stage: str, calls: Sequence[Call], line: Timeline) 
 
 
 def _rounded(time: float) -> float:
-    """Without the dust of adding floats."""
-    return round(time, 6)
+    """A time to three digits: what the agent's own code takes differs by more, and equal runs have equal times."""
+    return float(f"{time:.{_DIGITS}g}")
 
 
 def _without_failed_attempts(calls: Sequence[Call]) -> tuple[list[Call], list[float]]:
@@ -153,7 +177,8 @@ def _without_failed_attempts(calls: Sequence[Call]) -> tuple[list[Call], list[fl
 
 
 def _answered(samples: Iterable[Sample]) -> Iterable[Call]:
-    return (call for sample in samples for call in sample.calls if call.succeeded)
+    """The calls that a model answered: a mock in the same process has no speed."""
+    return (call for sample in samples for call in sample.calls if call.succeeded and call.answered_by != "mock")
 
 
 def _model(call: Call) -> str:
@@ -167,27 +192,6 @@ def _tokens(call: Call) -> tuple[int, int] | None:
         return None
     written = 0 if call.operation == "embeddings" else usage.output_tokens
     return None if written is None else (max(0, usage.input_tokens - (usage.cached_input_tokens or 0)), written)
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderPace:
-    """How fast a model was in a run, beside the baseline.
-
-    Attributes:
-        model: The model.
-        provider: Who serves it.
-        ratio: Measured over expected duration of its calls: 1.6 is slower by 60 %.
-        lower: 97.5 % lower bound of the ratio.
-        upper: 97.5 % upper bound of the ratio.
-        calls: Calls that it rests on.
-    """
-
-    model: str
-    provider: str
-    ratio: float
-    lower: float
-    upper: float
-    calls: int
 
 
 def provider_paces(samples: Sequence[Sample], speeds: Speeds) -> tuple[ProviderPace, ...]:

@@ -17,6 +17,7 @@ from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watched_clients, watching
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
+from pytest_tokenbudget.measure.constant_speed import at_speed_of
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.pytest_internals import forget_kept, is_xfailed, raise_kept, run_again
@@ -239,8 +240,9 @@ class TestRun:
             self.repeating = False
 
     def _compared(self) -> Sequence[Sample]:
-        """The samples that meet the baseline."""
-        return self.samples if self.played is None else (self.played,)
+        """The samples that meet the baseline, at its speed."""
+        samples = self.samples if self.played is None else (self.played,)
+        return at_speed_of(self.context.baselines.entry(self.location), samples)
 
     def _gates_now(self) -> tuple[GateResult, ...]:
         """What the gates say of the samples so far; judged once. Without a call they say nothing."""
@@ -280,10 +282,12 @@ class TestRun:
         entry, problem = baselines.entry(location), baselines.problem(location)
         earlier = [] if entry is None else [entry.outcomes]
         notices = [] if problem is None else [f"{problem.message}; {problem.remedy}"]
+        compared = self._compared()
         judged = test_result.assemble(
-            blank, self._gates_now(), self._compared(), settings, entry=entry, earlier_outcomes=earlier, notices=notices
+            blank, self._gates_now(), compared, settings, entry=entry, earlier_outcomes=earlier, notices=notices
         )
-        return replace(judged, samples=tuple(self.samples), played=self.played)
+        shown = compared if self.played is None else self.samples
+        return replace(judged, samples=tuple(shown), played=self.played)
 
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
         __tracebackhide__ = True

@@ -77,6 +77,7 @@ class BaselineEntry:
             name: ``counted`` or ``calibrated`` and the encoding, ``"counted o200k_base"``.
         models: Names of the models that answered, sorted.
         providers: Names of the providers, sorted.
+        speeds: Speed of each model by stage path, of live runs; the stored ``latency`` is that at these speeds.
     """
 
     metrics: dict[str, MetricRecord] = field(default_factory=dict)
@@ -87,3 +88,4 @@ class BaselineEntry:
     sources: dict[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
+    speeds: dict[str, dict[str, Speed]] = field(default_factory=dict)

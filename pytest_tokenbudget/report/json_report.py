@@ -86,6 +86,17 @@ def test_json(result: TestResult) -> TestJson:
         },
         "before": None if result.before is None else before_json(result.before),
         "causes": [cause_json(cause) for cause in result.causes],
+        "provider_pace": [
+            {
+                "model": pace.model,
+                "provider": pace.provider,
+                "ratio": pace.ratio,
+                "lower": pace.lower,
+                "upper": pace.upper,
+                "calls": pace.calls,
+            }
+            for pace in result.paces
+        ],
         "calls": [call_json(call) for call in last.calls],
         "outcomes": last.outcomes,
         "turns": [{"turn": turn.number, **turn.values} for turn in last.turns],
@@ -144,6 +155,7 @@ def gate_json(gate: GateResult) -> GateJson:
         "creep": gate.drift,
         "drift": gate.drift,
         "exact_part": _exact_part_json(gate.exact_part),
+        "learning": gate.learning,
     }
 
 
