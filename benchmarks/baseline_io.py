@@ -57,11 +57,8 @@ def sample(seed: int, session: int) -> Sample:
     composition = StageComposition(
         calls=1,
         parts=parts,
-        input_tokens=system + tools + user,
-        fresh_input_tokens=system + tools + user,
         output_tokens=call.usage.output_tokens,
         models=("deepseek-chat",),
-        prefix=tuple((part.part, part.digest) for part in parts),
     )
     measured = measure(
         [call],

@@ -11,15 +11,18 @@ from dataclasses import replace
 from typing import Literal
 
 from pytest_tokenbudget.baselines.merge import merge_entries
-from pytest_tokenbudget.baselines.observe import Observation, observe
+from pytest_tokenbudget.baselines.observe import TIMES, Observation, observe
 from pytest_tokenbudget.baselines.protocol import Change
 from pytest_tokenbudget.records.baseline import MAX_SESSIONS, BaselineEntry, MetricRecord, Session
-from pytest_tokenbudget.records.composition import StageComposition
-from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.records.composition import StageComposition, inside, within
+from pytest_tokenbudget.records.gate import Metric, split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.stats.statistic import mean
 
 Mode = Literal["create", "update", "ratchet", "accept"]
+NOISE = 0.1
+"""Relative difference that counts of an unchanged agent stay within: the default allowance of a gate."""
+
 Predicate = Callable[[str], bool]
 """Whether something holds for a metric, by its full name."""
 
@@ -40,6 +43,7 @@ def create(samples: Sequence[Sample]) -> BaselineEntry:
         sources=seen.sources,
         models=seen.models,
         providers=seen.providers,
+        speeds=seen.speeds,
     )
 
 
@@ -49,20 +53,23 @@ def update(entry: BaselineEntry, samples: Sequence[Sample], *, changed: Predicat
     Args:
         entry: What stands in the store.
         samples: The samples of this run, at least one.
-        changed: Whether a metric no longer agrees with its baseline.
+        changed: Whether a gate found that a metric no longer agrees with its baseline.
 
     Returns:
-        The new entry, or ``entry`` itself where no number differs. A metric that agrees gains a session, unless its
-        values are all equal (another one would say nothing new) or both runs are replayed or scripted; one that changed
-        is replaced, as is every metric where the model, the provider or the kind of traffic changed. Metrics of stages
-        that the run no longer opened go; one whose value is unknown now keeps what is stored.
+        The new entry, or ``entry`` itself where no number differs. One rule holds for every metric, gated or not. Of a
+        replayed or scripted run each is replaced. Of a live run one that agrees gains a session, unless all its values are
+        equal (another one would say nothing new), and one that changed is replaced: where a gate says so; where neither
+        side shows noise and they differ; where the new mean lies outside of the stored values and more than
+        :data:`NOISE` away from their mean (times apart). Where a stage's prompt, tools, calls or tokens changed, all of its
+        metrics are replaced, and so is everything where the model, the provider or the kind of traffic changed. Metrics
+        of stages that the run no longer opened go; one whose value is unknown now stays as long as its stage agrees.
     """
-    return _evolved(entry, observe(samples), changed, accept=False)
+    return _evolved(entry, samples, changed, accept=False)
 
 
 def accept(entry: BaselineEntry, samples: Sequence[Sample], *, changed: Predicate) -> BaselineEntry:
     """As :func:`update`, and the origin of every metric that the run knows becomes the mean of this run."""
-    return _evolved(entry, observe(samples), changed, accept=True)
+    return _evolved(entry, samples, changed, accept=True)
 
 
 def ratchet(entry: BaselineEntry, samples: Sequence[Sample], *, improved: Collection[str]) -> BaselineEntry:
@@ -77,20 +84,21 @@ def ratchet(entry: BaselineEntry, samples: Sequence[Sample], *, improved: Collec
         The new entry, or ``entry`` itself where nothing differs. The composition of a stage follows its
         ``input_tokens``, which it explains.
     """
-    seen = observe(samples)
+    seen = observe(samples, entry)
 
     def only_improved(records: Mapping[str, MetricRecord], sessions: Mapping[str, Session]) -> dict[str, MetricRecord]:
         better = records.keys() & sessions.keys() & set(improved)
         return {**records, **{name: MetricRecord((sessions[name],), records[name].origin) for name in better}}
 
-    stages = {stage for stage in seen.composition if Metric(stage, "input_tokens").key in improved}
+    explained = {key.rpartition(".")[0] for key in improved if split_key(key)[1] == "input_tokens"}
+    stages = {stage for stage in seen.composition if any(inside(stage, above) for above in explained)}
     evolved = replace(
         entry,
         metrics=only_improved(entry.metrics, seen.metrics),
         pooled=only_improved(entry.pooled, seen.pooled),
         composition={**entry.composition, **{stage: seen.composition[stage] for stage in stages}},
     )
-    return entry if _same_numbers(entry, evolved) else evolved
+    return entry if evolved == entry else evolved
 
 
 def change(
@@ -130,33 +138,120 @@ def change(
     return apply
 
 
-def _evolved(entry: BaselineEntry, seen: Observation, changed: Predicate, *, accept: bool) -> BaselineEntry:
+def _evolved(entry: BaselineEntry, samples: Sequence[Sample], said: Predicate, *, accept: bool) -> BaselineEntry:
+    seen = observe(samples, entry)
     other = (entry.traffic, entry.models, entry.providers) != (seen.traffic, seen.models, seen.providers)
-    exact = seen.traffic != "live"
+    if other or accept:
+        seen = observe(samples)
+    moved = _moved_scopes(entry, seen, said)
+
+    def replaces(key: str, record: MetricRecord, session: Session) -> bool:
+        stage, name = split_key(key)
+        if other or seen.traffic != "live" or stage in moved or said(key):
+            return True
+        if entry.sources.get(key) != seen.sources.get(key):
+            return True
+        if name == "latency" and _at_other_speeds(entry, seen):
+            return True
+        return name not in TIMES and (_differs_without_noise(record, session) or _left_range(record, session))
 
     def records(stored: Mapping[str, MetricRecord], sessions: Mapping[str, Session]) -> dict[str, MetricRecord]:
-        kept = {name: stored[name] for name in stored.keys() & seen.unknown}
-        for name, session in sessions.items():
-            record = stored.get(name)
+        kept = {
+            key: stored[key] for key in stored.keys() & seen.unknown if not other and split_key(key)[0] not in moved
+        }
+        for key, session in sessions.items():
+            record = stored.get(key)
             if record is None:
                 record = _first(session)
             elif not _nothing_new(record, session):
-                replaced = other or entry.sources.get(name) != seen.sources.get(name) or changed(name)
-                record = _grown(record, session, replaced=replaced, exact=exact)
-            kept[name] = replace(record, origin=mean(session)) if accept else record
+                earlier = () if replaces(key, record, session) else record.sessions
+                record = MetricRecord((*earlier, session)[-MAX_SESSIONS:], record.origin)
+            kept[key] = replace(record, origin=mean(session)) if accept else record
         return kept
 
     evolved = BaselineEntry(
         metrics=records(entry.metrics, seen.metrics),
         pooled=records(entry.pooled, seen.pooled),
-        composition=seen.composition,
+        composition={
+            stage: _unless_only_digests(entry.composition.get(stage), composition)
+            for stage, composition in seen.composition.items()
+        },
         outcomes=seen.outcomes,
         traffic=seen.traffic,
         sources=seen.sources,
         models=seen.models,
         providers=seen.providers,
+        speeds=seen.speeds,
     )
-    return entry if _same_numbers(entry, evolved) else evolved
+    return entry if _same_numbers(entry, evolved, said) else evolved
+
+
+def _same_numbers(old: BaselineEntry, new: BaselineEntry, said: Predicate) -> bool:
+    """Tell whether two entries differ in nothing that counts.
+
+    Of a replayed or scripted run the agent's own time is the one figure of a real clock: alone it is no change, unless a
+    gate says so.
+    """
+    if old == new or old.traffic == "live":
+        return old == new
+
+    def counted(entry: BaselineEntry) -> BaselineEntry:
+        kept = {k: record for k, record in entry.metrics.items() if split_key(k)[1] != "own_time" or said(k)}
+        return replace(entry, metrics=kept)
+
+    return counted(old) == counted(new)
+
+
+def _at_other_speeds(entry: BaselineEntry, seen: Observation) -> bool:
+    """Tell whether latencies of now are at other speeds than the stored ones, so that they do not belong together."""
+    return any(
+        seen.speeds.get(stage, {}).get(model, speed) != speed
+        for stage, models in entry.speeds.items()
+        for model, speed in models.items()
+    ) or (bool(seen.speeds) and not entry.speeds)
+
+
+def _moved_scopes(entry: BaselineEntry, seen: Observation, said: Predicate) -> set[str]:
+    """Name the stages, and the whole test (``""``), whose prompt, calls or tokens are others than those stored.
+
+    All figures of such a stage are replaced, its times too: a mixture of before and after describes neither.
+    """
+    moved = set()
+    for scope in ("", *seen.composition):
+        before, after = within(entry.composition, scope), within(seen.composition, scope)
+        if before is not None and after is not None and _other_prompt(before, after):
+            moved.add(scope)
+        for name in ("calls", "input_tokens", "output_tokens"):
+            key = Metric(scope, name).key
+            if key in entry.metrics and key in seen.metrics:
+                record, session = entry.metrics[key], seen.metrics[key]
+                if said(key) or _left_range(record, session):
+                    moved.add(scope)
+    return moved
+
+
+def _other_prompt(before: StageComposition, after: StageComposition) -> bool:
+    """Tell whether a system prompt or a tool's schema came, went or has another size: what the code alone decides.
+
+    Sizes that differ by no more than a call's scale can move them (3 %, or 2 tokens) are the same.
+    """
+    then, now = (
+        {(part.part, part.name): part.largest for part in side.parts if part.part in ("system", "tools")}
+        for side in (before, after)
+    )
+    return then.keys() != now.keys() or any(abs(now[key] - then[key]) > max(2, 0.03 * then[key]) for key in then)
+
+
+def _left_range(record: MetricRecord, session: Session) -> bool:
+    """Tell whether a mean lies outside of the stored values, and further from their mean than noise takes it."""
+    now, then = mean(session), mean(record.values)
+    outside = now < min(record.values) or now > max(record.values)
+    return outside and abs(now - then) > NOISE * abs(then)
+
+
+def _differs_without_noise(record: MetricRecord, session: Session) -> bool:
+    """Tell whether all stored values are equal, all new ones too, and these are others than those."""
+    return len(set(record.values)) == 1 and len(set(session)) == 1 and record.values[0] != session[0]
 
 
 def _first(session: Session) -> MetricRecord:
@@ -164,29 +259,15 @@ def _first(session: Session) -> MetricRecord:
 
 
 def _nothing_new(record: MetricRecord, session: Session) -> bool:
-    """Whether all values, stored and new, are equal: exact metrics do not grow."""
+    """Tell whether all values, stored and new, are equal: exact metrics do not grow."""
     return record.sessions == (session,) or len({*record.values, *session}) == 1
 
 
-def _grown(record: MetricRecord, session: Session, *, replaced: bool, exact: bool) -> MetricRecord:
-    if replaced:
-        return MetricRecord((session,), record.origin)
-    return record if exact else MetricRecord((*record.sessions, session)[-MAX_SESSIONS:], record.origin)
-
-
-def _same_numbers(old: BaselineEntry, new: BaselineEntry) -> bool:
-    """Whether two entries differ in no number and no name; a text of equal size may differ (a date in a prompt)."""
-    if (old.metrics, old.pooled) != (new.metrics, new.pooled):
-        return False
-    if replace(old, composition={}) != replace(new, composition={}):
-        return False
-    compositions = [
-        {stage: _without_digests(composition) for stage, composition in entry.composition.items()}
-        for entry in (old, new)
-    ]
-    return compositions[0] == compositions[1]
+def _unless_only_digests(stored: StageComposition | None, seen: StageComposition) -> StageComposition:
+    """Keep the stored composition where only texts of equal size differ, such as the date in a prompt."""
+    same = stored is not None and _without_digests(stored) == _without_digests(seen)
+    return stored if stored is not None and same else seen
 
 
 def _without_digests(composition: StageComposition) -> StageComposition:
-    parts = tuple(replace(part, digest="") for part in composition.parts)
-    return replace(composition, parts=parts, prefix=())
+    return replace(composition, parts=tuple(replace(part, digest="") for part in composition.parts))

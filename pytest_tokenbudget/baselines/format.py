@@ -1,25 +1,25 @@
-"""The bytes of a baseline file: UTF-8 JSON, keys sorted, one metric a line, the same entries the same bytes."""
+"""Gives the bytes of a baseline file, and reads them: the same entries, the same bytes."""
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_tokenbudget.baselines.damage import current_document
-from pytest_tokenbudget.baselines.migrations import FORMAT, STEPS, Step
+from pytest_tokenbudget.baselines.document import to_document, to_entry
+from pytest_tokenbudget.baselines.file_reader import read_document
+from pytest_tokenbudget.baselines.migrations import FORMAT, NEEDS, STEPS, Step
 from pytest_tokenbudget.baselines.render import render
-from pytest_tokenbudget.baselines.schema import json_schema, validator
+from pytest_tokenbudget.baselines.schema import json_schema
+from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.records.baseline import BaselineEntry
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def dump(entries: Mapping[str, BaselineEntry]) -> bytes:
-    """The bytes of a file that holds these entries.
+    """Give the bytes of a file that holds these entries.
 
     Args:
         entries: Entries by test key (node id within the file).
@@ -30,7 +30,13 @@ def dump(entries: Mapping[str, BaselineEntry]) -> bytes:
     Raises:
         BaselineError: If an entry holds what cannot be stored.
     """
-    text = render(entries, number=FORMAT)
+    tests = {}
+    for key, entry in entries.items():
+        try:
+            tests[key] = to_document(entry)
+        except BaselineError as error:
+            raise BaselineError(f"test {key!r}: {error.message}", remedy=error.remedy) from None
+    text = render({"format": FORMAT, "needs": NEEDS, "tests": tests})
     try:
         return text.encode()
     except UnicodeEncodeError:
@@ -52,56 +58,10 @@ def load(data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS) -> dict[
         BaselineError: If it is not a baseline of this or an older format; the message says what is wrong at which
             line or key and how to fix it.
     """
-    from pydantic_core import ValidationError
-
-    try:
-        with _collector_paused():
-            document = validator().validate_json(data)
-    except ValidationError:
-        document = None
-    if document is None or _key_count(data) != _keys_of(document["tests"]):
-        # Damaged, of another format, or perhaps with a key twice: only now is the slow look worth its time.
-        document = current_document(data, path, steps=steps)
-    tests: dict[str, BaselineEntry] = document["tests"]
-    return tests
+    document = read_document(data, path, steps=steps)
+    return {key: to_entry(test) for key, test in document["tests"].items()}
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a baseline file."""
+    """Give the JSON Schema of a baseline file."""
     return json_schema()
-
-
-@contextlib.contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Records hold no cycles: a collector that looks at them while they are made takes as long as making them."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-def _key_count(data: bytes) -> int:
-    """Number of object keys in valid JSON; too many or -1 where a string or odd spacing may mislead, never too few."""
-    keys = data.count(b'":')
-    if keys != data.count(b":") and any(space + b":" in data for space in (b" ", b"\t", b"\n", b"\r")):
-        return -1
-    return keys
-
-
-def _keys_of(tests: Mapping[str, BaselineEntry]) -> int:
-    """Number of object keys of a file with these tests: all keys are required, so it follows from the records."""
-    count = 2
-    for entry in tests.values():
-        count += 9 + 3 * (len(entry.metrics) + len(entry.pooled)) + len(entry.sources) + _json_keys(entry.outcomes)
-        for composition in entry.composition.values():
-            count += 12 + 8 * len(composition.parts)
-    return count
-
-
-def _json_keys(value: object) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(map(_json_keys, value.values()))
-    return sum(map(_json_keys, value)) if isinstance(value, list) else 0

@@ -1,27 +1,33 @@
-"""From older formats of a baseline file to the one of now."""
+"""Brings a baseline file of an older format to the one of now."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-FORMAT = 1
+from pytest_tokenbudget.baselines import format_1
+
+FORMAT = 2
 """The format that is written.
 
 History:
-    1: The first one. Per test the sessions and the origin of each metric, the composition by stage, the outcomes and
-       how the numbers were obtained.
+    1: The first one (0.1). Per test the sessions and the origin of each metric, the composition by stage with the stages
+       inside it, the outcomes and how the numbers were obtained.
+    2: What follows from other figures is no longer stored. A metric is a row with its values by stage; the composition is
+       that of each stage's own calls, a line a part; times are rounded; ``attempts`` is ``failed_attempts``.
 
-Every change of a file's keys, an added one too, is a new format: a reader knows all keys of its format and refuses
-others, since it could only lose them when it writes. Add a step below that turns the document of format n into
-one of n + 1, and write from then on a top-level key ``needs`` with the first version of the plugin that reads the
-new format (``"needs": "2.0"``): it is what an older plugin tells the user to install.
+A reader knows all keys of its format and refuses others, since it could only lose them when it writes. So a key that is
+added after the format was released makes a new format: add a step below that turns the document of format n into one of
+n + 1, and set ``NEEDS``.
 """
+
+NEEDS = "0.2"
+"""The first version of the plugin that reads the format: what an older plugin tells the user to install."""
 
 Document = dict[str, Any]
 Step = Callable[[Document], Document]
 
-STEPS: Mapping[int, Step] = {}
+STEPS: Mapping[int, Step] = {1: format_1.migrate}
 """Steps by the format that they start from. They get the parsed file and may change it in place."""
 
 
@@ -40,5 +46,5 @@ def migrate(document: Document, *, steps: Mapping[int, Step] = STEPS, target: in
         KeyError: If there is no step from one of the formats in between; its argument is that format.
     """
     while (number := document["format"]) < target:
-        document = {**steps[number](document), "format": number + 1}
+        document = {**steps[number](document), "format": number + 1, "needs": NEEDS}
     return document

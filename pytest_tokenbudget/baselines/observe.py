@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
+from pytest_tokenbudget.baselines.derive import ONLY_STAGE, add, quotient, subtract
 from pytest_tokenbudget.baselines.outcomes import storable
-from pytest_tokenbudget.measure.measured import inside
-from pytest_tokenbudget.records.baseline import MAX_POOLED, MAX_SAMPLES, Number, Session
+from pytest_tokenbudget.measure.constant_speed import at_speed_of, complete, fit_speeds
+from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, OPEN_TIMES
+from pytest_tokenbudget.records.baseline import (
+    LARGEST,
+    MAX_POOLED,
+    MAX_SAMPLES,
+    BaselineEntry,
+    Number,
+    Session,
+    Speed,
+    bounded,
+)
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import StageComposition
+from pytest_tokenbudget.records.composition import StageComposition, all_stages, inside
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.stats.statistic import mean
@@ -20,8 +31,13 @@ from pytest_tokenbudget.stats.statistic import mean
 _SOURCES = ("provider", "calibrated", "counted")
 """From the surest to the least sure."""
 
-_LARGEST = 2**63
-"""No count of tokens comes near it; beyond it other programs that read the file lose digits."""
+TIMES = frozenset(spec.name for spec in BUILTIN_METRICS if spec.timed)
+
+LIVE_DIGITS = 3
+"""Significant digits of a live time. Live times vary by 5 % and more; the third digit is worth 0.5 % at the most."""
+
+CLOCK_DECIMALS = 9
+"""Decimals of a replayed time, s: those of a clock. Further ones are the dust of adding floats."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,7 @@ class Observation:
         sources: How input and output tokens were obtained where not from the provider, by full metric name.
         models: Models that answered, sorted.
         providers: Providers, sorted.
+        speeds: Speeds at which the latencies are those of a live run, by stage and model.
     """
 
     metrics: dict[str, Session]
@@ -50,13 +67,15 @@ class Observation:
     sources: dict[str, str]
     models: tuple[str, ...]
     providers: tuple[str, ...]
+    speeds: dict[str, dict[str, Speed]]
 
 
-def observe(samples: Sequence[Sample]) -> Observation:
+def observe(samples: Sequence[Sample], standing: BaselineEntry | None = None) -> Observation:
     """Sum up the samples of one run.
 
     Args:
         samples: The samples, in the order in which they ran; at least one.
+        standing: The entry whose speeds hold for them; ``None``, or one without speeds, where they give their own.
 
     Returns:
         What they say together. A metric that is pooled over calls stands in ``pooled`` only.
@@ -66,20 +85,31 @@ def observe(samples: Sequence[Sample]) -> Observation:
     """
     if not samples:
         raise ValueError("no sample to observe")
-    pooled = _pooled(samples)
-    metrics, unknown = _metrics(samples, without=pooled.keys())
+    at_speeds = standing if standing is not None and standing.speeds else None
+    speeds = fit_speeds(samples) if at_speeds is None else complete(at_speeds.speeds, samples)
+    samples = at_speed_of(at_speeds, samples)
     typical = _typical(samples)
+    stages = all_stages(stage for sample in samples for stage in (*sample.stages, *sample.composition))
+    pooled = _pooled(samples)
+    metrics, unknown = _metrics(
+        samples, without=pooled.keys(), rounded=lambda values: rounded_times(values, stages, typical.traffic)
+    )
     calls = [call for sample in samples for call in sample.calls if call.succeeded]
     return Observation(
-        metrics={name: session[:MAX_SAMPLES] for name, session in metrics.items()},
-        pooled={name: thinned(session) for name, session in pooled.items() if session},
+        metrics={name: session[:MAX_SAMPLES] if any(session) else (0,) for name, session in metrics.items()},
+        pooled={
+            name: tuple(sorted(_rounded(value, typical.traffic) for value in thinned(session)))
+            for name, session in pooled.items()
+            if session
+        },
         unknown=unknown | {name for name, session in pooled.items() if not session},
-        composition=dict(typical.composition),
+        composition={stage: typical.composition.get(stage, _NO_CALLS) for stage in stages},
         outcomes={str(name): storable(value) for name, value in storable(typical.outcomes).items()},
         traffic=typical.traffic,
         sources=_sources(calls, {stage for sample in samples for stage in sample.stages}),
         models=tuple(sorted({call.model or call.request_model for call in calls} - {""})),
         providers=tuple(sorted({call.provider for call in calls} - {""})),
+        speeds=speeds if typical.traffic == "live" else {},
     )
 
 
@@ -91,14 +121,93 @@ def thinned(values: Sequence[Number], most: int = MAX_POOLED) -> Session:
     return tuple(ordered[(2 * i + 1) * len(ordered) // (2 * most)] for i in range(most))
 
 
-def _metrics(samples: Sequence[Sample], *, without: Iterable[str]) -> tuple[dict[str, Session], frozenset[str]]:
+_NO_CALLS = StageComposition(calls=0)
+
+Figures = dict[str, Number]
+"""The known values of one sample by full metric name."""
+
+
+def rounded_times(values: Figures, stages: Sequence[str], traffic: str) -> Figures:
+    """Round the times of one sample to what their noise means.
+
+    Times that add up before still add up afterwards: own and model time to the time that a stage was open, stages to the
+    whole test. So rounding makes no figure one that a file must hold.
+
+    Args:
+        values: The sample's values by full metric name.
+        stages: All its stages.
+        traffic: ``live``, ``replay`` or ``scripted``.
+    """
+    found = {
+        key: _rounded(value, traffic, own=key.rpartition(".")[2] == "own_time")
+        if key.rpartition(".")[2] in TIMES
+        else value
+        for key, value in values.items()
+    }
+    top = [stage for stage in stages if "/" not in stage]
+    for stage in stages:
+        _keep_sum(values, found, Metric(stage, "measured_latency").key, _parts_of(stage))
+    summed = set()
+    for name in (*OPEN_TIMES, "model_time") if stages != (ONLY_STAGE,) else ():
+        parts = [Metric(stage, name).key for stage in top]
+        if _adds_up(values, name, parts):
+            summed.add(name)
+            found[name] = add([found[part] for part in parts])
+    if "model_time" not in summed:
+        _keep_sum(values, found, "measured_latency", _parts_of(""))
+    elif _adds_up(values, "measured_latency", _parts_of("")):
+        found["own_time"] = subtract(found["measured_latency"], found["model_time"])
+    if stages == (ONLY_STAGE,):
+        for name in (*OPEN_TIMES, "model_time"):
+            if _adds_up(values, Metric(ONLY_STAGE, name).key, ["model_time"]):
+                found[Metric(ONLY_STAGE, name).key] = found["model_time"]
+    for scope in ("", *stages):
+        ratio, model, written = (
+            Metric(scope, name).key for name in ("latency_per_output_token", "model_time", "output_tokens")
+        )
+        if ratio in found and model in found and (each := quotient(found[model], found.get(written, 0))) is not None:
+            found[ratio] = each
+    return found
+
+
+def _parts_of(stage: str) -> tuple[str, str]:
+    return Metric(stage, "own_time").key, Metric(stage, "model_time").key
+
+
+def _adds_up(values: Figures, whole: str, parts: Sequence[str]) -> bool:
+    """Tell whether some times add up to another one, apart from the dust of adding floats."""
+    if whole not in values or not parts or any(part not in values for part in parts):
+        return False
+    return math.isclose(values[whole], math.fsum(values[part] for part in parts), rel_tol=1e-9, abs_tol=1e-9)
+
+
+def _keep_sum(values: Figures, found: Figures, whole: str, parts: tuple[str, str]) -> None:
+    """Give the larger of two times what the smaller one leaves of their sum."""
+    if _adds_up(values, whole, parts):
+        smaller, larger = sorted(parts, key=lambda part: values[part])
+        found[larger] = subtract(found[whole], found[smaller]) if found[smaller] else found[whole]
+
+
+def _rounded(value: Number, traffic: str, *, own: bool = False) -> Number:
+    """Round a time; the agent's own time is measured on a real clock in replayed runs too."""
+    if type(value) is int:
+        return value
+    if traffic == "live" or own:
+        return float(f"{value:.{LIVE_DIGITS}g}")
+    return round(value, CLOCK_DECIMALS)
+
+
+def _metrics(
+    samples: Sequence[Sample], *, without: Iterable[str], rounded: Callable[[Figures], Figures] = dict
+) -> tuple[dict[str, Session], frozenset[str]]:
     values: dict[str, list[Number]] = {}
     stages = {stage: dict.fromkeys(figures, 0) for sample in samples for stage, figures in sample.stages.items()}
     for sample in samples:
-        for name, value in _figures(sample, stages):
-            known = values.setdefault(name, [])
-            if (number := _number(value)) is not None:
-                known.append(number)
+        figures = {name: _number(value) for name, value in _figures(sample, stages)}
+        for name in figures:
+            values.setdefault(name, [])
+        for name, number in rounded({name: number for name, number in figures.items() if number is not None}).items():
+            values[name].append(number)
     for name in without:
         values.pop(name, None)
     return (
@@ -126,19 +235,21 @@ def _pooled(samples: Iterable[Sample]) -> dict[str, Session]:
 
 
 def _number(value: object) -> Number | None:
-    """A plain finite ``int`` or ``float``; ``None`` for all else, since a metric of a hook may return anything."""
-    if type(value) is int and abs(value) < _LARGEST:
-        return value
-    if type(value) is float:
-        return value if math.isfinite(value) else None
-    try:
-        if isinstance(value, Integral):
-            return int(value) if abs(int(value)) < _LARGEST else None
-        if isinstance(value, Real) and math.isfinite(value):
-            return float(value)
-    except (ArithmeticError, TypeError, ValueError):
+    """Take a plain ``int`` or ``float`` of a plausible size; ``None`` for all else: a metric of a hook may return anything."""
+    number: Number | None = None
+    if type(value) in (int, float):
+        number = value  # type: ignore[assignment]  # just checked
+    else:
+        try:
+            if isinstance(value, Integral):
+                number = int(value)
+            elif isinstance(value, Real):
+                number = float(value)
+        except (ArithmeticError, TypeError, ValueError):
+            return None
+    if number is None or not abs(number) <= LARGEST:
         return None
-    return None
+    return number if bounded(number) else 0.0
 
 
 def _typical(samples: Sequence[Sample]) -> Sample:

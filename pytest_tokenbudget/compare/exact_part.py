@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_tokenbudget.measure.measured import inside
-from pytest_tokenbudget.records.composition import FixedPrompt, StageComposition
+from pytest_tokenbudget.records.composition import Compositions, FixedPrompt, fixed_within, inside
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import ExactPart
 
@@ -20,11 +19,11 @@ METRICS = frozenset({"input_tokens", "total_tokens"})
 """Metrics that hold all of a prompt."""
 
 
-def exact_part(before: StageComposition | None, samples: Sequence[Sample], stage: str) -> ExactPart | None:
+def exact_part(stored: Compositions, samples: Sequence[Sample], stage: str) -> ExactPart | None:
     """Compare what the code alone decides of the calls of a stage.
 
     Args:
-        before: The stored composition of the stage.
+        stored: The stored compositions.
         samples: The samples of this run.
         stage: Its path, ``""`` for the whole test.
 
@@ -32,10 +31,11 @@ def exact_part(before: StageComposition | None, samples: Sequence[Sample], stage
         The tokens of the parts that are known on both sides, in the provider's tokens; ``None`` where none is: the prompts
         differ from call to call or from sample to sample, or other texts were sent.
     """
-    now = [found.fixed for sample in samples if (found := sample.composition.get(stage)) is not None]
-    if before is None or not before.fixed or not now:
+    before = fixed_within(stored, stage)
+    now = [fixed for sample in samples if (fixed := fixed_within(sample.composition, stage))]
+    if not before or not now:
         return None
-    pairs = _pairs(before.fixed, now)
+    pairs = _pairs(before, now)
     if not pairs:
         return None
     scale = _scale(samples, stage)

@@ -17,9 +17,10 @@ from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Kind, Terms, noise_prior
 from pytest_tokenbudget.compare.values import sample_values, stored_sessions
-from pytest_tokenbudget.measure.measured import inside
-from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPTIONAL_USAGE, MetricSpec
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
+from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import ExactPart, GateResult, Verdict
@@ -74,11 +75,13 @@ def judge_gates(given: GateInput) -> tuple[GateResult, ...]:
         A result for each gate: limits first, then targets, then increases.
     """
     opened = {stage for sample in given.samples for stage in sample.stages}
-    known = {stage for stage in given.entry.composition if stage} if given.entry else set()
+    known = set(given.entry.stages) if given.entry else set()
     stages = tuple(sorted(opened | known))
     tools = _tools(given) if names_any_tool(given.budget) else ()
-    gates = expand(given.budget, stages=stages, default_metrics=DEFAULT_GATES, tools=tools)
+    defaults = (*DEFAULT_GATES, "measured_latency") if given.paired else DEFAULT_GATES
+    gates = expand(given.budget, stages=stages, default_metrics=defaults, tools=tools)
     judging = _Gates(given, frozenset(opened), all(sample.traffic != "live" for sample in given.samples))
+    gates = tuple(gate for gate in gates if gate.explicit or not judging.is_timeless(gate))
     added = [stage for stage in {gate.metric.stage for gate in gates} if judging.who_answers(stage).added]
     if added:
         gates = (*gates, *cost_gates(given.budget, gates, added))
@@ -102,6 +105,15 @@ class _Gates:
     replayed: bool
     sources: dict[str, tuple[str, str]] = field(default_factory=dict)
     answering: dict[str, WhoAnswers] = field(default_factory=dict)
+
+    def is_timeless(self, gate: Gate) -> bool:
+        """Whether a gate is on a latency where nothing that answered has one: mocks, or a script without a pace."""
+        if gate.metric.name not in OPEN_TIMES or gate.kind != "max_increase":
+            return False
+        calls = [
+            call for sample in self.given.samples for call in sample.calls if inside(call.stage, gate.metric.stage)
+        ]
+        return bool(calls) and all(call.answered_by == "mock" or _has_no_pace(call) for call in calls)
 
     def result(self, gate: Gate) -> GateResult:
         """The result of one gate."""
@@ -153,7 +165,7 @@ class _Gates:
         metric = gate.metric
         if self.replayed or gate.kind != "max_increase" or metric.name not in METRICS or metric.statistic != "mean":
             return None
-        return exact_part(entry.composition.get(metric.stage), self.given.samples, metric.stage)
+        return exact_part(entry.composition, self.given.samples, metric.stage)
 
     def _without_baseline(self, gate: Gate) -> tuple[Verdict, str]:
         given = self.given
@@ -171,15 +183,15 @@ class _Gates:
         self, gate: Gate, spec: MetricSpec, values: Sequence[Number], sessions: Sequence[Session], entry: BaselineEntry
     ) -> GateResult:
         terms = self._terms(gate, spec, entry)
+        learning = not gate.explicit and not self.given.paired and terms.kind == "latency"
         compared = sessions[-1:] if terms.kind == "exact" else sessions
         if gate.kind == "reduce":
             assert gate.reduction is not None
             judged = judge_reduction(compared, values, gate.reduction, terms)
         else:
             judged = judge_values(compared, values, terms)
-        verdict, more, reason = judged.verdict, judged.more, judged.reason if judged.verdict == "inconclusive" else ""
-        if gate.kind == "reduce":
-            reason = judged.reason
+        verdict, more = judged.verdict, judged.more
+        reason = judged.reason if gate.kind == "reduce" or verdict == "inconclusive" else ""
         if spec.pooled is not None:
             verdict, more, reason = self._pooled(gate, judged, values, reason)
         shown = verdict != "ok" and not judged.exact
@@ -198,12 +210,15 @@ class _Gates:
             p=judged.p if shown else None,
             reason=reason,
             more=more if verdict == "inconclusive" else 0,
+            learning=learning and verdict == "inconclusive",
             drift=_drift(gate, values, sessions, entry, terms, exact=judged.exact),
         )
 
     def _terms(self, gate: Gate, spec: MetricSpec, entry: BaselineEntry) -> Terms:
         given = self.given
         kind: Kind = "latency" if spec.timed else "count"
+        if spec.name == "latency" and entry.speeds:
+            kind = "count"  # at constant speed it is what the code decides, with the noise of counts
         # Of times both sides must be projected; the agent's own code is measured on the real clock always.
         if self.replayed and spec.name != "own_time" and (not spec.timed or entry.traffic != "live"):
             kind = "exact"
@@ -263,6 +278,7 @@ class _Gates:
         more: int = 0,
         drift: float | None = None,
         part: ExactPart | None = None,
+        learning: bool = False,
     ) -> GateResult:
         """The result of a gate: the one place where it is made."""
         return GateResult(
@@ -287,6 +303,7 @@ class _Gates:
             more=more,
             drift=drift,
             exact_part=part,
+            learning=learning,
         )
 
     def _source(self, stage: str, spec: MetricSpec) -> str:
@@ -309,6 +326,11 @@ class _Gates:
         if stage not in self.answering:
             self.answering[stage] = who_answers(self.given.entry, self.given.samples, stage)
         return self.answering[stage]
+
+
+def _has_no_pace(call: Call) -> bool:
+    """Whether a script answered without a pace."""
+    return call.answered_by == "script" and call.latency == 0
 
 
 def _tools(given: GateInput) -> Collection[tuple[str, str]]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_tokenbudget.compare.values import sample_values, stored_sessions
-from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number
+from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.gate import Gate, Metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult
@@ -92,7 +92,7 @@ def _move(
 def _unrelated(stage: str, samples: Sequence[Sample], entry: BaselineEntry) -> list[str]:
     """The outermost stages that neither hold a stage nor lie in it: their figures do not overlap."""
     known: Mapping[str, None] = dict.fromkeys(
-        [path for sample in samples for path in sample.stages] + [path for path in entry.composition if path]
+        [path for sample in samples for path in sample.stages] + list(entry.stages)
     )
     apart = [path for path in known if not inside(path, stage) and not inside(stage, path)]
     return [path for path in apart if not any(other != path and inside(path, other) for other in apart)]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pytest_tokenbudget.measure.metrics import MetricSpec, tool_tokens
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
+from pytest_tokenbudget.records.composition import within
 from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before
@@ -28,7 +29,7 @@ def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -
         return [value for sample in samples for value in sample.pooled.get(metric.stage, {}).get(metric.name, ())]
     if is_tool_metric(metric.name):
         tool = metric.name.removeprefix(TOOL_PREFIX)
-        return [tool_tokens(found, tool) for sample in samples if (found := sample.composition.get(metric.stage))]
+        return [tool_tokens(found, tool) for sample in samples if (found := within(sample.composition, metric.stage))]
     values: list[Number] = []
     for sample in samples:
         figures = sample.stages.get(metric.stage) if metric.stage else sample.total
@@ -46,7 +47,7 @@ def stored_sessions(entry: BaselineEntry, metric: Metric, spec: MetricSpec) -> t
     compare with.
     """
     if is_tool_metric(metric.name):
-        composition = entry.composition.get(metric.stage)
+        composition = within(entry.composition, metric.stage)
         tokens = 0 if composition is None else tool_tokens(composition, metric.name.removeprefix(TOOL_PREFIX))
         return ((tokens,),) if tokens else ()
     records = entry.pooled if spec.pooled is not None else entry.metrics

@@ -12,6 +12,7 @@ from itertools import pairwise
 from statistics import median
 
 from pytest_tokenbudget.explain.cache_advice import broken_prefixes, unused_cache
+from pytest_tokenbudget.explain.phrases import clean_name
 from pytest_tokenbudget.explain.stage_evidence import (
     mean_input_price,
     percent_of,
@@ -20,7 +21,6 @@ from pytest_tokenbudget.explain.stage_evidence import (
     tests_of_stage,
     worth,
 )
-from pytest_tokenbudget.explain.words import plain
 from pytest_tokenbudget.records.advice import (
     Advice,
     AdviceKind,
@@ -136,7 +136,7 @@ def _unused_tools(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
             tokens = sum(part.tokens for _, part in carried)
             count = sum(part.calls for _, part in carried)
             largest = max(part.largest for _, part in carried)
-            text = f"{plain(name)} ({largest:,} tokens) is offered in {count:,} calls and never called there"
+            text = f"{clean_name(name)} ({largest:,} tokens) is offered in {count:,} calls and never called there"
             nodeids = tuple(nodeid for nodeid, _ in carried)
             cost = worth(tokens, price)
             yield Advice("unused_tool", path, "tools", name, tokens, cost, None, 0.0, "exact", text, nodeids)
@@ -158,7 +158,7 @@ def _tools_by_intent(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
         for name in sorted(used & set(idle)):
             carried = idle[name]
             tokens = sum(part.tokens for _, part in carried)
-            text = f"{plain(name)} is offered in all {len(opened)} tests of the stage and called in {len(opened) - len(carried)}"
+            text = f"{clean_name(name)} is offered in all {len(opened)} tests of the stage and called in {len(opened) - len(carried)}"
             nodeids = tuple(nodeid for nodeid, _ in carried)
             cost = worth(tokens, price)
             yield Advice("tool_by_intent", path, "tools", name, tokens, cost, None, 0.0, "possible", text, nodeids)
@@ -218,7 +218,7 @@ def _large_tools(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
             continue
         saved = tokens[name] * (carried - called) // carried
         share = percent_of(tokens[name], sum(tokens.values()))
-        text = f"{plain(name)} ({largest:,} tokens) is {share} of the schemas; {carried:,} calls carry it, {called:,} call it"
+        text = f"{clean_name(name)} ({largest:,} tokens) is {share} of the schemas; {carried:,} calls carry it, {called:,} call it"
         cost = worth(saved, mean_input_price([call for _, _, calls in opened for call in calls]))
         nodeids = tuple(test.nodeid for test, _, _ in opened)
         yield Advice("large_tool", path, "tools", name, saved, cost, None, 0.0, "possible", text, nodeids)
@@ -244,7 +244,7 @@ def _wordy_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
                 tokens = round(part.tokens * min(1.0, saved / anatomy.tokens))
                 found.setdefault(part.name, []).append((test.nodeid, tokens, part))
                 largest = (
-                    f"; its largest field is {plain(anatomy.largest_field)} ({anatomy.largest_field_tokens:,})"
+                    f"; its largest field is {clean_name(anatomy.largest_field)} ({anatomy.largest_field_tokens:,})"
                     if anatomy.largest_field
                     else ""
                 )
@@ -259,7 +259,7 @@ def _wordy_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
             tokens = sum(saved for _, saved, _ in carried)
             count = sum(part.calls for _, _, part in carried)
             is_wordy, what = kinds[name]
-            text = f"{plain(name)}: {what}; sent in {count:,} calls"
+            text = f"{clean_name(name)}: {what}; sent in {count:,} calls"
             kind: AdviceKind = "wordy_schema" if is_wordy else "repeated_text"
             nodeids = tuple(nodeid for nodeid, _, _ in carried)
             cost = worth(tokens, price)
@@ -281,7 +281,7 @@ def _large_results(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
             tokens = sum(saved for _, saved, _ in carried)
             again = sum(part.repeated_tokens for _, _, part in carried)
             largest = max(part.largest for _, _, part in carried)
-            what = f"results of {plain(name)}" if name else "tool results"
+            what = f"results of {clean_name(name)}" if name else "tool results"
             text = f"{what} of up to {largest:,} tokens are sent again unshortened: {again:,} tokens in later calls"
             nodeids = tuple(nodeid for nodeid, _, _ in carried)
             cost = worth(tokens, price)

@@ -67,7 +67,7 @@ class Gathering:
         return self.first + self.step * (carrying - 1)
 
 
-def gathering(part: PartTotal | None, calls: int, other: PartTotal | None, other_calls: int) -> Growth:
+def fit_growth(part: PartTotal | None, calls: int, other: PartTotal | None, other_calls: int) -> Growth:
     """The growth that gives exactly the part's total at its number of calls.
 
     Of a conversation whose messages are all kept, the last call carries all that was new, ``N``, and with even steps the
@@ -81,18 +81,18 @@ def gathering(part: PartTotal | None, calls: int, other: PartTotal | None, other
     """
     if part is None or not part.calls:
         return Absent()
-    found = _gathering(part, calls)
+    found = _fit(part, calls)
     if found is not None:
         return found
     step = Fraction(0)
     if other is not None and other.calls:
-        beside = _gathering(other, other_calls)
+        beside = _fit(other, other_calls)
         if beside is not None and not beside.replaced:
             step = beside.step
     return Gathering(max(0, calls - part.calls), Fraction(part.tokens), step)
 
 
-def _gathering(part: PartTotal, calls: int) -> Gathering | None:
+def _fit(part: PartTotal, calls: int) -> Gathering | None:
     without = max(0, calls - part.calls)
     total, carrying = Fraction(part.tokens), part.calls
     new = Fraction(part.tokens - part.repeated_tokens)
@@ -121,7 +121,7 @@ class Effect:
         return Effect(self.calls, self.own + more)
 
 
-def followed(effect: Effect, more_calls: int) -> Effect:
+def give_to_calls(effect: Effect, more_calls: int) -> Effect:
     """The effect of framing, which follows the calls altogether: a longer conversation has more messages to frame."""
     together = effect.calls + effect.own
     return Effect(together, Fraction(0)) if together * more_calls > 0 else effect
@@ -141,9 +141,8 @@ def carried_effect(before: PartTotal | None, after: PartTotal | None, more_calls
     """
     if before is None or after is None or not (before.calls and after.calls):
         return Effect(Fraction(0), Fraction(_tokens(after) - _tokens(before)))
-    by_calls = same_direction(after.calls - before.calls, more_calls)
-    mean_size = (size(before) + size(after)) / 2
-    calls = by_calls * mean_size
+    by_calls = limit_change(after.calls - before.calls, more_calls)
+    calls = by_calls * (mean_size(before) + mean_size(after)) / 2
     return Effect(calls, after.tokens - before.tokens - calls)
 
 
@@ -162,8 +161,8 @@ def gathered_effect(before: PartTotal | None, after: PartTotal | None, calls_bef
     difference = Fraction(_tokens(after) - _tokens(before))
     if same_loop(before, after, calls_before, calls_after):
         return Effect(difference, Fraction(0))
-    was = gathering(before, calls_before, after, calls_after)
-    now = gathering(after, calls_after, before, calls_before)
+    was = fit_growth(before, calls_before, after, calls_after)
+    now = fit_growth(after, calls_after, before, calls_before)
     calls = _mean_step(was.total, now.total, calls_before, calls_after)
     return Effect(calls, difference - calls)
 
@@ -176,8 +175,8 @@ def new_effect(before: PartTotal | None, after: PartTotal | None, calls_before: 
         return _fixed_new_effect(before, after, calls_after - calls_before, difference)
     if same_loop(before, after, calls_before, calls_after):
         return Effect(difference, Fraction(0))
-    was = gathering(before, calls_before, after, calls_after)
-    now = gathering(after, calls_after, before, calls_before)
+    was = fit_growth(before, calls_before, after, calls_after)
+    now = fit_growth(after, calls_after, before, calls_before)
     calls = _mean_step(was.new, now.new, calls_before, calls_after)
     return Effect(calls, difference - calls)
 
@@ -187,7 +186,7 @@ def _fixed_new_effect(
 ) -> Effect:
     if before is None or after is None or not (before.calls and after.calls):
         return Effect(Fraction(0), difference)
-    by_calls = same_direction(after.calls - before.calls, more_calls)
+    by_calls = limit_change(after.calls - before.calls, more_calls)
     calls = by_calls * sum((_new_each_call(part) for part in (before, after)), Fraction(0)) / 2
     return Effect(calls, difference - calls)
 
@@ -205,19 +204,19 @@ def same_loop(before: PartTotal | None, after: PartTotal | None, calls_before: i
     if before is None or after is None:
         only = after if more > 0 else before
         return only is not None and (before if more > 0 else after) is None and only.calls <= abs(more)
-    if not similar(Fraction(before.largest), Fraction(after.largest)):
+    if not is_similar(Fraction(before.largest), Fraction(after.largest)):
         return False
     further = after.distinct - before.distinct
     pace = max(1, -(-before.distinct // max(1, calls_before)))
     return further == 0 or (further * more > 0 and abs(further) <= abs(more) * pace)
 
 
-def similar(one: Fraction, other: Fraction) -> bool:
+def is_similar(one: Fraction, other: Fraction) -> bool:
     """Whether two sizes differ by no more than the scale of a call can move them: 3 %, or 2 tokens."""
     return abs(one - other) <= max(Fraction(2), max(one, other) * 3 / 100)
 
 
-def size(part: PartTotal) -> Fraction:
+def mean_size(part: PartTotal) -> Fraction:
     """Tokens a call that carries it, on average."""
     return Fraction(part.tokens, part.calls) if part.calls else Fraction(0)
 
@@ -228,7 +227,7 @@ def _mean_step(
     return (was(calls_after) - was(calls_before) + now(calls_after) - now(calls_before)) / 2
 
 
-def same_direction(change: int, limit: int) -> int:
+def limit_change(change: int, limit: int) -> int:
     """As much of ``change`` as ``limit`` allows; 0 where they have different signs."""
     if change * limit <= 0:
         return 0

@@ -1,13 +1,56 @@
-"""The sentence for what a part of the input did by itself."""
+"""Says numbers, names and changes in words. Names of tools and stages are hostile text."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
-from pytest_tokenbudget.explain.growth import FIXED, similar, size
-from pytest_tokenbudget.explain.words import amount, each, instead, moved, plain
+from pytest_tokenbudget import wording
+from pytest_tokenbudget.explain.growth import FIXED, is_similar, mean_size
 from pytest_tokenbudget.records.composition import PartTotal
 from pytest_tokenbudget.wording import counted
+
+LONGEST_NAME = 60
+"""Characters of a name that are shown."""
+
+
+def clean_name(name: str) -> str:
+    """Give a name as it may stand in a text, cut to length."""
+    return wording.plain(name, limit=LONGEST_NAME)
+
+
+def say_tokens(value: Fraction | float | int) -> str:
+    """A number of tokens with thousands separators, rounded to a whole one from 10 on and to a tenth below."""
+    exact = Fraction(value)
+    if exact.denominator == 1 or abs(exact) >= 10:
+        return f"{round(exact):,}"
+    return f"{float(exact):.1f}".removesuffix(".0")
+
+
+def say_change(before: Fraction | int, after: Fraction | int) -> str:
+    """``2,310 -> 3,350``."""
+    return f"{say_tokens(before)} -> {say_tokens(after)}"
+
+
+def say_in_calls(number: int) -> str:
+    """``in 1 call``, ``in each of 3 calls``."""
+    return "in 1 call" if number == 1 else f"in each of {number:,} calls"
+
+
+def say_instead(after: int, before: int, word: str) -> str:
+    """``4 calls instead of 3``."""
+    return f"{counted(after, word)} instead of {before:,}"
+
+
+def say_seconds(value: Fraction) -> str:
+    """A time: ``4.1 s``, ``21 ms``."""
+    number = float(value)
+    return f"{number:,.1f} s" if abs(number) >= 1 else f"{number * 1000:,.0f} ms"
+
+
+def say_dollars(value: Fraction) -> str:
+    """A price of a million tokens: ``$0.27``."""
+    return f"${float(value):,.2f}"
+
 
 _CONTENT = {
     "user": "message",
@@ -41,17 +84,17 @@ _DETAIL = {
 }
 
 
-def detail(part: str) -> str:
+def say_detail(part: str) -> str:
     """A part as it stands in ``4 calls instead of 3: 3,350 of tool schemas``."""
     return _DETAIL.get(part, part)
 
 
-def title(part: str, name: str) -> str:
+def say_part(part: str, name: str) -> str:
     """A part as it stands in a sentence: ``the schema of search``."""
-    return _TITLE.get(part, part).format(plain(name)) if name else _UNNAMED.get(part, part)
+    return _TITLE.get(part, part).format(clean_name(name)) if name else _UNNAMED.get(part, part)
 
 
-def own_text(before: PartTotal | None, after: PartTotal | None) -> str:
+def say_own_change(before: PartTotal | None, after: PartTotal | None) -> str:
     """What a part of the input did, the number of calls left aside.
 
     Args:
@@ -61,57 +104,57 @@ def own_text(before: PartTotal | None, after: PartTotal | None) -> str:
     present = after or before
     if present is None:
         return ""
-    named = f"{plain(present.name)}{': ' if present.part == 'tool_results' else ' '}" if present.name else ""
+    named = f"{clean_name(present.name)}{': ' if present.part == 'tool_results' else ' '}" if present.name else ""
     if before is None:
-        return f"{named}added: {_carried(present)}"
+        return f"{named}added: {_say_carried(present)}"
     if after is None:
-        return f"{named}removed: {_carried(present)}"
-    return named + (_fixed(before, after) if present.part in FIXED else _gathered(before, after))
+        return f"{named}removed: {_say_carried(present)}"
+    return named + (_say_fixed(before, after) if present.part in FIXED else _say_gathered(before, after))
 
 
-def _carried(part: PartTotal) -> str:
+def _say_carried(part: PartTotal) -> str:
     if part.part not in FIXED and part.distinct > 1:
-        return f"{counted(part.distinct, _CONTENT[part.part])}, {amount(part.tokens)} tokens in {counted(part.calls, 'call')}"
-    return f"{amount(size(part))} {each(part.calls)}"
+        return f"{counted(part.distinct, _CONTENT[part.part])}, {say_tokens(part.tokens)} tokens in {counted(part.calls, 'call')}"
+    return f"{say_tokens(mean_size(part))} {say_in_calls(part.calls)}"
 
 
-def _fixed(before: PartTotal, after: PartTotal) -> str:
-    sizes = moved(size(before), size(after))
+def _say_fixed(before: PartTotal, after: PartTotal) -> str:
+    sizes = say_change(mean_size(before), mean_size(after))
     if before.calls == after.calls:
-        return f"{sizes} {each(after.calls)}"
-    if amount(size(before)) == amount(size(after)):
-        return f"{amount(size(after))} each, in {instead(after.calls, before.calls, 'call')}"
-    return f"{sizes} a call, in {instead(after.calls, before.calls, 'call')}"
+        return f"{sizes} {say_in_calls(after.calls)}"
+    if say_tokens(mean_size(before)) == say_tokens(mean_size(after)):
+        return f"{say_tokens(mean_size(after))} each, in {say_instead(after.calls, before.calls, 'call')}"
+    return f"{sizes} a call, in {say_instead(after.calls, before.calls, 'call')}"
 
 
-def _gathered(before: PartTotal, after: PartTotal) -> str:
+def _say_gathered(before: PartTotal, after: PartTotal) -> str:
     contents = counted(after.distinct, _CONTENT[after.part])
-    sums = moved(before.tokens, after.tokens)
-    sizes = moved(_mean(before), _mean(after))
-    if _sent_twice(before, after):
-        return f"the same {contents} {_more(before, after)} often in each call, {sums}"
+    sums = say_change(before.tokens, after.tokens)
+    sizes = say_change(_mean(before), _mean(after))
+    if _is_sent_twice(before, after):
+        return f"the same {contents} {_say_direction(before, after)} often in each call, {sums}"
     if after.distinct != before.distinct:
-        said = instead(after.distinct, before.distinct, _CONTENT[after.part])
-        return said if similar(_mean(before), _mean(after)) else f"{said}, {sizes} each"
-    if not similar(_mean(before), _mean(after)):
+        said = say_instead(after.distinct, before.distinct, _CONTENT[after.part])
+        return said if is_similar(_mean(before), _mean(after)) else f"{said}, {sizes} each"
+    if not is_similar(_mean(before), _mean(after)):
         if after.distinct == 1:
-            return _fixed(before, after)
-        return f"{contents}, {sizes} each, the largest {moved(before.largest, after.largest)}"
+            return _say_fixed(before, after)
+        return f"{contents}, {sizes} each, the largest {say_change(before.largest, after.largest)}"
     if before.calls != after.calls:
-        return f"{contents} carried in {instead(after.calls, before.calls, 'call')}, {sums}"
-    return f"the same {contents} {_more(before, after)} often, {sums}"
+        return f"{contents} carried in {say_instead(after.calls, before.calls, 'call')}, {sums}"
+    return f"the same {contents} {_say_direction(before, after)} often, {sums}"
 
 
-def _more(before: PartTotal, after: PartTotal) -> str:
+def _say_direction(before: PartTotal, after: PartTotal) -> str:
     return "more" if after.tokens > before.tokens else "less"
 
 
-def _sent_twice(before: PartTotal, after: PartTotal) -> bool:
+def _is_sent_twice(before: PartTotal, after: PartTotal) -> bool:
     """Whether as many contents of the same size cost at least half as much again, or that much less."""
     if before.distinct != after.distinct or before.calls != after.calls:
         return False
     low, high = sorted((_mean(before), _mean(after)))
-    return similar(Fraction(before.largest), Fraction(after.largest)) and 2 * high >= 3 * low > 0
+    return is_similar(Fraction(before.largest), Fraction(after.largest)) and 2 * high >= 3 * low > 0
 
 
 def _mean(part: PartTotal) -> Fraction:

@@ -10,10 +10,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from pytest_tokenbudget.measure.measured import inside, union_length
+from pytest_tokenbudget.measure.measured import union_length
 from pytest_tokenbudget.measure.timeline import TimedCall, Timeline, timeline
 from pytest_tokenbudget.records.baseline import BaselineEntry, Speed
 from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import ProviderPace
 from pytest_tokenbudget.stats.robust import huber_location, median, moderated_variance
@@ -45,7 +46,8 @@ def at_speed_of(entry: BaselineEntry | None, samples: Sequence[Sample]) -> tuple
     """
     if entry is None:
         speeds = fit_speeds(samples)
-        return tuple(at_constant_speed(sample, speeds) for sample in samples)
+        own = [value for sample in samples if (value := sample.total.get("own_time")) is not None]
+        return tuple(at_constant_speed(sample, speeds, float(mean(own)) if own else None) for sample in samples)
     if not entry.speeds:
         return tuple(samples)
     speeds, usual = complete(entry.speeds, samples), usual_own_time(entry)
@@ -97,14 +99,14 @@ def at_constant_speed(sample: Sample, speeds: Speeds, usual_own_time: float | No
 
     Args:
         sample: The sample; one that is replayed or scripted stays as it is, since its time is projected already.
-        speeds: The speeds, see :func:`complete`.
+        speeds: The speeds, see :func:`complete`; where there are none (mocks alone answered) the sample stays as well.
         usual_own_time: s that the agent's own code took in the baseline, where that is known.
 
     Returns:
         The sample with ``latency`` of the whole test and of each stage on the virtual clock. A call whose tokens are not
         known takes the time that it took.
     """
-    if sample.traffic != "live" or not sample.calls:
+    if sample.traffic != "live" or not speeds:
         return sample
     calls, line = _on_virtual_clock(sample, speeds, usual_own_time)
     stages = {

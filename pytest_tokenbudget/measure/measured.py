@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_tokenbudget.measure.metrics import MetricSpec, StageView, pooled_values, values
+from pytest_tokenbudget.measure.metrics import MetricSpec, StageView, clock_time, pooled_values, values
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import StageComposition
+from pytest_tokenbudget.records.composition import StageComposition, inside
 from pytest_tokenbudget.records.sample import Span, Values
 
 Compose = Callable[[Sequence[Call], float], StageComposition]
@@ -22,7 +22,7 @@ class Measured:
     Attributes:
         total: Metrics of the whole test.
         stages: Metrics by stage path.
-        composition: Compositions by stage path; the whole test's under ``""``.
+        composition: Compositions of the stages' own calls by stage path.
         pooled: Single calls' values by stage path and metric; the whole test's under ``""``.
         windows: Start and end of each time in which a stage was open, by stage path, s since the sample's start; the whole
             test's call phase under ``""``.
@@ -44,11 +44,6 @@ def stage_paths(calls: Iterable[Call], spans: Iterable[Span]) -> list[str]:
             paths.add(path)
             path = path.rpartition("/")[0]
     return sorted(paths)
-
-
-def inside(path: str, stage: str) -> bool:
-    """Whether ``path`` is ``stage`` or lies within it; everything lies within the whole test (``""``)."""
-    return not stage or path == stage or path.startswith(stage + "/")
 
 
 def union_length(intervals: Iterable[tuple[float, float]]) -> float:
@@ -98,15 +93,18 @@ def measure(
     whole = compose(calls, answered)
     windows: dict[str, tuple[tuple[float, float], ...]] = {"": ((begun, begun + call_phase),)}
     views = {"": _view(calls, windows[""], own_time=own_time, composition=whole)}
+    own: dict[str, StageComposition] = {}
     for path in stage_paths(calls, spans):
         mine = [call for call in calls if inside(call.stage, path)]
+        direct = [call for call in mine if call.stage == path]
         composition = whole if len(mine) == len(calls) else compose(mine, answered)
         windows[path] = tuple((span.started, span.ended) for span in spans if inside(span.stage, path))
         views[path] = _view(mine, windows[path], own_time=None, composition=composition)
+        own[path] = composition if len(direct) == len(mine) else compose(direct, answered)
     return Measured(
         total=values(views[""], table),
         stages={path: values(view, table) for path, view in views.items() if path},
-        composition={path: view.composition for path, view in views.items()},
+        composition=own,
         pooled={path: pooled_values(view, table) for path, view in views.items()},
         windows={path: opened for path, opened in windows.items() if opened},
     )
@@ -123,8 +121,8 @@ def _view(
     return StageView(
         calls=[call for call in calls if call.succeeded],
         attempts=[call for call in calls if not call.succeeded],
-        open_time=union_length(windows) if windows else model_time,
-        model_time=model_time,
+        open_time=clock_time(union_length(windows) if windows else model_time),
+        model_time=clock_time(model_time),
         composition=composition,
         own_time=own_time,
     )

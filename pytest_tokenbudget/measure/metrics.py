@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -129,7 +130,7 @@ def _cost(view: StageView) -> float | None:
 
 
 def _own_time(view: StageView) -> float:
-    return view.own_time if view.own_time is not None else max(0.0, view.open_time - view.model_time)
+    return clock_time(view.own_time if view.own_time is not None else max(0.0, view.open_time - view.model_time))
 
 
 def _per_output_token(view: StageView) -> float | None:
@@ -146,11 +147,16 @@ def _mean_of(value: Callable[[Call], float | None]) -> Compute:
 
 
 def _call_latency(call: Call) -> float | None:
-    return call.latency
+    return clock_time(call.latency)
 
 
 def _ttft(call: Call) -> float | None:
-    return call.ttft
+    return None if call.ttft is None else clock_time(call.ttft)
+
+
+def clock_time(seconds: float) -> float:
+    """Drop the dust of adding floats: no clock tells less than a nanosecond, and projected times are compared exactly."""
+    return round(seconds, 9)
 
 
 BUILTIN_METRICS: tuple[MetricSpec, ...] = (
@@ -165,7 +171,7 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("history_tokens", "tokens", "Input that is history.", _parts("assistant", "tool_results")),
     MetricSpec("fresh_input_tokens", "tokens", "Input that no provider cache can serve.", _fresh),
     MetricSpec("calls", "count", "Model calls that succeeded.", lambda view: len(view.calls)),
-    MetricSpec("attempts", "count", "Attempts that failed.", lambda view: len(view.attempts)),
+    MetricSpec("failed_attempts", "count", "Attempts that failed.", lambda view: len(view.attempts)),
     MetricSpec(
         "tool_calls", "count", "Tools that the model called.", lambda view: sum(len(c.tool_calls) for c in view.calls)
     ),
@@ -188,6 +194,12 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec("latency_per_output_token", "s", "Model time per output token.", _per_output_token),
     MetricSpec("cost", "USD", "What the calls cost.", _cost),
 )
+
+RENAMED = {"attempts": "failed_attempts"}
+"""Old names of metrics and their names of now; the old ones are read with a deprecation warning."""
+
+OPEN_TIMES = ("latency", "measured_latency")
+"""The time in which a stage was open, at the baseline's speed and as it was measured: the same where nothing is live."""
 
 DEFAULT_GATES = ("input_tokens", "output_tokens", "calls", "latency")
 OPTIONAL_USAGE = frozenset({"cached_input_tokens", "cache_write_tokens", "reasoning_tokens"})
@@ -259,6 +271,11 @@ def parse_metric(text: str, table: Mapping[str, MetricSpec]) -> Metric:
         statistic = parts.pop()
     name = parts[-1]
     stage = ".".join(parts[:-1])
+    if name in RENAMED and name not in table:
+        warnings.warn(
+            f"token_budget: the metric {name!r} is called {RENAMED[name]!r} now", DeprecationWarning, stacklevel=2
+        )
+        name = RENAMED[name]
     if name not in table:
         raise ValueError(_unknown_metric(text, parts, table))
     if any(not piece for piece in stage.split("/")) and stage:

@@ -10,12 +10,12 @@ from fractions import Fraction
 from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.compare.values import sample_values
 from pytest_tokenbudget.errors import BudgetExceeded
-from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.providers.classify import classify
 from pytest_tokenbudget.providers.request import parse_request
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Metric
 from pytest_tokenbudget.records.sample import Sample, Values

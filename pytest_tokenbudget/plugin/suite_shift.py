@@ -12,8 +12,8 @@ import pytest
 from pytest_tokenbudget.baselines.protocol import BaselineStore
 from pytest_tokenbudget.compare.shared_shift import suite_shift
 from pytest_tokenbudget.errors import TokenBudgetError
-from pytest_tokenbudget.measure.measured import inside
 from pytest_tokenbudget.plugin.writing import store_of
+from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.moderation import ENOUGH_GATES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_tokenbudget.records.composition import StageComposition
+from pytest_tokenbudget.records.composition import StageComposition, all_stages
 
 Number = float | int
 """A value of a metric, in the metric's unit. Whole numbers stay ``int``."""
@@ -21,6 +21,18 @@ MAX_SAMPLES = 10
 
 MAX_POOLED = 60
 """Values of single calls that are kept of a session: a bound on p95 needs 59 (distribution-free, 95 %)."""
+
+
+LARGEST = 10**15
+"""No tokens, no seconds and no dollars come near it. Up to here a float holds every whole number."""
+
+SMALLEST = 1e-15
+"""What is nearer to 0 is none: a token costs 1e-9 USD at the least, and no clock tells less than 1e-9 s."""
+
+
+def bounded(value: Number) -> bool:
+    """Tell whether a number has a size that a measurement can have."""
+    return value == 0 or SMALLEST <= abs(value) <= LARGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +82,7 @@ class BaselineEntry:
     Attributes:
         metrics: Record by full metric name: ``input_tokens``, ``worker.input_tokens``, ``worker/finalize.calls``.
         pooled: The same for metrics whose values are those of single calls (``call_latency``, ``worker.ttft``), s.
-        composition: What the input consisted of, by stage path; the whole test's stands under ``""``.
+        composition: What the input of each stage's own calls consisted of, by stage path.
         outcomes: What the agent achieved, as JSON has it.
         traffic: Where the answers came from: ``live``, ``replay`` or ``scripted``.
         sources: How ``input_tokens`` and ``output_tokens`` were obtained where not from the provider, by full metric
@@ -89,3 +101,8 @@ class BaselineEntry:
     models: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
     speeds: dict[str, dict[str, Speed]] = field(default_factory=dict)
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages that the test opened, by path, sorted."""
+        return all_stages(self.composition)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 PartName = Literal["system", "tools", "user", "assistant", "tool_results", "images", "files", "framing"]
@@ -69,6 +70,10 @@ class FixedPrompt:
     user_tokens: int | None
     calls: int
 
+    def order(self) -> tuple[str, str, int]:
+        """What tells it from other kinds, and sorts it among them."""
+        return self.opening, self.encoding, self.tokens
+
 
 @dataclass(frozen=True, slots=True)
 class Composition:
@@ -108,8 +113,10 @@ class PartTotal:
         calls: Number of calls that carried it.
         distinct: Number of different contents among them.
         largest: Tokens of the largest single occurrence in a call.
-        digest: Hash over the different contents, sorted.
+        digest: Hash over the different contents, sorted; ``""`` where it is not known.
         repeated_tokens: Tokens spent on content that an earlier call of the stage had already carried.
+        behind_tokens: The part of the repeated tokens that stands behind a call's common prefix with any earlier call, so
+            that no provider's cache can serve it.
     """
 
     part: PartName
@@ -120,39 +127,152 @@ class PartTotal:
     largest: int
     digest: str
     repeated_tokens: int = 0
+    behind_tokens: int = 0
+
+    @property
+    def fresh_tokens(self) -> int:
+        """Tokens that no provider's cache can serve: new content, and repeated content behind the common prefix."""
+        return self.tokens - self.repeated_tokens + self.behind_tokens
 
 
 @dataclass(frozen=True, slots=True)
 class StageComposition:
-    """What the input of a stage consists of over one sample, and what its calls wrote: the unit that is explained.
+    """What the input of a stage's own calls consists of over one sample, and what they wrote: the unit that is explained.
 
     Attributes:
         calls: Number of successful calls.
-        parts: Totals, sorted by part and name.
-        input_tokens: Sum of the parts.
-        fresh_input_tokens: Input that is no common prefix with an earlier call of the stage.
+        parts: Totals, in the order in which the parts first stand in a prompt.
         output_tokens: What the calls wrote, reasoning included; ``None`` where unknown.
         reasoning_tokens: The part of it that was reasoning; ``None`` where unknown.
-        history_growth: Median growth, in tokens, of the history (user, assistant, tool results) from call to call.
-        attempts: Failed attempts.
+        failed_attempts: Attempts that failed.
         models: Names of the models that answered, sorted.
-        prefix: Digests of the first pieces of the first call, in cache order: where a broken prefix is found.
         estimated: Whether any of its counts is an estimate.
         fixed: What the code alone decides of its calls, by kind of prompt.
     """
 
     calls: int
-    parts: tuple[PartTotal, ...]
-    input_tokens: int
-    fresh_input_tokens: int
+    parts: tuple[PartTotal, ...] = ()
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
-    history_growth: float | int | None = None
-    attempts: int = 0
+    failed_attempts: int = 0
     models: tuple[str, ...] = ()
-    prefix: tuple[tuple[str, str], ...] = ()
     estimated: bool = False
     fixed: tuple[FixedPrompt, ...] = ()
+
+    @property
+    def input_tokens(self) -> int:
+        """Sum of the parts."""
+        return sum(part.tokens for part in self.parts)
+
+    @property
+    def fresh_input_tokens(self) -> int:
+        """Input that is no common prefix with an earlier call of the stage."""
+        return sum(part.fresh_tokens for part in self.parts)
+
+
+Compositions = Mapping[str, StageComposition]
+"""Compositions by stage path. Each call counts in the innermost stage that it was made in, and in no other."""
+
+
+def inside(path: str, stage: str) -> bool:
+    """Tell whether ``path`` is ``stage`` or lies within it; everything lies within the whole test (``""``)."""
+    return not stage or path == stage or path.startswith(stage + "/")
+
+
+def within(compositions: Compositions, stage: str) -> StageComposition | None:
+    """Add up the compositions of a stage and of those inside it.
+
+    Args:
+        compositions: Compositions by stage path.
+        stage: Path of the stage, ``""`` for the whole test.
+
+    Returns:
+        The sum; ``None`` where there is no such stage. Its number of different contents counts one that two stages carry
+        twice, and its digests are known only for parts that a single stage carries.
+    """
+    found = [compositions[path] for path in sorted(compositions) if inside(path, stage)]
+    if len(found) < 2:
+        return found[0] if found else None
+    parts: dict[tuple[PartName, str], PartTotal] = {}
+    for part in (part for composition in found for part in composition.parts):
+        key = (part.part, part.name)
+        parts[key] = part if key not in parts else _sum(parts[key], part)
+    return StageComposition(
+        calls=sum(each.calls for each in found),
+        parts=tuple(parts.values()),
+        output_tokens=_known_sum([each.output_tokens for each in found if each.calls]),
+        reasoning_tokens=_sum_of_known([each.reasoning_tokens for each in found]),
+        failed_attempts=sum(each.failed_attempts for each in found),
+        models=tuple(sorted({model for each in found for model in each.models})),
+        estimated=any(each.estimated for each in found),
+        fixed=_merged(prompt for each in found for prompt in each.fixed),
+    )
+
+
+def fixed_within(compositions: Compositions, stage: str) -> tuple[FixedPrompt, ...]:
+    """Give what the code alone decides of the calls of a stage and of those inside it."""
+    return _merged(prompt for path, own in compositions.items() if inside(path, stage) for prompt in own.fixed)
+
+
+def _merged(prompts: Iterable[FixedPrompt]) -> tuple[FixedPrompt, ...]:
+    """The kinds of prompts of several stages together; the calls of a kind that several have are added."""
+    merged: dict[tuple[str, str, int], FixedPrompt] = {}
+    for prompt in prompts:
+        key = prompt.order()
+        same = merged.get(key)
+        if same is None:
+            merged[key] = prompt
+        else:
+            user = prompt.user_tokens if prompt.user_tokens == same.user_tokens else None
+            merged[key] = replace(same, calls=same.calls + prompt.calls, user_tokens=user)
+    return tuple(merged[key] for key in sorted(merged))
+
+
+def all_stages(paths: Iterable[str]) -> tuple[str, ...]:
+    """Name these stages and those that hold them, sorted; the whole test (``""``) is none of them."""
+    found: set[str] = set()
+    for path in paths:
+        around = path
+        while around:
+            found.add(around)
+            around = around.rpartition("/")[0]
+    return tuple(sorted(found))
+
+
+def inclusive(compositions: Compositions) -> dict[str, StageComposition]:
+    """Give each stage the calls of the stages inside it as well; the whole test stands under ``""``."""
+    found = {stage: within(compositions, stage) for stage in ("", *all_stages(compositions))}
+    return {stage: composition for stage, composition in found.items() if composition is not None}
+
+
+def _sum(one: PartTotal, other: PartTotal) -> PartTotal:
+    return PartTotal(
+        one.part,
+        one.name,
+        one.tokens + other.tokens,
+        one.calls + other.calls,
+        one.distinct + other.distinct,
+        max(one.largest, other.largest),
+        "",
+        one.repeated_tokens + other.repeated_tokens,
+        one.behind_tokens + other.behind_tokens,
+    )
+
+
+def _known_sum(values: Iterable[int | None]) -> int | None:
+    """The sum; ``None`` as soon as one value is unknown."""
+    total = 0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def _sum_of_known(values: Iterable[int | None]) -> int | None:
+    """The sum of the known values; ``None`` where none is known."""
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ TOOL_PREFIX = "tools."
 
 STANDARD_METRICS = frozenset(
     {
-        "attempts",
         "cache_write_tokens",
         "cached_input_tokens",
         "call_latency",
         "calls",
         "cost",
+        "failed_attempts",
         "fresh_input_tokens",
         "history_tokens",
         "input_tokens",

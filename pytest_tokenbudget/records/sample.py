@@ -40,7 +40,7 @@ class Sample:
         calls: Calls and failed attempts in the order in which they started.
         total: Metrics of the whole test.
         stages: Metrics by stage path; a stage's figures hold those of the stages inside it.
-        composition: Composition by stage path; the whole test's stands under ``""``.
+        composition: Composition of each stage's own calls, by stage path.
         pooled: Single values that are pooled over samples, by stage and metric (``call_latency``, ``ttft``), s.
         outcomes: What the agent achieved (``budget.outcome``).
         traffic: Where the answers came from.

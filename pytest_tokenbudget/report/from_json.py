@@ -177,8 +177,6 @@ def _compositions(figures: _Json, key: str) -> dict[str, StageComposition]:
         found[str(stage)] = StageComposition(
             calls=max((part.calls for part in totals), default=0),
             parts=totals,
-            input_tokens=sum(part.tokens for part in totals),
-            fresh_input_tokens=0,
         )
     return found
 

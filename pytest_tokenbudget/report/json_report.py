@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pytest_tokenbudget.explain.prefix import find_break
+from pytest_tokenbudget.explain.cache_prefix import find_break
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import Cause, StageComposition
+from pytest_tokenbudget.records.composition import Cause, StageComposition, inclusive
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before, ExactPart, GateResult, TestResult
 from pytest_tokenbudget.report.view import RunView
@@ -76,12 +76,12 @@ def test_json(result: TestResult) -> TestJson:
             for stage in sorted({stage for sample in result.samples for stage in sample.stages})
         },
         "total": mean_values([sample.total for sample in result.samples]),
-        "composition": {stage or "": composition_json(parts) for stage, parts in sorted(last.composition.items())},
+        "composition": {stage: composition_json(parts) for stage, parts in inclusive(last.composition).items()},
         "parts": parts_json(last.composition),
         "schemas": {name: schema_json(anatomy) for name, anatomy in sorted(last.schemas.items())},
         "cache_breaks": {
             stage: {"part": found.part, "tokens": found.behind, "text": found.text}
-            for stage, parts in sorted(last.composition.items())
+            for stage, parts in inclusive(last.composition).items()
             if (found := find_break(parts)) is not None
         },
         "before": None if result.before is None else before_json(result.before),
@@ -216,7 +216,7 @@ def composition_json(composition: StageComposition) -> dict[str, int | dict[str,
 
 
 def parts_json(composition: Mapping[str, StageComposition]) -> dict[str, list[PartJson]]:
-    """The parts of the input by stage, with how often each was sent and how much of it again."""
+    """The parts of the input of each stage's own calls, with how often each was sent and how much of it again."""
     return {
         stage: [
             {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from pytest_tokenbudget.records.composition import PartTotal, StageComposition
+from pytest_tokenbudget.records.composition import Compositions, PartTotal, StageComposition, all_stages, within
 from pytest_tokenbudget.records.sample import Values
 from pytest_tokenbudget.wording import plain
 
@@ -51,67 +51,41 @@ class Node:
     children: tuple[Node, ...] = ()
 
 
-def own_parts(composition: Mapping[str, StageComposition], stage: str) -> list[PartTotal]:
-    """The parts that a stage sent itself, without those of the stages inside it."""
-    inner = [
-        path
-        for path in composition
-        if path and path != stage and path.rpartition("/")[0] == stage and (stage or "/" not in path)
-    ]
-    left: dict[tuple[str, str], PartTotal] = {(part.part, part.name): part for part in composition[stage].parts}
-    for path in inner:
-        for part in composition[path].parts:
-            whole = left.get((part.part, part.name))
-            if whole is not None:
-                left[part.part, part.name] = PartTotal(
-                    part=whole.part,
-                    name=whole.name,
-                    tokens=max(0, whole.tokens - part.tokens),
-                    calls=max(0, whole.calls - part.calls),
-                    distinct=whole.distinct,
-                    largest=whole.largest,
-                    digest=whole.digest,
-                    repeated_tokens=max(0, whole.repeated_tokens - part.repeated_tokens),
-                )
-    return [part for part in left.values() if part.tokens > 0]
-
-
-def tree(composition: Mapping[str, StageComposition], stages: Mapping[str, Values]) -> Node | None:
+def tree(composition: Compositions, stages: Mapping[str, Values]) -> Node | None:
     """The prompt of a run as a tree; ``None`` where its input is not known.
 
     Args:
-        composition: By stage path; the whole test's under ``""``.
+        composition: Of each stage's own calls, by stage path.
         stages: Metrics by stage path, for what came from a cache.
     """
-    if "" not in composition or not composition[""].parts:
+    whole = within(composition, "")
+    if whole is None or not whole.parts:
         return None
-    top = sorted(path for path in composition if path and "/" not in path)
+    top = [path for path in all_stages(composition) if "/" not in path]
     children = [_stage(composition, stages, path) for path in top]
-    children += _parts(own_parts(composition, ""), "")
-    whole = composition[""]
-    if len(top) == 1 and len(children) == 1:
+    if len(children) == 1:
         # One stage for everything says nothing: its parts stand right below the test.
         children = list(children[0].children)
-    tokens = max(whole.input_tokens, sum(child.tokens for child in children))
-    return Node(("", "", ""), "test", "input", tokens, calls=whole.calls, children=tuple(children))
+    return Node(("", "", ""), "test", "input", whole.input_tokens, calls=whole.calls, children=tuple(children))
 
 
-def _stage(composition: Mapping[str, StageComposition], stages: Mapping[str, Values], path: str) -> Node:
-    inner = sorted(other for other in composition if other.rpartition("/")[0] == path and other != path)
-    children = [*_parts(own_parts(composition, path), path), *(_stage(composition, stages, child) for child in inner)]
-    known = composition[path]
+def _stage(composition: Compositions, stages: Mapping[str, Values], path: str) -> Node:
+    inner = [other for other in all_stages(composition) if other.rpartition("/")[0] == path]
+    own = composition[path].parts if path in composition else ()
+    children = [*_parts(own, path), *(_stage(composition, stages, child) for child in inner)]
+    known = within(composition, path) or StageComposition(calls=0)
     return Node(
         (path, "", ""),
         "stage",
         plain(path.rpartition("/")[2]),
-        max(known.input_tokens, sum(child.tokens for child in children)),
+        known.input_tokens,
         cached=int(stages.get(path, {}).get("cached_input_tokens") or 0),
         calls=known.calls,
         children=tuple(children),
     )
 
 
-def _parts(parts: list[PartTotal], stage: str) -> list[Node]:
+def _parts(parts: Sequence[PartTotal], stage: str) -> list[Node]:
     nodes = []
     for name in PART_ORDER:
         mine = sorted((part for part in parts if part.part == name), key=lambda part: (-part.tokens, part.name))

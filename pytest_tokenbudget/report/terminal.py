@@ -23,7 +23,7 @@ STAGE_COLUMNS: Mapping[str, Unit] = {
     "input_tokens": "tokens",
     "output_tokens": "tokens",
     "calls": "count",
-    "attempts": "count",
+    "failed_attempts": "count",
     "latency": "s",
     "cost": "USD",
 }

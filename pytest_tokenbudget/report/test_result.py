@@ -9,7 +9,7 @@ from typing import Any
 from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import notes
-from pytest_tokenbudget.explain.results import explain_gates
+from pytest_tokenbudget.explain.gate_causes import explain_gates
 from pytest_tokenbudget.measure.constant_speed import provider_paces
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.sample import Sample

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import FixedPart, FixedPrompt
@@ -58,12 +57,12 @@ def _tokens(milli: int) -> int:
     return (milli + MILLI // 2) // MILLI
 
 
-def fixed_prompts(calls: Iterable[Call], answered: float) -> tuple[FixedPrompt, ...]:
+def fixed_prompts(calls: Iterable[Call], first_answer: float) -> tuple[FixedPrompt, ...]:
     """The kinds of prompts among the calls of a stage, by how they begin and by their size.
 
     Args:
         calls: Successful calls in the order of their starts.
-        answered: The time at which the model first answered in the sample, s: the first user turn of a later call may hold
+        first_answer: The time at which the model first answered in the sample, s: the first user turn of a later call may hold
             what the model said, and counts for nothing.
     """
     kinds: dict[tuple[str, str, int], list[Call]] = {}
@@ -77,24 +76,6 @@ def fixed_prompts(calls: Iterable[Call], answered: float) -> tuple[FixedPrompt, 
             users.setdefault(key, set()).add(fixed.user_tokens)
     found = []
     for key, mine in kinds.items():
-        known = len(users[key]) == 1 and mine[0].started < answered
+        known = len(users[key]) == 1 and mine[0].started < first_answer
         found.append(FixedPrompt(*key, user_tokens=min(users[key]) if known else None, calls=len(mine)))
-    return tuple(sorted(found, key=_order))
-
-
-def merge_fixed(groups: Iterable[Iterable[FixedPrompt]]) -> tuple[FixedPrompt, ...]:
-    """The kinds of prompts of several stages together; the calls of a kind that several have are added."""
-    merged: dict[tuple[str, str, int], FixedPrompt] = {}
-    for group in groups:
-        for prompt in group:
-            key = (prompt.opening, prompt.encoding, prompt.tokens)
-            before = merged.get(key)
-            if before is not None:
-                user = prompt.user_tokens if prompt.user_tokens == before.user_tokens else None
-                prompt = replace(prompt, calls=prompt.calls + before.calls, user_tokens=user)  # noqa: PLW2901  # the sum
-            merged[key] = prompt
-    return tuple(sorted(merged.values(), key=_order))
-
-
-def _order(prompt: FixedPrompt) -> tuple[str, str, int]:
-    return prompt.opening, prompt.encoding, prompt.tokens
+    return tuple(sorted(found, key=FixedPrompt.order))

@@ -37,7 +37,13 @@ class Sides:
         self, *, latency: float = 1.0, input_tokens: int = 1000, traffic: Traffic = "live", outcome: str = "done"
     ) -> Sample:
         """A sample with one call."""
-        figures = {"input_tokens": input_tokens, "output_tokens": 10, "calls": 1, "attempts": 0, "latency": latency}
+        figures = {
+            "input_tokens": input_tokens,
+            "output_tokens": 10,
+            "calls": 1,
+            "failed_attempts": 0,
+            "latency": latency,
+        }
         call = Call(
             stage="main",
             provider="openai",

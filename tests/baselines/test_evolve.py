@@ -49,14 +49,42 @@ def test_agreeing_noise_gains_a_session(sample: Build) -> None:
     assert entry.metrics["latency"] == MetricRecord(((1.0,), (1.25,)), 1.0)
 
 
-def test_a_changed_metric_is_replaced(sample: Build) -> None:
-    """What no longer agrees is no history; the origin stays all the same."""
-    entry = evolve.create([sample({"input_tokens": 100, "calls": 1})])
-    entry = evolve.update(entry, [sample({"input_tokens": 150, "calls": 2})], changed=lambda name: name == "calls")
+@pytest.mark.parametrize("traffic", ["live", "replay"])
+@pytest.mark.parametrize(("tokens", "cost"), [(104, 0.000486), (150, 0.0007)])
+def test_one_rule_holds_for_every_metric_gated_or_not(tokens: int, cost: float, traffic: str, sample: Build) -> None:
+    """No number of the run before stays, and none is mixed with it; the origins do not move."""
+    entry = evolve.create([sample({"input_tokens": 100, "cost": 0.000467}, traffic=traffic)])
+    run = sample({"input_tokens": tokens, "cost": cost}, traffic=traffic)
+    entry = evolve.update(entry, [run], changed=lambda name: name == "input_tokens")
     assert entry.metrics == {
-        "input_tokens": MetricRecord(((100,), (150,)), 100),
-        "calls": MetricRecord(((2,),), 1),
+        "input_tokens": MetricRecord(((tokens,),), 100),
+        "cost": MetricRecord(((cost,),), 0.000467),
     }
+
+
+def test_noise_within_what_was_seen_gains_a_session(sample: Build) -> None:
+    """A count that varies is no change while it stays where it was; outside, and more than a tenth away, it is one."""
+    entry = evolve.create([sample({"output_tokens": n}) for n in (90, 100, 110)])
+    entry = evolve.update(entry, [sample({"output_tokens": 108})], changed=agrees)
+    entry = evolve.update(entry, [sample({"output_tokens": 112})], changed=agrees)
+    assert entry.metrics["output_tokens"].sessions == ((90, 100, 110), (108,), (112,))
+    entry = evolve.update(entry, [sample({"output_tokens": 140})], changed=agrees)
+    assert entry.metrics["output_tokens"].sessions == ((140,),)
+
+
+def test_times_follow_the_tokens_of_their_stage(sample: Build) -> None:
+    """A stage that reads a third more takes another time, and its old times describe nothing; those of others go on."""
+
+    def run(worker: int, latency: float) -> Sample:
+        stages = {
+            "worker": {"input_tokens": worker, "latency": latency},
+            "router": {"input_tokens": 9, "latency": latency},
+        }
+        return sample({"input_tokens": 9 + worker}, stages)
+
+    entry = evolve.update(evolve.create([run(90, 1.0)]), [run(120, 1.25)], changed=agrees)
+    assert entry.metrics["worker.latency"].sessions == ((1.25,),)
+    assert entry.metrics["router.latency"].sessions == ((1.0,), (1.25,))
 
 
 @pytest.mark.parametrize("step", [evolve.update, evolve.accept])
@@ -79,8 +107,8 @@ def test_a_changed_number_brings_the_new_composition(sample: Build) -> None:
     """Whatever is explained from now on is explained against the run that was stored last."""
     entry = evolve.create([sample({"input_tokens": 100}, digest="monday")])
     entry = evolve.update(entry, [sample({"input_tokens": 120}, digest="tuesday")], changed=differs)
-    assert entry.composition[""].input_tokens == 120
-    assert entry.composition[""].parts[0].digest == "tuesday"
+    assert entry.composition["main"].input_tokens == 120
+    assert entry.composition["main"].parts[0].digest == "tuesday"
 
 
 def test_a_changed_outcome_is_stored_though_the_numbers_are_equal(sample: Build) -> None:
@@ -122,7 +150,7 @@ def test_stages_come_and_go(sample: Build) -> None:
     )
     assert set(entry.metrics) == {"calls", "worker.calls", "judge.calls"}
     assert entry.metrics["judge.calls"] == MetricRecord(((4,),), 4)
-    assert set(entry.composition) == {"", "worker", "judge"}
+    assert set(entry.composition) == {"worker", "judge"}
 
 
 def test_an_unknown_value_keeps_what_is_stored(sample: Build) -> None:
@@ -133,14 +161,13 @@ def test_an_unknown_value_keeps_what_is_stored(sample: Build) -> None:
 
 
 def test_accepting_moves_the_origin(sample: Build) -> None:
-    """Of every metric that the run knows, whether it was replaced or gained a session."""
+    """Of every metric that the run knows; one that it does not know goes with the tokens that it belonged to."""
     entry = evolve.create([sample({"input_tokens": 100, "latency": 1.0, "cost": 2.0})])
     run = sample({"input_tokens": 150, "latency": 1.5, "cost": None})
     entry = evolve.accept(entry, [run], changed=lambda name: name == "input_tokens")
     assert entry.metrics == {
         "input_tokens": MetricRecord(((150,),), 150),
-        "latency": MetricRecord(((1.0,), (1.5,)), 1.5),
-        "cost": MetricRecord(((2.0,),), 2.0),
+        "latency": MetricRecord(((1.5,),), 1.5),
     }
 
 
@@ -196,12 +223,12 @@ def test_pooled_values_are_kept_apart(sample: Build) -> None:
     )
     entry = evolve.create([run, run])
     assert entry.pooled == {
-        "ttft": MetricRecord(((0.1, 0.3, 0.1, 0.3),), 0.2),
+        "ttft": MetricRecord(((0.1, 0.1, 0.3, 0.3),), 0.2),
         "worker.ttft": MetricRecord(((0.3, 0.3),), 0.3),
     }
     assert set(entry.metrics) == {"calls"}
     entry = evolve.update(entry, [replace(run, pooled={"": {"ttft": (0.5,)}, "worker": {"ttft": ()}})], changed=agrees)
-    assert entry.pooled["ttft"].sessions == ((0.1, 0.3, 0.1, 0.3), (0.5,))
+    assert entry.pooled["ttft"].sessions == ((0.1, 0.1, 0.3, 0.3), (0.5,))
     assert entry.pooled["worker.ttft"].sessions == ((0.3, 0.3),)
 
 

@@ -66,14 +66,14 @@ def test_the_composition_is_that_of_the_sample_nearest_to_the_mean(sample: Build
     """With its outcomes; the first of equals."""
     runs = [sample({"input_tokens": tokens}, outcomes={"n": n}) for n, tokens in enumerate((100, 130, 110, 110))]
     seen = observe(runs)
-    assert seen.composition[""].input_tokens == 110
+    assert seen.composition["main"].input_tokens == 110
     assert seen.outcomes == {"n": 2}
 
 
 def test_a_sample_with_unknown_tokens_is_not_typical(sample: Build) -> None:
     """Where one sample knows its input, its composition is taken."""
-    assert observe([sample({"input_tokens": None}), sample({"input_tokens": 7})]).composition[""].input_tokens == 7
-    assert observe([sample({"input_tokens": None})]).composition[""].input_tokens == 0
+    assert observe([sample({"input_tokens": None}), sample({"input_tokens": 7})]).composition["main"].input_tokens == 7
+    assert observe([sample({"input_tokens": None})]).composition["main"].input_tokens == 0
 
 
 def test_the_source_is_the_least_sure_of_its_calls(sample: Build) -> None:

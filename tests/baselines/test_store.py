@@ -129,7 +129,7 @@ def test_a_file_that_changed_is_read_anew(store: JsonStore, path: Path, stored: 
     """Also where its size and time stamp are the same."""
     store.read(path)
     status = path.stat()
-    path.write_bytes(stored.replace(b"[[1]]", b"[[5]]"))
+    path.write_bytes(stored.replace(b'"input_tokens": 1', b'"input_tokens": 5'))
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert store.read(path)["test_a"].metrics["input_tokens"].sessions == ((5,),)
 
@@ -382,10 +382,12 @@ def test_two_first_runs_at_once_give_one_entry_with_both_sessions(store: JsonSto
     """Each session believed that the test was new; whichever came first, the file is the same."""
     contents = set()
     for order in ((1.0, 2.0), (2.0, 1.0)):
-        for latency in order:
-            JsonStore().update(path, {"test_a": evolve.change("create", [sample({"latency": latency})])})
+        for cost in order:
+            JsonStore().update(
+                path, {"test_a": evolve.change("create", [sample({"cost": cost}, {"main": {"cost": cost}})])}
+            )
         contents.add(path.read_bytes())
-        assert sorted(store.read(path)["test_a"].metrics["latency"].values) == [1.0, 2.0]
+        assert sorted(store.read(path)["test_a"].metrics["cost"].values) == [1.0, 2.0]
         path.unlink()
     assert len(contents) == 1
 

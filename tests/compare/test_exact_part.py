@@ -30,9 +30,9 @@ def _call(
 
 
 def _sample(*calls: Call) -> Sample:
-    composed = stage_composition(calls, answered=0.5)
+    composed = stage_composition(calls, first_answer=0.5)
     total = sum(call.composition.input_tokens for call in calls if call.composition)
-    return Sample(calls=calls, total={"input_tokens": total}, composition={"": composed})
+    return Sample(calls=calls, total={"input_tokens": total}, composition={"main": composed})
 
 
 def _entry(sample: Sample) -> BaselineEntry:
@@ -148,7 +148,7 @@ def test_a_thousand_noisy_loops() -> None:
         before = _loop(rng.randint(3, 6), rng)
         base = before.total["input_tokens"]
         assert base is not None
-        planted = -(-12 * base // (100 * before.composition[""].calls))
+        planted = -(-12 * base // (100 * before.composition["main"].calls))
         caught += _judged(before, _loop(rng.randint(3, 6), rng, fixed=2000 + int(planted))).verdict == "regression"
         alarms += _judged(before, _loop(rng.randint(3, 6), rng)).verdict == "regression"
     assert (caught, alarms) == (1000, 0)
@@ -159,6 +159,6 @@ def test_a_stage_without_compositions_has_no_exact_part() -> None:
     bare = Sample(
         calls=(Call("main", "p", "a", model="m"),),
         total={"input_tokens": 9},
-        composition={"": StageComposition(1, (), 0, 0)},
+        composition={"main": StageComposition(1)},
     )
     assert _judged(bare, bare).exact_part is None

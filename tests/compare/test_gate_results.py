@@ -20,7 +20,7 @@ TABLE = metric_table()
 
 def _stored(stages: tuple[str, ...] = (), **values: Number) -> BaselineEntry:
     records = {name.replace("__", "."): MetricRecord(((value,),), value) for name, value in values.items()}
-    composition = {stage: StageComposition(1, (), 0, 0) for stage in ("", *stages)}
+    composition = {stage: StageComposition(1) for stage in stages}
     return BaselineEntry(metrics=records, composition=composition, traffic="scripted")
 
 

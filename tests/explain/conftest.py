@@ -134,13 +134,8 @@ def _calls(stage: str, loop: Loop) -> list[Call]:
 
 
 def run(agent: Agent) -> dict[str, StageComposition]:
-    """The compositions of one run by stage path, the whole test's under ``""``, as a sample holds them."""
-    calls = [call for stage, loop in agent.items() for call in _calls(stage, loop)]
-    paths = {"", *agent, *(stage.rpartition("/")[0] for stage in agent)}
-    return {
-        path: stage_composition([c for c in calls if not path or c.stage == path or c.stage.startswith(path + "/")])
-        for path in sorted(paths)
-    }
+    """The compositions of one run by stage path, as a sample holds them."""
+    return {stage: stage_composition(_calls(stage, loop)) for stage, loop in agent.items()}
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.explain import UnitPrices, explain
-from pytest_tokenbudget.records.composition import Cause, PartTotal, StageComposition
+from pytest_tokenbudget.records.composition import Cause, PartTotal, StageComposition, within
 
 IN, OUT = 2e-6, 8e-6
 
@@ -40,7 +40,7 @@ CHANGES = [
 def test_cost_is_explained_by_the_tokens(part: str, changes: Any, prices: Any, agent: Any, simulate: Any) -> None:
     """What made the tokens more made the cost more, at their price, whether or not the prices are given."""
     before, after = simulate(agent), simulate(_worker(agent, **changes))
-    values = _cost(before["worker"]), _cost(after["worker"])
+    values = _cost(within(before, "worker")), _cost(within(after, "worker"))
     causes = _explained("cost", before, after, values, prices=prices)
     assert causes[0].part == part, causes
     assert causes[0].delta > 0.8 * (values[1] - values[0])
@@ -49,7 +49,9 @@ def test_cost_is_explained_by_the_tokens(part: str, changes: Any, prices: Any, a
 def test_another_price_is_a_cause_of_its_own(agent: Any, simulate: Any) -> None:
     """The same tokens for twice the money: the model's price, and nothing else."""
     before, after = simulate(agent), simulate(agent)
-    (cause,) = _explained("cost", before, after, (_cost(before["worker"]), _cost(after["worker"], into=2 * IN)))
+    (cause,) = _explained(
+        "cost", before, after, (_cost(within(before, "worker")), _cost(within(after, "worker"), into=2 * IN))
+    )
     assert cause.part == "model"
     assert "price" in cause.text
 
@@ -57,7 +59,7 @@ def test_another_price_is_a_cause_of_its_own(agent: Any, simulate: Any) -> None:
 def test_what_the_prices_do_not_explain_is_the_cache_or_the_price(agent: Any, simulate: Any) -> None:
     """With known prices, money that no token was paid for is left over and says so."""
     before, after = simulate(agent), simulate(_worker(agent, answer=400))
-    values = _cost(before["worker"]), _cost(after["worker"]) + 1
+    values = _cost(within(before, "worker")), _cost(within(after, "worker")) + 1
     causes = _explained("cost", before, after, values, prices=UnitPrices(IN, OUT))
     assert [cause.part for cause in causes] == ["model", "output"]
     assert causes[0].delta == pytest.approx(1)
@@ -68,7 +70,7 @@ def test_time_is_calls_times_answers_times_the_time_for_a_token(agent: Any, simu
     worker = agent["worker"]
     before = simulate(agent)
     longer_answer = simulate(_worker(agent, answer=1500))
-    written = [side["worker"].output_tokens for side in (before, longer_answer)]
+    written = [within(side, "worker").output_tokens for side in (before, longer_answer)]
     causes = _explained("model_time", before, longer_answer, (written[0] * 0.02, written[1] * 0.02))
     assert [cause.part for cause in causes] == ["output"]
     longer_loop = simulate(_worker(agent, steps=worker.steps * 2))
@@ -105,8 +107,7 @@ def test_cache_that_serves_less_of_the_same_is_the_providers(agent: Any, simulat
 
 
 def _stage(calls: int, *parts: PartTotal) -> StageComposition:
-    tokens = sum(part.tokens for part in parts)
-    return StageComposition(calls, parts, tokens, tokens)
+    return StageComposition(calls, parts)
 
 
 def test_the_example_of_the_readme() -> None:
@@ -134,7 +135,7 @@ def test_hostile_names_are_shown_plainly_and_cut(agent: Any, simulate: Any) -> N
     name = "\x1b[2J\u202e" + "x" * 500 + "\n"
     after = simulate(_worker(agent, tools=((name, 900), *agent["worker"].tools)))
     before = simulate(agent)
-    values = before["worker"].input_tokens, after["worker"].input_tokens
+    values = within(before, "worker").input_tokens, within(after, "worker").input_tokens
     cause = explain("input_tokens", "worker", before, after, before_value=values[0], after_value=values[1])[0]
     assert cause.name.startswith("[2Jxxx")
     assert cause.text.isprintable()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.explain import explain, notes
+from pytest_tokenbudget.records.composition import within
 
 WORKER = "worker.input_tokens"
 
@@ -103,7 +104,7 @@ CHANGES = [
     Planted("loop one longer, in output", _steps(lambda steps: [*steps, steps[0]]), "calls",
             metric="worker.output_tokens"),
     Planted("loop one longer, in calls", _steps(lambda steps: [*steps, steps[0]]), "calls", metric="worker.calls"),
-    Planted("retries", _worker(failed=3), "retries", metric="worker.attempts"),
+    Planted("retries", _worker(failed=3), "retries", metric="worker.failed_attempts"),
     Planted("one more search", _steps(lambda steps: [replace(steps[0], results=steps[0].results * 2), *steps[1:]]),
             "tool_results", "search", metric="worker.tool_calls"),
     Planted("stage added", lambda agent: {**agent, "judge": agent["router"]}, "stage", "judge",
@@ -123,7 +124,7 @@ CHANGES = [
 
 def _value(compositions: Any, metric: str) -> int:
     stage, _, name = metric.rpartition(".")
-    composition = compositions[stage]
+    composition = within(compositions, stage)
     sums = {
         "tool_schema_tokens": sum(p.tokens for p in composition.parts if p.part == "tools"),
         "tool_calls": sum(p.distinct for p in composition.parts if p.part == "tool_results"),

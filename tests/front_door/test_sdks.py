@@ -108,7 +108,7 @@ class TestOpenAI:
             OPENAI + f"for chunk in client.chat.completions.create(model='gpt-4o', messages={USER}, stream=True):\n"
             "    if chunk.choices[0].delta.content: break"
         )
-        assert (test["total"]["calls"], test["total"]["attempts"]) == (1, 0)
+        assert (test["total"]["calls"], test["total"]["failed_attempts"]) == (1, 0)
         (call,) = test["calls"]
         assert (call["error"], call["input_source"], call["output_source"]) == (None, "counted", "counted")
 
@@ -117,7 +117,7 @@ class TestOpenAI:
         llm_server.play([Reply(status=429, retry_after=0.01), Reply(status=500, retry_after=0.01), Reply(**NUMBERS)])
         test = against_the_books(OPENAI + f"client.chat.completions.create(model='gpt-4o', messages={USER})", calls=3)
         assert [call["attempt"] for call in test["calls"]] == [0, 1, 2]
-        assert (test["total"]["calls"], test["total"]["attempts"]) == (1, 2)
+        assert (test["total"]["calls"], test["total"]["failed_attempts"]) == (1, 2)
 
     def test_responses(self, against_the_books: Any, llm_server: LedgerServer) -> None:
         """The Responses API, plain and streamed."""

@@ -70,7 +70,7 @@ def test_unknown_usage_is_unknown_and_not_zero() -> None:
     calls = [_call("main", 0, 1, input_tokens=1, output_tokens=1), failed]
     measured = measure(calls, (), call_phase=1.0, own_time=None, table=TABLE, compose=stage_composition)
     assert measured.total["input_tokens"] == 1
-    assert measured.total["attempts"] == 1
+    assert measured.total["failed_attempts"] == 1
     assert measured.total["cached_input_tokens"] is None
     calls.append(_call("main", 1, 2))
     measured = measure(calls, (), call_phase=1.0, own_time=None, table=TABLE, compose=stage_composition)

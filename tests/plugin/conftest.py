@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ledger_server import LedgerServer
+
+from pytest_tokenbudget.baselines.format import load
+from pytest_tokenbudget.records.baseline import MetricRecord
 
 CONFTEST = '''
 try:
@@ -76,7 +80,17 @@ class Project:
     @property
     def baseline(self) -> str:
         """Text of the baseline file of ``test_agent.py``."""
-        return (self.pytester.path / "__budgets__" / "test_agent.json").read_text(encoding="utf-8")
+        return self.baseline_path.read_text(encoding="utf-8")
+
+    @property
+    def baseline_path(self) -> Path:
+        """The baseline file of ``test_agent.py``."""
+        return self.pytester.path / "__budgets__" / "test_agent.json"
+
+    def stored(self, metric: str) -> MetricRecord:
+        """What is stored of a metric of the only test."""
+        (entry,) = load(self.baseline_path.read_bytes(), self.baseline_path).values()
+        return {**entry.metrics, **entry.pooled}[metric]
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from pytest_tokenbudget.records.baseline import MetricRecord
+
 ONE_CALL = """
 @token_budget("10%")
 def test_agent(ask):
@@ -141,10 +143,10 @@ def test_update_replaces_what_changed(project: Any) -> None:
     project.write(ONE_CALL.format(text="hello" * 100))
     project.run("--tokenbudget-update").assert_outcomes(passed=1)
     now = project.server.ledger[-1].input_tokens
-    assert f'"input_tokens": {{"origin": {then}, "sessions": [[{now}]]}}' in project.baseline
+    assert project.stored("input_tokens") == MetricRecord(((now,),), then)
     project.run().assert_outcomes(passed=1)
     project.run("--tokenbudget-accept").assert_outcomes(passed=1)
-    assert f'"input_tokens": {{"origin": {now}, "sessions": [[{now}]]}}' in project.baseline
+    assert project.stored("input_tokens") == MetricRecord(((now,),), now)
 
 
 def test_ratchet_takes_only_improvements(project: Any) -> None:
@@ -155,7 +157,7 @@ def test_ratchet_takes_only_improvements(project: Any) -> None:
     project.run("--tokenbudget-ratchet", "--tokenbudget-samples=1").assert_outcomes(passed=1)
     now = project.server.ledger[-1].input_tokens
     assert project.gate("input_tokens")["verdict"] == "improved"
-    assert f"[[{now}]]" in project.baseline
+    assert project.stored("input_tokens").sessions == ((now,),)
     project.write(ONE_CALL.format(text="x" * 4000))
     kept = project.baseline
     project.run("--tokenbudget-ratchet").assert_outcomes(failed=1)
@@ -288,7 +290,7 @@ def test_agent(ask):
     assert (failed["status"], failed["input_tokens"]) == (429, None)
     assert call["attempt"] == 1
     assert project.test["total"]["calls"] == 1
-    assert project.test["total"]["attempts"] == 1
+    assert project.test["total"]["failed_attempts"] == 1
 
 
 def test_gate_on_a_stage_that_never_opened_fails(project: Any) -> None:

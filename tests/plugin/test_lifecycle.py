@@ -106,11 +106,10 @@ def test_what_crept_up_and_what_the_agent_does_otherwise_is_shown(project: Any) 
     """Though nothing fails: an outcome that differs, and growth since the origin that no single gate saw."""
     project.write(GROWING.format(size=4000, outcome=2**70))
     project.run()
-    path = project.pytester.path / "__budgets__" / "test_agent.json"
-    stored = json.loads(path.read_text(encoding="utf-8"))
-    metrics = stored["tests"]["test_agent"]["metrics"]
-    metrics["input_tokens"]["origin"] = metrics["input_tokens"]["sessions"][0][0] // 2
-    path.write_text(json.dumps(stored), encoding="utf-8")
+    stored = json.loads(project.baseline)
+    test = stored["tests"]["test_agent"]
+    test["origin"] = {"input_tokens": project.stored("input_tokens").values[0] // 2}
+    project.baseline_path.write_text(json.dumps(stored), encoding="utf-8")
     result = project.run()
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*note: input_tokens: +0.0 % now, +100.* % since the origin*"])

@@ -82,8 +82,8 @@ def test_one_dear_model_among_several_is_seen(project: Any) -> None:
 def test_a_provider_is_another_one_where_none_is_the_same() -> None:
     """One of several is enough to compare; unknown ones are no change."""
     call = Call(provider="azure.ai.openai", model="m", api="openai.chat", stage="main", status=200)
-    composed = StageComposition(calls=1, parts=(), input_tokens=1, fresh_input_tokens=1, models=("m",))
-    sample = Sample(calls=(call,), composition={"": composed})
+    composed = StageComposition(calls=1, models=("m",))
+    sample = Sample(calls=(call,), composition={"main": composed})
     entry = BaselineEntry(composition=sample.composition, models=("m",), providers=("openai",))
     assert who_answers(entry, [sample]).change == "the provider changed from openai to azure.ai.openai"
     assert not who_answers(replace(entry, providers=("azure.ai.openai", "openai")), [sample]).change

@@ -46,7 +46,7 @@ TOKENS = (
     "input_tokens",
     "output_tokens",
     "calls",
-    "attempts",
+    "failed_attempts",
     "tool_calls",
     "tool_schema_tokens",
     "system_tokens",

@@ -93,8 +93,8 @@ def test_the_report_to_confirm_is_the_json_one() -> None:
 
 def test_the_level_is_shared_among_the_live_times_that_are_gated() -> None:
     """The whole test's and each stored stage's; what a replay projects is exact and takes no share."""
-    parts = StageComposition(calls=1, parts=(), input_tokens=1, fresh_input_tokens=1)
-    live = BaselineEntry(composition={"": parts, "router": parts, "worker": parts}, traffic="live")
+    parts = StageComposition(calls=1)
+    live = BaselineEntry(composition={"router": parts, "worker": parts}, traffic="live")
     by_default, table = Budget(Rule(Fraction(1, 10))), metric_table()
     assert count_timed_gates(by_default, live, table) == 3
     assert (

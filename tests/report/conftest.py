@@ -13,7 +13,14 @@ from pytest_tokenbudget.report.view import RunView
 
 
 def _sample() -> Sample:
-    figures = {"input_tokens": 16020, "output_tokens": 310, "calls": 4, "attempts": 1, "latency": 41.2, "cost": 0.0123}
+    figures = {
+        "input_tokens": 16020,
+        "output_tokens": 310,
+        "calls": 4,
+        "failed_attempts": 1,
+        "latency": 41.2,
+        "cost": 0.0123,
+    }
     call = Call(
         stage="worker",
         provider="deepseek",

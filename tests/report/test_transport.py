@@ -16,7 +16,7 @@ def test_whole_numbers_stay_whole(failing: TestResult) -> None:
     """3,120 does not arrive as 3,120.0, so reports and baselines are the same with and without workers."""
     sample = replace(
         failing.samples[0],
-        composition={"": StageComposition(1, (), 10, 10, history_growth=96)},
+        composition={"": StageComposition(1, output_tokens=96)},
         outcomes={"booked": [1, 1.5, None, "\ud800"]},
         calls=(Call("main", "p", "a", cost=0), Call("main", "p", "a", cost=0.0)),
     )

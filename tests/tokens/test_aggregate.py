@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.composition import PART_NAMES, Composition, Piece, StageComposition
-from pytest_tokenbudget.tokens.aggregate import PREFIX_PIECES, median_composition, stage_composition
+from pytest_tokenbudget.tokens.aggregate import stage_composition
 
 
 def _call(*pieces: Piece, written: int | None = 1, **more: Any) -> Call:
@@ -38,7 +38,6 @@ def test_a_loop_is_summed_by_part() -> None:
         ("tools", "search"): (100, 2, 1, 50, 50),
         ("user", ""): (20, 2, 1, 10, 10),
     }
-    assert [(p.part, p.name) for p in found.parts] == sorted(sums)
     assert (found.calls, found.input_tokens) == (2, 357)
 
 
@@ -71,7 +70,7 @@ def test_content_twice_in_one_call_was_not_carried_by_an_earlier_one() -> None:
 def test_failed_attempts_are_counted_and_nothing_else() -> None:
     """Neither their model nor any token of theirs is in the sums."""
     found = stage_composition([FAILED, _call(ASK), FAILED])
-    assert (found.calls, found.attempts, found.models, found.input_tokens) == (1, 2, ("m",), 10)
+    assert (found.calls, found.failed_attempts, found.models, found.input_tokens) == (1, 2, ("m",), 10)
 
 
 def test_output_is_unknown_as_soon_as_one_call_is() -> None:
@@ -84,15 +83,6 @@ def test_output_is_unknown_as_soon_as_one_call_is() -> None:
     assert stage_composition([_call(ASK)]).reasoning_tokens is None
 
 
-def test_history_grows_by_the_median_step() -> None:
-    """User, assistant and tool results from call to call; one call has no growth."""
-    more = [Piece("assistant", "", 10 * n, f"a{n}") for n in range(1, 4)]
-    calls = [_call(SYSTEM, ASK, *more[:n]) for n in range(4)]
-    assert stage_composition(calls).history_growth == 20.0
-    assert stage_composition(calls[:3]).history_growth == 15.0
-    assert stage_composition(calls[:1]).history_growth is None
-
-
 def test_request_that_could_not_be_read_is_a_call_without_parts() -> None:
     """The call counts; its tokens are in no part."""
     blind = Call(stage="s", provider="p", api="a", model="m", usage=Usage(500, 5))
@@ -100,11 +90,17 @@ def test_request_that_could_not_be_read_is_a_call_without_parts() -> None:
     assert (found.calls, found.input_tokens, found.output_tokens) == (2, 10, 6)
 
 
-def test_first_pieces_of_the_first_call_are_kept() -> None:
-    """Labels with the tool's name, digests in the order of the prompt, no more than are needed."""
-    assert stage_composition([_call(SYSTEM, TOOL)]).prefix == (("system", "s"), ("tools:search", "t"))
-    many = [Piece("user", "", 1, str(n)) for n in range(100)]
-    assert len(stage_composition([_call(*many)]).prefix) == PREFIX_PIECES
+def test_parts_stand_in_the_order_of_the_prompt() -> None:
+    """Where a part first stands; what a later call adds comes last."""
+    found = stage_composition([_call(SYSTEM, TOOL, ASK), _call(SYSTEM, TOOL, ASK, SAID, FOUND)])
+    assert [part.part for part in found.parts] == ["system", "tools", "user", "assistant", "tool_results"]
+
+
+def test_what_stands_behind_a_changed_piece_is_charged_to_its_own_part() -> None:
+    """A clock in front: the unchanged prompt behind it was sent before and yet is fresh."""
+    late = [_call(Piece("system", "", 5, f"clock {n}"), TOOL, ASK) for n in range(2)]
+    behind = {part.part: part.behind_tokens for part in stage_composition(late).parts}
+    assert behind == {"system": 0, "tools": 50, "user": 10}
 
 
 def test_digest_tells_other_contents_and_not_their_order() -> None:
@@ -123,14 +119,7 @@ def test_estimates_are_marked() -> None:
 
 def test_no_call_is_an_empty_composition() -> None:
     """A stage that was opened and made no call."""
-    assert stage_composition([]) == StageComposition(0, (), 0, 0, output_tokens=0)
-
-
-def test_median_composition_is_that_of_a_real_sample() -> None:
-    """The lower median by input, the first of equals."""
-    sizes = [stage_composition([_call(Piece("user", "", n, str(n)))]) for n in (30, 10, 20, 40)]
-    assert median_composition(sizes) is sizes[2]
-    assert median_composition([]) is None
+    assert stage_composition([]) == StageComposition(0, output_tokens=0)
 
 
 pieces = st.builds(

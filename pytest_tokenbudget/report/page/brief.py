@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pytest_tokenbudget.records.composition import within
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import number, signed, unit_of
@@ -68,7 +69,7 @@ def brief(result: TestResult, colours: Mapping[str, str]) -> Brief:
 
 
 def _strip(sample: Sample) -> list[tuple[str, str]]:
-    whole = sample.composition.get("")
+    whole = within(sample.composition, "")
     if whole is None or not whole.input_tokens:
         return []
     paths, x = [], 0.0

@@ -10,7 +10,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
 from pytest_tokenbudget.report.highlights import JoinedCause, Total, joined_causes, money_a_month, month_change, total
-from pytest_tokenbudget.report.prompt_tree import PART_WORDS, own_parts
+from pytest_tokenbudget.report.prompt_tree import PART_WORDS
 from pytest_tokenbudget.wording import plain
 
 SHOWN_CAUSES = 12
@@ -208,9 +208,9 @@ def prompt_parts(results: Sequence[TestResult]) -> tuple[list[Share], list[Share
     whole = 0
     for result in results:
         composition = result.samples[-1].composition if result.samples else {}
-        whole += composition[""].input_tokens if "" in composition else 0
-        for stage in composition:
-            for part in own_parts(composition, stage):
+        for stage, own in composition.items():
+            whole += own.input_tokens
+            for part in own.parts:
                 parts[stage, part.part, part.name].add(part.tokens, part.repeated_tokens, part.calls, result.nodeid)
                 if part.part == "tools":
                     schemas[part.name].add(part.tokens, part.repeated_tokens, part.calls, result.nodeid)

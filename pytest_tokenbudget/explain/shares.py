@@ -1,13 +1,52 @@
-"""A share of a difference, before it is rounded to the metric's unit; and the rounding that keeps the sum."""
+"""Splits a difference among its reasons, and rounds the shares so that the sum stays."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import permutations
+from math import factorial
 
-from pytest_tokenbudget.explain.words import amount
+from pytest_tokenbudget.explain.phrases import say_tokens
+
+Value = Callable[..., Fraction]
+
+
+def shapley(value: Value, before: Sequence[Fraction], after: Sequence[Fraction]) -> list[Fraction]:
+    """Split ``value(*after) - value(*before)`` among its factors.
+
+    Each factor's share is its effect when it alone is moved from before to after, averaged over all orders in which the
+    factors can be moved (L. S. Shapley, "A Value for n-Person Games", 1953). For a product of two factors that is the
+    change of one times the mean of the other: ``Δ(n·s) = Δn·(s0 + s1)/2 + Δs·(n0 + n1)/2``.
+
+    Args:
+        value: The quantity as a function of its factors.
+        before: The factors before, at most a handful: the work grows with the factorial of their number.
+        after: The factors after.
+
+    Returns:
+        The shares, one a factor. They add up exactly to the difference.
+    """
+    shares = [Fraction(0)] * len(before)
+    for order in permutations(range(len(before))):
+        factors = list(before)
+        standing = value(*factors)
+        for moved in order:
+            factors[moved] = after[moved]
+            reached = value(*factors)
+            shares[moved] += reached - standing
+            standing = reached
+    return [share / factorial(len(before)) for share in shares]
+
+
+def product(*factors: Fraction) -> Fraction:
+    """The product of the factors, as a value for :func:`shapley`."""
+    result = Fraction(1)
+    for factor in factors:
+        result *= factor
+    return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +81,7 @@ class Share:
         shown = [(word, size) for word, size in merge_details(self.details) if abs(size) >= 1][:3]
         if len(shown) < 2:
             return self.text
-        return f"{self.text}: {', '.join(f'{amount(size)} {word}' for word, size in shown)}"
+        return f"{self.text}: {', '.join(f'{say_tokens(size)} {word}' for word, size in shown)}"
 
 
 def merge_details(details: Iterable[tuple[str, Fraction]]) -> list[tuple[str, Fraction]]:
@@ -53,7 +92,7 @@ def merge_details(details: Iterable[tuple[str, Fraction]]) -> list[tuple[str, Fr
     return sorted(sums.items(), key=lambda item: (-abs(item[1]), item[0]))
 
 
-def merged(shares: Iterable[Share]) -> list[Share]:
+def merge_shares(shares: Iterable[Share]) -> list[Share]:
     """Shares of the same stage, part and name become one, with the text of the larger."""
     found: dict[tuple[str, str, str], Share] = {}
     for share in shares:
@@ -67,7 +106,7 @@ def merged(shares: Iterable[Share]) -> list[Share]:
     return list(found.values())
 
 
-def whole(deltas: Sequence[Fraction], total: int) -> list[int]:
+def round_whole(deltas: Sequence[Fraction], total: int) -> list[int]:
     """Round shares to whole numbers that add up to ``total`` (largest remainder).
 
     Args:
@@ -85,7 +124,7 @@ def whole(deltas: Sequence[Fraction], total: int) -> list[int]:
     return floors
 
 
-def floating(deltas: Sequence[Fraction], total: Fraction) -> list[float]:
+def round_floats(deltas: Sequence[Fraction], total: Fraction) -> list[float]:
     """Round shares to floats whose sum, added up in any order, is ``total`` to the last digit where floats can do that.
 
     All but the smallest are rounded to a multiple of one power of two that is coarse enough for every partial sum to be

@@ -1,36 +1,33 @@
-"""What is wrong with a baseline file: the slow, careful look at one that could not be read at once."""
+"""Reads the bytes of a baseline file, and says what is wrong with one that cannot be read."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from pytest_tokenbudget.baselines.migrations import FORMAT, Document, Step, migrate
 from pytest_tokenbudget.baselines.schema import validator
 from pytest_tokenbudget.errors import BaselineError
+from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 
 _CONFLICT = re.compile(rb"^(?:<{7}|\|{7}|={7}|>{7})(?: .*)?\r?$", re.MULTILINE)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 _VERSION = re.compile(r"\d+(?:\.\d+){0,3}")
+_TAG = re.compile(r"<\w+>")
 _RESTORE = "`git checkout -- {path}` brings back the committed file; or delete it and run pytest --tokenbudget-update"
-_MESSAGES = {
-    "missing": "the key is missing",
-    "missing_argument": "the key is missing",
-    "missing_keyword_only_argument": "the key is missing",
-    "unexpected_keyword_argument": "the key is unknown",
-    "extra_forbidden": "the key is unknown",
-}
+_MESSAGES = {"missing": "the key is missing", "extra_forbidden": "the key is unknown"}
+_NEVER_NEGATIVE = frozenset(spec.name for spec in BUILTIN_METRICS)
 
 
 class _DuplicateKey(ValueError):
     """A key that stands twice in one object."""
 
 
-def current_document(data: bytes, path: Path, *, steps: Mapping[int, Step]) -> Document:
-    """Read a file that was not plainly readable: of an older format, or damaged.
+def read_document(data: bytes, path: Path, *, steps: Mapping[int, Step]) -> Document:
+    """Read a file of this format or of an older one.
 
     Args:
         data: The file's content.
@@ -110,15 +107,18 @@ def _migrated(document: Document, path: Path, steps: Mapping[int, Step]) -> Docu
     number = document["format"]
     try:
         return migrate(document, steps=steps)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, LookupError) as error:
-        raise _wrong(path, f"cannot be brought from format {number} to format {FORMAT}: {error!r}") from None
+    except BaselineError as error:
+        problem = error.message
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        problem = repr(error)
+    raise _wrong(path, f"cannot be brought from format {number} to format {FORMAT}: {problem}")
 
 
 def _validated(document: Document, path: Path) -> Document:
     from pydantic_core import ValidationError
 
     try:
-        validated: Document = validator().validate_json(json.dumps(document))
+        validated: Document = validator().validate_python(document)
     except ValidationError as error:
         problems = error.errors(include_url=False, include_context=False)
         first = problems[0]
@@ -127,7 +127,32 @@ def _validated(document: Document, path: Path) -> Document:
         if first["type"] not in _MESSAGES:
             message += f", found {_shown(first['input'])}"
         raise _wrong(path, f"{_json_path(first['loc'])}: {message}{more}") from None
+    for place, value in _negative(validated):
+        raise _wrong(path, f"{_json_path(place)}: Input should be 0 or more, found {_shown(value)}")
     return validated
+
+
+def _negative(document: Document) -> Iterator[tuple[tuple[int | str, ...], float]]:
+    """Give the place and value of numbers below 0 where a measurement gives none."""
+    for key, test in document["tests"].items():
+        for part in ("metrics", "pooled"):
+            for name, row in test.get(part, {}).items():
+                if name not in _NEVER_NEGATIVE:
+                    continue
+                for value in _numbers(row):
+                    if value < 0:
+                        yield ("tests", key, part, name), value
+        for name, value in test.get("origin", {}).items():
+            if value is not None and value < 0 and name.rpartition(".")[2] in _NEVER_NEGATIVE:
+                yield ("tests", key, "origin", name), value
+
+
+def _numbers(row: Any) -> Iterator[float]:
+    if isinstance(row, dict | list):
+        for inner in row.values() if isinstance(row, dict) else row:
+            yield from _numbers(inner)
+    else:
+        yield row
 
 
 def _newer(path: Path, number: int, needs: object) -> BaselineError:
@@ -157,6 +182,8 @@ def _few(lines: list[int], most: int = 6) -> str:
 def _json_path(place: tuple[int | str, ...]) -> str:
     parts = []
     for key in place:
+        if isinstance(key, str) and _TAG.fullmatch(key):
+            continue
         if isinstance(key, int):
             parts.append(f"[{key}]")
         elif _IDENTIFIER.fullmatch(key):

@@ -1,4 +1,4 @@
-"""From two compositions and two values of a metric to the causes of the difference."""
+"""Turns two compositions and two values of a metric into the causes of the difference."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import math
 from dataclasses import replace
 from fractions import Fraction
 
-from pytest_tokenbudget.explain.additive import ADDITIVE
-from pytest_tokenbudget.explain.derived import UnitPrices, cache_shares, cost_shares, time_shares
-from pytest_tokenbudget.explain.share import Share, floating, merged, whole
-from pytest_tokenbudget.explain.stages import Compositions, Leaf, leaf_shares, leaves
-from pytest_tokenbudget.explain.words import instead, moved, plain
-from pytest_tokenbudget.records.composition import Cause, StageComposition
+from pytest_tokenbudget.explain.additive import ADDITIVE, Leaf, leaf_shares, leaves, present
+from pytest_tokenbudget.explain.cost_and_time import UnitPrices, cache_shares, cost_shares, time_shares
+from pytest_tokenbudget.explain.phrases import clean_name, say_change, say_instead
+from pytest_tokenbudget.explain.shares import Share, merge_shares, round_floats, round_whole
+from pytest_tokenbudget.records.composition import Cause, Compositions, StageComposition, within
 from pytest_tokenbudget.records.gate import TOOL_PREFIX, is_tool_metric, split_key
 
-DUST = Fraction(1, 10**9)
+NEGLIGIBLE_SHARE = Fraction(1, 10**9)
 """Of values that are no whole numbers, a share that is smaller than this part of the largest is no cause."""
 
 _TIMES = ("latency", "model_time")
@@ -37,7 +36,7 @@ def explain(
     Args:
         metric: Its name without stage and statistic, ``"input_tokens"``.
         stage: The stage that it is of, ``""`` for the whole test.
-        before: Compositions by stage path before; the whole test's stands under ``""``.
+        before: Compositions by stage path before.
         after: Likewise, now.
         before_value: The metric before, in its unit; ``None`` where the stage did not exist.
         after_value: The metric now; ``None`` where the stage no longer exists.
@@ -53,7 +52,7 @@ def explain(
     values = _values(before_value, after_value)
     if values is None or values[0] == values[1]:
         return ()
-    totals = _present(before.get(stage)), _present(after.get(stage))
+    totals = present(within(before, stage)), present(within(after, stage))
     found = leaves(stage, before, after)
     # A value without a composition is no stage that appeared, but one of which nothing was stored.
     if any(total is None and value for total, value in zip(totals, values, strict=True)):
@@ -63,8 +62,8 @@ def explain(
         return ()
     rest = values[1] - values[0] - sum((share.delta for share in shares), Fraction(0))
     if rest:
-        shares = [*shares, Share(_rest_part(metric), "", rest, _rest_text(*totals), stage)]
-    return _causes(f"{stage}.{metric}" if stage else metric, merged(shares), values)
+        shares = [*shares, Share(_rest_part(metric), "", rest, _rest_text(metric, *totals), stage)]
+    return _causes(f"{stage}.{metric}" if stage else metric, merge_shares(shares), values)
 
 
 def _shares(
@@ -82,7 +81,7 @@ def _shares(
     shares: list[Share] = []
     if is_tool_metric(metric):
         tool = metric.removeprefix(TOOL_PREFIX)
-        return _at([Share("tools", tool, values[1] - values[0], f"{plain(tool)} {moved(*values)}")], place)
+        return _at([Share("tools", tool, values[1] - values[0], f"{clean_name(tool)} {say_change(*values)}")], place)
     if metric in ADDITIVE:
         additive = ADDITIVE[metric]
         shares = [share for leaf in found for share in leaf_shares(leaf, additive, unnamed=unnamed)]
@@ -114,8 +113,8 @@ def _unread(
     each = [value / side.calls for value, side in zip(values, (before, after), strict=True)]
     by_calls = (after.calls - before.calls) * (each[0] + each[1]) / 2
     own = values[1] - values[0] - by_calls
-    text = f"{moved(each[0], each[1])} a call"
-    shares = [Share("calls", "", by_calls, instead(after.calls, before.calls, "call")), Share(part, "", own, text)]
+    text = f"{say_change(each[0], each[1])} a call"
+    shares = [Share("calls", "", by_calls, say_instead(after.calls, before.calls, "call")), Share(part, "", own, text)]
     return [share for share in shares if share.delta]
 
 
@@ -126,20 +125,15 @@ def _values(before: float | int | None, after: float | int | None) -> tuple[Frac
     return Fraction(before or 0), Fraction(after or 0)
 
 
-def _present(composition: StageComposition | None) -> StageComposition | None:
-    """A composition of a stage that made no call is that of a stage that is not there."""
-    if composition is None or not (composition.calls or composition.attempts):
-        return None
-    return composition
-
-
 def _rest_part(metric: str) -> str:
     return ADDITIVE[metric].rest if metric in ADDITIVE else _REST.get(metric, "model")
 
 
-def _rest_text(before: StageComposition | None, after: StageComposition | None) -> str:
+def _rest_text(metric: str, before: StageComposition | None, after: StageComposition | None) -> str:
     if before is None or after is None:
         return "no composition is known of one side"
+    if metric == "fresh_input_tokens":
+        return "prefixes that calls of several stages share"
     return "not told by the compositions, which are those of one sample"
 
 
@@ -152,20 +146,20 @@ def _causes(metric: str, shares: list[Share], values: tuple[Fraction, Fraction])
     total = values[1] - values[0]
     deltas: list[int] | list[float]
     if counted:
-        deltas = whole([share.delta for share in shares], int(total))
+        deltas = round_whole([share.delta for share in shares], int(total))
     else:
-        shares = _without_dust(shares)
-        deltas = floating([share.delta for share in shares], total)
+        shares = _merge_negligible(shares)
+        deltas = round_floats([share.delta for share in shares], total)
     causes = [
-        Cause(metric, share.stage, share.part, plain(share.name), delta, share.words)
+        Cause(metric, share.stage, share.part, clean_name(share.name), delta, share.words)
         for share, delta in zip(shares, deltas, strict=True)
         if delta
     ]
     return tuple(sorted(causes, key=lambda cause: (-abs(cause.delta), cause.stage, cause.part, cause.name)))
 
 
-def _without_dust(shares: list[Share]) -> list[Share]:
+def _merge_negligible(shares: list[Share]) -> list[Share]:
     """Give what is no more than the rounding of the two values to the largest share, which is the first."""
-    kept = [share for share in shares if abs(share.delta) > DUST * abs(shares[0].delta)]
+    kept = [share for share in shares if abs(share.delta) > NEGLIGIBLE_SHARE * abs(shares[0].delta)]
     dust = sum((share.delta for share in shares[len(kept) :]), Fraction(0))
     return [replace(kept[0], delta=kept[0].delta + dust), *kept[1:]] if kept else []

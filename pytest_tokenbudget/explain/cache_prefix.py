@@ -1,15 +1,14 @@
-"""Where the cache prefix breaks within a stage, and what that costs: input that must be read afresh."""
+"""Finds where the cache prefix breaks within a stage, and what that costs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from pytest_tokenbudget.explain.growth import FIXED, followed, new_effect
-from pytest_tokenbudget.explain.phrases import detail, own_text, title
-from pytest_tokenbudget.explain.share import Share, merged
-from pytest_tokenbudget.explain.tokens_read import calls_share, pairs, with_drift
-from pytest_tokenbudget.explain.words import amount
+from pytest_tokenbudget.explain.growth import FIXED, give_to_calls, new_effect
+from pytest_tokenbudget.explain.phrases import say_detail, say_own_change, say_part, say_tokens
+from pytest_tokenbudget.explain.shares import Share, merge_shares
+from pytest_tokenbudget.explain.token_shares import calls_share, pairs, with_drift
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition
 from pytest_tokenbudget.wording import counted
 
@@ -37,7 +36,7 @@ class Break:
     @property
     def text(self) -> str:
         """What breaks and what it costs."""
-        what = title(self.part, self.name)
+        what = say_part(self.part, self.name)
         if self.part not in FIXED:
             how = f"an earlier message is changed, moved or dropped ({what})"
         elif self.contents > 1:
@@ -45,7 +44,7 @@ class Break:
             how = f"{what} differs from call to call ({contents} in {calls})"
         else:
             how = f"{what} stands in {self.calls:,} of {counted(self.of_calls, 'call')}"
-        return f"{how}: {amount(self.behind)} unchanged tokens behind it cannot come from a cache"
+        return f"{how}: {say_tokens(self.behind)} unchanged tokens behind it cannot come from a cache"
 
 
 def behind_breaks(composition: StageComposition) -> int:
@@ -60,8 +59,7 @@ def behind_breaks(composition: StageComposition) -> int:
 
 
 def _repeated_behind(composition: StageComposition) -> int:
-    new = sum(part.tokens - part.repeated_tokens for part in composition.parts)
-    return composition.fresh_input_tokens - new
+    return sum(part.behind_tokens for part in composition.parts)
 
 
 def find_break(composition: StageComposition, other: StageComposition | None = None) -> Break | None:
@@ -78,21 +76,21 @@ def find_break(composition: StageComposition, other: StageComposition | None = N
     behind = behind_breaks(composition)
     if not behind or not composition.parts:
         return None
-    place = _places(composition)
-    unsteady_there = {(p.part, p.name) for p in other.parts if _unsteady(p, other)} if other is not None else set()
+    place = {(part.part, part.name): index for index, part in enumerate(composition.parts)}
+    unsteady_there = {(p.part, p.name) for p in other.parts if _is_unsteady(p, other)} if other is not None else set()
 
     def rank(part: PartTotal) -> tuple[bool, bool, int, int]:
         key = (part.part, part.name)
-        unsteady = _unsteady(part, composition)
-        return not unsteady, key in unsteady_there, place.get(key, len(place)) if unsteady else 0, -part.tokens
+        unsteady = _is_unsteady(part, composition)
+        return not unsteady, key in unsteady_there, place[key] if unsteady else 0, -part.tokens
 
     history = [part for part in composition.parts if part.part not in FIXED and part.distinct > 1]
-    fixed = [part for part in composition.parts if _unsteady(part, composition)]
+    fixed = [part for part in composition.parts if _is_unsteady(part, composition)]
     worst = min(fixed or history or composition.parts, key=rank)
     return Break(worst.part, worst.name, worst.distinct, worst.calls, composition.calls, behind)
 
 
-def _unsteady(part: PartTotal, composition: StageComposition) -> bool:
+def _is_unsteady(part: PartTotal, composition: StageComposition) -> bool:
     """Whether a part that every call should carry alike is not so."""
     return part.part in ("system", "tools") and (part.distinct > 1 or part.calls < composition.calls)
 
@@ -110,17 +108,17 @@ def fresh_shares(before: StageComposition, after: StageComposition) -> list[Shar
     for pair in pairs(before, after):
         effect = new_effect(pair.before, pair.after, before.calls, after.calls)
         if pair.key[0] == "framing":
-            effect = followed(effect.and_own(_framing_behind(after) - _framing_behind(before)), more)
-        calls.append((detail(pair.key[0]), effect.calls))
+            effect = give_to_calls(effect.and_own(_framing_behind(after) - _framing_behind(before)), more)
+        calls.append((say_detail(pair.key[0]), effect.calls))
         if pair.recounted(more):
             drift += effect.own
         else:
-            shares.append(Share(*pair.key, effect.own, own_text(pair.before, pair.after)))
+            shares.append(Share(*pair.key, effect.own, say_own_change(pair.before, pair.after)))
     broken, by_calls = _break_shares(before, after)
     calls.append(("behind a broken prefix", by_calls))
     shares = with_drift([calls_share(before, after, calls), *shares], drift, before, after)
     # The break is said first: of a part that breaks the prefix it is what matters, not how many tokens it has itself.
-    kept = merged([*broken, *shares])
+    kept = merge_shares([*broken, *shares])
     texts = {(share.part, share.name): share.text for share in broken}
     return [replace(share, text=texts.get((share.part, share.name), share.text)) for share in kept if share.delta]
 
@@ -145,12 +143,3 @@ def _break_shares(before: StageComposition, after: StageComposition) -> tuple[li
         return [Share("framing", "", own, "input behind the common prefix of the calls")], by_calls
     text = broken.text if own > 0 else f"no longer so: {broken.text}"
     return [Share(broken.part, broken.name, own, text)], by_calls
-
-
-def _places(composition: StageComposition) -> dict[tuple[str, str], int]:
-    """Where each part first stands in the prompt."""
-    place: dict[tuple[str, str], int] = {}
-    for index, (label, _) in enumerate(composition.prefix):
-        part, _, name = label.partition(":")
-        place.setdefault((part, name), index)
-    return place

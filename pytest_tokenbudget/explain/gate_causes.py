@@ -1,4 +1,4 @@
-"""What is to be said of a test's gates and outcomes beside its numbers."""
+"""Explains the gates that fail, and the outcomes that differ."""
 
 from __future__ import annotations
 

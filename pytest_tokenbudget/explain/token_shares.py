@@ -1,4 +1,4 @@
-"""Why the input grew: each part's difference, split between the number of calls and the part itself."""
+"""Explains why more was read or written: calls, parts of the input, answers, reasoning, tools."""
 
 from __future__ import annotations
 
@@ -6,10 +6,23 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from pytest_tokenbudget.explain.growth import FIXED, Effect, carried_effect, followed, gathered_effect, same_direction
-from pytest_tokenbudget.explain.phrases import detail, own_text
-from pytest_tokenbudget.explain.share import Share
-from pytest_tokenbudget.explain.words import amount, instead, plain
+from pytest_tokenbudget.explain.growth import (
+    FIXED,
+    Effect,
+    carried_effect,
+    gathered_effect,
+    give_to_calls,
+    limit_change,
+)
+from pytest_tokenbudget.explain.phrases import (
+    clean_name,
+    say_change,
+    say_detail,
+    say_instead,
+    say_own_change,
+    say_tokens,
+)
+from pytest_tokenbudget.explain.shares import Share, shapley
 from pytest_tokenbudget.records.composition import PART_NAMES, PartName, PartTotal, StageComposition
 
 Key = tuple[PartName, str]
@@ -50,7 +63,7 @@ class Pair:
         if not self.before.largest or not self.before.calls:
             return False
         further = self.after.calls - self.before.calls
-        if further != same_direction(further, more_calls):
+        if further != limit_change(further, more_calls):
             return False
         expected = Fraction(self.before.tokens * self.after.largest, self.before.largest)
         per_call = expected * self.after.calls / self.before.calls if self.key[0] in FIXED else expected
@@ -81,18 +94,18 @@ def read_shares(before: StageComposition, after: StageComposition, parts: Collec
     drift: list[Fraction] = []
     for pair in pairs(before, after, parts):
         effect = _effect(pair, before.calls, after.calls)
-        calls.append((detail(pair.key[0]), effect.calls))
+        calls.append((say_detail(pair.key[0]), effect.calls))
         if pair.recounted(after.calls - before.calls):
             drift.append(effect.own)
         else:
-            own.append(Share(*pair.key, effect.own, own_text(pair.before, pair.after)))
+            own.append(Share(*pair.key, effect.own, say_own_change(pair.before, pair.after)))
     shares = [calls_share(before, after, calls), *own]
     return [share for share in with_drift(shares, sum(drift, Fraction(0)), before, after) if share.delta]
 
 
 def calls_share(before: StageComposition, after: StageComposition, details: list[tuple[str, Fraction]]) -> Share:
     """More or fewer calls, and what they consist of."""
-    text = instead(after.calls, before.calls, "call")
+    text = say_instead(after.calls, before.calls, "call")
     return Share("calls", "", sum((size for _, size in details), Fraction(0)), text, details=tuple(details))
 
 
@@ -101,7 +114,7 @@ def _effect(pair: Pair, calls_before: int, calls_after: int) -> Effect:
     if part not in FIXED:
         return gathered_effect(pair.before, pair.after, calls_before, calls_after)
     effect = carried_effect(pair.before, pair.after, calls_after - calls_before)
-    return followed(effect, calls_after - calls_before) if part == "framing" else effect
+    return give_to_calls(effect, calls_after - calls_before) if part == "framing" else effect
 
 
 def with_drift(shares: list[Share], drift: Fraction, before: StageComposition, after: StageComposition) -> list[Share]:
@@ -126,17 +139,75 @@ def with_drift(shares: list[Share], drift: Fraction, before: StageComposition, a
 
 def _model_text(before: StageComposition, after: StageComposition, drift: Fraction) -> str:
     more = "more" if drift > 0 else "fewer"
-    return f"{models_text(before, after)}: the same texts count {amount(abs(drift))} {more}"
+    return f"{say_models(before, after)}: the same texts count {say_tokens(abs(drift))} {more}"
 
 
-def models_text(before: StageComposition, after: StageComposition) -> str:
+def say_models(before: StageComposition, after: StageComposition) -> str:
     """``gpt-4o -> gpt-4.1``."""
     return f"{_names(before)} -> {_names(after)}"
 
 
 def _names(composition: StageComposition) -> str:
-    return ", ".join(plain(model) for model in composition.models[:3]) or "unknown model"
+    return ", ".join(clean_name(model) for model in composition.models[:3]) or "unknown model"
 
 
 Shares = Callable[[StageComposition, StageComposition], list[Share]]
 """Shares in the difference of a metric, from two compositions of one stage."""
+
+
+def written_shares(before: StageComposition, after: StageComposition) -> list[Share]:
+    """The shares in the difference of the output tokens: calls times what each wrote, reasoning apart.
+
+    Returns:
+        Shares that add up to the difference; none where either output is unknown.
+    """
+    if before.output_tokens is None or after.output_tokens is None:
+        return []
+    split = before.reasoning_tokens is not None or after.reasoning_tokens is not None
+    was = _each_call(before, split=split)
+    now = _each_call(after, split=split)
+    if not (before.calls and after.calls):
+        return []
+    factors_before = [Fraction(before.calls), *was]
+    factors_after = [Fraction(after.calls), *now]
+    calls, answers, reasoning = shapley(lambda n, w, r: n * (w + r), factors_before, factors_after)
+    shares = [
+        calls_share(before, after, [(say_detail("output"), calls)]),
+        Share("output", "", answers, f"answers {say_change(was[0], now[0])} tokens a call"),
+        Share("reasoning", "", reasoning, f"reasoning {say_change(was[1], now[1])} tokens a call"),
+    ]
+    return [share for share in shares if share.delta]
+
+
+def reasoning_shares(before: StageComposition, after: StageComposition) -> list[Share]:
+    """The shares in the difference of the reasoning tokens."""
+    if not (before.calls and after.calls):
+        return []
+    was = Fraction(before.reasoning_tokens or 0, before.calls)
+    now = Fraction(after.reasoning_tokens or 0, after.calls)
+    calls, reasoning = shapley(lambda n, r: n * r, [Fraction(before.calls), was], [Fraction(after.calls), now])
+    shares = [
+        calls_share(before, after, [(say_detail("reasoning"), calls)]),
+        Share("reasoning", "", reasoning, f"reasoning {say_change(was, now)} tokens a call"),
+    ]
+    return [share for share in shares if share.delta]
+
+
+def tool_call_shares(before: StageComposition, after: StageComposition) -> list[Share]:
+    """The shares in the difference of the tool calls, as far as their results came back into the input."""
+    shares = []
+    for pair in pairs(before, after, ("tool_results",)):
+        was = pair.before.distinct if pair.before is not None else 0
+        now = pair.after.distinct if pair.after is not None else 0
+        text = f"{clean_name(pair.key[1]) or 'tools'}: {say_instead(now, was, 'result')}"
+        shares.append(Share("tool_results", pair.key[1], Fraction(now - was), text))
+    return [share for share in shares if share.delta]
+
+
+def _each_call(composition: StageComposition, *, split: bool) -> tuple[Fraction, Fraction]:
+    """Answer and reasoning of a call on average."""
+    if not composition.calls:
+        return Fraction(0), Fraction(0)
+    written = composition.output_tokens or 0
+    reasoning = (composition.reasoning_tokens or 0) if split else 0
+    return Fraction(written - reasoning, composition.calls), Fraction(reasoning, composition.calls)

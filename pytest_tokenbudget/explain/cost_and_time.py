@@ -1,17 +1,15 @@
-"""Metrics that are no sums of tokens: cost, waiting time, what a cache served. Their values come from outside."""
+"""Explains the metrics that are no sums of tokens: cost, time, what a cache served."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pytest_tokenbudget.explain.additive import Additive, weighted
-from pytest_tokenbudget.explain.prefix import behind_breaks, find_break
-from pytest_tokenbudget.explain.shapley import product, shapley
-from pytest_tokenbudget.explain.share import Share
-from pytest_tokenbudget.explain.stages import Leaf, leaf_shares
-from pytest_tokenbudget.explain.tokens_read import models_text, read_shares
-from pytest_tokenbudget.explain.words import amount, dollars, instead, seconds
+from pytest_tokenbudget.explain.additive import Additive, Leaf, leaf_shares, weigh_tokens
+from pytest_tokenbudget.explain.cache_prefix import behind_breaks, find_break
+from pytest_tokenbudget.explain.phrases import say_dollars, say_instead, say_seconds, say_tokens
+from pytest_tokenbudget.explain.shares import Share, product, shapley
+from pytest_tokenbudget.explain.token_shares import read_shares, say_models
 from pytest_tokenbudget.records.composition import StageComposition
 
 OUTPUT_WEIGHT = 4
@@ -53,22 +51,22 @@ def cost_shares(
         prices: The price of a token, where known.
         unnamed: The stage that the texts need not name.
     """
-    pair = (Fraction(prices.input), Fraction(prices.output)) if prices is not None else _told_prices(totals, values)
+    pair = (Fraction(prices.input), Fraction(prices.output)) if prices is not None else _infer_prices(totals, values)
     if pair is not None:
-        shares = _all(leaves, weighted(*pair), unnamed=unnamed)
+        shares = _all_shares(leaves, weigh_tokens(*pair), unnamed=unnamed)
         return [*shares, *_rest(values[1] - values[0] - _sum(shares), totals)]
-    metric = weighted(Fraction(1), Fraction(OUTPUT_WEIGHT))
+    metric = weigh_tokens(Fraction(1), Fraction(OUTPUT_WEIGHT))
     sizes = [metric.value(total) for total in totals]
     if not sizes[0] or not sizes[1]:
         return []
     price = [value / size for value, size in zip(values, sizes, strict=True) if size]
-    shares = [share.scaled((price[0] + price[1]) / 2) for share in _all(leaves, metric, unnamed=unnamed)]
+    shares = [share.scaled((price[0] + price[1]) / 2) for share in _all_shares(leaves, metric, unnamed=unnamed)]
     left = values[1] - values[0] - _sum(shares)
-    text = f"a million tokens {dollars(price[0] * MILLION)} -> {dollars(price[1] * MILLION)}: another price, model or share of the cache"
+    text = f"a million tokens {say_dollars(price[0] * MILLION)} -> {say_dollars(price[1] * MILLION)}: another price, model or share of the cache"
     return [*shares, Share("model", "", left, text)] if left else shares
 
 
-def _told_prices(
+def _infer_prices(
     totals: tuple[StageComposition, StageComposition], values: tuple[Fraction, Fraction]
 ) -> tuple[Fraction, Fraction] | None:
     """The two prices that explain both costs; ``None`` where they cannot be told or are no prices."""
@@ -86,7 +84,7 @@ def _rest(left: Fraction, totals: tuple[StageComposition, StageComposition]) -> 
         return []
     text = "another share of the cache, or another price"
     if totals[0].models != totals[1].models:
-        text = f"{models_text(*totals)}: another price"
+        text = f"{say_models(*totals)}: another price"
     return [Share("model", "", left, text)]
 
 
@@ -108,17 +106,17 @@ def time_shares(
     calls = [Fraction(before.calls), Fraction(after.calls)]
     call_time = [value / number for value, number in zip(values, calls, strict=True)]
     other = "the model or the agent's own code" if own_code else "the model"
-    more_calls = instead(after.calls, before.calls, "call")
+    more_calls = say_instead(after.calls, before.calls, "call")
     if not (before.output_tokens and after.output_tokens):
         by_calls, by_time = shapley(product, *zip(calls, call_time, strict=True))
-        text = f"{seconds(call_time[0])} -> {seconds(call_time[1])} a call: {other}"
+        text = f"{say_seconds(call_time[0])} -> {say_seconds(call_time[1])} a call: {other}"
         shares = [Share("calls", "", by_calls, more_calls), Share("model", "", by_time, text)]
         return [share for share in shares if share.delta]
     written = [Fraction(side.output_tokens or 0, side.calls) for side in (before, after)]
     token_time = [time / tokens for time, tokens in zip(call_time, written, strict=True)]
     by_calls, by_length, by_time = shapley(product, *zip(calls, written, token_time, strict=True))
-    text = f"{seconds(token_time[0])} -> {seconds(token_time[1])} an output token: {other}"
-    answers = f"answers {amount(written[0])} -> {amount(written[1])} tokens a call"
+    text = f"{say_seconds(token_time[0])} -> {say_seconds(token_time[1])} an output token: {other}"
+    answers = f"answers {say_tokens(written[0])} -> {say_tokens(written[1])} tokens a call"
     shares = [
         Share("calls", "", by_calls, more_calls),
         Share("output", "", by_length, answers),
@@ -155,7 +153,7 @@ def _could_share(before: StageComposition, after: StageComposition, delta: Fract
     return Share(largest.part, largest.name, delta, f"the input changed: {largest.words}")
 
 
-def _all(leaves: list[Leaf], metric: Additive, *, unnamed: str) -> list[Share]:
+def _all_shares(leaves: list[Leaf], metric: Additive, *, unnamed: str) -> list[Share]:
     return [share for leaf in leaves for share in leaf_shares(leaf, metric, unnamed=unnamed)]
 
 

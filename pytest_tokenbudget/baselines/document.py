@@ -1,0 +1,302 @@
+"""Turns entries into the JSON objects of a file and back. A file holds what :mod:`derive` cannot work out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pytest_tokenbudget.baselines import derive
+from pytest_tokenbudget.baselines.derive import ONLY_STAGE, ZERO, Scope
+from pytest_tokenbudget.errors import BaselineError
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Speed, bounded
+from pytest_tokenbudget.records.composition import FixedPrompt, PartTotal, StageComposition, all_stages
+from pytest_tokenbudget.records.gate import Metric, split_key
+from pytest_tokenbudget.stats.statistic import mean
+
+Document = dict[str, Any]
+
+_OWN_COUNTS = ("calls", "failed_attempts", "output_tokens", "reasoning_tokens")
+"""What a composition and the metrics both tell, where the metrics have one value."""
+
+_PROVIDER = "provider"
+
+
+def to_document(entry: BaselineEntry) -> Document:
+    """Give the JSON object that stores an entry.
+
+    Raises:
+        BaselineError: If a number is not finite or has no plausible size, or an outcome is no JSON.
+    """
+    _check_outcomes(entry.outcomes)
+    scope = Scope(entry.stages, entry.composition, at_speed=bool(entry.speeds))
+    metrics, origins = derive.essential(entry.metrics, scope)
+    pooled, pooled_origins = derive.essential_pooled(entry.pooled, scope)
+    stored = {**metrics, **pooled}
+    origins |= pooled_origins
+    origins |= {key: record.origin for key, record in stored.items() if record.origin != mean(record.sessions[0])}
+    zero = _zero_names(metrics, scope)
+    metrics = {key: record for key, record in metrics.items() if split_key(key)[1] not in zero}
+    obtained: Document = {
+        "models": list(entry.models),
+        "providers": list(entry.providers),
+        "traffic": entry.traffic,
+    }
+    if sources := _stored_sources(entry.sources, scope):
+        obtained["sources"] = sources
+    document: Document = {
+        "composition": list(_composition_lines(entry, named=_named_stages(metrics))),
+        "metrics": _rows(metrics),
+        "obtained": obtained,
+    }
+    optional = {
+        "fixed": _fixed_lines(entry.composition),
+        "origin": origins,
+        "outcomes": entry.outcomes,
+        "pooled": _rows(pooled),
+        "speed": _speed_rows(entry.speeds),
+        "zero": sorted(zero),
+    }
+    return document | {name: value for name, value in optional.items() if value}
+
+
+def to_entry(document: Document) -> BaselineEntry:
+    """Give the entry that a validated JSON object stores."""
+    lines = document["composition"]
+    origins = document.get("origin", {})
+    metrics, pooled = _records(document["metrics"], origins), _records(document.get("pooled", {}), origins)
+    named = _named_stages(metrics) | {line[0] for line in lines} | _named_stages(pooled)
+    stages = all_stages(named)
+    zero = document.get("zero", ())
+    zero_scope = ("",) if stages == (ONLY_STAGE,) else stages
+    metrics |= {Metric(stage, name).key: ZERO for stage in zero_scope for name in zero}
+    obtained = document["obtained"]
+    composition = _compositions(lines, stages, metrics, tuple(obtained["models"]))
+    for stage, fixed in _fixed_prompts(document.get("fixed", {})).items():
+        composition[stage] = replace(composition.get(stage, StageComposition(0)), fixed=fixed)
+    scope = Scope(stages, composition, at_speed=bool(document.get("speed")))
+    return BaselineEntry(
+        metrics=derive.complete(metrics, scope, origins),
+        pooled=derive.complete_pooled(pooled, scope, origins),
+        composition=composition,
+        outcomes=document.get("outcomes", {}),
+        traffic=obtained["traffic"],
+        sources=_all_sources(obtained.get("sources", {}), scope),
+        models=tuple(obtained["models"]),
+        providers=tuple(obtained["providers"]),
+        speeds={
+            stage: {model: Speed(*numbers) for model, numbers in models.items()}
+            for stage, models in document.get("speed", {}).items()
+        },
+    )
+
+
+def _fixed_lines(compositions: Mapping[str, StageComposition]) -> dict[str, list[list[Any]]]:
+    """Give what the code alone decides of the calls, by what counted it: stage, opening, tokens, user tokens, calls."""
+    found: dict[str, list[list[Any]]] = {}
+    for stage in sorted(compositions):
+        for prompt in compositions[stage].fixed:
+            line = [stage, prompt.opening, prompt.tokens, prompt.user_tokens, prompt.calls]
+            found.setdefault(prompt.encoding, []).append(line)
+    return found
+
+
+def _fixed_prompts(lines: Mapping[str, Iterable[Any]]) -> dict[str, tuple[FixedPrompt, ...]]:
+    found: dict[str, list[FixedPrompt]] = {}
+    for encoding, prompts in lines.items():
+        for stage, opening, tokens, user, calls in prompts:
+            found.setdefault(stage, []).append(FixedPrompt(opening, encoding, tokens, user, calls))
+    return {stage: tuple(sorted(prompts, key=FixedPrompt.order)) for stage, prompts in found.items()}
+
+
+def _speed_rows(speeds: Mapping[str, Mapping[str, Speed]]) -> Document:
+    """Give s a call, s a token read, s a token written and the number of calls of each model by stage."""
+    return {
+        stage: {model: [*speed.coefficients, speed.calls] for model, speed in models.items()}
+        for stage, models in speeds.items()
+        if models
+    }
+
+
+def _named_stages(records: Iterable[str]) -> set[str]:
+    return {split_key(key)[0] for key in records} - {""}
+
+
+def _rows(records: Mapping[str, MetricRecord]) -> Document:
+    """Give a row a metric: its value, or its values by stage; the whole test's alone needs no stage."""
+    rows: dict[str, dict[str, Any]] = {}
+    for key, record in records.items():
+        _check_numbers(key, record)
+        stage, name = split_key(key)
+        sessions = [list(session) for session in record.sessions]
+        rows.setdefault(name, {})[stage] = sessions[0][0] if record.sessions == ((sessions[0][0],),) else sessions
+    return {name: row[""] if row.keys() == {""} else row for name, row in rows.items()}
+
+
+def _records(rows: Document, origins: derive.Origins) -> dict[str, MetricRecord]:
+    found = {}
+    for name, row in rows.items():
+        for stage, value in row.items() if isinstance(row, dict) else [("", row)]:
+            sessions = tuple(map(tuple, value)) if isinstance(value, list) else ((value,),)
+            key = Metric(stage, name).key
+            found[key] = MetricRecord(sessions, origins[key] if key in origins else mean(sessions[0]))
+    return found
+
+
+def _zero_names(records: Mapping[str, MetricRecord], scope: Scope) -> set[str]:
+    """Name the metrics that are 0 in every stage, from the start, and that no rule gives."""
+    scopes = ("",) if scope.single else scope.stages
+    names = {split_key(key)[1] for key in records}
+    return {
+        name
+        for name in names
+        if scopes
+        and all(records.get(Metric(stage, name).key) == ZERO for stage in scopes)
+        and not _elsewhere(records, name, scopes)
+    }
+
+
+def _elsewhere(records: Mapping[str, MetricRecord], name: str, scopes: Iterable[str]) -> bool:
+    """Tell whether a metric has a record outside these stages."""
+    return sum(split_key(key)[1] == name for key in records) > len(tuple(scopes))
+
+
+def _stored_sources(sources: Mapping[str, str], scope: Scope) -> dict[str, str]:
+    """Leave out the stages whose figures come from where the whole test's come from."""
+    kept = dict(sources)
+    for name in ("input_tokens", "output_tokens"):
+        if (whole := sources.get(name)) is not None:
+            for key in (Metric(stage, name).key for stage in scope.stages):
+                kept[key] = sources.get(key, _PROVIDER)
+                if kept[key] == whole:
+                    del kept[key]
+    return kept
+
+
+def _all_sources(sources: Mapping[str, str], scope: Scope) -> dict[str, str]:
+    found = dict(sources)
+    for name in ("input_tokens", "output_tokens"):
+        if (whole := sources.get(name)) is not None:
+            for key in (Metric(stage, name).key for stage in scope.stages):
+                found.setdefault(key, whole)
+    return {key: source for key, source in found.items() if source != _PROVIDER}
+
+
+def _composition_lines(entry: BaselineEntry, *, named: set[str]) -> Iterator[list[Any]]:
+    """Give a line a part, the parts in the order of the prompt; and one for what the stage's other figures do not tell."""
+    for stage in sorted(entry.composition):
+        composition = entry.composition[stage]
+        expected = _told(stage, composition.parts, entry.metrics, entry.models, entry.stages)
+        fields = (*_OWN_COUNTS, "models", "estimated")
+        differing = {name: value for name in fields if (value := getattr(composition, name)) != getattr(expected, name)}
+        if differing or not (composition.parts or stage in named):
+            yield [stage, {name: list(value) if name == "models" else value for name, value in differing.items()}]
+        for part in composition.parts:
+            yield [stage, part.part, *([part.name] if part.name else []), _part_fields(part)]
+
+
+def _part_fields(part: PartTotal) -> dict[str, Any]:
+    """Give the numbers of a part; those of a single content that each call carried follow from two."""
+    expected = _part(part.part, part.name, {"calls": part.calls, "tokens": part.tokens, "distinct": part.distinct})
+    fields: dict[str, Any] = {"calls": part.calls, "tokens": part.tokens}
+    optional = {
+        "behind": (part.behind_tokens, expected.behind_tokens),
+        "digest": (part.digest, ""),
+        "distinct": (part.distinct, 1),
+        "largest": (part.largest, expected.largest),
+        "repeated": (part.repeated_tokens, expected.repeated_tokens),
+    }
+    return fields | {name: value for name, (value, default) in optional.items() if value != default}
+
+
+def _part(part: Any, name: str, fields: Mapping[str, Any]) -> PartTotal:
+    calls, tokens = fields["calls"], fields["tokens"]
+    distinct = fields.get("distinct", 1)
+    each = -(-tokens // calls) if calls and distinct == 1 else tokens
+    return PartTotal(
+        part=part,
+        name=name,
+        tokens=tokens,
+        calls=calls,
+        distinct=distinct,
+        largest=fields.get("largest", each),
+        digest=fields.get("digest", ""),
+        repeated_tokens=fields.get("repeated", tokens - each),
+        behind_tokens=fields.get("behind", 0),
+    )
+
+
+def _compositions(
+    lines: Iterable[Any], stages: tuple[str, ...], metrics: Mapping[str, MetricRecord], models: tuple[str, ...]
+) -> dict[str, StageComposition]:
+    parts: dict[str, list[PartTotal]] = {stage: [] for stage in stages}
+    fields: dict[str, dict[str, Any]] = {}
+    for stage, *line in lines:
+        if len(line) == 1:
+            fields[stage] = line[0]
+        else:
+            parts.setdefault(stage, []).append(_part(line[0], line[1] if len(line) == 3 else "", line[-1]))
+    found = {}
+    for stage, own in parts.items():
+        told = _told(stage, tuple(own), metrics, models, stages)
+        given = fields.get(stage, {})
+        values = {name: given.get(name, getattr(told, name)) for name in (*_OWN_COUNTS, "estimated")}
+        found[stage] = StageComposition(parts=told.parts, models=tuple(given.get("models", told.models)), **values)
+    return found
+
+
+def _told(
+    stage: str,
+    parts: tuple[PartTotal, ...],
+    metrics: Mapping[str, MetricRecord],
+    models: tuple[str, ...],
+    stages: tuple[str, ...],
+) -> StageComposition:
+    """Give a stage's composition as far as its parts and the metrics tell it."""
+    scope = "" if stages == (ONLY_STAGE,) and stage == ONLY_STAGE else stage
+    inside = [path for path in stages if path.rpartition("/")[0] == stage]
+    known = {name: _own_count(name, scope, inside, metrics) for name in _OWN_COUNTS}
+    calls = known["calls"]
+    if calls is None:
+        calls = max((part.calls for part in parts), default=0)
+    return StageComposition(
+        calls=calls,
+        parts=parts,
+        output_tokens=known["output_tokens"],
+        reasoning_tokens=known["reasoning_tokens"],
+        failed_attempts=known["failed_attempts"] or 0,
+        models=models if calls else (),
+    )
+
+
+def _own_count(name: str, scope: str, inside: Iterable[str], metrics: Mapping[str, MetricRecord]) -> int | None:
+    """Give what a stage's own calls count, where the metrics of the stage and of those inside it have one value each."""
+    left = 0
+    for stage, sign in ((scope, 1), *((path, -1) for path in inside)):
+        record = metrics.get(Metric(stage, name).key)
+        if record is None or len(set(record.values)) != 1 or not float(record.values[0]).is_integer():
+            return None
+        left += sign * int(record.values[0])
+    return left if left >= 0 else None
+
+
+def _check_numbers(key: str, record: MetricRecord) -> None:
+    for session in (*record.sessions, () if record.origin is None else (record.origin,)):
+        for value in session:
+            if type(value) not in (int, float) or not bounded(value):
+                raise BaselineError(
+                    f"{key} cannot be stored: {value!r} is no number that a measurement can give",
+                    remedy="fix the hook that computes the metric: it must return a finite int or float, or None",
+                )
+
+
+def _check_outcomes(outcomes: Mapping[str, Any]) -> None:
+    for name, outcome in outcomes.items():
+        try:
+            json.dumps(outcome, sort_keys=True, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise BaselineError(
+                f"the outcome {name!r} cannot be stored: {error}",
+                remedy="give budget.outcome() plain JSON: text, finite numbers, booleans, None, lists, dictionaries",
+            ) from None
