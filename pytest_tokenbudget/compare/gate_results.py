@@ -20,7 +20,7 @@ from pytest_tokenbudget.compare.values import sample_values, stored_sessions
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import inside
+from pytest_tokenbudget.records.composition import inclusive, inside
 from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import ExactPart, GateResult, Verdict
@@ -78,9 +78,9 @@ def judge_gates(given: GateInput) -> tuple[GateResult, ...]:
     known = set(given.entry.stages) if given.entry else set()
     stages = tuple(sorted(opened | known))
     tools = _tools(given) if names_any_tool(given.budget) else ()
-    defaults = (*DEFAULT_GATES, "measured_latency") if given.paired else DEFAULT_GATES
-    gates = expand(given.budget, stages=stages, default_metrics=defaults, tools=tools)
     judging = _Gates(given, frozenset(opened), all(sample.traffic != "live" for sample in given.samples))
+    defaults = (*DEFAULT_GATES, "measured_latency") if given.paired and not judging.replayed else DEFAULT_GATES
+    gates = expand(given.budget, stages=stages, default_metrics=defaults, tools=tools)
     gates = tuple(gate for gate in gates if gate.explicit or not judging.is_timeless(gate))
     added = [stage for stage in {gate.metric.stage for gate in gates} if judging.who_answers(stage).added]
     if added:
@@ -339,7 +339,7 @@ def _tools(given: GateInput) -> Collection[tuple[str, str]]:
     return {
         (stage, part.name)
         for composition in compositions
-        for stage, found in composition.items()
+        for stage, found in inclusive(composition).items()
         for part in found.parts
         if part.part == "tools"
     }
