@@ -71,6 +71,12 @@ class Diverged(TokenBudgetError):
     slug = "diverged"
 
 
+class ConnectionNotAllowed(TokenBudgetError):
+    """A connection to a host that a replayed or scripted run may not reach."""
+
+    slug = "connection"
+
+
 class TokenizerError(TokenBudgetError):
     """A vocabulary that was configured but cannot be loaded."""
 
@@ -93,6 +99,12 @@ class ABError(TokenBudgetError):
     """An A/B run that cannot begin or go on: its base, one of its sides, or the report that it is to confirm."""
 
     slug = "ab"
+
+
+class GitError(TokenBudgetError):
+    """Git cannot be run, or does not answer."""
+
+    slug = "git"
 
 
 class ReportError(TokenBudgetError):

@@ -131,6 +131,22 @@ OPTIONS: tuple[Option, ...] = (
         "Stages by configuration, one a line: worker = function:app.agents.Worker.run",
     ),
     Option(
+        "refuse_hosts",
+        "",
+        "tokenbudget_refuse_hosts",
+        "lines",
+        (),
+        "Hosts that a replayed or scripted run may not reach, beside those of providers: gateway.internal, *.corp.example:8443",
+    ),
+    Option(
+        "allow_hosts",
+        "",
+        "tokenbudget_allow_hosts",
+        "lines",
+        (),
+        "Hosts that a replayed or scripted run may reach all the same.",
+    ),
+    Option(
         "prices",
         "",
         "tokenbudget_prices",
@@ -153,6 +169,22 @@ OPTIONS: tuple[Option, ...] = (
         "lines",
         (),
         "Regular expressions; what they match is kept out of cassettes.",
+    ),
+    Option(
+        "allow_secret",
+        "",
+        "tokenbudget_allow_secret",
+        "lines",
+        (),
+        "Findings that are no secrets, as the message that refuses a cassette names them: bearer-token:1f2e3d4c, or a kind.",
+    ),
+    Option(
+        "cassette_limit",
+        "",
+        "tokenbudget_cassette_limit",
+        "number",
+        50_000_000.0,
+        "Bytes that a cassette may have.",
     ),
     Option(
         "runs_per_month",
@@ -303,9 +335,13 @@ class Settings(NamedTuple):
     strict: bool = False
     max_increase: str = "10%"
     stages: tuple[str, ...] = ()
+    refuse_hosts: tuple[str, ...] = ()
+    allow_hosts: tuple[str, ...] = ()
     prices: tuple[str, ...] = ()
     encodings: tuple[str, ...] = ()
     redact: tuple[str, ...] = ()
+    allow_secret: tuple[str, ...] = ()
+    cassette_limit: float = 50_000_000.0
     runs_per_month: tuple[str, ...] = ()
     request_usage: bool = False
     child_processes: bool = True

@@ -33,17 +33,13 @@ SUMMED = (
     "calls",
     "cost",
     "failed_attempts",
-    "fresh_input_tokens",
-    "history_tokens",
     "input_tokens",
     "latency",
     "measured_latency",
     "model_time",
     "output_tokens",
     "reasoning_tokens",
-    "system_tokens",
     "tool_calls",
-    "tool_schema_tokens",
 )
 """Metrics of which the whole test's value is, as a rule, the sum over the stages. (Stages that run at the same time are
 the exception for times; then the figure is stored.)"""
@@ -184,7 +180,7 @@ def _steps(scope: Scope) -> Iterator[_Step]:
     """Give the steps in their order: a step uses only what is stored and what earlier steps gave."""
     if scope.single:
         yield from _steps_within("", scope)
-        for name in _summed(scope):
+        for name in (*_summed(scope), *_FROM_COMPOSITION):
             # Nobody opens this stage: it is open while its calls run.
             source = "model_time" if name in OPEN_TIMES else name
             yield _Figure(Metric(ONLY_STAGE, name).key, _copy(source))
@@ -194,6 +190,7 @@ def _steps(scope: Scope) -> Iterator[_Step]:
         return
     for stage in scope.stages:
         yield from _steps_within(stage, scope)
+    yield from _composition_steps("", scope)
     for name in _summed(scope):
         yield _Figure(name, _total(name, scope.top))
     yield from _measured("", scope)
@@ -202,13 +199,17 @@ def _steps(scope: Scope) -> Iterator[_Step]:
 
 
 def _steps_within(stage: str, scope: Scope) -> Iterator[_Step]:
+    yield from _composition_steps(stage, scope)
+    yield from _measured(stage, scope)
+    yield _Times(stage)
+    yield from _ratios(stage)
+
+
+def _composition_steps(stage: str, scope: Scope) -> Iterator[_Figure]:
     composition = within(scope.compositions, stage)
     if composition is not None and composition.parts:
         for name, value in _FROM_COMPOSITION.items():
             yield _Figure(Metric(stage, name).key, _constant(value(composition)))
-    yield from _measured(stage, scope)
-    yield _Times(stage)
-    yield from _ratios(stage)
 
 
 def _measured(stage: str, scope: Scope) -> Iterator[_Step]:

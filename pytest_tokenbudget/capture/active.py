@@ -7,10 +7,11 @@ stand in one place of the process, where stages and watched clients find them. I
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.connections import ConnectionLog
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
     from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
     from pytest_tokenbudget.capture.recorder import OpenSpan
@@ -22,6 +23,12 @@ class ActiveRecorder(Protocol):
     @property
     def recording(self) -> bool:
         """Whether it records now."""
+
+    def watch_begins(self) -> None:
+        """Begin to record in this thread."""
+
+    def outside_of(self, library: Library, request: Any) -> str:
+        """Name what a request that is sent now belongs to, if it is not to be recorded as a sample's; ``""`` if it is."""
 
     @property
     def plain(self) -> bool:
@@ -39,6 +46,10 @@ class ActiveRecorder(Protocol):
     def before_send(self) -> Callable[[Outgoing], None] | None:
         """Who may refuse a request before it leaves."""
 
+    @property
+    def connections(self) -> ConnectionLog:
+        """The connections that belong to no watched client."""
+
     def begin(
         self,
         library: Library,
@@ -48,8 +59,15 @@ class ActiveRecorder(Protocol):
         stage: str = "",
         span: Any = None,
         within: ExchangeBuilder | None = None,
+        outside: str = "",
     ) -> ExchangeBuilder:
         """Begin an exchange."""
+
+    def began_before(self, builders: Iterable[ExchangeBuilder]) -> None:
+        """Take note of requests that were sent before and still run."""
+
+    def running(self) -> Iterable[ExchangeBuilder]:
+        """The exchanges that have not ended."""
 
     def forget(self, builder: ExchangeBuilder) -> None:
         """Drop an exchange whose request never left."""

@@ -48,6 +48,9 @@ class Owner(Protocol):
     def abandoned(self, builder: ExchangeBuilder) -> None:
         """Take note that the garbage collector ended an exchange."""
 
+    def forget(self, builder: ExchangeBuilder) -> None:
+        """Drop an exchange whose request never left."""
+
 
 class ExchangeBuilder:
     """An exchange while it runs, as one recorder sees it.
@@ -62,6 +65,7 @@ class ExchangeBuilder:
         span: The OpenTelemetry span in which it was sent.
         number: How many exchanges the recorder began before.
         within: The exchange within whose ``send`` it was sent, if there is one.
+        outside: What it belongs to, if it is not the sample.
         answer: The answer that is given locally, if one is.
         mocked: Whether a tool for tests gave the response in the place of the network.
         encoded: Whether the chunks still carry the ``content-encoding``; ``None`` where the headers decide.
@@ -85,6 +89,7 @@ class ExchangeBuilder:
         "library",
         "mocked",
         "number",
+        "outside",
         "owner",
         "request",
         "size",
@@ -118,6 +123,7 @@ class ExchangeBuilder:
         self.span = span
         self.number = number
         self.within = within
+        self.outside = ""
         self.answer: LocalAnswer | None = None
         self.mocked = False
         self.status: int | None = None

@@ -64,7 +64,8 @@ class InFlightRequest:
         Raises:
             TokenBudgetError: If it is refused.
         """
-        self._recorders = [recorder for recorder in ACTIVE.recorders if recorder.recording]
+        charged = [(one, one.outside_of(self._library, self.request)) for one in ACTIVE.recorders]
+        self._recorders = [recorder for recorder, outside in charged if recorder.recording and not outside]
         for recorder in self._recorders:
             if recorder.before_send is not None:
                 recorder.before_send(self.outgoing())
@@ -79,8 +80,10 @@ class InFlightRequest:
                 stage=stage,
                 span=span,
                 within=None if outer is None else outer.builder_of(recorder),
+                outside=outside,
             )
-            for recorder in self._recorders
+            for recorder, outside in charged
+            if recorder.recording or outside
         ]
         _in_flight.set(self)
 
@@ -164,11 +167,11 @@ class InFlightRequest:
 
     def failed(self, error: BaseException) -> None:
         """Note that ``send`` raised."""
-        for recorder, builder in zip(self._recorders, self.builders, strict=False):
+        for builder in self.builders:
             builder.mocked = self._contains and not self.carried
             # Our own errors mean that the request was refused before it left.
             if isinstance(error, TokenBudgetError) and self.answer is None:
-                recorder.forget(builder)
+                builder.owner.forget(builder)
             elif builder.status is None:
                 builder.fail(error)
             else:
@@ -176,8 +179,8 @@ class InFlightRequest:
 
     def forget(self) -> None:
         """Drop what was begun: the request is sent elsewhere, where it is watched too."""
-        for recorder, builder in zip(self._recorders, self.builders, strict=False):
-            recorder.forget(builder)
+        for builder in self.builders:
+            builder.owner.forget(builder)
 
     def hands_on(self, sender: Any, library: Library, request: Any) -> bool:
         """Whether a request that is sent underneath is this one, handed on by the client or by its transport.
@@ -197,10 +200,9 @@ class InFlightRequest:
 
     def builder_of(self, recorder: ActiveRecorder) -> ExchangeBuilder | None:
         """The exchange as a recorder sees it, as long as its response is not complete."""
-        for owner, builder in zip(self._recorders, self.builders, strict=False):
-            if owner is recorder:
-                return builder if builder.end is None else None
-        return None
+        owner: object = recorder
+        found = next((builder for builder in self.builders if builder.owner is owner), None)
+        return None if found is None or found.end is not None else found
 
 
 _in_flight: ContextVar[InFlightRequest | None] = ContextVar("tokenbudget_in_flight", default=None)
@@ -224,10 +226,7 @@ def in_flight_request(library: Library, sender: Any, request: Any, *, streamed: 
         What accompanies it; ``None`` if nobody records, or if it is part of a request that is accompanied already.
         Between its ``begin`` and its ``end`` the request is sent.
     """
-    for recorder in ACTIVE.recorders:
-        if recorder.recording:
-            break
-    else:
+    if not ACTIVE.recorders:
         return None
     outer = _in_flight.get()
     if outer is not None and outer.hands_on(sender, library, request):

@@ -1,31 +1,47 @@
-"""Which request really goes to a network: below all clients, whatever writes to a socket says so.
+"""What goes to a network, below all clients: which requests do, and which connections belong to no watched client.
 
 A client's transport may be of any class, and a tool for tests may stand in the place of any of them. So what decides
-is not who answers, but whether bytes were written to a socket for this request.
+whether a network answered is whether bytes were written to a socket for this request. And whatever opens a connection
+outside of a request that is watched is noticed here, and refused where the run may not reach its host.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import FrameType, ModuleType
 from typing import Any
 
+from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.in_flight import current_request
 from pytest_tokenbudget.capture.patching import Watched
 
+_MOST_NAMES = 10_000
+
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
-    """The methods of ``socket`` and ``ssl`` that write."""
+    """The methods and functions of ``socket`` and ``ssl`` that write, connect and look names up."""
     del client
     if module.__name__ == "ssl":
-        return (Watched(module.SSLSocket, "send", _noting),)
+        return (
+            Watched(module.SSLSocket, "send", _noting_bytes),
+            Watched(module.SSLContext, "wrap_socket", lambda wrap: _naming_the_server(wrap, place=4)),
+            Watched(module.SSLContext, "wrap_bio", lambda wrap: _naming_the_server(wrap, place=3)),
+        )
+    names: dict[str, str] = {}
+    kind = module.socket
     # asyncio writes with these too; where a loop does not (uvloop, Windows), the client's own connection shows it.
-    return tuple(
-        Watched(module.socket, name, _noting) for name in ("send", "sendall", "sendmsg") if name in dir(module.socket)
+    writing = [Watched(kind, name, _noting_bytes) for name in ("send", "sendall", "sendmsg") if hasattr(kind, name)]
+    stream = module.SOCK_STREAM
+    return (
+        *writing,
+        Watched(kind, "connect", lambda connect: _connecting(connect, names, stream)),
+        Watched(kind, "connect_ex", lambda connect: _connecting(connect, names, stream)),
+        Watched(module, "getaddrinfo", lambda look_up: _looking_up(look_up, names)),
     )
 
 
-def _noting(send: Callable[..., Any]) -> Callable[..., Any]:
+def _noting_bytes(send: Callable[..., Any]) -> Callable[..., Any]:
     def noted(self: Any, data: Any, *args: Any, **options: Any) -> Any:
         request = current_request()
         # An event loop wakes itself up with one byte.
@@ -34,3 +50,82 @@ def _noting(send: Callable[..., Any]) -> Callable[..., Any]:
         return send(self, data, *args, **options)
 
     return noted
+
+
+def _connecting(connect: Callable[..., Any], names: dict[str, str], stream: int) -> Callable[..., Any]:
+    def noted(self: Any, address: Any) -> Any:
+        if ACTIVE.recorders and isinstance(address, tuple) and len(address) >= 2 and self.type == stream:
+            host = str(address[0])
+            _tell(names.get(host, host), address[1])
+        return connect(self, address)
+
+    return noted
+
+
+def _looking_up(look_up: Callable[..., Any], names: dict[str, str]) -> Callable[..., Any]:
+    def noted(host: Any, *args: Any, **options: Any) -> Any:
+        if not ACTIVE.recorders or not isinstance(host, str | bytes):
+            return look_up(host, *args, **options)
+        name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+        port = args[0] if args else options.get("port")
+        _tell(name, port if isinstance(port, int) else None, opens=False)
+        found = look_up(host, *args, **options)
+        if len(names) < _MOST_NAMES:
+            names.update((str(entry[4][0]), name) for entry in found)
+        return found
+
+    return noted
+
+
+def _naming_the_server(wrap: Callable[..., Any], *, place: int) -> Callable[..., Any]:
+    """The last place where a server's name is known, also through a proxy and on every event loop.
+
+    ``place`` is that of ``server_hostname`` among the arguments.
+    """
+
+    def noted(self: Any, *args: Any, **options: Any) -> Any:
+        name = args[place] if len(args) > place else options.get("server_hostname")
+        if ACTIVE.recorders and isinstance(name, str):
+            _tell(name, None, opens=False)
+        return wrap(self, *args, **options)
+
+    return noted
+
+
+def _tell(host: str, port: Any, *, opens: bool = True) -> None:
+    """Tell the recorders of a connection that is about to be opened.
+
+    Args:
+        host: Name of the host, its address where no name is known.
+        port: Its port.
+        opens: Whether it is opened now, as opposed to being prepared.
+
+    Raises:
+        ConnectionNotAllowed: If a recorder refuses it.
+    """
+    host = host.lower().rstrip(".")
+    known = port if isinstance(port, int) else None
+    unwatched = opens and current_request() is None
+    for recorder in ACTIVE.recorders:
+        recorder.connections.check(host, known, opened_by)
+        if unwatched and recorder.recording:
+            recorder.connections.note(host, known, opened_by)
+
+
+def opened_by() -> str:
+    """Say who is about to open a connection: the library, and the line of the application that called it."""
+    library = ""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        name = str(frame.f_globals.get("__name__", ""))
+        package = name.partition(".")[0]
+        if package in ("_pytest", "pluggy"):
+            break
+        if package not in sys.stdlib_module_names and package != "pytest_tokenbudget":
+            file = frame.f_code.co_filename
+            if "site-packages" not in file and "dist-packages" not in file:
+                line = f"{name}, line {frame.f_lineno}"
+                return f"{library}, called by {line}" if library else line
+            library = library or name
+        frame = frame.f_back
+    return library

@@ -6,20 +6,28 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from pytest_tokenbudget.capture.bodies import HELD, BodyLimit, request_size
+from pytest_tokenbudget.capture.connections import ConnectionLog, HostRules, is_loopback, split_port
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
+from pytest_tokenbudget.capture.ownership import SampleWork
 
 if TYPE_CHECKING:
     # Child processes load this module as soon as they import a client library, and the records only when they need them.
     from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
     from pytest_tokenbudget.records.exchange import Exchange
     from pytest_tokenbudget.records.sample import Span
+
+EARLIER_REQUEST = "a request"
+"""What a call belongs to that was sent before the sample began."""
+
+_LAST = 64
+"""How many of the last exchanges are looked at for one that waits for a server of this machine."""
 
 
 class Elsewhere(Protocol):
@@ -57,10 +65,9 @@ class Recorder:
     Args:
         clock: The sample's clock, s.
         answerer: Who answers instead of the network, if anybody does.
-        before_send: Called with a request before it leaves; may raise to refuse it, and it is not recorded then.
-        on_end: Called with each exchange as soon as it ended, where that is needed. It must not raise.
         request_usage: Whether OpenAI-style streams are asked for their usage.
         body_limit: Tells how much of a body is kept; by default all is.
+        host_rules: Hosts that may not be reached; by default all may.
     """
 
     def __init__(
@@ -68,42 +75,74 @@ class Recorder:
         *,
         clock: Callable[[], float] = time.perf_counter,
         answerer: Answerer | None = None,
-        before_send: Callable[[Outgoing], None] | None = None,
-        on_end: Callable[[Exchange], None] | None = None,
         request_usage: bool = False,
         body_limit: BodyLimit | None = None,
+        host_rules: HostRules | None = None,
     ) -> None:
         self.clock = clock
         self.answerer = answerer
-        self.before_send = before_send
-        self.on_end = on_end
+        self.before_send: Callable[[Outgoing], None] | None = None
+        self.on_end: Callable[[Exchange], None] | None = None
         self.request_usage = request_usage
         self.body_limit = body_limit
-        self.plain = answerer is None and before_send is None and not request_usage
+        self.connections = ConnectionLog(host_rules)
+        self.plain = answerer is None and not request_usage
         self.recording = True
         self.elsewhere: Elsewhere | None = None
         self._builders: list[ExchangeBuilder] = []
         self._spans: list[OpenSpan] = []
         self._abandoned: deque[ExchangeBuilder] = deque()
         self._numbers = itertools.count()
-        self._pauses = 0
+        self._outside: tuple[str, ...] = ()
+        self._others: list[ExchangeBuilder] = []
+        self._earlier: tuple[ExchangeBuilder, ...] = ()
+        self._work = SampleWork()
         self._held: list[ExchangeBuilder] = []
         self._held_bytes = 0
         self._lock = threading.Lock()
 
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        """Record neither requests nor stages in the meantime: those of a session's fixtures, say."""
-        self._pause(1)
-        try:
-            yield
-        finally:
-            self._pause(-1)
+    def hold_calls(self, before_send: Callable[[Outgoing], None], on_end: Callable[[Exchange], None]) -> None:
+        """Have somebody asked before each request, and told of each exchange.
 
-    def _pause(self, change: int) -> None:
+        Args:
+            before_send: Called with a request before it leaves; may raise to refuse it, and it is not recorded then.
+            on_end: Called with each exchange as soon as it ended. It must not raise.
+        """
+        self.before_send, self.on_end, self.plain = before_send, on_end, False
+
+    def watch_begins(self) -> None:
+        """Begin the sample: what runs already in other threads and tasks is none of its work."""
+        self._work.begin()
+
+    @contextmanager
+    def outside(self, where: str) -> Iterator[None]:
+        """Charge the sample with nothing in the meantime; calls are kept as those of ``where``, stages are not opened."""
         with self._lock:
-            self._pauses += change
-            self.recording = self._pauses == 0
+            self._outside = (*self._outside, where)
+            self.recording = False
+        try:
+            with self._work.interrupted():
+                yield
+        finally:
+            with self._lock:
+                self._outside = self._outside[:-1]
+                self.recording = not self._outside
+
+    def outside_of(self, library: Library, request: Any) -> str:
+        """Name what a request that is sent now belongs to, if it is not the sample; ``""`` if it is."""
+        if not self.recording:
+            return self._outside[-1]
+        foreign = self._work.foreign_work()
+        return "" if not foreign or self._waits_for_a_server(_host(library.request_parts(request)[1])) else foreign
+
+    def _waits_for_a_server(self, asked: str) -> bool:
+        """Whether the sample waits for a server of this machine: then whoever asks another host may serve the sample."""
+        for builder in self._builders[-_LAST:]:
+            if builder.end is None:
+                host = _host(builder.library.request_parts(builder.request)[1])
+                if host != asked and is_loopback(split_port(host)[0]):
+                    return True
+        return False
 
     def begin(
         self,
@@ -114,6 +153,7 @@ class Recorder:
         stage: str = "",
         span: Any = None,
         within: ExchangeBuilder | None = None,
+        outside: str = "",
     ) -> ExchangeBuilder:
         """Begin an exchange: a request is about to be sent.
 
@@ -124,6 +164,7 @@ class Recorder:
             stage: Path of the stage that is open in code.
             span: The current OpenTelemetry span.
             within: The exchange within whose ``send`` it is sent, if there is one.
+            outside: What it belongs to, if it is not the sample; see :meth:`outside_of`.
         """
         if self._abandoned:
             self.catch_up()
@@ -137,16 +178,19 @@ class Recorder:
             number=next(self._numbers),
             within=within,
         )
-        self._builders.append(builder)
+        builder.outside = outside
+        (self._others if outside else self._builders).append(builder)
         return builder
 
     def forget(self, builder: ExchangeBuilder) -> None:
         """Drop an exchange whose request was refused and never left."""
         with self._lock:
-            self._builders.remove(builder)
+            (self._others if builder.outside else self._builders).remove(builder)
 
     def ended(self, builder: ExchangeBuilder) -> None:
         """Tell about an exchange that ended."""
+        if builder.outside:
+            return
         if self.body_limit is not None:
             self._hold(builder)
         if self.on_end is not None:
@@ -210,6 +254,24 @@ class Recorder:
         if not others:
             return mine
         return tuple(sorted((*mine, *map(self._surrounded, others)), key=lambda exchange: exchange.started))
+
+    def spans_since(self, number: int) -> list[OpenSpan]:
+        """The spans of this process from a number on, in the order in which they were opened."""
+        return self._spans[number:]
+
+    def began_before(self, builders: Iterable[ExchangeBuilder]) -> None:
+        """Take note of requests that were sent before the sample began and still run."""
+        self._earlier = tuple(builders)
+
+    def running(self) -> tuple[ExchangeBuilder, ...]:
+        """The exchanges that have not ended."""
+        return tuple(builder for builder in self._builders if builder.end is None)
+
+    def outside_exchanges(self) -> tuple[tuple[str, Exchange], ...]:
+        """The exchanges that belong to something else than the sample, each with what it belongs to."""
+        now = self.clock()
+        earlier = [(EARLIER_REQUEST, builder.exchange(now)) for builder in self._earlier]
+        return (*earlier, *((builder.outside, builder.exchange(now)) for builder in tuple(self._others)))
 
     def spans(self) -> tuple[Span, ...]:
         """The times in which stages were open; those still open are closed now."""

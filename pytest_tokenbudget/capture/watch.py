@@ -15,6 +15,7 @@ from pytest_tokenbudget.capture.import_hook import ImportHook
 from pytest_tokenbudget.capture.patching import Watched, put_in_place
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
     from pytest_tokenbudget.capture.function_stages import FunctionStages
     from pytest_tokenbudget.capture.stage_rules import StageRule
 
@@ -43,12 +44,17 @@ FAMILIES: tuple[Family, ...] = (
     # Tools for tests that go round the clients.
     Family("requests_mock.mocker", "requests", "requests_client"),
     Family("moto.core.botocore_stubber", "botocore", "botocore_client"),
+    # Who hands work to threads that ran before.
+    Family("concurrent.futures.thread", "", "ownership"),
     # What stands below all clients.
     Family("socket", "", "network"),
     Family("ssl", "", "network"),
 )
 MODULES = frozenset(family.module for family in FAMILIES)
 """The modules whose arrival matters."""
+
+CLIENTS = frozenset(family.module for family in FAMILIES if family.package)
+"""Those that may call a model."""
 
 
 def watched_clients() -> tuple[str, ...]:
@@ -75,12 +81,16 @@ class _Patches:
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self._undo: list[Callable[[], bool]] = []
+        self._running: list[ExchangeBuilder] = []
         self._imports = ImportHook(MODULES.__contains__, self._place)
 
     def begin(self, recorder: ActiveRecorder) -> None:
         """Begin a watch; the first one puts the patches in place."""
         with self._lock:
             first = not ACTIVE.recorders
+            self._running = [builder for builder in self._running if builder.end is None]
+            recorder.began_before(self._running)
+            recorder.watch_begins()
             ACTIVE.add(recorder)
             if first:
                 self._imports.start()
@@ -90,6 +100,7 @@ class _Patches:
         """End a watch; the last one takes the patches away."""
         with self._lock:
             ACTIVE.remove(recorder)
+            self._running += recorder.running()
             if not ACTIVE.recorders:
                 self._imports.stop()
                 # What is buried under somebody else's patch is tried again when the next watch ends.

@@ -17,10 +17,10 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import ProviderPace
-from pytest_tokenbudget.stats.robust import huber_location, median, moderated_variance
+from pytest_tokenbudget.stats.distributions import upper_quantile
+from pytest_tokenbudget.stats.log_ratio import huber_location, moderated_variance
 from pytest_tokenbudget.stats.speed import NOISE_DF, NOISE_SCALE, expected_seconds, fit_speed
-from pytest_tokenbudget.stats.statistic import mean
-from pytest_tokenbudget.stats.student import upper_quantile
+from pytest_tokenbudget.stats.statistic import mean, median
 
 Speeds = Mapping[str, Mapping[str, Speed]]
 """Speeds by stage path and model."""

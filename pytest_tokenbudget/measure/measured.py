@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.measure.metrics import MetricSpec, StageView, clock_time, pooled_values, values
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import StageComposition, inside
+from pytest_tokenbudget.records.composition import StageComposition, inside, within
 from pytest_tokenbudget.records.sample import Span, Values
 
 Compose = Callable[[Sequence[Call], float], StageComposition]
@@ -90,39 +90,34 @@ def measure(
         The figures. A stage that only a rule opened (no code) is open while its calls run.
     """
     answered = min((call.started + (call.ttft or call.latency) for call in calls if call.succeeded), default=math.inf)
-    whole = compose(calls, answered)
+    paths = stage_paths(calls, spans)
+    own = {path: compose([call for call in calls if call.stage == path], answered) for path in paths}
     windows: dict[str, tuple[tuple[float, float], ...]] = {"": ((begun, begun + call_phase),)}
-    views = {"": _view(calls, windows[""], own_time=own_time, composition=whole)}
-    own: dict[str, StageComposition] = {}
-    for path in stage_paths(calls, spans):
+    views: dict[str, StageView] = {}
+    for path in ("", *paths):
         mine = [call for call in calls if inside(call.stage, path)]
-        direct = [call for call in mine if call.stage == path]
-        composition = whole if len(mine) == len(calls) else compose(mine, answered)
-        windows[path] = tuple((span.started, span.ended) for span in spans if inside(span.stage, path))
-        views[path] = _view(mine, windows[path], own_time=None, composition=composition)
-        own[path] = composition if len(direct) == len(mine) else compose(direct, answered)
+        composition = within(own, path) or StageComposition(calls=0)
+        # Calls of several stages can share a prefix, which their compositions do not know of each other.
+        several = sum(inside(other, path) for other in paths) > 1
+        fresh = (compose(mine, answered) if several else composition).fresh_input_tokens
+        if path and (opened := tuple((span.started, span.ended) for span in spans if inside(span.stage, path))):
+            windows[path] = opened
+        model_time = union_length([(call.started, call.started + call.latency) for call in mine])
+        # A stage that only a rule opened (no code) is open while its calls run.
+        open_time = union_length(windows[path]) if path in windows else model_time
+        views[path] = StageView(
+            calls=[call for call in mine if call.succeeded],
+            attempts=[call for call in mine if not call.succeeded],
+            open_time=clock_time(open_time),
+            model_time=clock_time(model_time),
+            composition=composition,
+            fresh_input_tokens=fresh,
+            own_time=None if path else own_time,
+        )
     return Measured(
         total=values(views[""], table),
         stages={path: values(view, table) for path, view in views.items() if path},
         composition=own,
         pooled={path: pooled_values(view, table) for path, view in views.items()},
         windows={path: opened for path, opened in windows.items() if opened},
-    )
-
-
-def _view(
-    calls: Sequence[Call],
-    windows: Sequence[tuple[float, float]],
-    *,
-    own_time: float | None,
-    composition: StageComposition,
-) -> StageView:
-    model_time = union_length([(call.started, call.started + call.latency) for call in calls])
-    return StageView(
-        calls=[call for call in calls if call.succeeded],
-        attempts=[call for call in calls if not call.succeeded],
-        open_time=clock_time(union_length(windows) if windows else model_time),
-        model_time=clock_time(model_time),
-        composition=composition,
-        own_time=own_time,
     )

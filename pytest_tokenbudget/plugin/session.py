@@ -11,6 +11,7 @@ import pytest
 
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
+from pytest_tokenbudget.plugin.attached_result import attach
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
@@ -18,6 +19,7 @@ from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.run import TestRun, run_key
 from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.report.junit import properties
 from pytest_tokenbudget.report.test_result import failed_on_its_own
 
 
@@ -98,6 +100,21 @@ class BudgetSession:
         if children is not None:
             children.begin() if watched else children.end()
 
+    # Also where Ctrl-C or pytest.exit passes: nothing may stay patched while pytest tears wider fixtures down.
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        """End the sample of a test, however it ends."""
+        try:
+            return (yield)
+        finally:
+            self._end_sample()
+
+    def _end_sample(self) -> None:
+        if self._now is not None:
+            self._now.repeating = False
+            self._now.end_sample()
+            self._now = None
+
     # Innermost, so that what goes wrong here passes through the other plugins' wrappers as a failing fixture does.
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> Generator[None]:
@@ -129,7 +146,7 @@ class BudgetSession:
                 # What it starts may serve a marked test, whichever test it was first asked for by.
                 stack.enter_context(children.started_by_shared_fixture())
             if running is not None:
-                stack.enter_context(running.recorder.paused())
+                stack.enter_context(running.recorder.outside(f"fixture {fixturedef.argname!r}"))
             return (yield)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -195,6 +212,9 @@ class BudgetSession:
         broken = call.when == "teardown" and report.failed
         if broken:
             run.result = replace(run.result, passed=False)
+        if call.when == "teardown":
+            # junit.xml takes a test's properties from its last report.
+            report.user_properties += properties(run.result)
         if broken or call.when == "call":
-            report.tokenbudget = run.result  # type: ignore[attr-defined]  # pytest keeps further attributes of reports
+            attach(report, run.result)
         return report

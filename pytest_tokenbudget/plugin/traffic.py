@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_tokenbudget.baselines.paths import cassette_directory
+from pytest_tokenbudget.baselines.paths import cassette_directory, cassette_file_name
+from pytest_tokenbudget.capture.connections import HostRules, recorded_hosts
 from pytest_tokenbudget.capture.local_answer import Answerer
 from pytest_tokenbudget.errors import CassetteError, TokenBudgetError
 from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import plain_nodeid
+from pytest_tokenbudget.providers.classify import serves_models
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.replay.script import ScriptedModel
 
 SCRIPT_FIXTURE = "scripted_llm"
-_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +53,7 @@ class Traffic:
         virtual: The clock where it is a projection.
         script: The scripted model that answers, if one does.
         cassette: The cassette, if there is one.
+        host_rules: Hosts that may not be reached, where answers are given locally.
         notes: Gives what a reader of the projected times should know.
         problems: Asked when the test's body has ended: why the run does not fit its answers, ``None`` where it does.
     """
@@ -63,6 +63,7 @@ class Traffic:
     virtual: VirtualClock | None = None
     script: ScriptedModel | None = None
     cassette: ChosenCassette | None = None
+    host_rules: HostRules | None = None
     notes: Callable[[], tuple[str, ...]] = tuple
     problems: list[Callable[[], TokenBudgetError | None]] = field(default_factory=list)
 
@@ -104,7 +105,14 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
 
         with VirtualClock(scale=context.settings.time_scale) as clock:
             model = scripted_model(clock, context.reader.counter, context.reader.formats)
-            yield Traffic(clock, model, virtual=clock, script=model, problems=[lambda: script_problem(model)])
+            yield Traffic(
+                clock,
+                model,
+                virtual=clock,
+                script=model,
+                host_rules=host_rules(context),
+                problems=[lambda: script_problem(model)],
+            )
         return
     cassette = choose_cassette(item, budget, context.settings, recorded=recorded)
     if cassette is None or cassette.records:
@@ -112,13 +120,43 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
         return
     from pytest_tokenbudget.replay.clock import VirtualClock
     from pytest_tokenbudget.replay.player import Player
-    from pytest_tokenbudget.replay.secrets import compile_patterns
+    from pytest_tokenbudget.replay.redaction import compile_patterns
 
     with VirtualClock(scale=context.settings.time_scale) as clock:
         reader = context.reader
         patterns = compile_patterns(context.settings.redact)
-        player = Player(cassette.path, clock=clock, formats=reader.formats, counter=reader.counter, patterns=patterns)
-        yield Traffic(clock, player, virtual=clock, cassette=cassette, problems=[player.problem], notes=player.notes)
+        player = Player(
+            cassette.path,
+            clock=clock,
+            formats=reader.formats,
+            counter=reader.counter,
+            patterns=patterns,
+            limit=int(context.settings.cassette_limit),
+        )
+        yield Traffic(
+            clock,
+            player,
+            virtual=clock,
+            cassette=cassette,
+            host_rules=host_rules(context, recorded=player.hosts),
+            problems=[player.problem],
+            notes=player.notes,
+        )
+
+
+def host_rules(context: SessionContext, *, recorded: Iterable[str] = ()) -> HostRules:
+    """Tell which hosts a run may not reach whose model is answered for.
+
+    Args:
+        context: The session's tools.
+        recorded: Hosts, with ports where there are any, of the recorded model calls.
+    """
+    settings, formats = context.settings, context.reader.formats
+    return HostRules(
+        is_model_host=lambda host: serves_models(host, formats),
+        refused=(*settings.refuse_hosts, *recorded_hosts(recorded)),
+        allowed=settings.allow_hosts,
+    )
 
 
 def choose_cassette(
@@ -138,7 +176,7 @@ def choose_cassette(
     mode = settings.traffic
     if mode == "live" or (budget.replay is None and mode != "replay"):
         return None
-    path = cassette_directory(item.path) / f"{_cassette_name(item, budget)}.jsonl"
+    path = cassette_directory(item.path) / cassette_file_name(budget.replay or _readable_name(item))
     if recorded:
         return ChosenCassette(path, records=False)
     if mode == "record":
@@ -153,27 +191,29 @@ def choose_cassette(
     return ChosenCassette(path, records=True)
 
 
-def _cassette_name(item: pytest.Item, budget: Budget) -> str:
-    """The marker's own name, else one that is made of the test's: readable, and unique in its directory."""
-    if budget.replay:
-        return budget.replay
-    name = plain_nodeid(item).partition("::")[2]
-    readable = re.sub(r"[^\w.-]+", "-", f"{item.path.stem}.{name}").strip("-.")
-    if readable == f"{item.path.stem}.{name}" and len(readable) <= _LONGEST_NAME:
-        return readable
-    return f"{readable[:_LONGEST_NAME]}-{blake2b(name.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
+def _readable_name(item: pytest.Item) -> str:
+    return f"{item.path.stem}.{plain_nodeid(item).partition('::')[2]}"
 
 
-def write_cassette(path: Path, exchanges: Sequence[Exchange], reader: Reader, redact: tuple[str, ...]) -> None:
+def write_cassette(path: Path, exchanges: Sequence[Exchange], reader: Reader, settings: Settings) -> None:
     """Write the model calls of a run.
 
     Raises:
         CassetteError: If it may not, or cannot, be written; what stood there stays.
+        SettingsError: If an option about secrets cannot be understood.
     """
     from pytest_tokenbudget.replay.recording import record, save
-    from pytest_tokenbudget.replay.secrets import compile_patterns
+    from pytest_tokenbudget.replay.redaction import compile_patterns
+    from pytest_tokenbudget.replay.secrets import allowed_secrets
 
-    save(path, record(exchanges, reader.formats, reader.counter), compile_patterns(redact))
+    limit = int(settings.cassette_limit)
+    save(
+        path,
+        record(exchanges, reader.formats, reader.counter, limit=limit),
+        compile_patterns(settings.redact),
+        allowed=allowed_secrets(settings.allow_secret),
+        limit=limit,
+    )
 
 
 def scripted_model(clock: VirtualClock, counter: Counter, formats: Sequence[WireFormat] | None = None) -> ScriptedModel:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pytest_tokenbudget.providers.body import header
-from pytest_tokenbudget.providers.hosts import provider_of
+from pytest_tokenbudget.providers.hosts import is_model_host, provider_of
 from pytest_tokenbudget.providers.loose import as_dict, as_list, as_str
 from pytest_tokenbudget.providers.request import Request, split_url
 from pytest_tokenbudget.providers.wire_format import Endpoint, Kind, WireFormat
@@ -107,6 +107,11 @@ def matches(request: Request, formats: Sequence[WireFormat]) -> Iterator[Classif
             yield Classified("unknown", request, wire_format, endpoint, problem=problem)
             continue
         yield Classified(endpoint.kind, request, wire_format, endpoint, provider)
+
+
+def serves_models(host: str, formats: Sequence[WireFormat]) -> bool:
+    """Whether a host is one that a format declares (without port, in lower case)."""
+    return is_model_host(host, _hosts(tuple(formats)))
 
 
 def body_limit(method: str, url: str, response_headers: Headers, formats: Sequence[WireFormat]) -> int | None:

@@ -93,6 +93,16 @@ def provider_of(request: Request, maker: str, hosts: Mapping[str, str]) -> str:
     return maker
 
 
+def is_model_host(host: str, hosts: Mapping[str, str]) -> bool:
+    """Whether a host serves models, as far as it is known.
+
+    Args:
+        host: The host, in lower case, without port.
+        hosts: Suffix of a host -> provider.
+    """
+    return (_amazon(host) or _vertex(host) or _by_suffix(host, hosts)) is not None
+
+
 def _by_suffix(host: str, hosts: Mapping[str, str]) -> str | None:
     while "." in host:
         if host in hosts:

@@ -33,6 +33,23 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Connection:
+    """Connections that belong to no watched client.
+
+    Attributes:
+        host: Name of the host, its address where no name is known.
+        port: Its port.
+        opened_by: The library that opened them, and the line of the application that called it.
+        count: How many.
+    """
+
+    host: str
+    port: int | None = None
+    opened_by: str = ""
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One execution of a test, from its function-scoped fixtures on.
 

@@ -196,6 +196,7 @@ class TestResult:
         before: The stored run that it was compared with; ``None`` where there is none.
         paces: How fast each model was beside the baseline, where live times can be compared.
         runs_per_month: How often the project runs this a month, for estimates of money; ``None`` where it does not say.
+        recorded_cassette: Path of the cassette that this run recorded, ``""`` for none.
     """
 
     __test__ = False
@@ -220,6 +221,7 @@ class TestResult:
     before: Before | None = None
     runs_per_month: float | None = None
     paces: tuple[ProviderPace, ...] = ()
+    recorded_cassette: str = ""
 
     @property
     def stored(self) -> tuple[Sample, ...]:

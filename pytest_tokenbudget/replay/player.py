@@ -17,10 +17,10 @@ from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.replay.auxiliary import AuxiliaryAnswers
-from pytest_tokenbudget.replay.cassette import read_cassette
+from pytest_tokenbudget.replay.cassette import DEFAULT_LIMIT, read_cassette
 from pytest_tokenbudget.replay.interaction import Interaction
 from pytest_tokenbudget.replay.matching import RECORD_AGAIN, Matcher, Wanted
-from pytest_tokenbudget.replay.secrets import Redactor
+from pytest_tokenbudget.replay.redaction import Redactor
 from pytest_tokenbudget.replay.slope import Slope, slopes
 from pytest_tokenbudget.replay.timing import Holder, Schedule
 from pytest_tokenbudget.tokens.counter import Counter
@@ -56,6 +56,10 @@ class Player:
         formats: The wire formats.
         counter: Counts requests.
         patterns: What was redacted in the recording is in the requests of now too.
+        limit: How large the cassette may be, bytes.
+
+    Attributes:
+        hosts: Hosts of the recorded model calls, with ports where there are any.
 
     Raises:
         CassetteError: If the cassette cannot be read.
@@ -69,8 +73,9 @@ class Player:
         formats: Sequence[WireFormat],
         counter: Counter,
         patterns: Sequence[re.Pattern[str]] = (),
+        limit: int = DEFAULT_LIMIT,
     ) -> None:
-        interactions = read_cassette(path)
+        interactions = read_cassette(path, limit=limit)
         self._redactor = Redactor(tuple(patterns))
         self._clock = clock
         self._formats = tuple(formats)
@@ -78,7 +83,7 @@ class Player:
         self._classified = {id(one): self._classify(one) for one in interactions}
         auxiliary = [one for one in interactions if self._classified[id(one)].kind == "auxiliary"]
         others = [one for one in interactions if self._classified[id(one)].kind != "auxiliary"]
-        self._hosts = frozenset(split_url(one.url).netloc for one in others)
+        self.hosts = frozenset(split_url(one.url).netloc for one in others)
         self._matcher = Matcher(others, self._prompt_of)
         self._auxiliary = AuxiliaryAnswers(auxiliary, others)
         self._slopes: dict[str, Slope] = slopes(interactions)
@@ -130,14 +135,15 @@ class Player:
 
     def _prepare(self, outgoing: Outgoing) -> _Played | None:
         asked = classify(parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body), self._formats)
-        if asked.kind == "other" or (outgoing.in_process and asked.request.url.netloc not in self._hosts):
+        if asked.kind == "other" or (outgoing.in_process and asked.request.url.netloc not in self.hosts):
             # An app in the same process whose answers were not recorded is a part of the agent, and calls its model itself.
             return None
         if asked.kind == "auxiliary":
             return self._prepare_auxiliary(asked.request)
         body = self._redactor.value(asked.request.body)
         try:
-            then = self._matcher.match(Wanted(outgoing.stage, asked.api, body, asked.prompt, asked.request.path))
+            stage, path = self._redactor.text(outgoing.stage), self._redactor.text(asked.request.path)
+            then = self._matcher.match(Wanted(stage, asked.api, body, asked.prompt, path))
         except Diverged as error:
             raise self._fail(error) from None
         basis = self._token_basis(then, is_same=then.body == body)

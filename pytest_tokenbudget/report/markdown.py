@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
@@ -18,13 +19,12 @@ from pytest_tokenbudget.report.highlights import (
     JoinedCause,
     joined_causes,
     lead,
-    money_a_month,
-    month_change,
     sentence,
     title,
     total,
     worst_first,
 )
+from pytest_tokenbudget.report.money import money_a_month, month_change
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
 from pytest_tokenbudget.report.remedies import remedies
 from pytest_tokenbudget.report.table import gate_row, metric_name
@@ -33,9 +33,6 @@ from pytest_tokenbudget.wording import plain
 
 LONGEST = 65_000
 """Characters: GitHub takes a comment of at most 65,536."""
-
-MARKER = "<!-- pytest-tokenbudget -->"
-"""The last line: by it, the next run finds the comment that it is to replace. It shows nowhere."""
 
 SHOWN_ROWS = 60
 SHOWN_CAUSES = 30
@@ -61,17 +58,43 @@ def code(text: str) -> str:
     return f"<code>{escape(text)}</code>"
 
 
-def markdown(run: RunView) -> str:
-    """The comment of a run."""
+def marker(name: str = "") -> str:
+    """The last line of a comment: by it, the next run finds the comment that it is to replace. It shows nowhere.
+
+    Args:
+        name: Tells the comments of several jobs apart.
+    """
+    kept = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-")
+    return f"<!-- pytest-tokenbudget{f':{kept}' if kept else ''} -->"
+
+
+def changes_anything(run: RunView) -> bool:
+    """Whether a reviewer has to see anything: a failure, a changed figure, a note."""
+    return not run.exit_ok or any(_test_rows(result) or result.notices for result in run.results)
+
+
+def markdown(run: RunView, *, link: str = "", name: str = "") -> str:
+    """The comment of a run.
+
+    Args:
+        run: The run.
+        link: Address of the whole report; empty where there is none.
+        name: Tells the comments of several jobs apart.
+    """
     sign = _SIGNS.get(run.verdict, _BAD) if run.exit_ok or run.verdict == "inconclusive" else _BAD
     said = lead(run)
     results = worst_first(run.results)
     above = [f"{sign} **Token budget: {title(run)}.** {escape(said)}".rstrip(), "", *_table(results), *_totals(results)]
-    below = _accept(results)
+    below = [*_accept(results), *([f"- [the whole report]({_address(link)})"] if link else [])]
     # The first line, the table and the command are what matters: the folded parts give way where there is no room.
     causes = _fitting(_causes(results), LONGEST - _length([*above, *below]) - 200)
     notes = _fitting(_notes(run, results), LONGEST - _length([*above, *causes, *below]) - 200)
-    return "\n".join([*above, *causes, *notes, *below]).rstrip() + f"\n\n{MARKER}\n"
+    return "\n".join([*above, *causes, *notes, *below]).rstrip() + f"\n\n{marker(name)}\n"
+
+
+def _address(link: str) -> str:
+    """An address that cannot leave its brackets."""
+    return quote(link, safe=":/?#[]@!$&'*+,;=%~-._")
 
 
 def write(run: RunView, path: Path) -> None:

@@ -18,7 +18,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from pytest_tokenbudget.stats.robust import HUBER_K, median, moderated_variance
+from pytest_tokenbudget.stats.log_ratio import HUBER_K, moderated_variance
+from pytest_tokenbudget.stats.statistic import median
 
 Coefficients = tuple[float, float, float]
 """Seconds a call, seconds a token read, seconds a token written."""

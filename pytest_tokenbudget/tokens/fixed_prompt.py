@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import FixedPart, FixedPrompt
-from pytest_tokenbudget.tokens.digests import digest
+from pytest_tokenbudget.tokens.counts import digest
 from pytest_tokenbudget.tokens.fragments import MILLI, Fragment
 
 _SHOWN = 6

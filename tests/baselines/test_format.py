@@ -201,7 +201,7 @@ def test_every_field_of_the_records_is_stored() -> None:
     """A field that is added to a record is added to the file too, or would be lost on writing."""
     part = PartTotal("tools", "n", 9, 4, 3, 5, "d", 2, 1)
     fixed = FixedPrompt("a1b2c3", "o200k_base", 812, 45, 7)
-    stage = StageComposition(7, (part,), 5, 3, 2, ("x",), estimated=True, fixed=(fixed,))
+    stage = StageComposition(7, (part,), 11, 5, 3, 2, ("x",), estimated=True, fixed=(fixed,))
     record = MetricRecord(((1.5, 2.5), (3.5,)), 9.5)
     speeds = {"s": {"x": Speed(0.52, 0.0001, 0.0125, 7)}}
     entry = BaselineEntry(

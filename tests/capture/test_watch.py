@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import gc
+import queue
 import subprocess
 import sys
 import threading
 import weakref
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import pytest
@@ -142,12 +147,109 @@ def test_nothing_is_kept_alive(httpx: Any, server: Any) -> None:
     assert recorded() is None
 
 
-def test_what_is_sent_in_a_pause_is_not_recorded(httpx: Any, server: Any, recorder: Recorder) -> None:
-    """Fixtures of a wider scope belong to no sample; pauses may be nested."""
-    with recorder.paused(), recorder.paused():
-        httpx.get(server.url)
+def test_what_belongs_to_something_wider_is_kept_apart(httpx: Any, server: Any, recorder: Recorder) -> None:
+    """Fixtures of a wider scope belong to no sample, nor does the work that they leave behind; they may be nested."""
+    with recorder.outside("fixture 'a'"):
+        with recorder.outside("fixture 'b'"):
+            httpx.get(f"{server.url}/b")
+        httpx.get(f"{server.url}/a")
+        go, done = threading.Event(), threading.Event()
+
+        def poll() -> None:
+            go.wait(5)
+            httpx.get(f"{server.url}/poller")
+            done.set()
+
+        threading.Thread(target=poll, name="poller").start()
     httpx.get(f"{server.url}/mine")
+    go.set()
+    done.wait(5)
     assert [exchange.url.rpartition("/")[2] for exchange in recorder.exchanges()] == ["mine"]
+    outside = [(where, exchange.url.rpartition("/")[2]) for where, exchange in recorder.outside_exchanges()]
+    assert outside == [("fixture 'b'", "b"), ("fixture 'a'", "a"), ("thread 'poller'", "poller")]
+
+
+def test_work_that_began_before_is_not_charged(httpx: Any, server: Any) -> None:
+    """Neither a thread nor a task that was there before; what the sample hands to them is its own."""
+
+    async def main() -> None:
+        polled = asyncio.Event()
+
+        async def poll() -> None:
+            await polled.wait()
+            async with httpx.AsyncClient() as client:
+                await client.get(f"{server.url}/task")
+
+        task = asyncio.create_task(poll(), name="poller")
+        await asyncio.sleep(0)
+        with ThreadPoolExecutor(1, thread_name_prefix="pool") as pool:
+            pool.submit(lambda: None).result()
+            with watching(recorder):
+                polled.set()
+                await task
+                await asyncio.create_task(asyncio.sleep(0))
+                await asyncio.get_running_loop().run_in_executor(pool, httpx.get, f"{server.url}/handed")
+                await asyncio.to_thread(httpx.get, f"{server.url}/mine")
+
+    recorder = Recorder()
+    asyncio.run(main())
+    assert [exchange.url.rpartition("/")[2] for exchange in recorder.exchanges()] == ["handed", "mine"]
+    assert [(where, one.url.rpartition("/")[2]) for where, one in recorder.outside_exchanges()] == [
+        ("task 'poller'", "task")
+    ]
+
+
+def test_a_request_that_began_before_is_told(httpx: Any, server: Any, wait_for: Any) -> None:
+    """One that an earlier sample sent and that still runs belongs to neither of what follows."""
+    server.play(silent=True)
+    first, second = Recorder(), Recorder()
+
+    def ask() -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.get(f"{server.url}/old", timeout=5)
+
+    with watching(first):
+        thread = threading.Thread(target=ask)
+        thread.start()
+        wait_for(lambda: bool(server.requests))
+    with watching(second):
+        assert not second.exchanges()
+        assert [(where, one.url.rpartition("/")[2]) for where, one in second.outside_exchanges()] == [
+            ("a request", "old")
+        ]
+    server.release.set()
+    thread.join()
+    with watching(Recorder()) as _, watching(third := Recorder()):
+        assert not third.outside_exchanges()
+
+
+def test_whoever_serves_the_sample_works_for_it(httpx: Any, server: Any) -> None:
+    """A server of this machine ran before; while the sample waits for it, what it asks of another host is the sample's."""
+    asked, answered = queue.Queue[str](), queue.Queue[None]()
+
+    class App(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.put("agent")
+            answered.get(timeout=5)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    def work() -> None:
+        while asked.get(timeout=5) == "agent":
+            httpx.get(f"{server.url}/model")
+            answered.put(None)
+
+    with HTTPServer(("127.0.0.1", 0), App) as app:
+        for target in (app.serve_forever, work):
+            threading.Thread(target=target, daemon=True).start()
+        with watching(recorder := Recorder()):
+            httpx.get(f"http://127.0.0.1:{app.server_port}/app")
+        app.shutdown()
+        asked.put("no more")
+    assert sorted(exchange.url.rpartition("/")[2] for exchange in recorder.exchanges()) == ["app", "model"]
 
 
 def test_the_clients_of_a_watch_are_told(httpx: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from markdown_it import MarkdownIt
 from report_runs import exact_test, many, showcase
 
-from pytest_tokenbudget.report.markdown import LONGEST, MARKER, markdown
+from pytest_tokenbudget.report.markdown import LONGEST, changes_anything, markdown, marker
 from pytest_tokenbudget.report.view import RunView
 
 HOSTILE = (
@@ -30,7 +30,7 @@ def test_the_first_line_says_it_all() -> None:
         "❌ **Token budget: 4 of 11 tests are over budget.** worker reads 54.9 % more: "
         r"the schema of calendar\_write 335 → 871 in each of 4 calls"
     )
-    assert lines[-1] == MARKER
+    assert lines[-1] == marker()
 
 
 def test_the_table_holds_what_changed_and_nothing_else() -> None:
@@ -64,6 +64,20 @@ def test_a_run_in_which_nothing_changed_is_two_lines() -> None:
     assert len(text.splitlines()) == 5
 
 
+def test_a_link_and_a_name_stand_at_the_end() -> None:
+    """The whole report is one click away, and each job of several finds its own comment."""
+    text = markdown(showcase(), link="https://ci.example/1?a=b)](x", name="py 3.12 -->")
+    assert "- [the whole report](https://ci.example/1?a=b%29]%28x)" in text
+    assert text.splitlines()[-1] == marker("py 3.12 -->") == "<!-- pytest-tokenbudget:py-3.12 -->"
+
+
+def test_nothing_to_see_is_known() -> None:
+    """A run in which nothing changed needs no comment."""
+    assert changes_anything(showcase())
+    assert changes_anything(RunView("1", "gate", (exact_test("t.py::test_a", growth=1.1),)))
+    assert not changes_anything(RunView("1", "gate", (exact_test("t.py::test_a"),)))
+
+
 def test_money_a_month_is_an_estimate() -> None:
     """Where the project says how often it runs, the change is shown as money."""
     assert r"**+\$48.91 a month** (estimate)" in markdown(showcase())
@@ -81,7 +95,7 @@ def test_a_comment_fits_whatever_happens() -> None:
     results += [exact_test(f"t.py::test_{'x' * 300}_{index}", growth=3.0) for index in range(500)]
     text = markdown(RunView("1", "gate", tuple(results)))
     assert len(text) <= LONGEST
-    assert text.endswith(f"{MARKER}\n")
+    assert text.endswith(f"{marker()}\n")
     assert text.count("<details>") == text.count("</details>")
     assert "more in the report" in text
     assert "--tokenbudget-update" in text

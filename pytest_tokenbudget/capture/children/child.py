@@ -7,7 +7,7 @@ import json
 import mmap
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.bodies import builtin_body_limit
 from pytest_tokenbudget.capture.children.frames import SUFFIX, encode
 from pytest_tokenbudget.capture.children.protocol import ASKED, IDLE, WATCHED, Address
+from pytest_tokenbudget.capture.connections import ConnectionLog
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
 from pytest_tokenbudget.capture.recorder import OpenSpan
 from pytest_tokenbudget.capture.watch import take_over
@@ -50,6 +51,7 @@ class ChildRecorder:
         self._numbers = count()
         self._begun: dict[int, ExchangeBuilder] = {}
         self._written: dict[int, Any] = {}
+        self.connections = ConnectionLog()
         with open(os.path.join(spool, "state"), "rb") as file:
             self._state = mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ)
 
@@ -69,6 +71,20 @@ class ChildRecorder:
             self._asking = Asking(self._questions)
         return self._asking
 
+    def watch_begins(self) -> None:
+        """Do nothing: this process belongs to the session as a whole."""
+
+    def outside_of(self, library: Library, request: Any) -> str:
+        """Say that the session decides whose call it is."""
+        return ""
+
+    def began_before(self, builders: Iterable[ExchangeBuilder]) -> None:
+        """Do nothing: nothing was watched before."""
+
+    def running(self) -> Iterable[ExchangeBuilder]:
+        """The exchanges that have not ended."""
+        return tuple(self._begun.values())
+
     @property
     def plain(self) -> bool:
         """Whether it does no more than look on."""
@@ -83,6 +99,7 @@ class ChildRecorder:
         stage: str = "",
         span: Any = None,
         within: ExchangeBuilder | None = None,
+        outside: str = "",
     ) -> ExchangeBuilder:
         """Begin an exchange; the session may know of it from here on."""
         number = next(self._numbers)
