@@ -75,6 +75,9 @@ class ActiveRecorder(Protocol):
     def open_span(self, path: str) -> OpenSpan | None:
         """Open a stage's span."""
 
+    def note(self, text: str) -> None:
+        """Keep a note for the reader: something of the sample could not be seen."""
+
 
 class Active:
     """The recorders of the watches that are on, outermost first.

@@ -103,6 +103,7 @@ class Recorder:
         self._work = SampleWork()
         self._held: list[ExchangeBuilder] = []
         self._held_bytes = 0
+        self._notes: dict[str, None] = {}
         self._lock = threading.Lock()
 
     def watch_begins(self) -> None:
@@ -225,6 +226,14 @@ class Recorder:
         span = OpenSpan(path, self.clock)
         self._spans.append(span)
         return span
+
+    def note(self, text: str) -> None:
+        """Keep a note for the reader: something of the sample could not be seen."""
+        self._notes[text] = None
+
+    def notes(self) -> tuple[str, ...]:
+        """The notes, each once."""
+        return tuple(self._notes)
 
     def open_stage(self, at: float | None = None) -> str:
         """Path of the stage that was opened last of those that are open, ``""`` for none: that of calls from elsewhere.

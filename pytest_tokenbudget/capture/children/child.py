@@ -144,6 +144,11 @@ class ChildRecorder:
             return None
         return _WrittenSpan(path, self.clock, next(self._numbers), self._append)
 
+    def note(self, text: str) -> None:
+        """Tell the session a note for the reader."""
+        if self.recording:
+            self._append(encode({"note": text}))
+
     def write_what_runs(self) -> None:
         """Write what is under way when the process ends: streams that nobody closed."""
         for builder in list(self._begun.values()):

@@ -205,7 +205,7 @@ class ChildProcesses:
 
     def notes(self) -> tuple[str, ...]:
         """What of this sample's processes could not be watched."""
-        return child_notes(self._spool.children, self._started.started, since=self._since)
+        return (*self._spool.notes, *child_notes(self._spool.children, self._started.started, since=self._since))
 
 
 def _on_clock(exchange: Exchange, time_at: Callable[[float], float]) -> Exchange:

@@ -78,12 +78,14 @@ class Spool:
         directory: The directory; only the user can look into it.
         ended: The exchanges that have ended since the last :meth:`forget`, in the order in which they were read.
         spans: The stages that were closed since.
+        notes: What children had to say since, each once.
     """
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="tokenbudget-"))
         self.ended: list[Exchange] = []
         self.spans: list[Span] = []
+        self.notes: dict[str, None] = {}
         self._files: dict[str, _File] = {}
         (self.directory / "state").write_bytes(bytes([IDLE]))
         with (self.directory / "state").open("r+b") as file:
@@ -126,6 +128,7 @@ class Spool:
         self.read()
         self.ended.clear()
         self.spans.clear()
+        self.notes.clear()
 
     def under_way(self) -> Iterator[tuple[ChildProcess, Exchange]]:
         """Exchanges that have begun and not ended."""
@@ -191,6 +194,8 @@ class Spool:
         elif "closed" in head:
             stage, started = file.opened.pop(head["closed"])
             self.spans.append(Span(stage, started, float(head["at"])))
+        elif "note" in head:
+            self.notes[str(head["note"])] = None
         elif "problem" in head:
             file.child.problem = _from_hex(head["problem"])
         elif "python" in head:
