@@ -176,7 +176,7 @@ def _compositions(figures: _Json, key: str) -> dict[str, StageComposition]:
         totals = tuple(_part(_mapping(part, key)) for part in parts)
         found[str(stage)] = StageComposition(
             calls=max((part.calls for part in totals), default=0),
-            parts=totals,
+            counted=totals,
         )
     return found
 

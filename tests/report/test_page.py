@@ -55,7 +55,7 @@ def hostile_run() -> RunView:
     )
     failed = replace(calls[1], error=HOSTILE, status=None)
     composition = {
-        stage and HOSTILE: replace(parts, parts=tuple(replace(part, name=HOSTILE) for part in parts.parts))
+        stage and HOSTILE: replace(parts, counted=tuple(replace(part, name=HOSTILE) for part in parts.counted))
         for stage, parts in sample.composition.items()
     }
     hostile = replace(
