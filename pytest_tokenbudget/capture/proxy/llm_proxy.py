@@ -36,6 +36,7 @@ class LlmProxy:
         self._connections = UpstreamConnections()
         self._forwarding = Forwarding(self._connections)
         self._server = LoopbackServer(self._handle)
+        ACTIVE.forwarders = (*ACTIVE.forwarders, self)
 
     def __enter__(self) -> LlmProxy:
         return self
@@ -47,6 +48,7 @@ class LlmProxy:
 
     def close(self) -> None:
         """Stop it."""
+        ACTIVE.forwarders = tuple(one for one in ACTIVE.forwarders if one is not self)
         self._server.close()
         self._connections.close()
 
@@ -54,6 +56,11 @@ class LlmProxy:
     def url(self) -> str:
         """The proxy's own URL, without a path."""
         return self._server.url
+
+    @property
+    def address(self) -> str:
+        """Its address, with the port."""
+        return f"127.0.0.1:{self._server.port}"
 
     def upstream(self, name: str, url: str) -> LlmProxy:
         """Forward to a gateway, a local engine, or another place of a known provider.
@@ -130,6 +137,15 @@ class LlmProxy:
                 else:
                     os.environ[name] = value
 
+    def meant_address(self, url: str) -> tuple[str, str] | None:
+        """The URL and the stage that a URL of this proxy stands for; ``None`` for the URL of another server."""
+        server, target = _split(url)
+        if server not in (self.address, f"localhost:{self._server.port}"):
+            return None
+        stage, name, rest = _parts(target)
+        upstream = self._upstreams.get(name)
+        return None if upstream is None else (upstream.origin + rest, stage)
+
     def _handle(self, request: ServerRequest) -> bool:
         stage, name, target = _parts(request.target)
         upstream = self._upstreams.get(name)
@@ -153,7 +169,10 @@ class LlmProxy:
     def _pass(
         self, request: ServerRequest, upstream: Upstream, target: str, recorder: Recorder | None, stage: str
     ) -> bool:
-        if recorder is None:
+        # A client that is watched itself is nearer to the call: it knows the stage, and its call is counted once.
+        if recorder is not None:
+            recorder.forwarded += 1
+        if recorder is None or recorder.is_sending(self._server.url + request.target, request.body):
             return self._forwarding.forward(request, upstream, target, None)
         outgoing = Outgoing(
             client=_client_name(request),
@@ -189,6 +208,12 @@ def _recorder() -> Recorder | None:
 
 def _client_name(request: ServerRequest) -> str:
     return request.head.get("user-agent").partition(" ")[0].replace("/", " ") or "http"
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Host with port, and target of a URL."""
+    server, slash, target = url.partition("://")[2].partition("/")
+    return server, slash + target
 
 
 def _parts(target: str) -> tuple[str, str, str]:
