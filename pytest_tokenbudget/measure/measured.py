@@ -68,6 +68,7 @@ def measure(
     own_time: float | None,
     table: Mapping[str, MetricSpec],
     compose: Compose,
+    paid: Sequence[Call] = (),
 ) -> Measured:
     """Compute the metrics of the whole test and of each stage.
 
@@ -78,18 +79,22 @@ def measure(
         own_time: s of the agent's own code where it is known apart (replay), else ``None``.
         table: The known metrics.
         compose: Sums the compositions of a stage's calls.
+        paid: Requests that cost money and are no calls.
 
     Returns:
         The figures. A stage that only a rule opened (no code) is open while its calls run.
     """
     whole = compose(calls)
-    views = {"": _view("", calls, spans, call_phase=call_phase, own_time=own_time, composition=whole)}
+    views = {"": _view("", calls, spans, call_phase=call_phase, own_time=own_time, composition=whole, paid=paid)}
     own: dict[str, StageComposition] = {}
     for path in stage_paths(calls, spans):
         mine = [call for call in calls if inside(call.stage, path)]
         direct = [call for call in mine if call.stage == path]
         composition = whole if len(mine) == len(calls) else compose(mine)
-        views[path] = _view(path, mine, spans, call_phase=call_phase, own_time=None, composition=composition)
+        bought = [request for request in paid if inside(request.stage, path)]
+        views[path] = _view(
+            path, mine, spans, call_phase=call_phase, own_time=None, composition=composition, paid=bought
+        )
         own[path] = composition if len(direct) == len(mine) else compose(direct)
     return Measured(
         total=values(views[""], table),
@@ -107,6 +112,7 @@ def _view(
     call_phase: float,
     own_time: float | None,
     composition: StageComposition,
+    paid: Sequence[Call],
 ) -> StageView:
     model_time = union_length([(call.started, call.started + call.latency) for call in calls])
     opened = [(span.started, span.ended) for span in spans if inside(span.stage, path)]
@@ -121,4 +127,5 @@ def _view(
         model_time=clock_time(model_time),
         composition=composition,
         own_time=own_time,
+        paid=paid,
     )

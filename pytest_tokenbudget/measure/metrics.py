@@ -28,6 +28,7 @@ class StageView:
         model_time: s in which at least one call was running (union of the intervals).
         composition: What the input consists of.
         own_time: s of the agent's own code on the real clock, where that is known apart (replay); else ``None``.
+        paid: Requests that cost money and are no calls.
     """
 
     calls: Sequence[Call]
@@ -36,6 +37,7 @@ class StageView:
     model_time: float
     composition: StageComposition
     own_time: float | None = None
+    paid: Sequence[Call] = ()
 
 
 Compute = Callable[[StageView], float | int | None]
@@ -122,7 +124,7 @@ def _fresh(view: StageView) -> int | None:
 def _cost(view: StageView) -> float | None:
     """Added as decimals, as which prices are written: three calls at $0.0022 cost $0.0066, not $0.006599999999999999."""
     total = Decimal(0)
-    for call in view.calls:
+    for call in (*view.calls, *view.paid):
         if call.cost is None:
             return None
         total += Decimal(repr(float(call.cost)))
