@@ -56,7 +56,7 @@ def sample(seed: int, session: int) -> Sample:
     )
     composition = StageComposition(
         calls=1,
-        parts=parts,
+        counted=parts,
         output_tokens=call.usage.output_tokens,
         models=("deepseek-chat",),
     )

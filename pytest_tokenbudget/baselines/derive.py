@@ -32,16 +32,12 @@ SUMMED = (
     "calls",
     "cost",
     "failed_attempts",
-    "fresh_input_tokens",
-    "history_tokens",
     "input_tokens",
     "latency",
     "model_time",
     "output_tokens",
     "reasoning_tokens",
-    "system_tokens",
     "tool_calls",
-    "tool_schema_tokens",
 )
 """Metrics of which the whole test's value is, as a rule, the sum over the stages. (Stages that run at the same time are
 the exception for times; then the figure is stored.)"""
@@ -173,7 +169,7 @@ def _steps(scope: Scope) -> Iterator[_Step]:
     """Give the steps in their order: a step uses only what is stored and what earlier steps gave."""
     if scope.single:
         yield from _steps_within("", scope)
-        for name in SUMMED:
+        for name in (*SUMMED, *_FROM_COMPOSITION):
             # Nobody opens this stage: it is open while its calls run.
             source = "model_time" if name == "latency" else name
             yield _Figure(Metric(ONLY_STAGE, name).key, _copy(source))
@@ -182,6 +178,7 @@ def _steps(scope: Scope) -> Iterator[_Step]:
         return
     for stage in scope.stages:
         yield from _steps_within(stage, scope)
+    yield from _composition_steps("", scope)
     for name in SUMMED:
         yield _Figure(name, _total(name, scope.top))
     yield _own_time("")
@@ -189,12 +186,16 @@ def _steps(scope: Scope) -> Iterator[_Step]:
 
 
 def _steps_within(stage: str, scope: Scope) -> Iterator[_Step]:
+    yield from _composition_steps(stage, scope)
+    yield _Times(stage)
+    yield from _ratios(stage)
+
+
+def _composition_steps(stage: str, scope: Scope) -> Iterator[_Figure]:
     composition = within(scope.compositions, stage)
     if composition is not None and composition.parts:
         for name, value in _FROM_COMPOSITION.items():
             yield _Figure(Metric(stage, name).key, _constant(value(composition)))
-    yield _Times(stage)
-    yield from _ratios(stage)
 
 
 def _same(actual: MetricRecord, derived: MetricRecord) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pytest_tokenbudget.baselines import derive
@@ -16,7 +17,7 @@ from pytest_tokenbudget.stats.statistic import mean
 
 Document = dict[str, Any]
 
-_OWN_COUNTS = ("calls", "failed_attempts", "output_tokens", "reasoning_tokens")
+_OWN_COUNTS = ("calls", "failed_attempts", "input_tokens", "output_tokens", "reasoning_tokens")
 """What a composition and the metrics both tell, where the metrics have one value."""
 
 _PROVIDER = "provider"
@@ -146,12 +147,12 @@ def _composition_lines(entry: BaselineEntry, *, named: set[str]) -> Iterator[lis
     """Give a line a part, the parts in the order of the prompt; and one for what the stage's other figures do not tell."""
     for stage in sorted(entry.composition):
         composition = entry.composition[stage]
-        expected = _told(stage, composition.parts, entry.metrics, entry.models, entry.stages)
+        expected = _told(stage, composition.counted, entry.metrics, entry.models, entry.stages)
         fields = (*_OWN_COUNTS, "models", "estimated")
         differing = {name: value for name in fields if (value := getattr(composition, name)) != getattr(expected, name)}
-        if differing or not (composition.parts or stage in named):
+        if differing or not (composition.counted or stage in named):
             yield [stage, {name: list(value) if name == "models" else value for name, value in differing.items()}]
-        for part in composition.parts:
+        for part in composition.counted:
             yield [stage, part.part, *([part.name] if part.name else []), _part_fields(part)]
 
 
@@ -199,9 +200,8 @@ def _compositions(
     found = {}
     for stage, own in parts.items():
         told = _told(stage, tuple(own), metrics, models, stages)
-        given = fields.get(stage, {})
-        values = {name: given.get(name, getattr(told, name)) for name in (*_OWN_COUNTS, "estimated")}
-        found[stage] = StageComposition(parts=told.parts, models=tuple(given.get("models", told.models)), **values)
+        given = {("reported_input" if name == "input_tokens" else name): v for name, v in fields.get(stage, {}).items()}
+        found[stage] = replace(told, **given | ({"models": tuple(given["models"])} if "models" in given else {}))
     return found
 
 
@@ -221,7 +221,8 @@ def _told(
         calls = max((part.calls for part in parts), default=0)
     return StageComposition(
         calls=calls,
-        parts=parts,
+        counted=parts,
+        reported_input=known["input_tokens"],
         output_tokens=known["output_tokens"],
         reasoning_tokens=known["reasoning_tokens"],
         failed_attempts=known["failed_attempts"] or 0,

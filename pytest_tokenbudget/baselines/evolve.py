@@ -149,6 +149,12 @@ def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept
             return True
         return name not in TIMES and (_differs_without_noise(record, session) or _left_range(record, session))
 
+    def is_clock_noise(key: str, record: MetricRecord, session: Session) -> bool:
+        """Of a replayed or scripted run the agent's own time is the one figure of a real clock, which is never the same."""
+        if other or seen.traffic == "live" or split_key(key)[1] != "own_time" or said(key):
+            return False
+        return mean(record.values) / 2 <= mean(session) <= 2 * mean(record.values)
+
     def records(stored: Mapping[str, MetricRecord], sessions: Mapping[str, Session]) -> dict[str, MetricRecord]:
         kept = {
             key: stored[key] for key in stored.keys() & seen.unknown if not other and split_key(key)[0] not in moved
@@ -157,7 +163,7 @@ def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept
             record = stored.get(key)
             if record is None:
                 record = _first(session)
-            elif not _nothing_new(record, session):
+            elif not (_nothing_new(record, session) or is_clock_noise(key, record, session)):
                 earlier = () if replaces(key, record, session) else record.sessions
                 record = MetricRecord((*earlier, session)[-MAX_SESSIONS:], record.origin)
             kept[key] = replace(record, origin=mean(session)) if accept else record
@@ -176,23 +182,7 @@ def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept
         models=seen.models,
         providers=seen.providers,
     )
-    return entry if _same_numbers(entry, evolved, said) else evolved
-
-
-def _same_numbers(old: BaselineEntry, new: BaselineEntry, said: Predicate) -> bool:
-    """Tell whether two entries differ in nothing that counts.
-
-    Of a replayed or scripted run the agent's own time is the one figure of a real clock: alone it is no change, unless a
-    gate says so.
-    """
-    if old == new or old.traffic == "live":
-        return old == new
-
-    def counted(entry: BaselineEntry) -> BaselineEntry:
-        kept = {k: record for k, record in entry.metrics.items() if split_key(k)[1] != "own_time" or said(k)}
-        return replace(entry, metrics=kept)
-
-    return counted(old) == counted(new)
+    return entry if evolved == entry else evolved
 
 
 def _moved_scopes(entry: BaselineEntry, seen: Observation, said: Predicate) -> set[str]:
@@ -215,15 +205,12 @@ def _moved_scopes(entry: BaselineEntry, seen: Observation, said: Predicate) -> s
 
 
 def _other_prompt(before: StageComposition, after: StageComposition) -> bool:
-    """Tell whether a system prompt or a tool's schema came, went or has another size: what the code alone decides.
-
-    Sizes that differ by no more than a call's scale can move them (3 %, or 2 tokens) are the same.
-    """
+    """Tell whether a system prompt or a tool's schema came, went or has another size: what the code alone decides."""
     then, now = (
-        {(part.part, part.name): part.largest for part in side.parts if part.part in ("system", "tools")}
+        {(part.part, part.name): part.largest for part in side.counted if part.part in ("system", "tools")}
         for side in (before, after)
     )
-    return then.keys() != now.keys() or any(abs(now[key] - then[key]) > max(2, 0.03 * then[key]) for key in then)
+    return then != now
 
 
 def _left_range(record: MetricRecord, session: Session) -> bool:
@@ -254,4 +241,4 @@ def _unless_only_digests(stored: StageComposition | None, seen: StageComposition
 
 
 def _without_digests(composition: StageComposition) -> StageComposition:
-    return replace(composition, parts=tuple(replace(part, digest="") for part in composition.parts))
+    return replace(composition, counted=tuple(replace(part, digest="") for part in composition.counted))

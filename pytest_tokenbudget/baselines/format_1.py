@@ -128,7 +128,7 @@ def _own(stage: str, stages: Iterable[str], compositions: Mapping[str, Json]) ->
     others = {model for each in inside for model in each["models"]}
     return StageComposition(
         calls=whole["calls"] - sum(each["calls"] for each in inside),
-        parts=tuple(_in_prompt_order(_with_behind(parts, fresh), whole["prefix"])),
+        counted=tuple(_in_prompt_order(_with_behind(parts, fresh), whole["prefix"])),
         output_tokens=_minus(whole["output_tokens"], [each["output_tokens"] for each in inside]),
         reasoning_tokens=_minus(whole["reasoning_tokens"], [each["reasoning_tokens"] or 0 for each in inside]),
         failed_attempts=whole["attempts"] - sum(each["attempts"] for each in inside),

@@ -94,6 +94,7 @@ def _composition_line() -> Any:
             "calls": count,
             "estimated": s.bool_schema(strict=True),
             "failed_attempts": count,
+            "input_tokens": count,
             "models": s.list_schema(text, strict=True),
             "output_tokens": s.nullable_schema(count),
             "reasoning_tokens": s.nullable_schema(count),

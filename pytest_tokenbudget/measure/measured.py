@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.measure.metrics import MetricSpec, StageView, clock_time, pooled_values, values
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import StageComposition, inside
+from pytest_tokenbudget.records.composition import StageComposition, inside, within
 from pytest_tokenbudget.records.sample import Span, Values
 
 Compose = Callable[[Sequence[Call]], StageComposition]
@@ -84,18 +84,27 @@ def measure(
     Returns:
         The figures. A stage that only a rule opened (no code) is open while its calls run.
     """
-    whole = compose(calls)
-    views = {"": _view("", calls, spans, call_phase=call_phase, own_time=own_time, composition=whole, paid=paid)}
-    own: dict[str, StageComposition] = {}
-    for path in stage_paths(calls, spans):
+    paths = stage_paths(calls, spans)
+    own = {path: compose([call for call in calls if call.stage == path]) for path in paths}
+    views: dict[str, StageView] = {}
+    for path in ("", *paths):
         mine = [call for call in calls if inside(call.stage, path)]
-        direct = [call for call in mine if call.stage == path]
-        composition = whole if len(mine) == len(calls) else compose(mine)
-        bought = [request for request in paid if inside(request.stage, path)]
-        views[path] = _view(
-            path, mine, spans, call_phase=call_phase, own_time=None, composition=composition, paid=bought
+        composition = within(own, path) or StageComposition(calls=0)
+        # Calls of several stages can share a prefix, which their compositions do not know of each other.
+        several = sum(inside(other, path) for other in paths) > 1
+        model_time = union_length([(call.started, call.started + call.latency) for call in mine])
+        fresh = (compose(mine) if several else composition).fresh_input_tokens
+        open_time = _open_time(path, spans, model_time) if path else call_phase
+        views[path] = StageView(
+            calls=[call for call in mine if call.succeeded],
+            attempts=[call for call in mine if not call.succeeded],
+            open_time=clock_time(open_time),
+            model_time=clock_time(model_time),
+            composition=composition,
+            fresh_input_tokens=fresh,
+            own_time=None if path else own_time,
+            paid=[request for request in paid if inside(request.stage, path)],
         )
-        own[path] = composition if len(direct) == len(mine) else compose(direct)
     return Measured(
         total=values(views[""], table),
         stages={path: values(view, table) for path, view in views.items() if path},
@@ -104,28 +113,7 @@ def measure(
     )
 
 
-def _view(
-    path: str,
-    calls: Sequence[Call],
-    spans: Sequence[Span],
-    *,
-    call_phase: float,
-    own_time: float | None,
-    composition: StageComposition,
-    paid: Sequence[Call],
-) -> StageView:
-    model_time = union_length([(call.started, call.started + call.latency) for call in calls])
+def _open_time(path: str, spans: Iterable[Span], model_time: float) -> float:
+    """Give the s that a stage was open; one that only a rule opened (no code) is open while its calls run."""
     opened = [(span.started, span.ended) for span in spans if inside(span.stage, path)]
-    if path:
-        open_time = union_length(opened) if opened else model_time
-    else:
-        open_time = call_phase
-    return StageView(
-        calls=[call for call in calls if call.succeeded],
-        attempts=[call for call in calls if not call.succeeded],
-        open_time=clock_time(open_time),
-        model_time=clock_time(model_time),
-        composition=composition,
-        own_time=own_time,
-        paid=paid,
-    )
+    return union_length(opened) if opened else model_time

@@ -7,6 +7,7 @@ from typing import Any, Literal
 # pydantic makes the JSON Schema of these; it asks for this TypedDict before Python 3.12.
 from typing_extensions import NotRequired, TypedDict  # noqa: UP035  # see above
 
+from pytest_tokenbudget.records.advice import AdviceKind, Certainty
 from pytest_tokenbudget.records.call import Operation, Source
 from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.gate import GateKind, Unit
@@ -170,6 +171,22 @@ class TestJson(TypedDict):
     samples_detail: NotRequired[list[SampleJson]]
 
 
+class AdviceJson(TypedDict):
+    """One thing that could be saved in a run of all tests. ``cost`` in USD, ``seconds`` in s, null where not known."""
+
+    kind: AdviceKind
+    stage: str
+    part: str
+    name: str
+    tokens: int
+    cost: float | None
+    seconds: float | None
+    share: float
+    sure: Certainty
+    text: str
+    tests: list[str]
+
+
 class RunJson(TypedDict):
     """The whole report."""
 
@@ -181,6 +198,7 @@ class RunJson(TypedDict):
     tests: list[TestJson]
     unattributed: list[UnattributedJson]
     watched: list[str]
+    advice: list[AdviceJson]
     messages: list[str]
 
 

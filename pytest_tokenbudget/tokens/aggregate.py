@@ -14,7 +14,7 @@ _Key = tuple[PartName, str]
 
 @dataclass(slots=True)
 class _Sum:
-    """The running totals of one part."""
+    """The running totals of one part, in thousandths of a token."""
 
     tokens: int = 0
     repeated: int = 0
@@ -26,7 +26,7 @@ class _Sum:
 
     def add(self, piece: Piece, call: int, *, fresh: bool) -> None:
         """Add a piece of call number ``call``; ``fresh``: it stands behind the common prefix."""
-        tokens = piece.tokens
+        tokens = piece.counted_milli
         self.tokens += tokens
         self.largest = max(self.largest, tokens)
         if call != self.last_call:
@@ -42,14 +42,18 @@ class _Sum:
         return PartTotal(
             part=key[0],
             name=key[1],
-            tokens=self.tokens,
+            tokens=_whole(self.tokens),
             calls=self.calls,
             distinct=len(self.seen),
-            largest=self.largest,
+            largest=_whole(self.largest),
             digest=digest_of(self.seen),
-            repeated_tokens=self.repeated,
-            behind_tokens=self.behind,
+            repeated_tokens=_whole(self.repeated),
+            behind_tokens=_whole(self.behind),
         )
+
+
+def _whole(milli: int) -> int:
+    return (milli + 500) // 1000
 
 
 _Node = dict[tuple[str, str, str], "_Node"]
@@ -91,7 +95,8 @@ def stage_composition(calls: Sequence[Call]) -> StageComposition:
             total.add(piece, number, fresh=fresh)
     return StageComposition(
         calls=len(answered),
-        parts=tuple(total.total(key) for key, total in sums.items()),
+        counted=tuple(total.total(key) for key, total in sums.items()),
+        reported_input=sum(composition.input_tokens for composition in composed),
         output_tokens=_output_tokens(answered),
         reasoning_tokens=_reasoning_tokens(answered),
         failed_attempts=len(calls) - len(answered),

@@ -199,7 +199,7 @@ def test_windows_line_ends_are_read() -> None:
 def test_every_field_of_the_records_is_stored() -> None:
     """A field that is added to a record is added to the file too, or would be lost on writing."""
     part = PartTotal("tools", "n", 9, 4, 3, 5, "d", 2, 1)
-    stage = StageComposition(7, (part,), 5, 3, 2, ("x",), estimated=True)
+    stage = StageComposition(7, (part,), 11, 5, 3, 2, ("x",), estimated=True)
     record = MetricRecord(((1.5, 2.5), (3.5,)), 9.5)
     entry = BaselineEntry(
         {"y": record}, {"z": record}, {"s": stage}, {"o": 1}, "scripted", {"s.y": "counted"}, ("m",), ("p",)
