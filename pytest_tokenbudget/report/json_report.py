@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pytest_tokenbudget.explain.cache_prefix import find_break
 from pytest_tokenbudget.files import write_atomically
-from pytest_tokenbudget.records.advice import SchemaAnatomy
+from pytest_tokenbudget.records.advice import Advice, SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition, inclusive
-from pytest_tokenbudget.records.sample import Sample, Values
+from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult
+from pytest_tokenbudget.report.means import mean_values
 from pytest_tokenbudget.report.view import RunView
-from pytest_tokenbudget.stats.statistic import mean
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.report.json_shape import (
+        AdviceJson,
         BeforeJson,
         CallJson,
         CauseJson,
@@ -51,7 +52,25 @@ def run_json(run: RunView) -> RunJson:
         "tests": [test_json(result) for result in run.results],
         "unattributed": unattributed_json(run.results),
         "watched": sorted({client for result in run.results for client in result.watched}),
+        "advice": [advice_json(advice) for advice in run.advice],
         "messages": [*run.messages, *run.problems],
+    }
+
+
+def advice_json(advice: Advice) -> AdviceJson:
+    """One advice."""
+    return {
+        "kind": advice.kind,
+        "stage": advice.stage,
+        "part": advice.part,
+        "name": advice.name,
+        "tokens": advice.tokens,
+        "cost": advice.cost,
+        "seconds": advice.seconds,
+        "share": advice.share,
+        "sure": advice.sure,
+        "text": advice.text,
+        "tests": list(advice.tests),
     }
 
 
@@ -89,6 +108,7 @@ def test_json(result: TestResult) -> TestJson:
         "outcomes": last.outcomes,
         "turns": [{"turn": turn.number, **turn.values} for turn in last.turns],
         "own_time": last.own_time,
+        "paid": [call_json(call) for call in last.paid],
         "unattributed": unattributed_json([result]),
         "messages": [*result.notices, *result.messages],
     }
@@ -243,19 +263,3 @@ def cause_json(cause: Cause) -> CauseJson:
         "delta": cause.delta,
         "text": cause.text,
     }
-
-
-def mean_values(figures: Sequence[Values]) -> Values:
-    """Mean of each metric over the samples; unknown where one is unknown; 0 where a stage was not opened."""
-    if len(figures) == 1:
-        return dict(figures[0])
-    names = {name: None for values in figures for name in values}
-    shown: Values = {}
-    for name in names:
-        column = [values.get(name, 0 if not values else None) for values in figures]
-        known = [value for value in column if value is not None]
-        if len(known) < len(column):
-            shown[name] = None
-            continue
-        shown[name] = mean(known)
-    return shown

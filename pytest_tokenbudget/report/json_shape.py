@@ -7,6 +7,7 @@ from typing import Any, Literal
 # pydantic makes the JSON Schema of these; it asks for this TypedDict before Python 3.12.
 from typing_extensions import NotRequired, TypedDict  # noqa: UP035  # see above
 
+from pytest_tokenbudget.records.advice import AdviceKind, Certainty
 from pytest_tokenbudget.records.call import Operation, Source
 from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.gate import GateKind, Unit
@@ -164,9 +165,26 @@ class TestJson(TypedDict):
     outcomes: dict[str, Any]
     turns: list[dict[str, Number]]
     own_time: float | None
+    paid: list[CallJson]
     unattributed: list[UnattributedJson]
     messages: list[str]
     samples_detail: NotRequired[list[SampleJson]]
+
+
+class AdviceJson(TypedDict):
+    """One thing that could be saved in a run of all tests. ``cost`` in USD, ``seconds`` in s, null where not known."""
+
+    kind: AdviceKind
+    stage: str
+    part: str
+    name: str
+    tokens: int
+    cost: float | None
+    seconds: float | None
+    share: float
+    sure: Certainty
+    text: str
+    tests: list[str]
 
 
 class RunJson(TypedDict):
@@ -180,6 +198,7 @@ class RunJson(TypedDict):
     tests: list[TestJson]
     unattributed: list[UnattributedJson]
     watched: list[str]
+    advice: list[AdviceJson]
     messages: list[str]
 
 
