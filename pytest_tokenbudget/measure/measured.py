@@ -74,6 +74,7 @@ def measure(
     own_time: float | None,
     table: Mapping[str, MetricSpec],
     compose: Compose,
+    paid: Sequence[Call] = (),
 ) -> Measured:
     """Compute the metrics of the whole test and of each stage.
 
@@ -85,6 +86,7 @@ def measure(
         own_time: s of the agent's own code where it is known apart (replay), else ``None``.
         table: The known metrics.
         compose: Sums the compositions of a stage's calls.
+        paid: Requests that cost money and are no calls.
 
     Returns:
         The figures. A stage that only a rule opened (no code) is open while its calls run.
@@ -113,6 +115,7 @@ def measure(
             composition=composition,
             fresh_input_tokens=fresh,
             own_time=None if path else own_time,
+            paid=[request for request in paid if inside(request.stage, path)],
         )
     return Measured(
         total=values(views[""], table),

@@ -29,6 +29,7 @@ class StageView:
         composition: What the input consists of.
         fresh_input_tokens: Input that is no common prefix with an earlier call, whichever stage inside made it.
         own_time: s of the agent's own code on the real clock, where that is known apart (replay); else ``None``.
+        paid: Requests that cost money and are no calls.
     """
 
     calls: Sequence[Call]
@@ -38,6 +39,7 @@ class StageView:
     composition: StageComposition
     fresh_input_tokens: int
     own_time: float | None = None
+    paid: Sequence[Call] = ()
 
 
 Compute = Callable[[StageView], float | int | None]
@@ -139,7 +141,7 @@ def _fresh(view: StageView) -> int | None:
 def _cost(view: StageView) -> float | None:
     """Added as decimals, as which prices are written: three calls at $0.0022 cost $0.0066, not $0.006599999999999999."""
     total = Decimal(0)
-    for call in view.calls:
+    for call in (*view.calls, *view.paid):
         if call.cost is None:
             return None
         total += Decimal(repr(float(call.cost)))

@@ -162,7 +162,7 @@ class TestRun:
         assert self.running is not None
         assert self.traffic is not None
         self._watched = watched_clients()
-        self.running.messages += self.traffic.notes()
+        self.running.messages += (*self.traffic.notes(), *self.running.recorder.notes())
         if self.context.children is not None:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()

@@ -61,6 +61,7 @@ class Sample:
         pooled: Single values that are pooled over samples, by stage and metric (``call_latency``, ``ttft``), s.
         outcomes: What the agent achieved (``budget.outcome``).
         traffic: Where the answers came from.
+        paid: Requests that cost money and are no calls of a language model (images, speech, ranking, agents).
         unattributed: Traffic that looks like model calls and that no format reads.
         hosts: Hosts that were contacted, with the number of requests.
         turns: Turns of a scenario.
@@ -78,6 +79,7 @@ class Sample:
     pooled: dict[str, dict[str, tuple[float, ...]]] = field(default_factory=dict)
     outcomes: dict[str, Any] = field(default_factory=dict)
     traffic: Traffic = "live"
+    paid: tuple[Call, ...] = ()
     unattributed: tuple[Unattributed, ...] = ()
     hosts: dict[str, int] = field(default_factory=dict)
     turns: tuple[Turn, ...] = ()

@@ -120,6 +120,7 @@ def test_json(result: TestResult) -> TestJson:
         "outcomes": last.outcomes,
         "turns": [{"turn": turn.number, **turn.values} for turn in last.turns],
         "own_time": last.own_time,
+        "paid": [call_json(call) for call in last.paid],
         "unattributed": unattributed_json([result]),
         "messages": [*result.notices, *result.messages],
     }

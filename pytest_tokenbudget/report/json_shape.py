@@ -187,6 +187,7 @@ class TestJson(TypedDict):
     outcomes: dict[str, Any]
     turns: list[dict[str, Number]]
     own_time: float | None
+    paid: list[CallJson]
     unattributed: list[UnattributedJson]
     messages: list[str]
     samples_detail: NotRequired[list[SampleJson]]
