@@ -126,14 +126,19 @@ def body_limit(method: str, url: str, response_headers: Headers, formats: Sequen
     Returns:
         ``None`` for all of a model call; a bound for what may be one or stands beside one; 0 for all other traffic.
     """
-    path = split_url(url).path.rstrip("/")
-    kinds = {endpoint.kind for _, endpoint in _endpoints(method.upper(), path, tuple(formats))}
+    kinds = possible_kinds(method, url, formats)
     content_type = header(response_headers, "content-type").lower()
     if kinds & {"call", "paid"} and not content_type.startswith(_MEDIA):
         return None
     if kinds or (method.upper() == "POST" and (not content_type or any(word in content_type for word in _TEXTS))):
         return UNKNOWN_BODY
     return 0
+
+
+def possible_kinds(method: str, url: str, formats: Sequence[WireFormat]) -> set[Kind]:
+    """What a request may be, by method and path alone."""
+    path = split_url(url).path.rstrip("/")
+    return {endpoint.kind for _, endpoint in _endpoints(method.upper(), path, tuple(formats))}
 
 
 @lru_cache(maxsize=1024)
