@@ -212,7 +212,18 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
         of_call=lambda call: int(not call.succeeded),
     ),
     _sum_of_calls("tool_calls", "count", "Tools that the model called.", lambda call: len(call.tool_calls)),
-    MetricSpec("latency", "s", "The test's call phase; a stage's time open.", lambda view: view.open_time),
+    MetricSpec(
+        "latency",
+        "s",
+        "The time that the run would take at the baseline's speed: what the code decides.",
+        lambda view: view.open_time,
+    ),
+    MetricSpec(
+        "measured_latency",
+        "s",
+        "The time it took: the test's call phase; a stage's time open.",
+        lambda view: view.open_time,
+    ),
     MetricSpec("model_time", "s", "Union of the calls' intervals.", lambda view: view.model_time),
     _single_calls("call_latency", "Duration of single calls, pooled.", lambda call: clock_time(call.latency)),
     _single_calls(
@@ -227,6 +238,9 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
 
 RENAMED = {"attempts": "failed_attempts"}
 """Old names of metrics and their names of now; the old ones are read with a deprecation warning."""
+
+OPEN_TIMES = ("latency", "measured_latency")
+"""The time in which a stage was open, at the baseline's speed and as it was measured: the same where nothing is live."""
 
 DEFAULT_GATES = ("input_tokens", "output_tokens", "calls", "latency")
 OPTIONAL_USAGE = frozenset({"cached_input_tokens", "cache_write_tokens", "reasoning_tokens"})

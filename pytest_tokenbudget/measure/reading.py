@@ -187,6 +187,7 @@ class Reader:
             server_tool_calls=reading.server_tool_calls,
             finish_reason=reading.finish_reason,
             problems=reading.problems,
+            answered_by=exchange.answered_by,
         )
         return replace(call, stage=self.stage_of(exchange, call, found.prompt))
 

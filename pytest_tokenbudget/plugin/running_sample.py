@@ -120,6 +120,7 @@ class RunningSample:
             messages=(*self.messages, *problems_of(calls), *paid_notes(read.paid)),
             own_time=own_time,
             schemas=self._schemas(calls),
+            windows=measured.windows,
         )
 
     def _schemas(self, calls: Sequence[Call]) -> dict[str, SchemaAnatomy]:
@@ -145,6 +146,7 @@ class RunningSample:
             calls,
             spans,
             call_phase=call_phase,
+            begun=0.0 if self.call_started is None else self.call_started - self.origin,
             own_time=own_time,
             table=self.table,
             compose=stage_composition,

@@ -67,6 +67,8 @@ class Sample:
         turns: Turns of a scenario.
         messages: Notes for the reader.
         own_time: s of the agent's own code, as measured on the real clock.
+        windows: Start and end of each time in which a stage was open, by stage path, s since the sample's start; the whole
+            test's call phase stands under ``""``. A stage that only a rule gave its calls to has none.
         schemas: How the schemas of the larger tools are made up, by tool.
     """
 
@@ -83,4 +85,5 @@ class Sample:
     turns: tuple[Turn, ...] = ()
     messages: tuple[str, ...] = ()
     own_time: float | None = None
+    windows: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     schemas: dict[str, SchemaAnatomy] = field(default_factory=dict)
