@@ -137,7 +137,6 @@ class ReplicatePredictions(OtherModel):
         Endpoint("paid", r"/predictions$"),
         Endpoint("auxiliary", r"/predictions/[^/]+$", methods=("GET",), reads=True),
     )
-    hosts = (("replicate.com", "replicate"),)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather model, id and metrics."""
@@ -153,21 +152,6 @@ class OtherPredictions(OtherModel):
 
     api = "other.predictions"
     endpoints = (Endpoint("paid", r":predict$|/async-invoke$|/pipeline/[^/]+$"),)
-
-
-class BedrockAgents(OtherModel):
-    """Agents, flows and knowledge bases of Amazon Bedrock, which call models themselves and tell no usage."""
-
-    api = "bedrock.agents"
-    provider = "aws.bedrock"
-    endpoints = (
-        Endpoint(
-            "paid",
-            r"/agents/[^/]+/agentAliases/[^/]+/sessions/[^/]+/text$|/runtimes/[^/]+/invocations$"
-            r"|/retrieveAndGenerate(Stream)?$|/flows/[^/]+/aliases/[^/]+$|/generateQuery$",
-            reads=False,
-        ),
-    )
 
 
 class AssistantRuns(OtherModel):
