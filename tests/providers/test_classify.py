@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -141,3 +143,22 @@ def test_the_provider_is_the_host_or_the_maker():
 def test_how_much_of_a_body_is_worth_keeping_is_told_without_looking_into_it(method, path, headers, limit):
     """All of a call, a bound of what may be one or stands beside one, nothing of the rest."""
     assert body_limit(method, f"https://gateway.example{path}?x=1", headers, FORMATS) == limit
+
+
+def test_rare_apis_are_imported_when_no_other_knows_a_request():
+    """A session of common calls never loads them."""
+    code = """
+import sys
+from pytest_tokenbudget.providers.classify import classify
+from pytest_tokenbudget.providers.registry import builtin_formats
+from pytest_tokenbudget.providers.request import parse_request
+formats = builtin_formats()
+for path in ("/v1/chat/completions", "/v1/messages", "/v1/embeddings", "/model/m/converse"):
+    assert classify(parse_request("POST", "https://x.example" + path, (), b'{"model": "m", "messages": [], "input": "x"}'), formats).kind == "call"
+loaded = [name for name in sys.modules if "providers.contrib" in name]
+asked = b'{"model_id": "m", "messages": []}'
+assert classify(parse_request("POST", "https://x.example/ml/v1/text/chat", (), asked), formats).api == "watsonx.chat"
+print(loaded)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

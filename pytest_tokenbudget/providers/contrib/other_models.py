@@ -22,7 +22,7 @@ from pytest_tokenbudget.records.exchange import Exchange
 
 
 class OtherModel(WireFormat):
-    """What these APIs share: model, id and usage, in whichever of OpenAI's two shapes it is."""
+    """An API whose answers have model, id and usage in one of OpenAI's two shapes."""
 
     operation: ClassVar[Operation] = "other"
 
@@ -45,7 +45,7 @@ class OtherModel(WireFormat):
                 accumulator.error = error_text(document["error"])
 
     def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
-        """What has a price of its own in an answer, by the name of its price."""
+        """Read what has a price of its own in an answer, by the name of its price."""
         return {}
 
 
@@ -137,7 +137,6 @@ class ReplicatePredictions(OtherModel):
         Endpoint("paid", r"/predictions$"),
         Endpoint("auxiliary", r"/predictions/[^/]+$", methods=("GET",), reads=True),
     )
-    hosts = (("replicate.com", "replicate"),)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather model, id and metrics."""
@@ -153,21 +152,6 @@ class OtherPredictions(OtherModel):
 
     api = "other.predictions"
     endpoints = (Endpoint("paid", r":predict$|/async-invoke$|/pipeline/[^/]+$"),)
-
-
-class BedrockAgents(OtherModel):
-    """Agents, flows and knowledge bases of Amazon Bedrock, which call models themselves and tell no usage."""
-
-    api = "bedrock.agents"
-    provider = "aws.bedrock"
-    endpoints = (
-        Endpoint(
-            "paid",
-            r"/agents/[^/]+/agentAliases/[^/]+/sessions/[^/]+/text$|/runtimes/[^/]+/invocations$"
-            r"|/retrieveAndGenerate(Stream)?$|/flows/[^/]+/aliases/[^/]+$|/generateQuery$",
-            reads=False,
-        ),
-    )
 
 
 class AssistantRuns(OtherModel):
