@@ -177,7 +177,7 @@ class TestRun:
         assert self.traffic is not None
         self._longest = max(self._longest, time.monotonic() - self._began)
         self._judge.watched = watched_clients()
-        self.running.messages += self.traffic.notes()
+        self.running.messages += (*self.traffic.notes(), *self.running.recorder.notes())
         if self.context.children is not None:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
@@ -328,7 +328,7 @@ class TestRun:
         judged = self._judge.result(self.samples if self._played is None else (self._played,))
         return replace(
             judged,
-            samples=tuple(self.samples),
+            samples=judged.samples if self._played is None else tuple(self.samples),
             played=self._played,
             discarded=tuple(self._discarded),
             recorded_cassette=self._recorded,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.compare.values import stored_sessions
 from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.measure.constant_speed import at_speed_of
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.records.baseline import BaselineEntry
@@ -56,7 +57,8 @@ class TestJudge:
         known = (tuple(samples), self.is_final)
         if self._judged is None or self._judged[:2] != known:
             called = any(sample.calls for sample in samples)
-            self._judged = (*known, judge_gates(self._input(samples)) if called else ())
+            compared = at_speed_of(self.entry, samples)
+            self._judged = (*known, judge_gates(self._input(compared)) if called else ())
         return self._judged[2]
 
     def result(self, samples: Sequence[Sample]) -> TestResult:
@@ -65,7 +67,7 @@ class TestJudge:
         return assemble(
             self._blank(),
             self.gates(samples),
-            samples,
+            at_speed_of(entry, samples),
             self.context.settings,
             entry=entry,
             earlier_outcomes=[] if entry is None else [entry.outcomes],
