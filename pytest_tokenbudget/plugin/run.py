@@ -200,7 +200,8 @@ class TestRun:
     def _check_traffic(self) -> None:
         """Fail where the run does not fit its recorded or scripted answers."""
         assert self.traffic is not None
-        problem = self.traffic.divergence()
+        refused = self.running.recorder.connections.refusals if self.running is not None else []
+        problem = self.traffic.divergence() or next(iter(refused), None)
         if problem is None:
             return
         if self._recorded and len(self.samples[-1].calls) < len(self.samples[0].calls):
