@@ -48,6 +48,11 @@ def _forget_fixtures(item: pytest.Item) -> None:
         renewed._obj = None
 
 
+def fixtures_in_use(item: pytest.Item) -> tuple[Any, ...]:
+    """The fixtures that a test has asked for so far, those that were set up for earlier tests included."""
+    return tuple(getattr(getattr(item, "_request", None), "_fixture_defs", {}).values())
+
+
 def is_xfailed(item: pytest.Item) -> bool:
     """Whether the test is marked as expected to fail, so that it is left alone."""
     # pytest keeps its evaluation of xfail marks under a key that it does not export.

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_tokenbudget.capture.function_stages import FunctionStages
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.watch import watched_clients, watching
+from pytest_tokenbudget.capture.watch import bypasses, unwatched_clients, watched_clients, watching
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
 from pytest_tokenbudget.plugin.context import SessionContext
@@ -22,10 +22,10 @@ from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.pytest_internals import forget_kept, is_xfailed, raise_kept, run_again
 from pytest_tokenbudget.plugin.repeat import sampling
 from pytest_tokenbudget.plugin.running_sample import RunningSample
-from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, write_cassette
+from pytest_tokenbudget.plugin.traffic import Traffic, host_rules, traffic_for, write_cassette
 from pytest_tokenbudget.providers.classify import body_limit
 from pytest_tokenbudget.records.gate import Budget
-from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.sample import Sample, Unseen
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
 from pytest_tokenbudget.report import test_result
 from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
@@ -99,6 +99,8 @@ class TestRun:
             on_end=self._ceiling.on_end if self._ceiling else None,
             request_usage=context.settings.request_usage,
             body_limit=partial(body_limit, formats=context.reader.formats),
+            host_rules=traffic.host_rules,
+            charges_earlier_work=context.settings.charge_earlier_work,
         )
         self.running = RunningSample(recorder, context.reader, context.table, traffic.clock, traffic.clock())
         if self._ceiling is not None:
@@ -162,10 +164,31 @@ class TestRun:
             with _collecting_later():
                 # Where time is projected, own code takes none of it: it is what really passed.
                 own_time = None if self.traffic.virtual is None else wall
-                self.samples.append(self.running.finish(ended=ended, own_time=own_time))
+                fixtures = self.context.fixture_calls.charged_to(
+                    self.item, self.running.recorder, origin=self.running.origin
+                )
+                sample = self.running.finish(ended=ended, own_time=own_time, before=fixtures)
+                self.samples.append(replace(sample, unseen=self._unseen()))
                 self._gates = None
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+    def _unseen(self) -> Unseen:
+        """Put together what was not seen of the sample, or belongs to something else."""
+        assert self.running is not None
+        recorder = self.running.recorder
+        connections = recorder.connections.noted()
+        return Unseen(
+            connections=connections,
+            model_connections=tuple(
+                connection
+                for connection in connections
+                if host_rules(self.context).serves_models(connection.host, connection.port)
+            ),
+            clients=unwatched_clients(),
+            bypasses=(*bypasses(), *dict.fromkeys(recorder.connections.bypasses)),
+            outside=self.context.fixture_calls.seen_by(self.item, recorder),
+        )
 
     def _check_ceiling(self, error: BaseException | None) -> None:
         """Fail where a ceiling of ``stop_at`` was passed, whatever the agent made of it."""
@@ -176,7 +199,8 @@ class TestRun:
     def _check_traffic(self) -> None:
         """Fail where the run does not fit its recorded or scripted answers."""
         assert self.traffic is not None
-        problem = self.traffic.divergence()
+        refusals = self.running.recorder.connections.refusals if self.running is not None else []
+        problem = self.traffic.divergence() or next(iter(refusals), None)
         if problem is not None:
             self.result = test_result.diverged(self._judged(), problem)
             self._fail(self.result)
