@@ -27,8 +27,8 @@ from wire_prompts import prompt_for
 
 from pytest_tokenbudget.providers.names import current_provider
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.tokens.openai_rules import is_openai
-from pytest_tokenbudget.tokens.profile_table import profile_of
+from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
+from pytest_tokenbudget.tokens.profiles import profile_of
 
 Row = dict[str, Any]
 Error = tuple[int, int]

@@ -101,6 +101,12 @@ class ABError(TokenBudgetError):
     slug = "ab"
 
 
+class GitError(TokenBudgetError):
+    """Git cannot be run, or does not answer."""
+
+    slug = "git"
+
+
 class ReportError(TokenBudgetError):
     """A report that cannot be read, rendered or written."""
 

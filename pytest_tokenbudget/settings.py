@@ -190,6 +190,22 @@ OPTIONS: tuple[Option, ...] = (
         "Regular expressions; what they match is kept out of cassettes.",
     ),
     Option(
+        "allow_secret",
+        "",
+        "tokenbudget_allow_secret",
+        "lines",
+        (),
+        "Findings that are no secrets, as the message that refuses a cassette names them: bearer-token:1f2e3d4c, or a kind.",
+    ),
+    Option(
+        "cassette_limit",
+        "",
+        "tokenbudget_cassette_limit",
+        "number",
+        50_000_000.0,
+        "Bytes that a cassette may have.",
+    ),
+    Option(
         "runs_per_month",
         "",
         "tokenbudget_runs_per_month",
@@ -345,6 +361,8 @@ class Settings(NamedTuple):
     prices: tuple[str, ...] = ()
     encodings: tuple[str, ...] = ()
     redact: tuple[str, ...] = ()
+    allow_secret: tuple[str, ...] = ()
+    cassette_limit: float = 50_000_000.0
     runs_per_month: tuple[str, ...] = ()
     request_usage: bool = False
     child_processes: bool = True

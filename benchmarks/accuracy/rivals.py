@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from pytest_tokenbudget.stats.student import t_quantile
+from pytest_tokenbudget.stats.distributions import t_quantile
 
 Rule = Callable[[Sequence[float], Sequence[float]], bool]
 """Base and new values, to whether the new ones are called a regression."""

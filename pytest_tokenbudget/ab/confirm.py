@@ -11,7 +11,7 @@ from typing import Any
 from pytest_tokenbudget.ab.paired_judge import GateKey
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
-from pytest_tokenbudget.stats.multiplicity import SCREENING_LEVEL
+from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL
 
 _TIMED = frozenset(spec.name for spec in BUILTIN_METRICS if spec.timed)
 

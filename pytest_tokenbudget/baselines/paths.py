@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from hashlib import blake2b
 from pathlib import Path
 
 from pytest_tokenbudget.errors import BaselineError
@@ -11,6 +12,9 @@ DIRECTORY = "__budgets__"
 CASSETTES = "cassettes"
 BASELINE = "baseline"
 """The name that stands for the baseline itself wherever a reference can be named (``against="baseline"``)."""
+
+_CASSETTE_NAME_CHARACTERS, _CASSETTE_NAME_BYTES = 100, 180
+"""What is kept of a name. 255 bytes is what common file systems allow; a temporary file beside it has a short name."""
 
 _NAME = re.compile(r"\w(?:[\w.+-]{0,98}[\w+-])?")
 _RESERVED = frozenset({CASSETTES, BASELINE})
@@ -38,6 +42,24 @@ def baseline_path(test_file: Path, against: str = BASELINE) -> Path:
 def cassette_directory(test_file: Path) -> Path:
     """Directory of the cassettes of the test files that lie beside ``test_file``."""
     return test_file.parent / DIRECTORY / CASSETTES
+
+
+def cassette_file_name(name: str) -> str:
+    """Make the name of a cassette's file: readable, and one that every file system takes.
+
+    Args:
+        name: The marker's own name, or that of the test file and the test.
+
+    Returns:
+        ``calendar.jsonl``; where something of the name cannot stand in a file's name, or it is too long, a fingerprint of
+        the whole name follows what is left.
+    """
+    readable = re.sub(r"[^\w.+-]+", "-", name).strip("-.")
+    # File systems count bytes; what is cut is cut between characters.
+    readable = readable[:_CASSETTE_NAME_CHARACTERS].encode()[:_CASSETTE_NAME_BYTES].decode("utf-8", "ignore")
+    if readable != name:
+        readable = f"{readable}-{blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"
+    return f"{readable}.jsonl"
 
 
 def check_reference(name: str) -> str:

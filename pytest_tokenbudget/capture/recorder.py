@@ -65,8 +65,6 @@ class Recorder:
     Args:
         clock: The sample's clock, s.
         answerer: Who answers instead of the network, if anybody does.
-        before_send: Called with a request before it leaves; may raise to refuse it, and it is not recorded then.
-        on_end: Called with each exchange as soon as it ended, where that is needed. It must not raise.
         request_usage: Whether OpenAI-style streams are asked for their usage.
         body_limit: Tells how much of a body is kept; by default all is.
         host_rules: Hosts that may not be reached; by default all may.
@@ -78,8 +76,6 @@ class Recorder:
         *,
         clock: Callable[[], float] = time.perf_counter,
         answerer: Answerer | None = None,
-        before_send: Callable[[Outgoing], None] | None = None,
-        on_end: Callable[[Exchange], None] | None = None,
         request_usage: bool = False,
         body_limit: BodyLimit | None = None,
         host_rules: HostRules | None = None,
@@ -87,12 +83,12 @@ class Recorder:
     ) -> None:
         self.clock = clock
         self.answerer = answerer
-        self.before_send = before_send
-        self.on_end = on_end
+        self.before_send: Callable[[Outgoing], None] | None = None
+        self.on_end: Callable[[Exchange], None] | None = None
         self.request_usage = request_usage
         self.body_limit = body_limit
         self.connections = ConnectionLog(host_rules)
-        self.plain = answerer is None and before_send is None and not request_usage
+        self.plain = answerer is None and not request_usage
         self.recording = True
         self.elsewhere: Elsewhere | None = None
         self._builders: list[ExchangeBuilder] = []
@@ -107,6 +103,15 @@ class Recorder:
         self._held: list[ExchangeBuilder] = []
         self._held_bytes = 0
         self._lock = threading.Lock()
+
+    def hold_calls(self, before_send: Callable[[Outgoing], None], on_end: Callable[[Exchange], None]) -> None:
+        """Have somebody asked before each request, and told of each exchange.
+
+        Args:
+            before_send: Called with a request before it leaves; may raise to refuse it, and it is not recorded then.
+            on_end: Called with each exchange as soon as it ended. It must not raise.
+        """
+        self.before_send, self.on_end, self.plain = before_send, on_end, False
 
     def watch_begins(self) -> None:
         """Begin the sample: what runs already in other threads and tasks is none of its work."""
@@ -252,6 +257,10 @@ class Recorder:
         if not others:
             return mine
         return tuple(sorted((*mine, *map(self._surrounded, others)), key=lambda exchange: exchange.started))
+
+    def spans_since(self, number: int) -> list[OpenSpan]:
+        """The spans of this process from a number on, in the order in which they were opened."""
+        return self._spans[number:]
 
     def began_before(self, builders: Iterable[ExchangeBuilder]) -> None:
         """Take note of requests that were sent before the sample began and still run."""

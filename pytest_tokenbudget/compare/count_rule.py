@@ -12,11 +12,10 @@ from pytest_tokenbudget.compare.rank_rule import judge_by_ranks
 from pytest_tokenbudget.compare.sequential import QUIET
 from pytest_tokenbudget.compare.terms import Terms
 from pytest_tokenbudget.records.verdict import Verdict
-from pytest_tokenbudget.stats.exact import exceeds, rational
+from pytest_tokenbudget.stats.distributions import upper_quantile
 from pytest_tokenbudget.stats.log_ratio import LogRatio, fit
 from pytest_tokenbudget.stats.ranks import smallest_p
-from pytest_tokenbudget.stats.robust import median
-from pytest_tokenbudget.stats.student import upper_quantile
+from pytest_tokenbudget.stats.statistic import exceeds, median, rational
 from pytest_tokenbudget.wording import counted
 
 _SEPARATED_FROM = 10

@@ -26,8 +26,7 @@ from pytest_tokenbudget.compare.rules import parse_reduction
 from pytest_tokenbudget.compare.tail_rule import judge_tail
 from pytest_tokenbudget.compare.target_rule import judge_target
 from pytest_tokenbudget.compare.terms import ALPHA, Allowance, Kind, Terms, allowance, noise_prior
-from pytest_tokenbudget.stats.multiplicity import SCREENING_LEVEL
-from pytest_tokenbudget.stats.robust import median
+from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL, median
 from pytest_tokenbudget.wording import counted
 
 Sessions = Iterable[Iterable[float]] | Iterable[float]

@@ -12,11 +12,9 @@ from pytest_tokenbudget.compare.exact_rule import Comparison, nothing_to_compare
 from pytest_tokenbudget.compare.judged import Judged, change, quotient
 from pytest_tokenbudget.compare.terms import Terms
 from pytest_tokenbudget.records.verdict import Verdict
-from pytest_tokenbudget.stats.exact import exceeds, rational, rational_mean
-from pytest_tokenbudget.stats.log_ratio import DF_PER_VALUE
-from pytest_tokenbudget.stats.robust import median, moderated_variance
-from pytest_tokenbudget.stats.statistic import mean
-from pytest_tokenbudget.stats.student import tail
+from pytest_tokenbudget.stats.distributions import tail
+from pytest_tokenbudget.stats.log_ratio import DF_PER_VALUE, moderated_variance
+from pytest_tokenbudget.stats.statistic import exceeds, mean, median, rational, rational_mean
 
 RECENT_SESSIONS = 5
 ORIGIN_MULTIPLE = 2

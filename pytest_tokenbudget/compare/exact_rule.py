@@ -10,8 +10,7 @@ from fractions import Fraction
 from pytest_tokenbudget.compare.judged import Judged, change, quotient
 from pytest_tokenbudget.compare.terms import Terms
 from pytest_tokenbudget.records.verdict import Verdict
-from pytest_tokenbudget.stats.exact import Number, exceeds, falls_short, rational, rational_mean
-from pytest_tokenbudget.stats.statistic import level_of, quantile
+from pytest_tokenbudget.stats.statistic import Number, exceeds, falls_short, level_of, quantile, rational, rational_mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,10 +22,9 @@ from pytest_tokenbudget.records.composition import inclusive, inside
 from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, Verdict
-from pytest_tokenbudget.stats.exact import as_number, rational
-from pytest_tokenbudget.stats.moderation import ScalePrior
-from pytest_tokenbudget.stats.statistic import level_of, statistic
-from pytest_tokenbudget.stats.tails import values_needed
+from pytest_tokenbudget.stats.log_ratio import ScalePrior
+from pytest_tokenbudget.stats.ranks import values_needed
+from pytest_tokenbudget.stats.statistic import as_number, level_of, rational, statistic
 from pytest_tokenbudget.wording import counted
 
 _UNKNOWN: Mapping[GateKind, Verdict] = {

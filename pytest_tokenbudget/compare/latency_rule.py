@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from pytest_tokenbudget.compare.judged import Judged, change
 from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN, Terms
 from pytest_tokenbudget.records.verdict import Verdict
-from pytest_tokenbudget.stats.fisher import exceedance_of_middle
-from pytest_tokenbudget.stats.log_ratio import LogRatio, fit
+from pytest_tokenbudget.stats.distributions import exceedance_of_middle, upper_quantile
+from pytest_tokenbudget.stats.log_ratio import LogRatio, fit, moderated_variance
 from pytest_tokenbudget.stats.ranks import mann_whitney, smallest_p
-from pytest_tokenbudget.stats.robust import moderated_variance
-from pytest_tokenbudget.stats.student import upper_quantile
 from pytest_tokenbudget.wording import counted
 
 Ordered = Sequence[float]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
-from pytest_tokenbudget.stats.moderation import ScalePrior, learn_prior
+from pytest_tokenbudget.stats.log_ratio import ScalePrior, learn_prior
 
 LEARNED_FROM = "latency"
 

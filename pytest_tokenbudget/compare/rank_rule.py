@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from pytest_tokenbudget.compare.judged import Judged, change, quotient
 from pytest_tokenbudget.compare.terms import Terms
 from pytest_tokenbudget.records.verdict import Verdict
-from pytest_tokenbudget.stats.exact import exceeds, falls_short, rational
-from pytest_tokenbudget.stats.ranks import mann_whitney
-from pytest_tokenbudget.stats.statistic import level_of, statistic
-from pytest_tokenbudget.stats.tails import upper_bound
+from pytest_tokenbudget.stats.ranks import mann_whitney, upper_bound
+from pytest_tokenbudget.stats.statistic import exceeds, falls_short, level_of, rational, statistic
 from pytest_tokenbudget.wording import counted
 
 _ENOUGH_FOR_RANKS = 5

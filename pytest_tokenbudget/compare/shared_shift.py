@@ -9,10 +9,9 @@ from typing import Literal
 
 from pytest_tokenbudget.compare.judged import change
 from pytest_tokenbudget.compare.terms import ALPHA, STORED_TAU
-from pytest_tokenbudget.stats.moderation import ENOUGH_GATES
-from pytest_tokenbudget.stats.multiplicity import benjamini_hochberg
-from pytest_tokenbudget.stats.robust import median
-from pytest_tokenbudget.stats.student import upper_quantile
+from pytest_tokenbudget.stats.distributions import upper_quantile
+from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
+from pytest_tokenbudget.stats.statistic import benjamini_hochberg, median
 
 _MEDIAN_INFLATION = 1.2533
 """Standard error of a median over that of a mean, under normality."""

@@ -10,9 +10,8 @@ from pytest_tokenbudget.compare.judged import Judged, change, quotient
 from pytest_tokenbudget.compare.rank_rule import RankEvidence, known_lower
 from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN, Terms
 from pytest_tokenbudget.records.verdict import Verdict
-from pytest_tokenbudget.stats.exact import exceeds, falls_short, rational
-from pytest_tokenbudget.stats.statistic import level_of, quantile
-from pytest_tokenbudget.stats.tails import exceedance_test, upper_bound, values_needed
+from pytest_tokenbudget.stats.ranks import exceedance_test, upper_bound, values_needed
+from pytest_tokenbudget.stats.statistic import exceeds, falls_short, level_of, quantile, rational
 from pytest_tokenbudget.wording import counted
 
 REPEATED = 0.4

@@ -13,11 +13,9 @@ from pytest_tokenbudget.compare.sequential import QUIET
 from pytest_tokenbudget.compare.tail_rule import REPEATED, session_factor
 from pytest_tokenbudget.compare.terms import Terms
 from pytest_tokenbudget.records.verdict import Verdict
-from pytest_tokenbudget.stats.exact import rational
 from pytest_tokenbudget.stats.log_ratio import fit
-from pytest_tokenbudget.stats.ranks import mann_whitney
-from pytest_tokenbudget.stats.statistic import level_of, quantile
-from pytest_tokenbudget.stats.tails import exceedance_test, upper_bound, values_needed
+from pytest_tokenbudget.stats.ranks import exceedance_test, mann_whitney, upper_bound, values_needed
+from pytest_tokenbudget.stats.statistic import level_of, quantile, rational
 from pytest_tokenbudget.wording import counted
 
 

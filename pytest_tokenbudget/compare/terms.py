@@ -12,7 +12,7 @@ from pytest_tokenbudget.compare.rules import parse_rule
 from pytest_tokenbudget.compare.sequential import COUNTS, PAIRED, STORED, Plan
 from pytest_tokenbudget.records.gate import Rule
 from pytest_tokenbudget.stats.log_ratio import NoisePrior
-from pytest_tokenbudget.stats.multiplicity import SCREENING_LEVEL, shared_level
+from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL, shared_level
 
 Kind = Literal["latency", "count", "exact"]
 Allowance = float | str | Fraction | Rule

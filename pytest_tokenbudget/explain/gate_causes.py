@@ -10,7 +10,7 @@ from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult
-from pytest_tokenbudget.stats.multiplicity import SCREENING_LEVEL
+from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL
 
 
 def outcome_notes(entry: BaselineEntry, samples: Sequence[Sample]) -> list[str]:

@@ -17,8 +17,7 @@ from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed, containers
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
 from pytest_tokenbudget.tokens.anatomy import SchemaReader
-from pytest_tokenbudget.tokens.calibration import Calibration
-from pytest_tokenbudget.tokens.counter import Counter
+from pytest_tokenbudget.tokens.counter import Calibration, Counter
 
 StageOf = Callable[[Exchange, Call, Callable[[], Prompt | None]], str]
 """Gives a call to a stage, from the exchange, the call as far as it is read and, where a rule asks for it, the prompt."""

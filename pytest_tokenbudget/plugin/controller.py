@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_tokenbudget.plugin.attached_result import attached_to
+
 if TYPE_CHECKING:
     from pytest_tokenbudget.records.verdict import TestResult
     from pytest_tokenbudget.report.view import RunView
@@ -25,7 +27,7 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the last result of each test; one that is run again by another plugin counts when it is done."""
-        result: TestResult | None = getattr(report, "tokenbudget", None)
+        result = attached_to(report)
         if result is None or report.outcome not in ("passed", "failed"):
             return
         self._results[result.nodeid] = result

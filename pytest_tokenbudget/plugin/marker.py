@@ -173,4 +173,9 @@ class _Reader:
     def _replay(self, value: object) -> str | None:
         if value is None or value is False:
             return None
-        return "" if value is True else self._name("replay", value)
+        if value is True:
+            return ""
+        name = self._name("replay", value)
+        if not name.isprintable():
+            raise self._bad("replay", f"{value!r} holds a control character", 'a plain name such as "calendar"')
+        return name

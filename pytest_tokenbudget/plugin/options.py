@@ -86,6 +86,7 @@ def _number(option: Option, stored: str) -> float:
         number = -1.0
     if not 0 < number < float("inf"):
         raise SettingsError(
-            f"ini option {option.ini} = {stored!r} is no positive number", remedy=f"{option.ini} = {option.default:g}"
+            f"ini option {option.ini} = {stored!r} is no positive number",
+            remedy=f"{option.ini} = {option.default:.10g}",
         )
     return number

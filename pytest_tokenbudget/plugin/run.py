@@ -19,7 +19,13 @@ from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import TestLocation
-from pytest_tokenbudget.plugin.pytest_internals import forget_kept, is_xfailed, raise_kept, run_again
+from pytest_tokenbudget.plugin.pytest_internals import (
+    call_after_own_fixtures,
+    forget_kept,
+    is_xfailed,
+    raise_kept,
+    run_again,
+)
 from pytest_tokenbudget.plugin.repeat import sampling
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.plugin.traffic import Traffic, host_rules, traffic_for, write_cassette
@@ -84,38 +90,41 @@ class TestRun:
             CassetteError: If a cassette is to be played that is not there or cannot be read.
         """
         context = self.context
+        call_after_own_fixtures(self.item, self._stop_watching)
         self.traffic = traffic = self._open.enter_context(
             traffic_for(self.item, self.budget, context, recorded=self.recorded)
         )
-        # Where nothing may fail, nothing is refused: its ceilings are judged at the end like other limits.
-        if self.budget.stop_at and context.settings.mode == "gate":
-            from pytest_tokenbudget.plugin.ceiling import Ceiling
-
-            self._ceiling = Ceiling(self.budget.stop_at)
         recorder = Recorder(
             clock=traffic.clock,
             answerer=traffic.answerer,
-            before_send=self._ceiling.before_send if self._ceiling else None,
-            on_end=self._ceiling.on_end if self._ceiling else None,
             request_usage=context.settings.request_usage,
             body_limit=partial(body_limit, formats=context.reader.formats),
             host_rules=traffic.host_rules,
             charges_earlier_work=context.settings.charge_earlier_work,
         )
         self.running = RunningSample(recorder, context.reader, context.table, traffic.clock, traffic.clock())
-        if self._ceiling is not None:
-            self._ceiling.running = self.running
+        # Where nothing may fail, nothing is refused: its ceilings are judged at the end like other limits.
+        if self.budget.stop_at and context.settings.mode == "gate":
+            from pytest_tokenbudget.plugin.ceiling import Ceiling
+
+            self._ceiling = Ceiling(self.budget.stop_at, self.running)
+            recorder.hold_calls(self._ceiling.before_send, self._ceiling.on_end)
+            self.running.on_record = self._ceiling.on_record
         self._functions = self._open.enter_context(watching(recorder, rules=context.stage_rules))
         if context.children is not None:
-            self._open.enter_context(context.children.sample(recorder))
+            time_at = None
             if traffic.virtual is not None:
-                traffic.virtual.processes = context.children.asking
+                traffic.virtual.processes, time_at = context.children.asking, traffic.virtual.time_at
+            self._open.enter_context(context.children.sample(recorder, time_at=time_at))
 
     def end_sample(self) -> None:
-        """Stop watching."""
+        """End the sample, whatever ended the test; nothing that was put in place for it stays."""
+        self._stop_watching()
+        self.finished = not self.repeating
+
+    def _stop_watching(self) -> None:
         self._open.close()
         self.running = self.traffic = self._ceiling = self._functions = None
-        self.finished = not self.repeating
 
     def check_baseline(self) -> None:
         """Fail before anything is spent where the baseline cannot be read."""
@@ -214,7 +223,7 @@ class TestRun:
             return
         exchanges, context = self.running.recorder.exchanges(), self.context
         try:
-            write_cassette(cassette.path, exchanges, context.reader, context.settings.redact)
+            write_cassette(cassette.path, exchanges, context.reader, context.settings)
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
         self.recorded = True
@@ -307,7 +316,13 @@ class TestRun:
         judged = test_result.assemble(
             blank, self._gates_now(), self._compared(), settings, entry=entry, earlier_outcomes=earlier, notices=notices
         )
-        return replace(judged, samples=tuple(self.samples), played=self.played)
+        cassette = self.traffic.cassette if self.traffic is not None and self.recorded else None
+        return replace(
+            judged,
+            samples=tuple(self.samples),
+            played=self.played,
+            recorded_cassette="" if cassette is None else str(cassette.path),
+        )
 
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
         __tracebackhide__ = True

@@ -35,6 +35,7 @@ class RunningSample:
         outcomes: What the agent achieved.
         turn_marks: Start and end of each turn of a scenario, s since the sample's start.
         messages: Notes for the reader.
+        on_record: Told of each call that the test records by hand; may raise to end the run.
     """
 
     recorder: Recorder
@@ -47,6 +48,7 @@ class RunningSample:
     outcomes: dict[str, Any] = field(default_factory=dict)
     turn_marks: list[tuple[float, float]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    on_record: Callable[[Call], None] | None = None
 
     @contextmanager
     def turn(self, number: int) -> Iterator[None]:
@@ -64,6 +66,16 @@ class RunningSample:
     def call_phase(self, until: float) -> float:
         """Duration of the call phase until a reading of the clock, s."""
         return 0.0 if self.call_started is None else until - self.call_started
+
+    def record(self, call: Call) -> None:
+        """Add a call that is not seen by itself.
+
+        Raises:
+            BudgetExceeded: If a ceiling of ``stop_at`` has been passed with it.
+        """
+        self.recorded_calls.append(call)
+        if self.on_record is not None:
+            self.on_record(call)
 
     def measured(self) -> tuple[Sequence[Call], Measured]:
         """Calls and figures of what was captured so far."""

@@ -15,7 +15,7 @@ from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec
 from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget
-from pytest_tokenbudget.stats.moderation import ScalePrior
+from pytest_tokenbudget.stats.log_ratio import ScalePrior
 
 
 class StoredBaselines:

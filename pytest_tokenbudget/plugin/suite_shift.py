@@ -16,7 +16,7 @@ from pytest_tokenbudget.plugin.writing import store_of
 from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
 from pytest_tokenbudget.settings import Settings
-from pytest_tokenbudget.stats.moderation import ENOUGH_GATES
+from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
 
 Model = tuple[str, str]
 """Provider and model."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_tokenbudget.baselines.paths import cassette_directory
+from pytest_tokenbudget.baselines.paths import cassette_directory, cassette_file_name
 from pytest_tokenbudget.capture.connections import HostRules, recorded_hosts
 from pytest_tokenbudget.capture.local_answer import Answerer
 from pytest_tokenbudget.errors import CassetteError, TokenBudgetError
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.replay.script import ScriptedModel
 
 SCRIPT_FIXTURE = "scripted_llm"
-_LONGEST_NAME = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +120,19 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
         return
     from pytest_tokenbudget.replay.clock import VirtualClock
     from pytest_tokenbudget.replay.player import Player
-    from pytest_tokenbudget.replay.secrets import compile_patterns
+    from pytest_tokenbudget.replay.redaction import compile_patterns
 
     with VirtualClock(scale=context.settings.time_scale) as clock:
         reader = context.reader
         patterns = compile_patterns(context.settings.redact)
-        player = Player(cassette.path, clock=clock, formats=reader.formats, counter=reader.counter, patterns=patterns)
+        player = Player(
+            cassette.path,
+            clock=clock,
+            formats=reader.formats,
+            counter=reader.counter,
+            patterns=patterns,
+            limit=int(context.settings.cassette_limit),
+        )
         yield Traffic(
             clock,
             player,
@@ -172,7 +176,7 @@ def choose_cassette(
     mode = settings.traffic
     if mode == "live" or (budget.replay is None and mode != "replay"):
         return None
-    path = cassette_directory(item.path) / f"{_cassette_name(item, budget)}.jsonl"
+    path = cassette_directory(item.path) / cassette_file_name(budget.replay or _readable_name(item))
     if recorded:
         return ChosenCassette(path, records=False)
     if mode == "record":
@@ -187,27 +191,29 @@ def choose_cassette(
     return ChosenCassette(path, records=True)
 
 
-def _cassette_name(item: pytest.Item, budget: Budget) -> str:
-    """The marker's own name, else one that is made of the test's: readable, and unique in its directory."""
-    if budget.replay:
-        return budget.replay
-    name = plain_nodeid(item).partition("::")[2]
-    readable = re.sub(r"[^\w.-]+", "-", f"{item.path.stem}.{name}").strip("-.")
-    if readable == f"{item.path.stem}.{name}" and len(readable) <= _LONGEST_NAME:
-        return readable
-    return f"{readable[:_LONGEST_NAME]}-{blake2b(name.encode('utf-8', 'replace'), digest_size=4).hexdigest()}"
+def _readable_name(item: pytest.Item) -> str:
+    return f"{item.path.stem}.{plain_nodeid(item).partition('::')[2]}"
 
 
-def write_cassette(path: Path, exchanges: Sequence[Exchange], reader: Reader, redact: tuple[str, ...]) -> None:
+def write_cassette(path: Path, exchanges: Sequence[Exchange], reader: Reader, settings: Settings) -> None:
     """Write the model calls of a run.
 
     Raises:
         CassetteError: If it may not, or cannot, be written; what stood there stays.
+        SettingsError: If an option about secrets cannot be understood.
     """
     from pytest_tokenbudget.replay.recording import record, save
-    from pytest_tokenbudget.replay.secrets import compile_patterns
+    from pytest_tokenbudget.replay.redaction import compile_patterns
+    from pytest_tokenbudget.replay.secrets import allowed_secrets
 
-    save(path, record(exchanges, reader.formats, reader.counter), compile_patterns(redact))
+    limit = int(settings.cassette_limit)
+    save(
+        path,
+        record(exchanges, reader.formats, reader.counter, limit=limit),
+        compile_patterns(settings.redact),
+        allowed=allowed_secrets(settings.allow_secret),
+        limit=limit,
+    )
 
 
 def scripted_model(clock: VirtualClock, counter: Counter, formats: Sequence[WireFormat] | None = None) -> ScriptedModel:

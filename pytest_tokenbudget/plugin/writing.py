@@ -98,6 +98,8 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     if settings.mode == "report" and not asked:
         # What cannot be read has been said of each test, and a run that only reports is not failed by it.
         problems = []
+    cassettes = {Path(result.recorded_cassette) for result in results if result.recorded_cassette}
+    written += sorted(cassettes)
     return Written(tuple(problems), tuple(_notes(config, written, asked=asked and bool(files) and not problems)))
 
 

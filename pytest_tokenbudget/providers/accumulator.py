@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pytest_tokenbudget.providers.loose import as_dict, as_str, compact
@@ -17,6 +18,7 @@ class ResponseAccumulator:
 
     Attributes:
         billed: What the answer says of its price beside tokens.
+        quantities: What is counted for it on the way, by the name of its price.
         id: The response's own id.
         model: The model that the response names, the first non-empty one.
         usage: Tokens in the normal form.
@@ -36,6 +38,7 @@ class ResponseAccumulator:
         "first",
         "id",
         "model",
+        "quantities",
         "read",
         "server_tool_calls",
         "texts",
@@ -48,6 +51,7 @@ class ResponseAccumulator:
         self.model = ""
         self.usage = Usage()
         self.billed = NOTHING_BILLED
+        self.quantities: dict[str, object] = {}
         self.finish: object = None
         self.tool_calls: list[str] = []
         self.server_tool_calls: list[str] = []
@@ -71,6 +75,24 @@ class ResponseAccumulator:
         self.texts.append(as_str(name))
         if arguments:
             self.texts.append(compact(arguments))
+
+    def note_usage(self, told: Usage) -> None:
+        """Take the tokens that an event tells, the last of several.
+
+        Events that come later say more, but some servers end a stream with a usage of zeros. So neither zero nor nothing
+        takes the place of a number above 0; the parts of input and output go with their whole.
+        """
+        known = self.usage
+        self.usage = told
+        if known.input_tokens and not told.input_tokens:
+            self.usage = replace(
+                self.usage,
+                input_tokens=known.input_tokens,
+                cached_input_tokens=known.cached_input_tokens,
+                cache_write_tokens=known.cache_write_tokens,
+            )
+        if known.output_tokens and not told.output_tokens:
+            self.usage = replace(self.usage, output_tokens=known.output_tokens, reasoning_tokens=known.reasoning_tokens)
 
     def named(self, document: dict[str, Any]) -> None:
         """Take the model and the id that a document names, where none was seen before."""
@@ -112,8 +134,13 @@ def reading(
         error, problems = None, (*problems, f"the answer ends with an error: {error}")
     if operation == "other":
         problems = ()
-    elif not failed and not accumulator.read and accumulator.error is None and status is not None and not problems:
-        problems = (f"the answer has not the shape of {api}",)
+    elif not failed and status is not None and error is None and not problems:
+        if response.left and not response.body:
+            problems = ("the answer was left unread",)
+        elif response.left and events and usage.output_tokens is None and accumulator.finish is None:
+            problems = ("the stream was left before its end, so that the provider's usage is not known",)
+        elif not accumulator.read and accumulator.error is None:
+            problems = (f"the answer has not the shape of {api}",)
     return Reading(
         api=api,
         operation=operation,
@@ -131,6 +158,20 @@ def reading(
         problems=problems,
         id=accumulator.id,
     )
+
+
+def keep_told(told: list[dict[str, Any]], usage: dict[str, Any], input_key: str) -> None:
+    """Keep the usages of a stream that matter to :meth:`ResponseAccumulator.note_usage`, where each event tells one.
+
+    Args:
+        told: The last usage that tells an input, and behind it the last of those that came later.
+        usage: The next one.
+        input_key: Where the input's tokens stand in it.
+    """
+    if told and not usage.get(input_key):
+        told[1:] = [usage]
+    else:
+        told[:] = [usage]
 
 
 def _error_in(response: Response, status: int | None) -> str:

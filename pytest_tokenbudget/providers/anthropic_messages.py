@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.billing import billed
 from pytest_tokenbudget.providers.inline_media import image_from_url, inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import (
@@ -28,7 +29,7 @@ from pytest_tokenbudget.providers.writing import (
     named_event,
     pieces,
 )
-from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.records.call import BilledUsage, Usage
 from pytest_tokenbudget.records.prompt import (
     File,
     Image,
@@ -165,11 +166,24 @@ def messages_usage(usage: dict[str, Any]) -> Usage:
     )
 
 
+def _billed(usage: dict[str, Any]) -> BilledUsage:
+    """Writes to the cache for an hour, searches, tier, place and speed (docs.anthropic.com, "Pricing", read 2026-11)."""
+    return billed(
+        {
+            "cache_write_1h_tokens": as_dict(usage.get("cache_creation")).get("ephemeral_1h_input_tokens"),
+            "web_searches": as_dict(usage.get("server_tool_use")).get("web_search_requests"),
+        },
+        tier=usage.get("service_tier"),
+        region=usage.get("inference_geo"),
+        speed=usage.get("speed"),
+    )
+
+
 def parse_messages(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
     """Gather from messages and from the events of streams.
 
     ``message_delta`` is cumulative: its fields that are not null replace those of ``message_start``, also where server
-    tools made the input larger on the way.
+    tools made the input larger on the way. Zeros, which some gateways end with, replace no number.
     """
     usage: dict[str, Any] = {}
     for index, document in enumerate(documents):
@@ -188,7 +202,8 @@ def parse_messages(documents: list[dict[str, Any]], accumulator: ResponseAccumul
         elif kind == "message" or "content" in document:
             _message(document, index, accumulator, usage)
     if usage:
-        accumulator.usage = messages_usage(usage)
+        accumulator.note_usage(messages_usage(usage))
+        accumulator.billed = _billed(usage)
 
 
 def _message(message: dict[str, Any], index: int, accumulator: ResponseAccumulator, usage: dict[str, Any]) -> None:
@@ -201,7 +216,14 @@ def _message(message: dict[str, Any], index: int, accumulator: ResponseAccumulat
 
 
 def _overlay(usage: dict[str, Any], newer: object) -> None:
-    usage.update({key: value for key, value in as_dict(newer).items() if value is not None})
+    told = {key: value for key, value in as_dict(newer).items() if value is not None}
+    if told.get("input_tokens") == 0 and usage.get("input_tokens") and _cached({**usage, **told}) <= _cached(usage):
+        told = {key: value for key, value in told.items() if value and key != "cache_creation"}
+    usage.update(told)
+
+
+def _cached(usage: dict[str, Any]) -> int:
+    return sum(count(usage.get(key)) or 0 for key in ("cache_read_input_tokens", "cache_creation_input_tokens"))
 
 
 def _written_block(block: dict[str, Any], index: int, accumulator: ResponseAccumulator) -> None:

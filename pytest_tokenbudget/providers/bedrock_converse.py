@@ -6,13 +6,14 @@ import json
 from typing import Any
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.billing import billed
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts, first_count
 from pytest_tokenbudget.providers.prompt_parts import description, kept, schema, texts, turn_role, with_names
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
-from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.records.call import BilledUsage, Usage
 from pytest_tokenbudget.records.prompt import (
     File,
     Image,
@@ -173,17 +174,27 @@ def converse_usage(usage: dict[str, Any]) -> Usage:
     )
 
 
+def _billed(usage: dict[str, Any], document: dict[str, Any]) -> BilledUsage:
+    """Writes to the cache for an hour, the tier, and what a lower latency costs more."""
+    hourly = [count(item.get("inputTokens")) for item in dicts(usage.get("cacheDetails")) if item.get("ttl") == "1h"]
+    return billed(
+        {"cache_write_1h_tokens": added(*hourly)},
+        tier=document.get("serviceTier"),
+        speed=as_dict(document.get("performanceConfig")).get("latency"),
+    )
+
+
 def parse_converse(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
     """Gather from Converse's responses and stream events; Nova's own body has the same shape."""
-    usage: dict[str, Any] = {}
     for index, document in enumerate(documents):
         if "contentBlockDelta" in document:
             _delta(as_dict(as_dict(document["contentBlockDelta"]).get("delta")), index, accumulator)
         if len(document) > 1 or "contentBlockDelta" not in document:
-            usage = _frame(document, index, accumulator) or usage
-    if usage:
-        accumulator.read = True
-        accumulator.usage = converse_usage(usage)
+            usage = _frame(document, index, accumulator)
+            if usage:
+                accumulator.read = True
+                accumulator.note_usage(converse_usage(usage))
+                accumulator.billed = _billed(usage, as_dict(document.get("metadata")) or document)
 
 
 def _frame(document: dict[str, Any], index: int, accumulator: ResponseAccumulator) -> dict[str, Any]:

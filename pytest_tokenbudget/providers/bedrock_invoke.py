@@ -14,9 +14,10 @@ from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, readin
 from pytest_tokenbudget.providers.anthropic_messages import messages_prompt, parse_messages
 from pytest_tokenbudget.providers.bedrock_converse import converse_prompt, parse_converse
 from pytest_tokenbudget.providers.body import header
+from pytest_tokenbudget.providers.chat_prompt import chat_prompt
 from pytest_tokenbudget.providers.cohere import cohere_prompt
 from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, count, dicts, first_count, parse_many
-from pytest_tokenbudget.providers.openai_chat import chat_prompt, parse_chat
+from pytest_tokenbudget.providers.openai_chat import parse_chat
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt, embedding_prompt
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response, response_of
@@ -51,8 +52,7 @@ class BedrockInvoke(WireFormat):
         accumulator = ResponseAccumulator()
         documents = _inner(response.documents)
         _parse_invoked(documents, accumulator)
-        if accumulator.usage == Usage():
-            accumulator.usage = _headers(exchange)
+        accumulator.usage = _completed(accumulator.usage, _header_usage(exchange))
         accumulator.read = accumulator.read or accumulator.usage != Usage()
         if not response.streamed:
             # Anthropic's document names the model alone, the URL its version and region at Bedrock
@@ -170,10 +170,10 @@ def _parse_invoked(documents: list[dict[str, Any]], accumulator: ResponseAccumul
         parse_converse(documents, accumulator)
     else:
         _plain(documents, accumulator)
-    if accumulator.usage.input_tokens is None and accumulator.usage.output_tokens is None:
+    if accumulator.usage.input_tokens is None or accumulator.usage.output_tokens is None:
         for document in documents:
             if _METRICS in document:
-                accumulator.usage = _metrics_usage(as_dict(document[_METRICS]))
+                accumulator.usage = _completed(accumulator.usage, _metrics_usage(as_dict(document[_METRICS])))
                 accumulator.read = True
 
 
@@ -201,7 +201,7 @@ def _plain(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) ->
                 for text in ("outputText", "text"):
                     accumulator.text(data.get(text), index)
                 _finish(item, accumulator)
-        accumulator.usage = _merged(accumulator.usage, _counts(document))
+        accumulator.usage = _completed(_counts(document), accumulator.usage)
         accumulator.read = accumulator.read or bool(accumulator.texts) or "embedding" in document
 
 
@@ -213,11 +213,21 @@ def _counts(document: dict[str, Any]) -> Usage:
     return Usage()
 
 
-def _merged(older: Usage, newer: Usage) -> Usage:
-    return Usage(
-        input_tokens=older.input_tokens if newer.input_tokens is None else newer.input_tokens,
-        output_tokens=older.output_tokens if newer.output_tokens is None else newer.output_tokens,
-    )
+def _completed(usage: Usage, other: Usage) -> Usage:
+    """A usage with the sides that it does not tell (behind a guardrail, the output) taken from another.
+
+    Headers and metrics leave the cache out of the input, whose parts are added where the usage tells them.
+    """
+    if usage.input_tokens is None:
+        usage = replace(
+            usage,
+            input_tokens=other.input_tokens,
+            cached_input_tokens=other.cached_input_tokens,
+            cache_write_tokens=other.cache_write_tokens,
+        )
+    if usage.output_tokens is None:
+        usage = replace(usage, output_tokens=other.output_tokens, reasoning_tokens=other.reasoning_tokens)
+    return usage
 
 
 def _finish(document: dict[str, Any], accumulator: ResponseAccumulator) -> None:
@@ -229,7 +239,7 @@ def _finish(document: dict[str, Any], accumulator: ResponseAccumulator) -> None:
             accumulator.finish = reason
 
 
-def _headers(exchange: Exchange) -> Usage:
+def _header_usage(exchange: Exchange) -> Usage:
     found = {}
     for side in ("input", "output"):
         value = header(exchange.response_headers, f"x-amzn-bedrock-{side}-token-count")

@@ -52,12 +52,17 @@ def response_body(exchange: Exchange) -> Body:
     return _whole(exchange.chunks, header(exchange.response_headers, "content-encoding"))
 
 
-def response_pieces(exchange: Exchange) -> tuple[bytes, ...]:
-    """The response's body, decoded, in the pieces in which it arrived."""
+def response_pieces(exchange: Exchange, *, most: int = MAX_BYTES) -> tuple[bytes, ...]:
+    """The response's body, decoded, in the pieces in which it arrived.
+
+    Args:
+        exchange: The exchange.
+        most: Bytes after which no more is decoded; who passes a limit of its own sees that it was passed.
+    """
     if not exchange.encoded:
         return exchange.chunks
     encoding = header(exchange.response_headers, "content-encoding")
-    return tuple(_pieces(exchange.chunks, encoding, []))
+    return tuple(_pieces(exchange.chunks, encoding, [], most))
 
 
 def decoded(data: bytes, headers: Headers) -> bytes:
@@ -91,10 +96,10 @@ def _whole(chunks: Iterable[bytes], encoding: str) -> Body:
     return Body(data, tuple(problems))
 
 
-def _pieces(chunks: Iterable[bytes], encoding: str, problems: list[str]) -> Iterator[bytes]:
+def _pieces(chunks: Iterable[bytes], encoding: str, problems: list[str], most: int = MAX_BYTES) -> Iterator[bytes]:
     """Each chunk, decoded. From damage on, pieces are empty; a body that was never encoded passes as it is."""
     names = [name for name in (part.strip().lower() for part in encoding.split(",")) if name not in ("", "identity")]
-    decoders = [_decoder(name) for name in reversed(names)]
+    decoders = [_decoder(name, most) for name in reversed(names)]
     if None in decoders:
         problems.append(f"no library decodes content-encoding {encoding!r}")
         yield from (b"" for _ in chunks)
@@ -103,7 +108,7 @@ def _pieces(chunks: Iterable[bytes], encoding: str, problems: list[str]) -> Iter
     length, damaged = 0, False
     undecoded = b""
     for chunk in chunks:
-        if damaged or length > MAX_BYTES:
+        if damaged or length > most:
             yield b""
             continue
         piece = chunk
@@ -119,11 +124,11 @@ def _pieces(chunks: Iterable[bytes], encoding: str, problems: list[str]) -> Iter
         yield piece
 
 
-def _decoder(name: str) -> _Decoder | None:
+def _decoder(name: str, most: int) -> _Decoder | None:
     if name in ("gzip", "x-gzip"):
-        return _Zlib(zlib.MAX_WBITS | 16)
+        return _Zlib(zlib.MAX_WBITS | 16, most)
     if name == "deflate":
-        return _Zlib(zlib.MAX_WBITS)
+        return _Zlib(zlib.MAX_WBITS, most)
     if name == "br":
         return _brotli()
     if name == "zstd":
@@ -134,8 +139,9 @@ def _decoder(name: str) -> _Decoder | None:
 class _Zlib:
     """gzip (of several members) and deflate (with or without zlib's frame)."""
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, most: int) -> None:
         self._window = window
+        self._most = most + 1
         self._inner = zlib.decompressobj(window)
         self._head: bytes | None = b""
 
@@ -155,11 +161,13 @@ class _Zlib:
             if self._inner.eof:
                 self._inner = zlib.decompressobj(self._window)
             try:
-                done += self._inner.decompress(data, MAX_BYTES)
+                done += self._inner.decompress(data, self._most - len(done))
             except zlib.error as error:
                 if done:
                     break  # bytes behind the last member
                 raise ValueError(str(error)) from error
+            if len(done) >= self._most:
+                break
             data = self._inner.unused_data.lstrip(b"\x00")
         return bytes(done)
 

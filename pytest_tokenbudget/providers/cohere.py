@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.chat_messages import message as chat_message
-from pytest_tokenbudget.providers.chat_messages import tools
+from pytest_tokenbudget.providers.billing import billed
+from pytest_tokenbudget.providers.chat_prompt import message as chat_message
+from pytest_tokenbudget.providers.chat_prompt import tools
 from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import (
     completion_prompt,
@@ -122,6 +123,20 @@ def _usage(usage: dict[str, Any]) -> Usage:
     )
 
 
+def _note(usage: dict[str, Any], accumulator: ResponseAccumulator) -> None:
+    """Take what a usage tells; Cohere takes money for ``billed_units`` alone (docs.cohere.com, "Pricing", read 2026-11)."""
+    accumulator.note_usage(_usage(usage))
+    units = as_dict(usage.get("billed_units"))
+    accumulator.billed = billed(
+        {
+            "billed_input_tokens": units.get("input_tokens"),
+            "billed_output_tokens": units.get("output_tokens"),
+            "rerank_searches": units.get("search_units"),
+            "input_image_tokens": as_dict(usage.get("tokens")).get("image_tokens"),
+        }
+    )
+
+
 def _counted_usage(counted: dict[str, Any]) -> Usage:
     """Cohere's chat before 2024, which counted in ``token_count``."""
     return Usage(input_tokens=count(counted.get("prompt_tokens")), output_tokens=count(counted.get("response_tokens")))
@@ -164,7 +179,7 @@ def _event_v2(document: dict[str, Any], index: int, accumulator: ResponseAccumul
         accumulator.named(document)
         _message(message, index, accumulator)
         accumulator.finish = document.get("finish_reason") or accumulator.finish
-        accumulator.usage = _usage(as_dict(document.get("usage")))
+        _note(as_dict(document.get("usage")), accumulator)
         return
     delta = as_dict(document.get("delta"))
     inner = as_dict(delta.get("message"))
@@ -187,7 +202,7 @@ def _event_v2(document: dict[str, Any], index: int, accumulator: ResponseAccumul
     elif kind == "message-end":
         accumulator.read = True
         accumulator.finish = delta.get("finish_reason")
-        accumulator.usage = _usage(as_dict(delta.get("usage")))
+        _note(as_dict(delta.get("usage")), accumulator)
         if delta.get("error"):
             accumulator.error = error_text(delta["error"])
     elif document.get("error") or document.get("error_type"):
@@ -246,9 +261,9 @@ class CohereChatV1(WireFormat):
         accumulator.model = accumulator.model or as_str(document.get("model"))
         accumulator.id = accumulator.id or as_str(document.get("response_id"))
         accumulator.finish = document.get("finish_reason") or accumulator.finish
-        accumulator.usage = _usage(meta)
+        _note(meta, accumulator)
         if isinstance(document.get("token_count"), dict):
-            accumulator.usage = _counted_usage(document["token_count"])
+            accumulator.note_usage(_counted_usage(document["token_count"]))
         if index is not None:
             accumulator.text(document.get("text"), index)
         for call in dicts(document.get("tool_calls")):
@@ -277,7 +292,7 @@ class CohereGenerate(WireFormat):
                 accumulator.text(generation.get("text"), index)
                 accumulator.finish = generation.get("finish_reason") or accumulator.finish
             if held.get("meta"):
-                accumulator.usage = _billed_usage(as_dict(held["meta"]))
+                accumulator.note_usage(_billed_usage(as_dict(held["meta"])))
 
 
 class CohereEmbed(WireFormat):

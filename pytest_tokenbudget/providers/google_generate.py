@@ -5,9 +5,11 @@ Without ``alt=sse`` a stream is one JSON array, sent with the content type ``app
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text, keep_told
+from pytest_tokenbudget.providers.billing import billed, modality_tokens
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import description, function_tool, schema, texts, turn_role, with_names
@@ -23,7 +25,7 @@ from pytest_tokenbudget.providers.writing import (
     data_event,
     pieces,
 )
-from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.records.call import BilledUsage, Usage
 from pytest_tokenbudget.records.prompt import (
     File,
     Image,
@@ -225,6 +227,25 @@ def generate_usage(usage: dict[str, Any]) -> Usage:
     )
 
 
+def _billed(usage: dict[str, Any], accumulator: ResponseAccumulator) -> BilledUsage:
+    """Sound, pictures and films, searches and tier (ai.google.dev/gemini-api/docs/pricing, read 2026-11).
+
+    Up to Gemini 2.5 a grounded prompt is billed once, from Gemini 3 on each search that it made.
+    """
+    searches = accumulator.quantities.get("web_searches")
+    if searches and re.search(r"gemini-(1|2)(\.|-)", accumulator.model):
+        searches = 1
+    return billed(
+        {
+            **modality_tokens(usage.get("promptTokensDetails"), "input_{}_tokens"),
+            **modality_tokens(usage.get("cacheTokensDetails"), "cache_{}_read_tokens"),
+            **modality_tokens(usage.get("candidatesTokensDetails"), "output_{}_tokens"),
+            "web_searches": searches,
+        },
+        tier=usage.get("serviceTier") or usage.get("trafficType"),
+    )
+
+
 def _chunk(document: dict[str, Any], index: int, accumulator: ResponseAccumulator) -> dict[str, Any]:
     if not accumulator.model:
         accumulator.model = as_str(document.get("modelVersion"))
@@ -251,6 +272,9 @@ def _candidate(candidate: dict[str, Any], index: int, accumulator: ResponseAccum
     reason = candidate.get("finishReason")
     if reason and (accumulator.finish is None or candidate.get("index", 0) == 0):
         accumulator.finish = reason
+    if "groundingMetadata" in candidate:
+        queries = as_list(as_dict(candidate["groundingMetadata"]).get("webSearchQueries"))
+        accumulator.quantities["web_searches"] = len(queries) or accumulator.quantities.get("web_searches")
     content = candidate.get("content")
     if content.__class__ is dict:
         for part in dicts(content.get("parts")):
@@ -382,8 +406,13 @@ class GoogleGenerate(WireFormat):
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from the response, or from the chunks of a stream."""
-        usage: dict[str, Any] = {}
+        told: list[dict[str, Any]] = []
         for index, document in enumerate(response.documents):
             held = document.get("response")  # Code Assist wraps the same response
-            usage = _chunk(held if isinstance(held, dict) else document, index, accumulator) or usage
-        accumulator.usage = generate_usage(usage)
+            usage = _chunk(held if isinstance(held, dict) else document, index, accumulator)
+            if usage:
+                keep_told(told, usage, "promptTokenCount")
+        for usage in told:
+            accumulator.note_usage(generate_usage(usage))
+        if told:
+            accumulator.billed = _billed(told[0], accumulator)

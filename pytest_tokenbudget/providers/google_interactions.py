@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.billing import billed, modality_tokens
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import function_tool, kept, texts, turn_role, with_names
@@ -142,7 +143,6 @@ class GoogleInteractions(WireFormat):
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from an interaction, or from the events of a stream."""
-        usage: dict[str, Any] = {}
         whole = not response.streamed
         for index, document in enumerate(response.documents):
             held = as_dict(document.get("interaction")) or document
@@ -150,7 +150,16 @@ class GoogleInteractions(WireFormat):
                 accumulator.read = True
                 accumulator.named(held)
                 accumulator.finish = held.get("status") or accumulator.finish
-            usage = as_dict(held.get("usage")) or as_dict(as_dict(document.get("metadata")).get("usage")) or usage
+            usage = as_dict(held.get("usage")) or as_dict(as_dict(document.get("metadata")).get("usage"))
+            if usage:
+                accumulator.note_usage(_usage(usage))
+                accumulator.billed = billed(
+                    {
+                        **modality_tokens(usage.get("input_tokens_by_modality"), "input_{}_tokens"),
+                        **modality_tokens(usage.get("cached_tokens_by_modality"), "cache_{}_read_tokens"),
+                        **modality_tokens(usage.get("output_tokens_by_modality"), "output_{}_tokens"),
+                    }
+                )
             if document.get("error"):
                 accumulator.error = error_text(document["error"])
             if whole:
@@ -158,4 +167,3 @@ class GoogleInteractions(WireFormat):
                     _step(step, index, accumulator)
             else:
                 _event(document, index, accumulator)
-        accumulator.usage = _usage(usage)

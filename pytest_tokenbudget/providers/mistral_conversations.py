@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.chat_messages import content, tools
+from pytest_tokenbudget.providers.billing import openai_billed
+from pytest_tokenbudget.providers.chat_prompt import content, tools
 from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, dicts
 from pytest_tokenbudget.providers.openai_chat import chat_usage
 from pytest_tokenbudget.providers.prompt_parts import role_of, texts, with_names
@@ -92,7 +93,8 @@ class MistralConversations(WireFormat):
                 accumulator.read = True
                 accumulator.id = accumulator.id or as_str(document.get("conversation_id"))
             if isinstance(document.get("usage"), dict):
-                accumulator.usage = chat_usage(document["usage"])
+                accumulator.note_usage(chat_usage(document["usage"]))
+                accumulator.billed = openai_billed(document["usage"])
             if kind == "conversation.response.error" or document.get("error"):
                 accumulator.error = error_text(document.get("error") or document)
             for entry in dicts(document.get("outputs")) or [document]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.chat_messages import message, tools
+from pytest_tokenbudget.providers.chat_prompt import message, tools
 from pytest_tokenbudget.providers.inline_media import inline_image
 from pytest_tokenbudget.providers.loose import as_dict, as_list, as_str, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import embedding_prompt, kept, plain_texts, texts, token_ids, with_names
@@ -146,7 +146,5 @@ def _figures(document: dict[str, Any], accumulator: ResponseAccumulator) -> None
     if "done" in document:
         accumulator.read = True
     if "eval_count" in document or "prompt_eval_count" in document:
-        accumulator.usage = Usage(
-            input_tokens=count(document.get("prompt_eval_count")),
-            output_tokens=count(document.get("eval_count")),
-        )
+        read, written = count(document.get("prompt_eval_count")), count(document.get("eval_count"))
+        accumulator.note_usage(Usage(input_tokens=read, output_tokens=written))

@@ -10,11 +10,11 @@ import json
 import re
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.chat_messages import message, tools
+from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text, keep_told
+from pytest_tokenbudget.providers.billing import openai_billed
+from pytest_tokenbudget.providers.chat_prompt import chat_prompt
 from pytest_tokenbudget.providers.hosts import COMPATIBLE
 from pytest_tokenbudget.providers.loose import as_dict, as_str, count, dicts, first_count, parse
-from pytest_tokenbudget.providers.prompt_parts import description, kept, named_choice, with_names
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
@@ -29,7 +29,7 @@ from pytest_tokenbudget.providers.writing import (
     pieces,
 )
 from pytest_tokenbudget.records.call import Usage
-from pytest_tokenbudget.records.prompt import OutputSchema, Prompt, Reasoning
+from pytest_tokenbudget.records.prompt import Prompt
 
 Calls = dict[tuple[object, object], str]
 """Tool calls so far: (choice, place in it) -> id."""
@@ -52,64 +52,6 @@ def _asks_chat(request: Request) -> bool:
     if body is None or "/publishers/anthropic/" in request.path:
         return False
     return isinstance(body.get("messages"), list) and "anthropic_version" not in body
-
-
-_EXTRA = (
-    "prediction",
-    "web_search_options",
-    "reasoning_effort",
-    "reasoning",
-    "thinking",
-    "documents",
-    "parallel_tool_calls",
-)
-"""Fields beside messages, tools and schema that change what the model reads."""
-
-
-def chat_prompt(body: dict[str, Any], model: str = "", api: str = "openai.chat") -> Prompt:
-    """Read what a chat completions request asks.
-
-    Args:
-        body: The request's JSON object.
-        model: Model by the URL where the body names none.
-        api: Name of the API.
-    """
-    messages = with_names([message(item) for item in dicts(body.get("messages"))])
-    choice = body.get("tool_choice", body.get("function_call"))
-    extra = kept(body, _EXTRA)
-    response_format = as_dict(body.get("response_format"))
-    output_schema = _output_schema(response_format)
-    if response_format and output_schema is None and response_format.get("type") != "text":
-        extra["response_format"] = response_format
-    return Prompt(
-        api=api,
-        model=as_str(body.get("model")) or as_str(body.get("model_id")) or model,
-        messages=messages,
-        tools=tools(body),
-        tool_choice=None if choice is None else named_choice(choice),
-        output_schema=output_schema,
-        opaque_reasoning=any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
-        extra=extra,
-    )
-
-
-def _output_schema(response_format: dict[str, Any]) -> OutputSchema | None:
-    held = as_dict(response_format.get("json_schema"))
-    wanted = held.get("schema", held.get("schema_definition"))
-    if not isinstance(wanted, dict):
-        # Together, Cohere and some local servers put the schema right into the response format
-        wanted = response_format.get("schema")
-        if not isinstance(wanted, dict):
-            wanted = held or None
-    if not isinstance(wanted, dict) or not wanted:
-        return None
-    strict = held.get("strict")
-    return OutputSchema(
-        name=as_str(held.get("name")),
-        description=description(held.get("description")),
-        schema=wanted,
-        strict=strict if isinstance(strict, bool) else None,
-    )
 
 
 def chat_usage(usage: dict[str, Any]) -> Usage:
@@ -156,37 +98,72 @@ def chat_usage(usage: dict[str, Any]) -> Usage:
 
 def parse_chat(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
     """Gather from chat completion documents: one completion, or the chunks of a stream."""
-    found: dict[str, Any] | None = None
+    told: list[dict[str, Any]] = []
     calls: Calls = {}
     finishes: dict[object, object] = {}
     for index, document in enumerate(documents):
         if not accumulator.model:
             accumulator.named(document)
-        usage = document.get("usage")
-        if usage.__class__ is dict and _counts(usage):
-            found = usage
+        if document.get("usage"):
+            _keep_usage(told, document["usage"])
         choices = document.get("choices")
         if choices.__class__ is list:
             accumulator.read = True
             for choice in choices:
                 if choice.__class__ is dict:
-                    reason = choice.get("finish_reason")
-                    if reason is not None:
-                        finishes[as_key(choice.get("index"))] = reason
-                        if choice.get("error"):  # OpenRouter
-                            accumulator.error = error_text(choice["error"])
+                    if choice.get("finish_reason") is not None:
+                        _ending(choice, finishes, told, accumulator)
                     _choice(choice, index, accumulator, calls)
-                    inner = choice.get("usage")  # Moonshot
-                    if inner.__class__ is dict and _counts(inner):
-                        found = inner
-        found = _aside(document, accumulator) or found
+        apart = _error_or_groq_usage(document, accumulator)
+        if apart is not None:
+            _keep_usage(told, apart)
     if finishes:
         accumulator.finish = finishes.get(0, next(iter(finishes.values())))
-    if found is not None:
-        accumulator.usage = chat_usage(found)
+    for usage in told:
+        accumulator.note_usage(chat_usage(usage))
+    if told:
+        tier = documents[-1].get("service_tier") or documents[0].get("service_tier")
+        accumulator.billed = openai_billed(told[0], tier=tier)
+    if not told and documents and "timings" in documents[-1]:
+        accumulator.note_usage(timings_usage(as_dict(documents[-1]["timings"])))
 
 
-def _aside(document: dict[str, Any], accumulator: ResponseAccumulator) -> dict[str, Any] | None:
+def _ending(
+    choice: dict[str, Any],
+    finishes: dict[object, object],
+    told: list[dict[str, Any]],
+    accumulator: ResponseAccumulator,
+) -> None:
+    """Take what stands beside a choice's finish reason: OpenRouter's error, Moonshot's usage."""
+    finishes[as_key(choice.get("index"))] = choice["finish_reason"]
+    if choice.get("error"):
+        accumulator.error = error_text(choice["error"])
+    _keep_usage(told, choice.get("usage"))
+
+
+def _keep_usage(told: list[dict[str, Any]], usage: Any) -> None:
+    """Keep a usage that holds any number; Databricks sends one of nulls with every chunk."""
+    if usage.__class__ is dict and (
+        count(usage.get("prompt_tokens")) is not None or count(usage.get("completion_tokens")) is not None
+    ):
+        keep_told(told, usage, "prompt_tokens")
+
+
+def timings_usage(timings: dict[str, Any]) -> Usage:
+    """llama.cpp's timings, which the last event of each stream has: ``prompt_n`` leaves out what the cache gave.
+
+    Source: ``result_timings`` in ``tools/server/server-task.h`` of ggml-org/llama.cpp (read 2026-11). Servers that do not
+    tell the cache's part do not tell the input.
+    """
+    cached, read = count(timings.get("cache_n")), count(timings.get("prompt_n"))
+    return Usage(
+        input_tokens=None if cached is None or read is None else cached + read,
+        output_tokens=count(timings.get("predicted_n")),
+        cached_input_tokens=cached,
+    )
+
+
+def _error_or_groq_usage(document: dict[str, Any], accumulator: ResponseAccumulator) -> dict[str, Any] | None:
     """Errors, and Groq's usage, which stands apart where ``include_usage`` was not asked for."""
     error = document.get("error")
     if error:
@@ -199,17 +176,12 @@ def _aside(document: dict[str, Any], accumulator: ResponseAccumulator) -> dict[s
     if groq.get("error"):
         accumulator.error = error_text(groq["error"])
     usage = as_dict(groq.get("usage"))
-    return usage if _counts(usage) and not document.get("usage") else None
+    return usage if not document.get("usage") else None
 
 
 def as_key(value: object) -> object:
     """An index as a key of a dictionary, whatever stands there."""
     return value if isinstance(value, int | str) else str(value)
-
-
-def _counts(usage: dict[str, Any]) -> bool:
-    """Whether a usage holds any number; Databricks sends one of nulls with every chunk."""
-    return count(usage.get("prompt_tokens")) is not None or count(usage.get("completion_tokens")) is not None
 
 
 def _choice(choice: dict[str, Any], index: int, accumulator: ResponseAccumulator, calls: Calls) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.billing import openai_billed
 from pytest_tokenbudget.providers.loose import as_dict, count, first_count
 from pytest_tokenbudget.providers.openai_chat import deployment
 from pytest_tokenbudget.providers.prompt_parts import embedding_prompt
@@ -61,4 +62,5 @@ class OpenAIEmbeddings(WireFormat):
                 accumulator.error = error_text(document["error"])
             usage = as_dict(document.get("usage"))
             if usage:
-                accumulator.usage = _usage(usage)
+                accumulator.note_usage(_usage(usage))
+                accumulator.billed = openai_billed(usage)

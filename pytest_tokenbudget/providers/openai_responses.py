@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.billing import openai_billed, searches_in
 from pytest_tokenbudget.providers.inline_media import image_from_url, inline_file
 from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.openai_chat import write_error
@@ -278,6 +279,8 @@ def parse_responses(documents: list[dict[str, Any]], accumulator: ResponseAccumu
             response = document.get("response", document)
             if isinstance(response, dict) and ("output" in response or "usage" in response or "status" in response):
                 last = {**last, **{key: value for key, value in response.items() if value is not None}}
+                if response.get("usage"):
+                    accumulator.note_usage(responses_usage(as_dict(response["usage"])))
             elif document.get("error"):
                 accumulator.error = error_text(document["error"])
     if last or items:
@@ -287,15 +290,18 @@ def parse_responses(documents: list[dict[str, Any]], accumulator: ResponseAccumu
 def _response(response: dict[str, Any], items: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
     accumulator.read = True
     accumulator.named(response)
-    accumulator.usage = responses_usage(as_dict(response.get("usage")))
     if response.get("error"):
         accumulator.error = error_text(response["error"])
     status = as_str(response.get("status"))
     reason = as_str(as_dict(response.get("incomplete_details")).get("reason"))
     accumulator.finish = f"{status}:{reason}" if reason else status
     streamed = accumulator.first is not None or bool(accumulator.texts)
-    for item in dicts(response.get("output")) or items:
+    written = dicts(response.get("output")) or items
+    for item in written:
         _item(item, accumulator, with_texts=not streamed)
+    if response.get("usage"):
+        tools = searches_in(written)
+        accumulator.billed = openai_billed(as_dict(response["usage"]), tier=response.get("service_tier"), tools=tools)
 
 
 def _item(item: dict[str, Any], accumulator: ResponseAccumulator, *, with_texts: bool) -> None:

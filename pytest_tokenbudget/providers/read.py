@@ -17,7 +17,6 @@ from pytest_tokenbudget.records.call import Reading, Usage
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed
 
 _PENDING = frozenset({"queued", "in_progress"})
-_READ = frozenset({"call", "paid"})
 _LISTED = frozenset({"batch", "realtime", "unknown"})
 
 
@@ -53,7 +52,7 @@ def read(exchange: Exchange, formats: Sequence[WireFormat]) -> ReadExchange | Un
     for found in matches(request, formats):
         if found.problem or found.format is None or found.endpoint is None:
             return _unattributed(found, found.problem)
-        if found.kind not in _READ and not found.endpoint.reads:
+        if not found.endpoint.is_read:
             return _unattributed(found, found.kind) if found.kind in _LISTED else None
         try:
             reading = found.format.read(request, exchange)

@@ -9,8 +9,9 @@ from pytest_tokenbudget.providers.cohere import CohereChatV1, CohereChatV2, Cohe
 from pytest_tokenbudget.providers.contrib.alephalpha import AlephAlphaComplete
 from pytest_tokenbudget.providers.contrib.anthropic_complete import AnthropicComplete
 from pytest_tokenbudget.providers.contrib.cloudflare import CloudflareRun
+from pytest_tokenbudget.providers.contrib.dashscope import DashScopeEmbeddings, DashScopeGeneration
 from pytest_tokenbudget.providers.contrib.llamacpp import LlamaCppCompletion
-from pytest_tokenbudget.providers.contrib.other_models import OTHER_MODELS
+from pytest_tokenbudget.providers.contrib.other_models import OTHER_MODELS, BedrockAgents
 from pytest_tokenbudget.providers.contrib.text_generation import (
     HuggingFaceGeneration,
     SageMakerInvoke,
@@ -38,6 +39,7 @@ from pytest_tokenbudget.providers.wire_format import WireFormat
 def builtin_formats() -> tuple[WireFormat, ...]:
     """The built-in formats in the order in which they are asked; it matters only where two know the same request."""
     return (
+        BedrockAgents(),
         OpenAIChat(),
         OpenAIResponses(),
         AnthropicMessages(),
@@ -69,6 +71,8 @@ def builtin_formats() -> tuple[WireFormat, ...]:
         HuggingFaceGeneration(),
         SGLangGeneration(),
         LlamaCppCompletion(),
+        DashScopeGeneration(),
+        DashScopeEmbeddings(),
         *OTHER_MODELS,
         OpenAIPlatform(),
     )

@@ -31,6 +31,7 @@ class Response:
         messages: Messages of a binary event stream, else empty.
         inner: What stands in the payloads of the messages, where they are pieces of another stream (SageMaker).
         problems: What could not be read, in words.
+        left: Whether whoever asked went away before the body's end.
     """
 
     documents: list[dict[str, Any]]
@@ -40,6 +41,7 @@ class Response:
     messages: tuple[eventstream.Message, ...] = ()
     problems: tuple[str, ...] = ()
     inner: Response | None = None
+    left: bool = False
 
     @property
     def streamed(self) -> bool:
@@ -74,14 +76,13 @@ class Response:
 def response_of(exchange: Exchange) -> Response:
     """Decode an exchange's response. The bytes decide how it is framed; the content type is often wrong."""
     decoded = response_body(exchange)
-    body = decoded.data
+    body, left = decoded.data, exchange.end in ("closed", "open")
     if not body:
-        return Response([], "none", [], body, (), decoded.problems)
-    content_type = header(exchange.response_headers, "content-type")
-    found = _framed(body, content_type)
-    if not decoded.problems:
+        return Response([], "none", [], body, (), decoded.problems, left=left)
+    found = _framed(body, header(exchange.response_headers, "content-type"))
+    if not decoded.problems and not left:
         return found
-    return replace(found, problems=decoded.problems + found.problems)
+    return replace(found, problems=decoded.problems + found.problems, left=left)
 
 
 def _framed(body: bytes, content_type: str) -> Response:

@@ -38,14 +38,20 @@ class Endpoint:
             at, so that gateways and local servers count too.
         when: What else must hold, by the body as a rule; ``None`` where the path says enough.
         methods: HTTP methods; empty for any.
-        reads: Whether the answer is read although it is no call: a poll tells the usage of a call.
+        reads: Whether the answer is read; by default those of calls and of paid requests are. A poll's is read too, since it
+            tells the usage of a call; that of an agent that tells nothing is not.
     """
 
     kind: Kind
     path: str
     when: Callable[[Request], bool] | None = None
     methods: tuple[str, ...] = ("POST",)
-    reads: bool = False
+    reads: bool | None = None
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the answer is read."""
+        return self.kind in ("call", "paid") if self.reads is None else self.reads
 
 
 def has(*names: str) -> Callable[[Request], bool]:

@@ -53,6 +53,7 @@ class BilledUsage:
         quantities: What has a price of its own, above 0, by the names of genai-prices, sorted: parts of the tokens
             (``cache_write_1h_tokens``, ``input_audio_tokens``, ``output_image_tokens``) and others
             (``web_searches``, ``code_executions``, ``rerank_searches``, ``input_audio_seconds``, ``input_document_pages``).
+            ``billed_input_tokens`` and ``billed_output_tokens`` are what Cohere takes money for, less than it counts.
         service_tier: The tier that served it (``"priority"``, ``"flex"``, ``"batch"``), ``""`` for the standard one.
         region: Where the provider was bound to answer from (``"us"``), ``""`` for anywhere.
         speed: ``"fast"`` where a faster answer was paid for, else ``""``.

@@ -154,6 +154,7 @@ class TestResult:
         budget: What the test's markers allow; ``None`` where that is not known.
         before: The stored run that it was compared with; ``None`` where there is none.
         runs_per_month: How often the project runs this a month, for estimates of money; ``None`` where it does not say.
+        recorded_cassette: Path of the cassette that this run recorded, ``""`` for none.
     """
 
     __test__ = False
@@ -177,6 +178,7 @@ class TestResult:
     played: Sample | None = None
     before: Before | None = None
     runs_per_month: float | None = None
+    recorded_cassette: str = ""
 
     @property
     def stored(self) -> tuple[Sample, ...]:

@@ -9,22 +9,31 @@ Version 1: the first.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from pytest_tokenbudget.capture.local_answer import Fault
 from pytest_tokenbudget.errors import CassetteError
-from pytest_tokenbudget.replay.folding import Folder, Unfolder, dump, pack, unpack
+from pytest_tokenbudget.records.exchange import Headers
+from pytest_tokenbudget.replay.folding import Folded, Folder, Unfolder, pack, unpack
 from pytest_tokenbudget.replay.interaction import Interaction
-from pytest_tokenbudget.replay.secrets import refuse_keys
+from pytest_tokenbudget.replay.redaction import Redactor, dump, redacted_chunks
 
 VERSION = 1
 KIND = "tokenbudget_cassette"
 RECORD = "pytest --tokenbudget-traffic=record"
+DEFAULT_LIMIT = 50_000_000
+"""Bytes that a cassette may have."""
+
+MOST_TOKENS = 10**12
+"""From this number on a count of tokens is taken for damage."""
+
+_DEEPEST = 200
+"""Levels of nesting that are read."""
+
 _DIGITS = 6
 """Times are kept to the microsecond."""
 
@@ -32,107 +41,74 @@ _ENDINGS = ("complete", "cut", "failed", "abandoned")
 _FAULTS = (None, *get_args(Fault))
 
 
-def write_cassette(path: Path, interactions: Sequence[Interaction]) -> None:
-    """Write a cassette, whole or not at all.
-
-    Raises:
-        CassetteError: If something in it looks like a key, or the file cannot be written; the old file stays.
-    """
-    text = "".join(line + "\n" for line in lines(interactions))
-    refuse_keys(_places(interactions))
-    temporary = ""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", newline="\n", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = file.name
-            file.write(text)
-        os.replace(temporary, path)
-    except (OSError, UnicodeEncodeError) as error:
-        if temporary:
-            with suppress(OSError):
-                os.unlink(temporary)
-        raise CassetteError(f"{path} cannot be written: {error}", remedy="make its folder writable") from None
-
-
-def _places(interactions: Sequence[Interaction]) -> Iterator[tuple[str, str]]:
-    for number, recorded in enumerate(interactions, start=1):
-        yield f"the URL of call {number}", recorded.url
-        # Escapes of JSON would hide a key that stands behind a line break.
-        yield f"the request of call {number}", dump(recorded.body).replace("\\n", "\n").replace('\\"', '"')
-        answer = b"".join(recorded.chunks).decode("utf-8", "replace")
-        yield f"the answer of call {number}", answer.replace("\\n", "\n").replace('\\"', '"')
-        yield f"the headers of call {number}", "\n".join(value for _, value in recorded.headers)
-        yield f"what the model says in call {number}", recorded.output_text
-
-
-def lines(interactions: Sequence[Interaction]) -> Iterator[str]:
-    """Give the lines of a cassette, without their ends."""
-    yield _line({KIND: VERSION, "calls": len(interactions)})
-    folder = Folder()
-    for number, recorded in enumerate(interactions, start=1):
-        request, fresh = (None, {}) if recorded.body is None else folder.fold(number, recorded.body)
-        for name, content in fresh.items():
-            yield _line({"content": name, "value": content})
-        yield _line(_request_line(number, recorded, request))
-        yield _line(_answer_line(number, recorded))
-
-
-class _LoneSurrogates(dict[int, str]):
-    """Escapes what JSON may hold and UTF-8 may not."""
-
-    def __missing__(self, code: int) -> str:
-        return f"\\u{code:04x}" if 0xD800 <= code <= 0xDFFF else chr(code)
-
-
-_ESCAPED = _LoneSurrogates()
+def cassette_text(interactions: Sequence[Interaction], redactor: Redactor) -> str:
+    """Write interactions as the text of a cassette, redacted."""
+    lines = [_line({KIND: VERSION, "calls": len(interactions)})]
+    folder = Folder(redactor)
+    for number, one in enumerate(interactions, start=1):
+        folded = None if one.body is None else folder.fold(number, one.body)
+        if folded is not None:
+            lines += [_line({"content": name, "value": content}) for name, content in folded.fresh.items()]
+        lines += [_line(_request_line(number, one, folded, redactor)), _line(_answer_line(number, one, redactor))]
+    return "\n".join([*lines, ""])
 
 
 def _line(value: dict[str, Any]) -> str:
-    return dump(value).translate(_ESCAPED)
+    # JSON may hold lone surrogates, and UTF-8 may not.
+    return _LONE_SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", dump(value))
 
 
-def _request_line(number: int, recorded: Interaction, request: object) -> dict[str, Any]:
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def _request_line(number: int, one: Interaction, folded: Folded | None, redactor: Redactor) -> dict[str, Any]:
     line = {
         "take": number,
-        "stage": recorded.stage,
-        "api": recorded.api,
-        "provider": recorded.provider,
-        "model": recorded.model,
-        "method": recorded.method,
-        "url": recorded.url,
-        "started": round(recorded.started, _DIGITS),
-        "request": request,
+        "stage": redactor.text(one.stage),
+        "api": one.api,
+        "provider": redactor.text(one.provider),
+        "model": redactor.text(one.model),
+        "method": one.method,
+        "url": redactor.text(one.url),
+        "started": round(one.started, _DIGITS),
+        "request": None if folded is None else folded.request,
     }
-    return {**line, "redacted": True} if recorded.redacted else line
+    return {**line, "redacted": True} if one.redacted or (folded is not None and folded.redacted) else line
 
 
-def _answer_line(number: int, recorded: Interaction) -> dict[str, Any]:
+def _answer_line(number: int, one: Interaction, redactor: Redactor) -> dict[str, Any]:
     line: dict[str, Any] = {
         "answer": number,
-        "status": recorded.status,
-        "headers": dict(recorded.headers),
-        "input_tokens": recorded.input_tokens,
-        "counted_tokens": recorded.counted_tokens,
-        "output_tokens": recorded.output_tokens,
-        "tool_calls": list(recorded.tool_calls),
-        "duration": round(recorded.duration, _DIGITS),
-        "ending": recorded.ending,
+        "status": one.status,
+        "headers": {name: redactor.text(value) for name, value in one.headers},
+        "input_tokens": one.input_tokens,
+        "counted_tokens": one.counted_tokens,
+        "output_tokens": one.output_tokens,
+        "tool_calls": [redactor.text(name) for name in one.tool_calls],
+        "duration": round(one.duration, _DIGITS),
+        "ending": one.ending,
     }
-    if recorded.fault is not None:
-        line["fault"] = recorded.fault
-    line["chunks"] = pack(recorded.chunks, tuple(round(time, _DIGITS) for time in recorded.times))
+    if one.fault is not None:
+        line["fault"] = one.fault
+    chunks, times = redacted_chunks(one.chunks, tuple(round(time, _DIGITS) for time in one.times), redactor)
+    line["chunks"] = pack(chunks, times)
     return line
 
 
-def read_cassette(path: Path) -> tuple[Interaction, ...]:
+def read_cassette(path: Path, *, limit: int = DEFAULT_LIMIT) -> tuple[Interaction, ...]:
     """Read a cassette: its interactions in the order of their starts.
 
+    Args:
+        path: The file.
+        limit: How large it may be, bytes.
+
     Raises:
-        CassetteError: If it is missing or damaged; the message names the line.
+        CassetteError: If it is missing, too large or damaged; the message names the line.
     """
     try:
+        size = path.stat().st_size
+        if size > limit:
+            raise too_large(path, f"has {size:,} bytes", limit)
         text = path.read_bytes().decode("utf-8")
     except FileNotFoundError:
         raise CassetteError(f"there is no cassette {path}", remedy=f"record it: {RECORD}") from None
@@ -140,7 +116,24 @@ def read_cassette(path: Path) -> tuple[Interaction, ...]:
         raise _broken(path, f"cannot be read: {error.strerror or error}") from None
     except UnicodeDecodeError as error:
         raise _broken(path, f"is no UTF-8 text (byte {error.start})") from None
+    return parse_cassette(path, text)
+
+
+def parse_cassette(path: Path, text: str) -> tuple[Interaction, ...]:
+    """Read the text of a cassette.
+
+    Raises:
+        CassetteError: If it is damaged; the message names the line.
+    """
     return _Reader(path).read(text)
+
+
+def too_large(path: Path, what: str, limit: int) -> CassetteError:
+    """Make the error of a cassette that passes its limit."""
+    return CassetteError(
+        f"{path}: {what}; the limit is {limit / 1e6:g} MB",
+        remedy=f"record a shorter run, or raise it: tokenbudget_cassette_limit = {2 * limit}",
+    )
 
 
 def _broken(path: Path, problem: str) -> CassetteError:
@@ -191,9 +184,11 @@ class _Reader:
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise _broken(self._path, f"line {number}: is no JSON ({error})") from None
+            raise _broken(self._path, f"line {number}: is no JSON ({str(error)[:200]})") from None
         if not isinstance(value, dict):
             raise _broken(self._path, f"line {number}: is no JSON object")
+        if line.count("[") + line.count("{") > _DEEPEST and _depth(value) > _DEEPEST:
+            raise self._damaged(number, f"it is nested more than {_DEEPEST} levels deep")
         return value
 
     def _header(self, number: int, value: dict[str, Any]) -> object:
@@ -227,25 +222,29 @@ class _Reader:
         if folded is not None and not isinstance(folded, dict):
             raise _Damaged("request is no object")
         chunks, times = unpack(answer.get("chunks"))
-        headers = answer.get("headers")
-        calls = answer.get("tool_calls", [])
-        if not isinstance(headers, dict) or not isinstance(calls, list):
-            raise _Damaged("headers or tool_calls are malformed")
         ending, fault = answer.get("ending"), answer.get("fault")
         if ending not in _ENDINGS or fault not in _FAULTS:
             raise _Damaged(f"ending {ending!r} or fault {fault!r} is not known")
+        status = _number(answer, "status")
+        if status != int(status) or not (status == 0 or 100 <= status < 1000):
+            raise _Damaged(f"status is {status:g}, not one of HTTP")
+        if not status and fault is None and ending != "abandoned":
+            raise _Damaged("there is neither a status nor a fault")
+        calls = answer.get("tool_calls", [])
+        if not isinstance(calls, list):
+            raise _Damaged("tool_calls is no list")
         return Interaction(
             api=_text(asked, "api"),
             provider=_text(asked, "provider"),
             stage=_text(asked, "stage"),
             method=_text(asked, "method"),
-            url=_text(asked, "url"),
+            url=_url(asked),
             model=_text(asked, "model"),
             body=self._unfolder.unfold(folded),
             started=_number(asked, "started"),
             duration=_number(answer, "duration"),
-            status=int(_number(answer, "status")),
-            headers=tuple((str(name), str(text)) for name, text in headers.items()),
+            status=int(status),
+            headers=_headers(answer),
             chunks=chunks,
             times=times,
             ending=ending,
@@ -258,22 +257,61 @@ class _Reader:
         )
 
 
+def _depth(value: object) -> int:
+    """Measure how deep a JSON value is nested, as far as one level more than is read."""
+    level, depth = [value], 0
+    while level and depth <= _DEEPEST:
+        depth += 1
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+    return depth
+
+
+def _url(line: dict[str, Any]) -> str:
+    url = _text(line, "url")
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise _Damaged(f"url is malformed: {error}") from None
+    if not url.isprintable() or not parts.scheme:
+        raise _Damaged(f"url is {url[:80]!r}")
+    return url
+
+
+_HEADER_NAME = re.compile(r"[a-z0-9!#$%&'*+.^_`|~-]{1,200}")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]{0,8000}")
+
+
+def _headers(line: dict[str, Any]) -> Headers:
+    headers = line.get("headers")
+    if not isinstance(headers, dict):
+        raise _Damaged("headers is no object")
+    for name, text in headers.items():
+        if not _HEADER_NAME.fullmatch(name) or not isinstance(text, str) or not _HEADER_VALUE.fullmatch(text):
+            raise _Damaged(f"header {name[:80]!r} is {str(text)[:80]!r}")
+    return tuple(headers.items())
+
+
 def _text(line: dict[str, Any], name: str) -> str:
     value = line.get(name)
     if not isinstance(value, str):
-        raise _Damaged(f"{name} is {value!r}, not a text")
+        raise _Damaged(f"{name} is {str(value)[:80]!r}, not a text")
     return value
 
 
 def _number(line: dict[str, Any], name: str) -> float:
     value = line.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        raise _Damaged(f"{name} is {value!r}, not a number of 0 or more")
+        raise _Damaged(f"{name} is {str(value)[:80]}, not a number of 0 or more")
     return float(value)
 
 
 def _tokens(line: dict[str, Any], name: str) -> int | None:
     value = line.get(name)
-    if value is not None and (type(value) is not int or value < 0):
-        raise _Damaged(f"{name} is {value!r}, not a number of tokens")
+    if value is not None and (type(value) is not int or not 0 <= value < MOST_TOKENS):
+        raise _Damaged(f"{name} is {str(value)[:80]}, not a number of tokens")
     return value

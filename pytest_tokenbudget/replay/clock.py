@@ -8,8 +8,10 @@ events like answers. ``docs/replay.md`` says how each kind of waiting is seen.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
@@ -86,6 +88,7 @@ class VirtualClock:
     def __init__(self, *, scale: float = 100.0) -> None:
         self.processes: Callable[[], AbstractSet[int]] = frozenset
         self._now = 0.0
+        self._moves: list[tuple[float, float]] = []
         self._scale = scale
         self._running = False
         self._lock = threading.Lock()
@@ -102,6 +105,15 @@ class VirtualClock:
     def __call__(self) -> float:
         """Give the virtual time, s."""
         return self._now
+
+    def time_at(self, real: float) -> float:
+        """Give the virtual time (s) at a real one (s on the clock of ``time.perf_counter``)."""
+        moves = bisect_right(self._moves, (real, math.inf))
+        return self._moves[moves - 1][1] if moves else 0.0
+
+    def _move(self, to: float) -> None:
+        self._now = max(self._now, to)
+        self._moves.append((time.perf_counter(), self._now))
 
     def __enter__(self) -> VirtualClock:
         me = threading.get_native_id()
@@ -163,7 +175,7 @@ class VirtualClock:
             return
         if threading.active_count() == 1:
             # Nobody else can have anything to do; what this thread's own loop holds has to wait for the thread.
-            self._now = due
+            self._move(due)
         else:
             self._wait(_HeldThread(due))
 
@@ -246,7 +258,7 @@ class VirtualClock:
                 with self._lock:
                     remaining = self._seconds_to_watch(waiter)
                     if remaining == 0 and waiter.due is not None:
-                        self._now = max(self._now, waiter.due)
+                        self._move(waiter.due)
                         return False
                 if waiter.wait(None if remaining is None else min(remaining, look_after)):
                     return True

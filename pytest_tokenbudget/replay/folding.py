@@ -12,14 +12,17 @@ import hashlib
 import json
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+from pytest_tokenbudget.replay.redaction import Redactor, dump
 
 REFERENCE = "="
 """Key of an object that stands for stored content, ``{"=": "1f0a..."}``; or, as the first of a list, for the whole list
-under the same key in an earlier take, ``{"=": 3}``."""
+under the same key in an earlier request, ``{"=": 3}``."""
 
-RECENT = 16
-"""Takes that are looked at for a list that goes on; more branches beside each other are rare."""
+REQUESTS_COMPARED = 16
+"""Earlier requests that are looked at for a list that goes on; more branches beside each other are rare."""
 
 ITEM_CHARACTERS = 48
 """Members of lists (messages, tools) from this size on are stored once."""
@@ -34,62 +37,113 @@ Packed = list[Any]
 """A chunk: ``[time, text]``, ``[time, head, text, tail]`` or ``[time, {"base64": ...}]`` or ``[time, {"json": ...}]``."""
 
 
-def dump(value: object) -> str:
-    """Compact JSON. Keys stay in their order: the number of tokens depends on it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """A request as a cassette has it.
+
+    Attributes:
+        request: The request with its large parts replaced by references.
+        fresh: The contents by digest that it is the first to refer to.
+        redacted: Whether something in it was redacted.
+    """
+
+    request: dict[str, Any]
+    fresh: dict[str, Any]
+    redacted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _List:
+    """A list of an earlier request.
+
+    Attributes:
+        number: The number of its interaction.
+        members: Its members as they were sent.
+        folded: Its members as they are written.
+        redacted: Whether something in it was redacted.
+    """
+
+    number: int
+    members: list[Any]
+    folded: list[Any]
+    redacted: bool
 
 
 class Folder:
-    """Folds the requests of one cassette, in their order."""
+    """Folds and redacts the requests of one cassette, in their order; looks at each content once.
 
-    def __init__(self) -> None:
-        self._written: set[str] = set()
-        self._lists: deque[tuple[int, dict[str, list[Any]]]] = deque(maxlen=RECENT)
+    Args:
+        redactor: Redacts contents.
+    """
 
-    def fold(self, number: int, body: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Replace the large parts of a request by references.
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._stored: dict[bytes, tuple[str, bool]] = {}
+        self._recent: deque[dict[str, _List]] = deque(maxlen=REQUESTS_COMPARED)
+
+    def fold(self, number: int, body: Mapping[str, Any]) -> Folded:
+        """Fold a request.
 
         Args:
-            number: The number of its take.
+            number: The number of its interaction.
             body: The request.
-
-        Returns:
-            The folded request, and the contents by digest that it is the first to refer to.
         """
         fresh: dict[str, Any] = {}
-        folded = {key: self._value(value, fresh) for key, value in body.items()}
-        lists = {key: value for key, value in folded.items() if isinstance(value, list)}
-        shortened = {key: self._continued(key, members) for key, members in lists.items()}
-        self._lists.appendleft((number, lists))
-        return folded | shortened, fresh
+        request: dict[str, Any] = {}
+        lists: dict[str, _List] = {}
+        redacted = False
+        for key, value in body.items():
+            if isinstance(value, list):
+                begun = self._beginning(key, value)
+                lists[key] = folded = self._list(number, key, value, begun, fresh)
+                redacted |= folded.redacted
+                kept = 0 if begun is None else len(begun.members)
+                request[key] = folded.folded if begun is None else [{REFERENCE: begun.number}, *folded.folded[kept:]]
+            else:
+                request[key], is_redacted = self._value(value, key, VALUE_CHARACTERS, fresh)
+                redacted |= is_redacted
+        self._recent.appendleft(lists)
+        return Folded(request, fresh, redacted)
 
-    def _value(self, value: Any, fresh: dict[str, Any]) -> Any:
-        if isinstance(value, list):
-            return [
-                self._stored(one, ITEM_CHARACTERS, fresh) if isinstance(one, dict | list | str) else one
-                for one in value
-            ]
-        return self._stored(value, VALUE_CHARACTERS, fresh) if isinstance(value, dict | str) else value
+    def _beginning(self, key: str, members: list[Any]) -> _List | None:
+        """Find the longest list of an earlier request with which a list begins, of two members at least."""
+        found, length = None, 1
+        for lists in self._recent:
+            earlier = lists.get(key)
+            if earlier is None or not length < len(earlier.members) <= len(members):
+                continue
+            if members[: len(earlier.members)] == earlier.members:
+                found, length = earlier, len(earlier.members)
+        return found
 
-    def _stored(self, value: Any, least: int, fresh: dict[str, Any]) -> Any:
+    def _list(self, number: int, key: str, members: list[Any], begun: _List | None, fresh: dict[str, Any]) -> _List:
+        known = [] if begun is None else begun.folded
+        parts = [self._value(one, key, ITEM_CHARACTERS, fresh) for one in members[len(known) :]]
+        redacted = (begun is not None and begun.redacted) or any(is_redacted for _, is_redacted in parts)
+        return _List(number, members, [*known, *(part for part, _ in parts)], redacted)
+
+    def _value(self, value: Any, key: str, least: int, fresh: dict[str, Any]) -> tuple[Any, bool]:
+        """Give what is written for a value, and whether it was redacted."""
         written = dump(value)
         # An object that looks like a reference is stored, whatever its size, so that it is not taken for one.
         if len(written) < least and not (isinstance(value, dict) and REFERENCE in value):
-            return value
-        name = hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-        if name not in self._written:
-            self._written.add(name)
-            fresh[name] = value
-        return {REFERENCE: name}
+            return self._cleaned(value, key)
+        digest = _digest(written)
+        if digest not in self._stored:
+            cleaned, is_redacted = self._cleaned(value, key)
+            name = _digest(dump(cleaned)).hex()
+            self._stored[digest] = name, is_redacted
+            fresh[name] = cleaned
+        name, is_redacted = self._stored[digest]
+        return {REFERENCE: name}, is_redacted
 
-    def _continued(self, key: str, members: list[Any]) -> list[Any]:
-        """Write a list as what goes on from the longest list of an earlier request with which it begins."""
-        length, number = 0, 0
-        for earlier, lists in self._lists:
-            begun = lists.get(key, [])
-            if length < len(begun) <= len(members) and members[: len(begun)] == begun:
-                length, number = len(begun), earlier
-        return [{REFERENCE: number}, *members[length:]] if length > 1 else members
+    def _cleaned(self, value: Any, key: str) -> tuple[Any, bool]:
+        cleaned = self._redactor.value(value, key)
+        return cleaned, cleaned is not value and cleaned != value
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:6]
 
 
 class Unfolder:
@@ -123,7 +177,7 @@ class Unfolder:
 
     def _list(self, key: str, number: int) -> list[Any]:
         if not 0 < number <= len(self._bodies) or not isinstance(found := self._bodies[number - 1].get(key), list):
-            raise KeyError(f"{key} of take {number}")
+            raise KeyError(f"{key} of call {number}")
         return found
 
     def _found(self, value: Any) -> Any:
@@ -188,8 +242,9 @@ def unpack(packed: object) -> tuple[tuple[bytes, ...], tuple[float, ...]]:
             or not entry
             or isinstance(entry[0], bool)
             or not isinstance(entry[0], int | float)
+            or not (times[-1] if times else 0.0) <= entry[0] < 1e9
         ):
-            raise ValueError(f"chunk {number} has no time")
+            raise ValueError(f"chunk {number} has no time, or an earlier one than the chunk before")
         times.append(float(entry[0]))
         match entry[1:]:
             case [str() as text]:

@@ -37,7 +37,6 @@ class Interaction:
         input_tokens: The provider's input tokens, ``None`` where it told none.
         counted_tokens: The local count of the request, ``None`` where it could not be counted.
         output_tokens: The provider's output tokens.
-        output_text: All that the model wrote, looked through for keys; not kept in the file.
         redacted: Whether the body is not what was sent, because something in it was redacted.
     """
 
@@ -60,7 +59,6 @@ class Interaction:
     input_tokens: int | None = None
     counted_tokens: int | None = None
     output_tokens: int | None = None
-    output_text: str = ""
     redacted: bool = False
 
     @property

@@ -17,10 +17,10 @@ from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.replay.auxiliary import AuxiliaryAnswers
-from pytest_tokenbudget.replay.cassette import read_cassette
+from pytest_tokenbudget.replay.cassette import DEFAULT_LIMIT, read_cassette
 from pytest_tokenbudget.replay.interaction import Interaction
 from pytest_tokenbudget.replay.matching import RECORD_AGAIN, Matcher, Wanted
-from pytest_tokenbudget.replay.secrets import Redactor
+from pytest_tokenbudget.replay.redaction import Redactor
 from pytest_tokenbudget.replay.slope import Slope, slopes
 from pytest_tokenbudget.replay.timing import Holder, Schedule
 from pytest_tokenbudget.tokens.counter import Counter
@@ -56,6 +56,7 @@ class Player:
         formats: The wire formats.
         counter: Counts requests.
         patterns: What was redacted in the recording is in the requests of now too.
+        limit: How large the cassette may be, bytes.
 
     Attributes:
         hosts: Hosts of the recorded model calls, with ports where there are any.
@@ -72,8 +73,9 @@ class Player:
         formats: Sequence[WireFormat],
         counter: Counter,
         patterns: Sequence[re.Pattern[str]] = (),
+        limit: int = DEFAULT_LIMIT,
     ) -> None:
-        interactions = read_cassette(path)
+        interactions = read_cassette(path, limit=limit)
         self._redactor = Redactor(tuple(patterns))
         self._clock = clock
         self._formats = tuple(formats)
@@ -140,7 +142,8 @@ class Player:
             return self._prepare_auxiliary(asked.request)
         body = self._redactor.value(asked.request.body)
         try:
-            then = self._matcher.match(Wanted(outgoing.stage, asked.api, body, asked.prompt, asked.request.path))
+            stage, path = self._redactor.text(outgoing.stage), self._redactor.text(asked.request.path)
+            then = self._matcher.match(Wanted(stage, asked.api, body, asked.prompt, path))
         except Diverged as error:
             raise self._fail(error) from None
         basis = self._token_basis(then, is_same=then.body == body)

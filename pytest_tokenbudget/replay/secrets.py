@@ -1,151 +1,346 @@
-"""What may not be in a cassette: credentials are left out, patterns are redacted, and what still looks like a key is refused."""
+"""Finds what looks like a key, a token or a password in a text.
+
+A shape is tried only where one of its anchors stands, a fixed text such as ``ghp_``, and reads a bounded number of
+characters from there. So looking through a text takes time in proportion to its length, whatever it holds. Placeholders
+(``sk-your-key-here``, ``xxxx``, words with dashes) are no secrets.
+
+Sources of the shapes: the providers' own documentation and what they register with GitHub's secret scanning
+(docs.github.com/en/code-security/secret-scanning/introduction/supported-secret-scanning-patterns, read 2026-11-28).
+"""
 
 from __future__ import annotations
 
-import json
+import base64
+import binascii
+import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from functools import cache
+from urllib.parse import unquote
 
-from pytest_tokenbudget.errors import CassetteError, SettingsError
-from pytest_tokenbudget.records.exchange import Headers
+from pytest_tokenbudget.errors import SettingsError
+from pytest_tokenbudget.replay.placeholders import PLACEHOLDERS, is_filler, is_placeholder, is_random
 
-REDACTED = "[redacted]"
-
-KEPT_QUERY = ("alt", "api-version", "stream")
-KEPT_HEADERS = ("content-type", "retry-after", "retry-after-ms", "x-should-retry")
-KEPT_HEADER_PREFIXES = ("x-ratelimit-", "anthropic-ratelimit-", "x-amzn-bedrock-")
-"""Response headers that clients act on. All others, and all request headers, are left out."""
-
-_START = r"(?<![A-Za-z0-9_-])"
-KEYS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (name, re.compile(pattern))
-    for name, pattern in (
-        # OpenAI, Anthropic, OpenRouter, DeepSeek and others; a long name in words with dashes has no digits.
-        (
-            "sk-...",
-            _START + r"sk-(?![xX]{6})(?:(?:[a-z]+-)*[A-Za-z0-9_]{20,}|(?=(?:[A-Za-z_-]*[0-9]){2})[A-Za-z0-9_-]{20,})",
-        ),
-        ("Google", _START + r"(?:AIza[0-9A-Za-z_-]{35}|ya29\.[0-9A-Za-z_-]{20,})"),
-        ("GitHub", _START + r"(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{40,})"),
-        ("GitLab", _START + r"glpat-[A-Za-z0-9_-]{20,}"),
-        ("AWS", _START + r"(?:AKIA|ASIA|AROA)(?![0-9A-Z]{0,9}EXAMPLE)[0-9A-Z]{16}(?![0-9A-Za-z])"),
-        ("AWS", r"(?i:secret_?access_?key)\W{1,6}(?=[A-Za-z/+]*[0-9])[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])"),
-        ("Amazon Bedrock", _START + r"ABSK[A-Za-z0-9+/]{80,}"),
-        ("Slack", _START + r"(?:xox[abeprs]-[A-Za-z0-9-]{10,}|xapp-[0-9]-[A-Za-z0-9-]{20,})"),
-        ("Slack", r"hooks\.slack\.com/services/T[A-Z0-9]+/B[A-Z0-9]+/[A-Za-z0-9]{20,}"),
-        ("Groq, xAI, Hugging Face or Replicate", _START + r"(?:gsk_|xai-|hf_|r8_)[A-Za-z0-9]{30,}"),
-        ("Perplexity or NVIDIA", _START + r"(?:pplx-|nvapi-)[A-Za-z0-9_-]{30,}"),
-        ("Stripe", _START + r"[rs]k_live_[A-Za-z0-9]{20,}"),
-        ("Twilio or SendGrid", _START + r"(?:SK[0-9a-f]{32}(?![0-9a-f])|SG\.[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{30,})"),
-        ("npm or PyPI", _START + r"(?:npm_[A-Za-z0-9]{36}|pypi-AgEI[A-Za-z0-9_-]{40,})"),
-        ("key", r"(?i:api[-_ ]?key|client[-_]secret)\W{1,6}(?=(?:[A-Za-z_-]*[0-9]){4})[A-Za-z0-9_-]{24,}"),
-        ("bearer token", r"(?i:\bbearer)\s+(?=[A-Za-z0-9._~+/-]*[0-9])[A-Za-z0-9._~+/-]{20,}"),
-        ("JSON web token", _START + r"eyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),
-        ("private key", r"-----BEGIN [A-Z ]*PRIVATE KEY-----"),
-    )
-)
-
-
-def kept_headers(headers: Headers) -> Headers:
-    """The response headers that a cassette keeps."""
-    return tuple(
-        (name.lower(), value)
-        for name, value in headers
-        if name.lower() in KEPT_HEADERS or name.lower().startswith(KEPT_HEADER_PREFIXES)
-    )
-
-
-def bare_url(url: str) -> str:
-    """A URL without user and fragment, and with those query keys only that say which API is called."""
-    try:
-        parts = urlsplit(url)
-        query = urlencode([(name, value) for name, value in parse_qsl(parts.query) if name in KEPT_QUERY])
-        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
-    except ValueError:
-        return url.partition("?")[0].partition("#")[0]
-
-
-def compile_patterns(lines: Sequence[str]) -> tuple[re.Pattern[str], ...]:
-    """A project's own patterns (``tokenbudget_redact``).
-
-    Raises:
-        SettingsError: If one is no regular expression.
-    """
-    patterns = []
-    for line in lines:
-        try:
-            patterns.append(re.compile(line))
-        except re.error as error:
-            raise SettingsError(
-                f"tokenbudget_redact: {line!r} is no regular expression: {error}",
-                remedy=r"tokenbudget_redact = acct-\d+",
-            ) from None
-    return tuple(patterns)
+Check = Callable[[str], bool]
+"""Tells whether the value that a shape has found is a secret, and not a placeholder."""
 
 
 @dataclass(frozen=True, slots=True)
-class Redactor:
-    """Replaces what matches a project's patterns."""
+class Secret:
+    """Something that looks like a secret.
 
-    patterns: tuple[re.Pattern[str], ...] = ()
+    Attributes:
+        kind: Name of its shape.
+        value: The secret itself.
+    """
 
-    def text(self, text: str) -> str:
-        """A text, redacted."""
-        for pattern in self.patterns:
-            text = pattern.sub(REDACTED, text)
-        return text
+    kind: str
+    value: str
 
-    def value(self, value: Any) -> Any:
-        """A JSON value, redacted in each of its strings."""
-        if not self.patterns:
-            return value
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, list):
-            return [self.value(one) for one in value]
-        if isinstance(value, dict):
-            return {key: self.value(one) for key, one in value.items()}
-        return value
+    @property
+    def name(self) -> str:
+        """Name the finding without telling it: its kind, and a fingerprint of its value."""
+        return f"{self.kind}:{hashlib.sha256(self.value.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
-    def chunk(self, chunk: bytes) -> bytes:
-        """A chunk of an answer, redacted; bytes that are no text stay."""
-        if not self.patterns:
-            return chunk
-        try:
-            return self.text(chunk.decode("utf-8")).encode("utf-8")
-        except UnicodeDecodeError:
-            return chunk
-
-    def left(self, text: str) -> str | None:
-        """The pattern that matches in a text, ``None`` for none."""
-        return next((pattern.pattern for pattern in self.patterns if pattern.search(text)), None)
-
-    def spread(self, said: str, wire: str) -> str | None:
-        """The pattern that matches what a model said, but not in one piece on the wire; ``None`` for none."""
-        for pattern in self.patterns:
-            for match in pattern.finditer(said):
-                if not any(json.dumps(match[0], ensure_ascii=way)[1:-1] in wire for way in (False, True)):
-                    return pattern.pattern
-        return None
+    @property
+    def shown(self) -> str:
+        """Show the first characters."""
+        return f"{self.value[:4]}..."
 
 
-def refuse_keys(texts: Iterable[tuple[str, str]]) -> None:
-    """Refuse texts in which something looks like a key.
+def _is_no_filler(value: str) -> bool:
+    return not is_filler(value)
 
-    Args:
-        texts: Where each stands, in words, and the text.
+
+def _is_not_made_of_words(value: str) -> bool:
+    return not is_placeholder(value)
+
+
+def _is_strong_password(value: str) -> bool:
+    classes = (str.islower, str.isupper, str.isdigit, lambda one: not one.isalnum() and one not in "-_./")
+    return sum(any(map(holds, value)) for holds in classes) >= 3 and not is_placeholder(value)
+
+
+def _is_url_password(found: str) -> bool:
+    user, _, rest = found.partition(":")
+    password, _, host = rest.rpartition("@")
+    local = host in ("localhost", "127.0.0.1", "host", "db") or host.startswith("example.")
+    word = password.lower() in PLACEHOLDERS or password.lower().startswith("pass")
+    return password != user and not local and not word and not re.search(r"[${}<>*%]|\.\.\.", password)
+
+
+def _is_basic_credential(value: str) -> bool:
+    try:
+        user, colon, password = base64.b64decode(value + "=" * (-len(value) % 4), validate=True).decode().partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return False
+    return bool(user and colon and password) and user.isprintable() and not is_placeholder(password)
+
+
+def _is_json_web_token(value: str) -> bool:
+    header, claims, _ = (f"eyJ{value}").split(".")
+    try:
+        decoded = [base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode() for part in (header, claims)]
+    except (binascii.Error, UnicodeDecodeError):
+        return False
+    # The example of jwt.io, which half of all documentation has, is none.
+    return '"alg"' in decoded[0] and "1234567890" not in decoded[1] and "John Doe" not in decoded[1]
+
+
+def _is_private_key(after: str) -> bool:
+    """Tell whether key material follows the first line, or nothing at all: then it may stand in another text."""
+    material = re.search(r"[A-Za-z0-9+/=]{40}", after)
+    return not after.strip() or (material is not None and not is_placeholder(material[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How one kind of secret looks.
+
+    Attributes:
+        kind: Its name, by which findings can be allowed.
+        anchors: Texts of which one stands at the beginning of each such secret; in lower case where ``folded``.
+        rest: Regular expression of what follows; its last group is the secret.
+        is_secret: Decides about what was found.
+        preceded: What has to stand before the anchor; by default no part of a word.
+        folded: Whether letters are compared whatever their case.
+    """
+
+    kind: str
+    anchors: tuple[str, ...]
+    rest: str
+    is_secret: Check = _is_no_filler
+    preceded: str | None = None
+    folded: bool = False
+
+
+_LEVELS_OF_ESCAPES = 3
+"""How often JSON may stand within JSON."""
+
+_MOST_PRECEDING = 24
+"""Characters before an anchor in which ``preceded`` is looked for."""
+
+_END = r"(?![A-Za-z0-9])"
+_ALNUM, _URL64 = "[A-Za-z0-9]", "[A-Za-z0-9_-]"
+_ASSIGNED = r"""["'\])]{0,3}\s{0,4}(?::=|=>|[:=]|is\s)\s{0,4}["'(\[]{0,3}"""
+_QUALIFIERS = (
+    "access|account|admin|api|app|auth|bot|client|consumer|deploy|encryption|gateway|hmac|master|oauth|org|personal|private"
+    "|project|refresh|secret|security|service|session|shared|signing|storage|subscription|user|webhook"
+)
+"""Words that make a key or a token a secret one: there are keys of dictionaries and tokens of pages, too."""
+
+
+def _shape(kind: str, anchors: str, rest: str, is_secret: Check = _is_no_filler) -> Shape:
+    """Make the shape of a secret that begins with one of some anchors, separated by blanks."""
+    return Shape(kind, tuple(anchors.split()), rest, is_secret)
+
+
+SHAPES: tuple[Shape, ...] = (
+    _shape("sk-key", "sk-", rf"({_URL64}{{20,250}})", _is_not_made_of_words),
+    _shape("google-api-key", "AIza", rf"({_URL64}{{35}}){_END}"),
+    _shape("google-token", "ya29. 1//0 GOCSPX-", rf"({_URL64}{{20,2000}})"),
+    _shape("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", rf"({_ALNUM}{{36,255}})"),
+    _shape("github-token", "github_pat_", r"([A-Za-z0-9_]{40,255})"),
+    _shape("gitlab-token", "glpat- gldt- glrt- glptt-", rf"({_URL64}{{20,100}})"),
+    _shape("aws-key-id", "AKIA ASIA AROA ABIA ACCA", rf"([0-9A-Z]{{16}}){_END}"),
+    Shape(
+        "aws-secret-key",
+        ("secret",),
+        rf"(?:_?access_?key|[-_ ]?key){_ASSIGNED}([a-z0-9/+]{{40}})(?![a-z0-9/+])",
+        is_random,
+        preceded="",
+        folded=True,
+    ),
+    _shape("bedrock-key", "ABSK", r"([A-Za-z0-9+/]{80,300})"),
+    Shape(
+        "azure-account-key",
+        ("accountkey=", "sharedaccesskey="),
+        r"([a-z0-9+/]{40,100}={0,2})",
+        preceded="",
+        folded=True,
+    ),
+    Shape(
+        "azure-client-secret",
+        ("8Q~",),
+        rf"([A-Za-z0-9_.~-]{{31,34}}){_END}",
+        preceded=r"(?<![A-Za-z0-9_.~-])[A-Za-z0-9_.~-]{3}",
+    ),
+    _shape("slack-token", "xoxa- xoxb- xoxe- xoxp- xoxr- xoxs- xapp-", r"([A-Za-z0-9-]{10,250})", is_random),
+    Shape(
+        "slack-webhook",
+        ("hooks.slack.com/",),
+        rf"(?:services|workflows|triggers)/T[A-Z0-9]{{3,20}}/[A-Z0-9]{{3,21}}/({_ALNUM}{{20,60}})",
+        preceded="",
+    ),
+    Shape(
+        "discord-webhook",
+        ("discord.com/api/webhooks/", "discordapp.com/api/webhooks/"),
+        rf"\d{{5,30}}/({_URL64}{{60,100}})",
+        preceded="",
+    ),
+    # Begins with a number in base64.
+    _shape(
+        "discord-token",
+        "MT Mj Mz ND NT Nj Nz OD OT",
+        rf"([A-Za-z0-9]{{21,26}}\.{_URL64}{{6}}\.{_URL64}{{27,45}})(?!{_URL64})",
+        is_random,
+    ),
+    Shape("telegram-token", (":AA",), rf"({_URL64}{{33}})(?!{_URL64})", preceded=r"\d{8,10}"),
+    _shape("groq-key", "gsk_", rf"({_ALNUM}{{30,100}})", is_random),
+    _shape("xai-key", "xai-", rf"({_ALNUM}{{30,150}})"),
+    _shape("hugging-face-token", "hf_ api_org_", rf"({_ALNUM}{{30,60}})"),
+    _shape("replicate-token", "r8_", rf"({_ALNUM}{{30,60}})"),
+    _shape("perplexity-key", "pplx-", rf"({_URL64}{{30,80}})"),
+    _shape("nvidia-key", "nvapi-", rf"({_URL64}{{30,120}})"),
+    _shape("langsmith-key", "lsv2_pt_ lsv2_sk_ ls__", r"([0-9a-f]{32}(?:_[0-9a-f]{10})?)"),
+    _shape("pinecone-key", "pcsk_", r"([A-Za-z0-9_]{40,120})"),
+    _shape("voyage-key", "pa-", rf"({_URL64}{{43}})(?!{_URL64})", is_random),
+    _shape("tavily-key", "tvly-", rf"({_URL64}{{20,60}})"),
+    _shape("cerebras-key", "csk-", r"([a-z0-9]{40,60})"),
+    _shape("fireworks-key", "fw_", rf"({_ALNUM}{{22,40}}){_END}", is_random),
+    _shape("databricks-token", "dapi", rf"([0-9a-f]{{32}}(?:-\d)?){_END}"),
+    _shape("digitalocean-token", "dop_v1_ doo_v1_ dor_v1_", r"([0-9a-f]{64})"),
+    _shape("shopify-token", "shpat_ shpca_ shppa_ shpss_", r"([0-9a-fA-F]{32})"),
+    _shape("stripe-key", "sk_live_ sk_test_ rk_live_ rk_test_ sk_prod_ whsec_", r"([A-Za-z0-9+/]{16,250})"),
+    _shape("twilio-key", "SK", rf"([0-9a-f]{{32}}){_END}"),
+    _shape("sendgrid-key", "SG.", rf"({_URL64}{{16,40}}\.{_URL64}{{30,60}})"),
+    _shape("mailgun-key", "key-", rf"([0-9a-f]{{32}}){_END}"),
+    _shape("npm-token", "npm_", rf"({_ALNUM}{{36}}){_END}"),
+    _shape("pypi-token", "pypi-AgEI", rf"({_URL64}{{40,300}})"),
+    _shape("docker-token", "dckr_pat_ dckr_oat_", rf"({_URL64}{{20,60}})"),
+    _shape("vault-token", "hvs. hvb. hvr.", rf"({_URL64}{{20,200}})"),
+    _shape("grafana-token", "glsa_ glc_", r"([A-Za-z0-9_+/=]{32,200})"),
+    _shape("sentry-token", "sntrys_ sntryu_", r"([A-Za-z0-9_+/=]{40,300})"),
+    _shape("notion-token", "ntn_ secret_", rf"({_ALNUM}{{40,60}})", is_random),
+    _shape("linear-key", "lin_api_", rf"({_ALNUM}{{32,60}})"),
+    _shape("age-key", "AGE-SECRET-KEY-1", r"([0-9A-Z]{50,70})"),
+    _shape(
+        "json-web-token",
+        "eyJ",
+        rf"({_URL64}{{10,4000}}\.eyJ{_URL64}{{10,8000}}\.{_URL64}{{10,2000}})",
+        _is_json_web_token,
+    ),
+    Shape(
+        "bearer-token",
+        ("bearer",),
+        r"[\s:\"']{1,4}([a-z0-9._~+/-]{20,4000}={0,2})",
+        is_random,
+        preceded="",
+        folded=True,
+    ),
+    Shape(
+        "basic-credential",
+        ("basic",),
+        r"[\s:\"']{1,4}([a-z0-9+/]{8,500}={0,2})",
+        _is_basic_credential,
+        preceded="",
+        folded=True,
+    ),
+    Shape(
+        "url-password",
+        ("://",),
+        r"([^\s:/?#@\"'<>]{0,100}:[^\s/?#@\"'<>]{3,200}@[\w.-]{1,253})",
+        _is_url_password,
+        preceded="[A-Za-z][A-Za-z0-9+.-]{1,20}",
+    ),
+    Shape(
+        "named-key",
+        ("key", "token", "secret"),
+        rf"s?{_ASSIGNED}([a-z0-9_.~+/=-]{{20,300}})",
+        is_random,
+        preceded=rf"(?:{_QUALIFIERS})[-_ .]?",
+        folded=True,
+    ),
+    Shape(
+        "named-password",
+        ("password", "passwd", "passphrase", "pwd"),
+        rf"{_ASSIGNED}([^\s\"',;)\]}}]{{10,200}})",
+        _is_strong_password,
+        preceded="",
+        folded=True,
+    ),
+    Shape(
+        "private-key",
+        ("-----BEGIN ",),
+        r"[A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----([\s\S]{0,250})",
+        _is_private_key,
+        preceded="",
+    ),
+)
+
+KINDS = frozenset(shape.kind for shape in SHAPES)
+
+
+def allowed_secrets(lines: Sequence[str]) -> frozenset[str]:
+    """Read ``tokenbudget_allow_secret``: kinds, or single findings as the message names them.
 
     Raises:
-        CassetteError: If one does; the message names the place and shows only the key's first characters.
+        SettingsError: If a kind is not known.
     """
-    for where, text in texts:
-        for name, pattern in KEYS:
-            found = pattern.search(text)
-            if found is not None:
-                raise CassetteError(
-                    f"the cassette is not written: {where} holds what looks like a key ({name}: {found[0][:8]}...)",
-                    remedy="keep it out of prompts, or add a pattern to tokenbudget_redact that matches it",
-                )
+    for line in lines:
+        if line.partition(":")[0] not in KINDS:
+            raise SettingsError(
+                f"tokenbudget_allow_secret: {line!r} is no kind of secret; they are: {', '.join(sorted(KINDS))}",
+                remedy="tokenbudget_allow_secret = bearer-token:1f2e3d4c",
+            )
+    return frozenset(lines)
+
+
+def find_secret(text: str, allowed: frozenset[str] = frozenset()) -> Secret | None:
+    """Find something that looks like a secret in a text, also where it is escaped as in JSON or in a URL.
+
+    Args:
+        text: The text.
+        allowed: Kinds and names of findings that are passed over.
+    """
+    return next((one for one in _secrets(text) if one.kind not in allowed and one.name not in allowed), None)
+
+
+def _secrets(text: str) -> Iterator[Secret]:
+    for variant in _variants(text):
+        folded = variant.lower()
+        if len(folded) != len(variant):
+            folded = "".join(one.lower() if one.isascii() else one for one in variant)
+        for shape in SHAPES:
+            searched = folded if shape.folded else variant
+            for anchor in shape.anchors:
+                if anchor in searched:
+                    yield from _found(shape, anchor, searched, variant)
+
+
+def _found(shape: Shape, anchor: str, searched: str, text: str) -> Iterator[Secret]:
+    pattern, preceded = _compiled(anchor, shape.rest, shape.preceded)
+    for found in pattern.finditer(searched):
+        at = found.start()
+        if preceded is not None and not preceded.search(searched[max(0, at - _MOST_PRECEDING) : at]):
+            continue
+        start, end = found.span(found.lastindex or 0)
+        value = text[start:end]
+        if shape.is_secret(value):
+            yield Secret(shape.kind, value)
+
+
+@cache
+def _compiled(anchor: str, rest: str, preceded: str | None) -> tuple[re.Pattern[str], re.Pattern[str] | None]:
+    """Compile a pattern that begins with its anchor, which is quick to search for, and consumes nothing else."""
+    literal = re.escape(anchor)
+    no_word = rf"(?<![A-Za-z0-9_-]{literal})" if preceded is None else ""
+    before = re.compile(rf"(?:{preceded})\Z") if preceded else None
+    return re.compile(rf"{literal}{no_word}(?={rest})"), before
+
+
+def _variants(text: str) -> Iterable[str]:
+    """Give a text as it is, and with escapes of JSON or of URLs resolved, which would hide where a secret begins."""
+    yield text
+    plain = text
+    for _ in range(_LEVELS_OF_ESCAPES):
+        if "\\" not in plain:
+            break
+        # One level: of two backslashes one is left.
+        plain = plain.replace("\\\\", "\0").replace("\\n", "\n").replace("\\r", "\n").replace("\\t", "\t")
+        plain = plain.replace('\\"', '"').replace("\\/", "/").replace("\0", "\\")
+        plain = re.sub(r"\\u([0-9a-fA-F]{4})", lambda found: chr(int(found[1], 16)), plain)
+        yield plain
+    if "%" in text and (plain := unquote(text)) != text:
+        yield plain

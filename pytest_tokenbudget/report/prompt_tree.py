@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.composition import Compositions, PartTotal, StageComposition, all_stages, within
-from pytest_tokenbudget.records.sample import Values
+from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.wording import plain
 
 PART_ORDER = ("tools", "system", "user", "assistant", "tool_results", "images", "files", "framing")
@@ -30,7 +31,7 @@ class Node:
 
     Attributes:
         key: Stage path, part and name: where the same thing is found in another run.
-        kind: ``test``, ``stage`` or the part, which decides the colour.
+        kind: ``test``, ``stage``, the part, or ``schema`` for a piece of a tool's schema.
         label: What it is called.
         tokens: Its tokens over all calls.
         repeated: Tokens that an earlier call of the stage had already sent.
@@ -51,28 +52,36 @@ class Node:
     children: tuple[Node, ...] = ()
 
 
-def tree(composition: Compositions, stages: Mapping[str, Values]) -> Node | None:
+def tree_of(sample: Sample) -> Node | None:
+    """The prompt of a sample as a tree; ``None`` where its input is not known."""
+    return tree(sample.composition, sample.stages, sample.schemas)
+
+
+def tree(composition: Compositions, stages: Mapping[str, Values], schemas: Mapping[str, SchemaAnatomy]) -> Node | None:
     """The prompt of a run as a tree; ``None`` where its input is not known.
 
     Args:
         composition: Of each stage's own calls, by stage path.
         stages: Metrics by stage path, for what came from a cache.
+        schemas: How the schemas of tools are made up, where that is known.
     """
     whole = within(composition, "")
     if whole is None or not whole.parts:
         return None
     top = [path for path in all_stages(composition) if "/" not in path]
-    children = [_stage(composition, stages, path) for path in top]
+    children = [_stage(composition, stages, schemas, path) for path in top]
     if len(children) == 1:
         # One stage for everything says nothing: its parts stand right below the test.
         children = list(children[0].children)
     return Node(("", "", ""), "test", "input", whole.input_tokens, calls=whole.calls, children=tuple(children))
 
 
-def _stage(composition: Compositions, stages: Mapping[str, Values], path: str) -> Node:
+def _stage(
+    composition: Compositions, stages: Mapping[str, Values], schemas: Mapping[str, SchemaAnatomy], path: str
+) -> Node:
     inner = [other for other in all_stages(composition) if other.rpartition("/")[0] == path]
     own = composition[path].parts if path in composition else ()
-    children = [*_parts(own, path), *(_stage(composition, stages, child) for child in inner)]
+    children = [*_parts(own, path, schemas), *(_stage(composition, stages, schemas, child) for child in inner)]
     known = within(composition, path) or StageComposition(calls=0)
     return Node(
         (path, "", ""),
@@ -85,7 +94,7 @@ def _stage(composition: Compositions, stages: Mapping[str, Values], path: str) -
     )
 
 
-def _parts(parts: Sequence[PartTotal], stage: str) -> list[Node]:
+def _parts(parts: Sequence[PartTotal], stage: str, schemas: Mapping[str, SchemaAnatomy]) -> list[Node]:
     nodes = []
     for name in PART_ORDER:
         mine = sorted((part for part in parts if part.part == name), key=lambda part: (-part.tokens, part.name))
@@ -100,6 +109,7 @@ def _parts(parts: Sequence[PartTotal], stage: str) -> list[Node]:
                 part.repeated_tokens,
                 calls=part.calls,
                 largest=part.largest,
+                children=_schema(part, stage, schemas.get(part.name) if name == "tools" else None),
             )
             for part in mine
             if part.name
@@ -117,3 +127,17 @@ def _parts(parts: Sequence[PartTotal], stage: str) -> list[Node]:
             )
         )
     return nodes
+
+
+def _schema(part: PartTotal, stage: str, anatomy: SchemaAnatomy | None) -> tuple[Node, ...]:
+    """A tool's schema as its descriptions and its structure, in the proportion of one sending."""
+    if anatomy is None or not anatomy.tokens:
+        return ()
+    text = min(part.tokens, round(part.tokens * anatomy.description_tokens / anatomy.tokens))
+    again = part.repeated_tokens / part.tokens if part.tokens else 0.0
+    sizes = (("descriptions", text), ("structure", part.tokens - text))
+    return tuple(
+        Node((stage, f"schema {label}", part.name), "schema", label, tokens, round(tokens * again), calls=part.calls)
+        for label, tokens in sizes
+        if tokens > 0
+    )

@@ -1,12 +1,74 @@
-"""The statistics that a gate may ask for: the mean, quantiles and the maximum of some values."""
+"""The statistics that a gate may ask for, their exact comparison, and the control of error over many gates."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal, localcontext
 from fractions import Fraction
 
-from pytest_tokenbudget.stats.exact import as_number, rational_mean
+Number = int | float | Fraction
+
+_DIGITS = 800
+"""More than lie between the first digit of the largest double and the last one of the smallest: sums are exact."""
+
+
+def rational(value: Number) -> Fraction:
+    """The rational number that ``value`` is written as: 0.1 is one tenth, not the double next to it.
+
+    Args:
+        value: A finite number.
+
+    Raises:
+        ValueError: if it is not finite.
+        OverflowError: if it is infinite.
+    """
+    if isinstance(value, float):
+        return Fraction(repr(float(value)))
+    return Fraction(value)
+
+
+def as_number(value: Fraction) -> float | int:
+    """A whole number where it is one, else the nearest float."""
+    return int(value) if value.denominator == 1 else float(value)
+
+
+def rational_mean(values: Sequence[Number]) -> Fraction:
+    """Mean of at least one value, without rounding.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    if not values:
+        msg = "the mean of no values is not defined"
+        raise ValueError(msg)
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        return Fraction(int(sum(values)), len(values))
+    if kinds == {float}:
+        with localcontext(prec=_DIGITS):
+            return Fraction(sum(map(Decimal, map(repr, values)))) / len(values)
+    return sum((rational(value) for value in values), Fraction(0)) / len(values)
+
+
+def exceeds(new: Fraction | int, base: Fraction | int, increase: Fraction, slack: Fraction | int = 0) -> bool:
+    """Whether ``new`` passes both ``base * (1 + increase)`` and ``base + slack``.
+
+    A baseline of 0 is no special case: whatever is above the slack is an increase.
+
+    Args:
+        new: Value now.
+        base: Value of the baseline.
+        increase: Allowed relative increase.
+        slack: Allowed absolute increase, in the unit of the values.
+    """
+    return new > base * (1 + increase) and new > base + slack
+
+
+def falls_short(new: Fraction | int, base: Fraction | int, decrease: Fraction, slack: Fraction | int = 0) -> bool:
+    """Whether ``new`` is below both ``base * (1 - decrease)`` and ``base - slack``."""
+    return new < base * (1 - decrease) and new < base - slack
+
 
 LEVELS: dict[str, Fraction] = {
     "p50": Fraction(1, 2),
@@ -79,3 +141,62 @@ def level_of(name: str) -> Fraction:
         msg = f"unknown statistic {name!r}; known: mean, {', '.join(LEVELS)}"
         raise ValueError(msg)
     return level
+
+
+FAMILY_LEVEL = 0.05
+"""Probability that a whole clean session raises any false alarm."""
+
+SCREENING_LEVEL = 0.15
+"""p below which a gate whose estimate is above what is allowed is suspected, and sampled again.
+
+A suspicion costs samples and nothing else, since the level of the verdict does not depend on it. At 0.05 one value of
+a metric with a sigma of 0.2 would have to double before a second one is taken.
+"""
+
+
+def shared_level(alpha: float, family: int, family_level: float = FAMILY_LEVEL) -> float:
+    """Level of one gate among ``family``: its own alpha, or its share of the family's (Bonferroni) if that is less.
+
+    Args:
+        alpha: Level of a gate that stands alone.
+        family: Number of gates that are judged by statistics in the session, at least 1.
+        family_level: Level of the family.
+    """
+    return min(alpha, family_level / max(1, family))
+
+
+def benjamini_hochberg(p_values: Sequence[float], rate: float = FAMILY_LEVEL) -> tuple[bool, ...]:
+    """Which of many tests are called while the false discovery rate stays at ``rate``.
+
+    For a finished report of fixed samples, where nothing can be confirmed any more (Benjamini and Hochberg, *J. R.
+    Stat. Soc. B* 57:289, 1995).
+
+    Args:
+        p_values: One p-value per gate.
+        rate: Expected share of false ones among those that are called.
+
+    Returns:
+        For each gate, in the order given, whether it is called.
+    """
+    count = len(p_values)
+    order = sorted(range(count), key=lambda index: p_values[index])
+    called = 0
+    for rank, index in enumerate(order, start=1):
+        if p_values[index] <= rate * rank / count:
+            called = rank
+    chosen = set(order[:called])
+    return tuple(index in chosen for index in range(count))
+
+
+def median(ordered: Sequence[float]) -> float:
+    """Median of ascending values, the mean of the middle two where their number is even.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    count = len(ordered)
+    if not count:
+        msg = "the median of no values is not defined"
+        raise ValueError(msg)
+    half = count >> 1
+    return ordered[half] if count & 1 else 0.5 * (ordered[half - 1] + ordered[half])

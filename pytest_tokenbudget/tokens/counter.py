@@ -1,25 +1,54 @@
-"""Counts texts and prompts, and splits a call's input into its pieces."""
+"""Counts texts and prompts, corrects estimates by what providers reported, and splits a call's input into its pieces."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 
 from pytest_tokenbudget.records.composition import Composition, Piece
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.tokens import bare, openai_chat, openai_responses, profile_render
-from pytest_tokenbudget.tokens.calibration import Calibration
-from pytest_tokenbudget.tokens.count_cache import CountCache
-from pytest_tokenbudget.tokens.counts import TextCounts
-from pytest_tokenbudget.tokens.digests import SHOWN, digest
-from pytest_tokenbudget.tokens.encodings import EncodingChoice, encoding_of
+from pytest_tokenbudget.tokens import openai_chat_tokens, openai_responses_tokens, profile_render
+from pytest_tokenbudget.tokens.counts import SHOWN, CountCache, Memo, TextCounts, digest, split
 from pytest_tokenbudget.tokens.fragments import MILLI, Rendering
-from pytest_tokenbudget.tokens.memo import Memo
-from pytest_tokenbudget.tokens.openai_rules import is_openai
-from pytest_tokenbudget.tokens.profile_table import profile_of
-from pytest_tokenbudget.tokens.shares import split
-from pytest_tokenbudget.tokens.vocabularies import CountTexts, available, fingerprint, load, stand_in
+from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
+from pytest_tokenbudget.tokens.profiles import profile_of
+from pytest_tokenbudget.tokens.vocabularies import (
+    CountTexts,
+    EncodingChoice,
+    available,
+    encoding_of,
+    fingerprint,
+    load,
+    stand_in,
+)
+
+_WIDEST = Fraction(4)
+"""A ratio beyond this is no property of a tokenizer but a prompt that the count knows nothing of."""
+
+
+class Calibration:
+    """A running ratio of provider's tokens to local tokens for each provider and model."""
+
+    def __init__(self) -> None:
+        self._sums: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def observe(self, provider: str, model: str, *, reported: int, counted: int) -> None:
+        """Note one call whose input tokens the provider reported."""
+        if reported <= 0 or counted <= 0:
+            return
+        before = self._sums.get((provider, model), (0, 0))
+        self._sums[provider, model] = (before[0] + reported, before[1] + counted)
+
+    def ratio(self, provider: str, model: str) -> Fraction | None:
+        """Provider's tokens a local token so far; ``None`` where nothing, or nothing credible, was seen."""
+        sums = self._sums.get((provider, model))
+        if sums is None:
+            return None
+        ratio = Fraction(*sums)
+        return ratio if 1 / _WIDEST <= ratio <= _WIDEST else None
+
 
 Tokenizer = Callable[..., Callable[[str], int] | None]
 """``(provider=, model=)`` -> a function from a text to its number of tokens, or ``None``."""
@@ -176,12 +205,16 @@ class Counter:
 
     def _render(self, prompt: Prompt, provider: str, scale: _Scale) -> tuple[Rendering, str]:
         if scale.exact and is_openai(prompt.api, prompt.model):
-            render = openai_responses.render if prompt.api.startswith("openai.responses") else openai_chat.render
+            render = (
+                openai_responses_tokens.render
+                if prompt.api.startswith("openai.responses")
+                else openai_chat_tokens.render
+            )
             return render(prompt, self._memo), scale.encoding
         profile = profile_of(provider, prompt.api, prompt.model)
-        if prompt.api in bare.APIS:
+        if prompt.api in profile_render.BARE_APIS:
             weight = MILLI if scale.exact else round(profile.text * MILLI)
-            rendering = bare.render(prompt, weight=weight, estimated=not scale.exact)
+            rendering = profile_render.render_bare(prompt, weight=weight, estimated=not scale.exact)
             return rendering, scale.encoding if scale.exact else _profiled(scale.encoding, profile.name)
         rendering = profile_render.render(prompt, self._memo, profile, provider, exact_text=scale.own)
         return rendering, _profiled(scale.encoding, profile.name)

@@ -1,11 +1,32 @@
-"""Counts each text once by its content, in one encoding."""
+"""Counts each text once by its content, remembers what was rendered, and splits totals into whole shares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import marshal
+import re
+from collections.abc import Callable, Hashable, Sequence
+from hashlib import blake2b
+from typing import Any, Protocol
 
-from pytest_tokenbudget.tokens.count_cache import CountCache
-from pytest_tokenbudget.tokens.digests import digest
+SHOWN = 12
+"""Hexadecimal digits of a piece's digest: enough to tell the texts of one project apart."""
+
+
+def digest(text: str) -> str:
+    """A text's digest, 32 hexadecimal digits (128 bits), so that it can key counts across sessions."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+class CountCache(Protocol):
+    """Keeps counts between sessions, by a key that names the encoding and the text's digest, never the text."""
+
+    def get(self, key: str) -> int | None:
+        """The count under a key, ``None`` where there is none."""
+
+    def set(self, key: str, tokens: int) -> None:
+        """Keep a count."""
+
 
 Measured = tuple[int, str]
 """Tokens of a text and its digest."""
@@ -56,3 +77,87 @@ class TextCounts:
         self._characters += sum(map(len, texts))
         for text, known, found in zip(texts, tokens, digests, strict=True):
             self._known[text] = (known or 0, found)
+
+
+_LIMIT = 10_000
+_NUMBERS = re.compile(r"[0-9]{2,}")
+
+
+class Memo:
+    """Remembers texts by the content that they were made of."""
+
+    def __init__(self) -> None:
+        self._texts: dict[tuple[Hashable, bytes], str] = {}
+        self._digits: dict[str, int] = {}
+
+    def render(self, key: Hashable, content: object, make: Callable[[], str]) -> str:
+        """The text made of some content, made now or before.
+
+        Args:
+            key: What else the text depends on.
+            content: A JSON value; equal contents in equal order have one text.
+            make: Makes the text.
+        """
+        whole = (key, _bytes(content))
+        text = self._texts.get(whole)
+        if text is None:
+            if len(self._texts) >= _LIMIT:
+                self._texts.clear()
+            text = self._texts[whole] = make()
+        return text
+
+    def split_digits(self, text: str) -> int:
+        """Tokens more where a vocabulary has a token for each digit of a number and not for three."""
+        more = self._digits.get(text)
+        if more is None:
+            if len(self._digits) >= _LIMIT:
+                self._digits.clear()
+            more = self._digits[text] = sum(len(run) - -(-len(run) // 3) for run in _NUMBERS.findall(text))
+        return more
+
+    def compact(self, content: object) -> str:
+        """Compact JSON of a value, non-ASCII as it stands."""
+        return self.render("json", content, lambda: compact_json(content))
+
+
+def compact_json(content: object) -> str:
+    """Compact JSON, keys in their order; ``""`` where there is none (a cycle, too deep)."""
+    try:
+        return json.dumps(content, separators=(",", ":"), ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        return ""
+
+
+def _bytes(content: Any) -> bytes:
+    try:
+        # version 2 writes no references, so equal contents have equal bytes; several times as fast as JSON
+        return marshal.dumps(content, 2)
+    except ValueError:
+        return compact_json(content).encode("utf-8", "surrogatepass")
+
+
+def split(total: int, weights: Sequence[int]) -> list[int]:
+    """Split a total in proportion to weights, by the largest remainder.
+
+    Each share is its exact quota rounded down, and the units that are left go to the largest fractions, earlier ones
+    first (Hamilton's method). A total equal to the weights' sum gives the weights back.
+
+    Args:
+        total: What to split, at least 0.
+        weights: At least 0 each; where all are 0, all stands in the first share.
+
+    Returns:
+        Shares that add up to the total exactly; empty where there are no weights.
+    """
+    if not weights:
+        return []
+    whole = sum(weights)
+    if whole <= 0:
+        return [total, *[0] * (len(weights) - 1)]
+    quotas = [divmod(total * weight, whole) for weight in weights]
+    shares = [quota for quota, _ in quotas]
+    missing = total - sum(shares)
+    if missing:
+        for index in sorted(range(len(quotas)), key=lambda at: -quotas[at][1])[:missing]:
+            shares[index] += 1
+    return shares

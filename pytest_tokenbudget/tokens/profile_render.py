@@ -1,19 +1,55 @@
-"""How a prompt becomes tokens where only a measured profile of the model's family is known."""
+"""How a prompt becomes tokens where only a measured profile of the model's family is known, or no template surrounds it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from pytest_tokenbudget.records.composition import PartName
-from pytest_tokenbudget.records.prompt import File, Image, Message, Prompt, Reasoning, Text, ToolCall, ToolResult
-from pytest_tokenbudget.tokens.declared import declaration
+from pytest_tokenbudget.records.prompt import File, Image, Message, Prompt, Reasoning, Text, Tool, ToolCall, ToolResult
+from pytest_tokenbudget.tokens.counts import Memo
 from pytest_tokenbudget.tokens.fragments import MILLI, Fragment, Rendering
 from pytest_tokenbudget.tokens.media import file_fragment, image_fragment
-from pytest_tokenbudget.tokens.memo import Memo
-from pytest_tokenbudget.tokens.openai_turns import PART_OF
+from pytest_tokenbudget.tokens.openai_chat_tokens import PART_OF
 from pytest_tokenbudget.tokens.profiles import Profile
+
+_DEEP = 16
+"""Levels after which a schema is not looked into: a recursive one has no end."""
+
+
+def declaration(tool: Tool) -> str:
+    """The words of a tool: a line of its own name and description, then one for each parameter, nested ones too."""
+    own = [tool.name, tool.description or ""]
+    lines: list[str] = []
+    own += _words(tool.parameters, lines, 0)
+    return "\n".join([_line(own), *lines])
+
+
+def _words(schema: Any, lines: list[str], depth: int) -> Iterator[str]:
+    """The words of a schema itself; those of its properties are added to ``lines``."""
+    if not isinstance(schema, dict) or depth > _DEEP:
+        return
+    for key in ("title", "format", "description"):
+        if isinstance(schema.get(key), str):
+            yield schema[key]
+    for key in ("enum", "required"):
+        if isinstance(schema.get(key), list):
+            yield from map(str, schema[key])
+    for key in ("properties", "$defs"):
+        if isinstance(schema.get(key), dict):
+            for name, inner in schema[key].items():
+                lines.append(_line([str(name), *_words(inner, lines, depth + 1)]))
+    yield from _words(schema.get("items"), lines, depth + 1)
+    for key in ("anyOf", "any_of", "oneOf"):
+        if isinstance(schema.get(key), list):
+            for variant in schema[key]:
+                yield from _words(variant, lines, depth + 1)
+
+
+def _line(words: list[str]) -> str:
+    return " ".join(" ".join(words).split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +160,37 @@ def _thinks(prompt: Prompt) -> bool:
 
 def _milli(tokens: float) -> int:
     return round(tokens * MILLI)
+
+
+BARE_APIS = frozenset(
+    {
+        "alephalpha.complete",
+        "cohere.embed",
+        "google.embed_content",
+        "google.predict_embed",
+        "huggingface.text_generation",
+        "ollama.embed",
+        "openai.completions",
+        "openai.embeddings",
+    }
+)
+"""The wire formats whose texts reach the model as they stand."""
+
+
+def render_bare(prompt: Prompt, *, weight: int, estimated: bool) -> Rendering:
+    """The texts of a prompt, and as many tokens as it has ids in place of texts.
+
+    Args:
+        prompt: The prompt.
+        weight: Thousandths of a token per token of a text.
+        estimated: Whether that is a guess.
+    """
+    ids = prompt.extra.get("token_ids", 0)
+    fragments = [Fragment("user", identity=f"{ids} token ids", fixed=ids * MILLI)] if ids else []
+    for message in prompt.messages:
+        fragments += [
+            Fragment("user", text=part.text, weight=weight) for part in message.parts if isinstance(part, Text)
+        ]
+    if isinstance(suffix := prompt.extra.get("suffix"), str):
+        fragments.append(Fragment("user", text=suffix, weight=weight))
+    return Rendering(tuple(fragments) or (Fragment("user", identity="nothing"),), estimated)

@@ -129,10 +129,11 @@ def prompt_of(body: dict[str, Any]) -> Any:
     """The prompt of a chat completions request."""
     from urllib.parse import urlsplit
 
+    from pytest_tokenbudget.providers.classify import classify
     from pytest_tokenbudget.providers.request import Request
 
     request = Request("POST", urlsplit("https://api.openai.com/v1/chat/completions"), {}, body)
-    return builtin_formats()[0].prompt(request)
+    return classify(request, builtin_formats()).prompt()
 
 
 def advice_for(*runs: Run, weights: dict[str, float] | None = None) -> tuple[Advice, ...]:

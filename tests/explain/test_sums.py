@@ -78,6 +78,8 @@ def _metric(composition: StageComposition | None, name: str) -> int:
         return sum(part.distinct for part in composition.parts if part.part == "tool_results")
     if name == "total_tokens":
         return composition.input_tokens + (composition.output_tokens or 0)
+    if name == "failed_attempts":
+        return composition.attempts
     return getattr(composition, name) or 0
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import venv
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +119,7 @@ def test_pool():
     with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
         assert len(list(pool.map(agent.work, range(5)))) == 5
 """)
-    agent.run(subprocess=True).assert_outcomes(passed=4)
+    agent.run().assert_outcomes(passed=4)
     hold_against_books(
         agent, {**{f"test_process[{way}]": 1 for way in ("spawn", "fork", "forkserver")}, "test_pool": 5}
     )
@@ -272,3 +274,110 @@ def test_agent(scripted_llm):
     assert (agent.test["traffic"], agent.test["total"]["calls"]) == ("scripted", 10)
     assert agent.test["total"]["latency"] == 3.0  # eight at a time take as long as one
     assert not agent.server.ledger
+
+
+def test_children_are_refused_once_a_ceiling_is_passed(agent: Any) -> None:
+    """``stop_at`` counts the calls of all processes, and no call leaves any of them after it."""
+    agent.write("""
+import subprocess, sys
+import agent
+
+CODE = "import agent\\nfor _ in range(3):\\n    try: agent.ask()\\n    except Exception as error: print(type(error).__name__)"
+
+@token_budget("10%", stop_at={"calls": 3})
+def test_agent():
+    agent.ask()
+    assert subprocess.check_output([sys.executable, "-c", CODE], text=True) == ""
+    assert subprocess.check_output([sys.executable, "-c", CODE], text=True) == "BudgetExceeded\\n" * 3
+    agent.ask()
+""")
+    result = agent.run()
+    result.assert_outcomes(failed=1)
+    assert agent.test["verdict"] == "over_limit"
+    assert len(agent.server.ledger) == 4
+    result.stdout.fnmatch_lines(["*stopped: calls is 4, stop_at allows 3; 4 later calls were refused*"])
+
+
+def test_a_recording_answers_children_and_no_call_leaves(agent: Any) -> None:
+    """Recorded from several processes, played with the server gone, with the recorded tokens and times."""
+    agent.server.play([Reply("fine", delay=0.2)] * 4)
+    agent.write("""
+import multiprocessing, subprocess, sys
+import agent
+
+@token_budget("10%", replay=True)
+def test_agent():
+    agent.ask("here")
+    with stage("worker"):
+        subprocess.run([sys.executable, "agent.py", "script"], check=True)
+    child = multiprocessing.get_context("fork").Process(target=agent.work, args=(1,))
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    agent.ask("there")
+""")
+    agent.run().assert_outcomes(passed=1)
+    hold_against_books(agent, {"test_agent": 4})
+    assert agent.test["stages"]["worker"]["calls"] == 2
+    agent.server.__exit__(None, None, None)
+    agent.run().assert_outcomes(passed=1)
+    hold_against_books(agent, {"test_agent": 4})
+    assert (agent.test["verdict"], agent.test["traffic"]) == ("ok", "replay")
+    assert 0.8 <= agent.test["total"]["latency"] < 1.2
+
+
+def test_other_environments(agent: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the package is not installed the session's own is used, and a sitecustomize that is there runs as well."""
+    site = tmp_path / "site"
+    site.mkdir()
+    for name in ("requests", "urllib3", "idna", "certifi", "charset_normalizer"):
+        (site / name).symlink_to(Path(str(importlib.import_module(name).__file__)).parent)
+    (site / "sitecustomize.py").write_text("import sys\nsys.mine = list(sys.path)\n")
+    venv.create(tmp_path / "env", symlinks=True)
+    monkeypatch.setenv("OTHER", str(tmp_path / "env" / "bin" / "python"))
+    monkeypatch.setenv("PYTHONPATH", str(site))
+    agent.pytester.makepyfile(
+        other="""
+import os, sys
+import requests
+requests.post(os.environ["SERVER"] + "/v1/chat/completions", json={"model": "gpt-4o", "messages": []})
+assert not any("on_path" in path for path in sys.path + sys.mine)
+"""
+    )
+    agent.write("""
+import os, subprocess, sys
+
+@token_budget("10%")
+def test_agent():
+    subprocess.run([os.environ["OTHER"], "other.py"], check=True)
+
+@token_budget("10%")
+def test_isolated():
+    subprocess.run([sys.executable, "-I", "agent.py"], check=True)
+""")
+    result = agent.run()
+    result.assert_outcomes(passed=1, failed=1)
+    assert agent.report["tests"][0]["total"]["calls"] == 1
+    result.stdout.fnmatch_lines(
+        ["*a Python process was started that is not watched: python -I agent.py; the options -I*"]
+    )
+
+
+def test_a_process_that_is_no_python_is_said(agent: Any) -> None:
+    """Once, beside calls that were seen; what cannot call a model is not."""
+    agent.write("""
+import subprocess, sys
+import agent
+
+@token_budget("10%")
+def test_agent():
+    agent.ask()
+    subprocess.run(["sed", "--version"], check=True, stdout=-1)
+    subprocess.run("ls -l > /dev/null; sed --version > /dev/null", shell=True, check=True)
+    subprocess.run(f"cd . && {sys.executable} agent.py && true", shell=True, check=True)
+""")
+    agent.run().assert_outcomes(passed=1)
+    assert agent.test["total"]["calls"] == 2
+    assert [message.partition(";")[0] for message in agent.test["messages"] if "process" in message] == [
+        "a process was started that is not watched: sed --version, sh -c ls -l > /dev/null"
+    ]

@@ -209,3 +209,68 @@ def test_agent(ask):
     project.run().assert_outcomes(failed=1)
     assert len(project.server.ledger) == 1 + 2
     assert json.dumps(project.test["samples_detail"]).count('"started"') == 3
+
+
+def test_what_is_no_model_call_does_not_count(project: Any) -> None:
+    """Moderations and a list of models are asked of the same API, and are none of the calls that a ceiling counts."""
+    project.write(f"""
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
+
+@token_budget("off", stop_at={{"calls": 1}})
+def test_agent(ask):
+    for _ in range(5):
+        httpx.post({project.server.url!r} + "/v1/moderations", json={{"model": "omni-moderation-latest", "input": "x"}})
+        httpx.get({project.server.url!r} + "/v1/models")
+    ask()
+""")
+    project.run().assert_outcomes(passed=1)
+    assert project.test["total"]["calls"] == 1
+
+
+def test_a_recorded_call_passes_a_ceiling_too(project: Any) -> None:
+    """A model that is called in the process is seen through budget.record: the run ends where the ceiling is passed."""
+    project.write("""
+DONE = []
+
+@token_budget("off", stop_at={"input_tokens": 250, "worker.calls": 9})
+def test_agent(budget):
+    for n in range(100):
+        DONE.append(n)
+        try:
+            budget.record("local", input_tokens=100, output_tokens=5, stage="worker")
+        except KeyError:
+            pass
+
+def test_done():
+    assert DONE == [0, 1, 2]
+""")
+    result = project.run()
+    result.assert_outcomes(failed=1, passed=1)
+    assert project.test["verdict"] == "over_limit"
+    assert project.test["total"]["input_tokens"] == 300
+    result.stdout.fnmatch_lines(["*stopped: input_tokens is 300, stop_at allows 250; 0 later calls were refused*"])
+
+
+def test_a_metric_of_the_project_can_be_a_ceiling(project: Any) -> None:
+    """It is measured anew after each call."""
+    conftest = (project.pytester.path / "conftest.py").read_text()
+    project.pytester.makeconftest(
+        conftest
+        + """
+from pytest_tokenbudget.ext import MetricSpec
+
+def pytest_tokenbudget_metrics():
+    return [MetricSpec("searches", "count", "Searches.", lambda view: 7 * len(view.calls))]
+"""
+    )
+    project.write("""
+@token_budget("off", stop_at={"worker.searches": 13})
+def test_agent(ask):
+    for _ in range(9):
+        ask(stage_name="worker")
+""")
+    project.run().assert_outcomes(failed=1)
+    assert len(project.server.ledger) == 2

@@ -202,7 +202,7 @@ def test_a_format_that_raises_recognises_nothing():
             raise KeyError(request.path)
 
     request = request_of(exchange(CHAT, ASK, b""))
-    assert classify(request, [Raises(), *FORMATS]).format is FORMATS[0]
+    assert classify(request, [Raises(), *FORMATS]).api == "openai.chat"
     assert classify(request, [Raises()]).kind == "unknown"
 
 

@@ -11,10 +11,9 @@ import pytest
 
 from pytest_tokenbudget.capture.local_answer import LocalAnswer
 from pytest_tokenbudget.capture.stage import stage
-from pytest_tokenbudget.errors import CassetteError, Diverged
+from pytest_tokenbudget.errors import Diverged
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.exchange import TokenBasis
-from pytest_tokenbudget.replay.cassette import write_cassette
 from pytest_tokenbudget.replay.clock import VirtualClock
 from pytest_tokenbudget.replay.interaction import Interaction
 from pytest_tokenbudget.replay.player import Player
@@ -281,7 +280,7 @@ def test_a_call_that_was_given_up_stays_given_up(recorded, replayed):
 
 def _ends(interactions, tmp_path, agent, replayed):
     path = tmp_path / "cassette.jsonl"
-    write_cassette(path, interactions)
+    save(path, interactions)
     return replayed(path, agent)
 
 
@@ -338,12 +337,6 @@ def test_patterns_are_redacted_and_the_run_still_fits(recorded, replayed):
     player, (call,), _ = replayed(path, lambda: ask(chat("I am acct-12")))
     assert player.problem() is None
     assert call.token_basis.recorded == 50
-    with pytest.raises(CassetteError, match="matches across the pieces"):
-        recorded(
-            [text("x" * 10 + " acct-1234567890")],
-            lambda: ask(chat("a", stream=True)),
-            patterns=(re.compile(r"acct-\d{8}"),),
-        )
 
 
 def test_what_is_asked_beside_the_model_is_answered_too(played, tmp_path, replayed):

@@ -1,83 +1,70 @@
-"""What may not stand in a cassette, and what may although it looks odd."""
+"""What looks like a secret, and what does not although it looks odd."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import random
-import string
+import json
+import time
 
 import pytest
+from secret_shapes import NEAR_MISSES, SECRETS, made
 
-from pytest_tokenbudget.errors import CassetteError
-from pytest_tokenbudget.replay.secrets import bare_url, kept_headers, refuse_keys
-
-LETTERS = string.ascii_letters + string.digits
-HEX = "0123456789abcdef"
+from pytest_tokenbudget.errors import SettingsError
+from pytest_tokenbudget.replay.secrets import allowed_secrets, find_secret
 
 
-def _by_chance(length, alphabet=LETTERS, seed=1):
-    return "".join(random.Random(seed).choices(alphabet, k=length))
+def test_the_tables_are_large_enough():
+    """Sixty of each at least."""
+    assert min(len(SECRETS), len(NEAR_MISSES)) >= 60
 
 
-# Made up here, and put together so that nobody's scanner takes them for real ones.
-KEYS = {
-    "openai": "sk-" + _by_chance(48),
-    "openai, of a project": "sk-proj-" + _by_chance(8) + "-" + _by_chance(70),
-    "anthropic": "sk-ant-" + "api03-" + _by_chance(5) + "-" + _by_chance(80) + "-AA",
-    "openrouter": "sk-or-v1-" + _by_chance(64, HEX),
-    "google": "AIza" + _by_chance(35),
-    "google, of a user": "ya29." + _by_chance(60),
-    "aws": "AKIA" + _by_chance(16, string.ascii_uppercase),
-    "aws, secret": 'aws_secret_access_key = "' + _by_chance(40),
-    "bedrock": "ABSK" + _by_chance(120),
-    "github": "ghp_" + _by_chance(36),
-    "gitlab": "glpat-" + _by_chance(20),
-    "slack": "xoxb-" + _by_chance(12, string.digits) + "-" + _by_chance(24),
-    "slack, a hook": "https://hooks.slack.com/services/T0000/B0000/" + _by_chance(24),
-    "stripe": "sk_live_" + _by_chance(24),
-    "npm": "npm_" + _by_chance(36),
-    "azure": "api-key: " + _by_chance(32, HEX),
-    "json web token": "eyJ" + _by_chance(30) + ".eyJ" + _by_chance(60) + "." + _by_chance(43),
-    "private key": "-----BEGIN OPENSSH PRIVATE KEY-----",
-    "bearer": "Authorization: Bearer " + _by_chance(40),
-}
+@pytest.mark.parametrize("kind", SECRETS)
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        lambda text: text,
+        lambda text: f"use it:\t{text}\r\nand go on",
+        lambda text: json.dumps({"text": f"\u00a0{text} "}),
+        lambda text: json.dumps({"arguments": json.dumps({"value": f"\n{text}"})}),
+        lambda text: "see%20" + text.replace(" ", "%20"),
+    ],
+    ids=["plain", "behind blanks", "in JSON", "in JSON within JSON", "in a URL"],
+)
+def test_secrets_are_found(kind, hidden):
+    """All kinds, wherever they stand and however they are escaped."""
+    assert find_secret(hidden(SECRETS[kind]))
 
 
-@pytest.mark.parametrize("key", KEYS.values(), ids=KEYS.keys())
-@pytest.mark.parametrize("text", ["{}", '{{"value":"{}"}}', "use key={} for it"])
-def test_keys_are_refused(key, text):
-    """Wherever they stand; the message shows no more than their beginning."""
-    with pytest.raises(CassetteError, match="looks like a key") as caught:
-        refuse_keys([("the answer of call 1", text.format(key))])
-    assert key[9:] not in str(caught.value)
+@pytest.mark.parametrize("what", NEAR_MISSES)
+def test_harmless_texts_are_not_taken_for_secrets(what):
+    """Placeholders, ids, digests, images, names and prose."""
+    assert find_secret(NEAR_MISSES[what]) is None
+
+
+def test_a_finding_is_named_without_being_told():
+    """The name has a fingerprint; the kind or the one finding can be allowed, and an unknown kind is an error."""
+    text = "Authorization: Bearer " + made(40)
+    found = find_secret(text)
+    assert found is not None
+    assert found.value not in found.name + found.shown
+    assert find_secret(text, allowed_secrets([found.name])) is None
+    assert find_secret(text, allowed_secrets(["bearer-token"])) is None
+    assert find_secret(SECRETS["bearer"], allowed_secrets([found.name])) is not None
+    with pytest.raises(SettingsError, match="no kind of secret; they are: age-key"):
+        allowed_secrets(["bearer"])
 
 
 @pytest.mark.parametrize(
     "text",
-    [
-        base64.b64encode(random.Random(2).randbytes(200_000)).decode(),
-        base64.urlsafe_b64encode(random.Random(3).randbytes(200_000)).decode(),
-        hashlib.sha256(b"x").hexdigest(),
-        "call_" + _by_chance(24),
-        "resp_" + _by_chance(48, HEX),
-        "a task-oriented, risk-averse sk-learn-contrib-and-something-else-with-a-long-name",
-        "set OPENAI_API_KEY=sk-... or api_key=YOUR_API_KEY_GOES_HERE_PLEASE",
-        "sk-" + "x" * 40,
-        "AKIAIOSFODNN7" + "EXAMPLE",
-        "Authorization: Bearer $OPENAI_API_KEY",
-        "-----BEGIN PUBLIC KEY-----",
-    ],
+    ["api-key-", "key: ", "sk-", "eyJaaaaaaaaaaa.", "password: Please-enter-1! ", "a://b:c@", "8Q~", "\\u00a0", "%20"],
 )
-def test_harmless_texts_are_kept(text):
-    """Images, digests, ids, words with dashes and the placeholders of documentation."""
-    refuse_keys([("the request of call 1", text)])
+def test_the_time_grows_with_the_length(text):
+    """A text that was made to be slow takes about four times as long at four times the length."""
 
+    def seconds(count):
+        began = time.process_time()
+        assert find_secret(text * count) is None
+        return time.process_time() - began
 
-def test_only_what_clients_act_on_is_kept_of_headers_and_urls():
-    """No user, no key, no signature, no organization."""
-    assert bare_url("https://u:p@h.example/v1/x?key=AIza&api-version=1&X-Amz-Signature=1#f") == (
-        "https://h.example/v1/x?api-version=1"
-    )
-    headers = (("Set-Cookie", "a"), ("openai-organization", "org-1"), ("Content-Type", "text/plain"))
-    assert kept_headers(headers) == (("content-type", "text/plain"),)
+    seconds(1000)
+    short = min(seconds(40_000) for _ in range(3))
+    assert seconds(160_000) < 8 * short + 0.05

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -16,8 +17,10 @@ import pytest
 from chromium import Browser, chromium, executable
 from report_runs import exact_test, many, showcase
 
+from pytest_tokenbudget.baselines.format import dump
 from pytest_tokenbudget.cli.main import main
 from pytest_tokenbudget.errors import ReportError
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report import json_report
 from pytest_tokenbudget.report.from_json import parse_report
@@ -279,3 +282,26 @@ def test_2000_tests_open_in_2_s(browser: Browser, tmp_path: Path) -> None:
     page = browser.open(url)
     assert page.seconds < 2
     assert page.evaluate("document.querySelectorAll('.test').length") == 2000
+
+
+def test_the_trend_names_the_commits_that_accepted_more(tmp_path: Path) -> None:
+    """The stored values of the past and the value of this run, with the subjects of the commits as text."""
+
+    def git(*arguments: str) -> None:
+        identity = ["-c", "user.name=A", "-c", "user.email=a@example.com"]
+        subprocess.run(["git", *identity, *arguments], cwd=tmp_path, check=True, capture_output=True)
+
+    path = tmp_path / "test_a.json"
+    git("init", "-q")
+    for tokens, subject in ((3000, "Add it"), (3010, "Hardly more"), (3998, f"Accept {HOSTILE}")):
+        record = MetricRecord(((tokens,),), tokens)
+        path.write_bytes(dump({"test_a": replace(BaselineEntry(), metrics={"input_tokens": record})}))
+        git("add", ".")
+        git("commit", "-qm", subject)
+    result = replace(exact_test("test_a.py::test_a", growth=1.1), baseline_file=str(path), key="test_a")
+    page = _Elements(render(RunView("1", "gate", (result,))))
+    assert "3,000" in page.text
+    assert "+37.7 %" in page.text
+    assert "Accept \"'><script>" in page.text
+    assert "Hardly more" not in page.text
+    assert "script" not in {tag for tag, _ in page.found}

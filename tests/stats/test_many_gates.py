@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from pytest_tokenbudget.stats.moderation import DF_RANGE, SCALE_RANGE, learn_prior
-from pytest_tokenbudget.stats.multiplicity import benjamini_hochberg, shared_level
+from pytest_tokenbudget.stats.log_ratio import DF_RANGE, SCALE_RANGE, learn_prior
+from pytest_tokenbudget.stats.statistic import benjamini_hochberg, shared_level
 
 
 def test_shared_level() -> None:

@@ -10,13 +10,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_tokenbudget.stats.exact import exceeds, falls_short, rational, rational_mean
-from pytest_tokenbudget.stats.fisher import exceedance_of_middle, fisher_exact
-from pytest_tokenbudget.stats.log_ratio import NoisePrior, fit
-from pytest_tokenbudget.stats.ranks import mann_whitney, smallest_p, wins
-from pytest_tokenbudget.stats.robust import huber_location, median, moderated_variance
-from pytest_tokenbudget.stats.statistic import mean, quantile, statistic
-from pytest_tokenbudget.stats.tails import exceedance_p, exceedance_test, upper_bound, values_needed
+from pytest_tokenbudget.stats.distributions import exceedance_of_middle, fisher_exact
+from pytest_tokenbudget.stats.log_ratio import NoisePrior, fit, huber_location, moderated_variance
+from pytest_tokenbudget.stats.ranks import (
+    exceedance_p,
+    exceedance_test,
+    mann_whitney,
+    smallest_p,
+    upper_bound,
+    values_needed,
+    wins,
+)
+from pytest_tokenbudget.stats.statistic import (
+    exceeds,
+    falls_short,
+    mean,
+    median,
+    quantile,
+    rational,
+    rational_mean,
+    statistic,
+)
 
 FLOATS = st.floats(-5.0, 5.0)
 

@@ -8,8 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_tokenbudget.stats.special import digamma, incomplete_beta, inverse_trigamma, trigamma
-from pytest_tokenbudget.stats.student import t_quantile, tail, upper_quantile
+from pytest_tokenbudget.stats.distributions import (
+    digamma,
+    incomplete_beta,
+    inverse_trigamma,
+    t_quantile,
+    tail,
+    trigamma,
+    upper_quantile,
+)
 
 QUANTILES = [
     (0.75, 0.5, 1.5537739740300383),

@@ -21,8 +21,7 @@ from pytest_tokenbudget.records.prompt import (
     ToolResult,
 )
 from pytest_tokenbudget.tokens import counter as counter_module
-from pytest_tokenbudget.tokens.calibration import Calibration
-from pytest_tokenbudget.tokens.counter import Counter
+from pytest_tokenbudget.tokens.counter import Calibration, Counter
 
 SPECIAL = "<|endoftext|> <|im_start|>system<|im_sep|> <|fim_prefix|> <|endofprompt|> <s> [INST]"
 COUNTER = Counter()

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_tokenbudget.records.prompt import Image, Message, Prompt, Text, Tool
-from pytest_tokenbudget.tokens.calibration import Calibration
-from pytest_tokenbudget.tokens.images import anthropic_image, google_image, mistral_image, openai_image
-from pytest_tokenbudget.tokens.profile_table import families, profile_of
-from pytest_tokenbudget.tokens.shares import split
+from pytest_tokenbudget.tokens.counter import Calibration
+from pytest_tokenbudget.tokens.counts import split
+from pytest_tokenbudget.tokens.media import anthropic_image, google_image, mistral_image, openai_image
+from pytest_tokenbudget.tokens.profiles import families, profile_of
 
 
 @given(total=st.integers(0, 10**9), weights=st.lists(st.integers(0, 10**6), min_size=1, max_size=30))

@@ -6,9 +6,8 @@ import pytest
 
 from pytest_tokenbudget.errors import TokenizerError
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.tokens.encodings import encoding_of
 from pytest_tokenbudget.tokens.fragments import bare_model
-from pytest_tokenbudget.tokens.vocabularies import fingerprint, load
+from pytest_tokenbudget.tokens.vocabularies import encoding_of, fingerprint, load
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest_tokenbudget
@@ -46,6 +47,7 @@ class ChildProcesses:
         self._started = StartedProcesses(self.environment, self._before_start)
         self._before: dict[str, str | None] | None = None
         self._since = 0.0
+        self._time_at: Callable[[float], float] | None = None
         self._recorder: Recorder | None = None
         self._forked = False
         self._told = 0
@@ -122,12 +124,14 @@ class ChildProcesses:
         take_over(recorder, rules=self._rules)
 
     @contextmanager
-    def sample(self, recorder: Recorder) -> Iterator[None]:
+    def sample(self, recorder: Recorder, *, time_at: Callable[[float], float] | None = None) -> Iterator[None]:
         """Have children record, or ask about, their calls for a sample.
 
         Args:
             recorder: The sample's recorder; it is given what the children saw.
+            time_at: Gives the time on the sample's clock from that of ``time.perf_counter``, where they differ.
         """
+        self._time_at = time_at
         self._spool.forget()
         self._started.started.clear()
         self._told = 0
@@ -175,33 +179,42 @@ class ChildProcesses:
             now: s on the sample's clock.
         """
         self._spool.read()
-        from dataclasses import replace
+        running = [replace(exchange, ended=time.perf_counter()) for _, exchange in self._spool.under_way()]
+        return self._of_sample([*self._spool.ended, *running])
 
-        ended = [exchange for exchange in self._spool.ended if exchange.started >= self._since]
-        running = [
-            replace(exchange, ended=time.perf_counter())
-            for _, exchange in self._spool.under_way()
-            if exchange.started >= self._since
-        ]
-        return tuple(ended + running)
+    def _of_sample(self, exchanges: Sequence[Exchange]) -> tuple[Exchange, ...]:
+        """Those that began in this sample, on its clock."""
+        mine = tuple(exchange for exchange in exchanges if exchange.started >= self._since)
+        return mine if self._time_at is None else tuple(_on_clock(exchange, self._time_at) for exchange in mine)
 
     def newly_ended(self) -> tuple[Exchange, ...]:
         """The exchanges of this sample that have ended since the last call."""
         self._spool.read()
         ended, self._told = self._spool.ended[self._told :], len(self._spool.ended)
-        return tuple(exchange for exchange in ended if exchange.started >= self._since)
+        return self._of_sample(ended)
 
     def spans(self) -> tuple[Span, ...]:
         """The times in which stages were open in children; those still open are closed now."""
         now = time.perf_counter()
         spans = [*self._spool.spans, *(Span(stage, started, now) for stage, started in self._spool.open_spans())]
-        return tuple(
+        mine = (
             Span(span.stage, max(span.started, self._since), span.ended) for span in spans if span.ended > self._since
         )
+        at = self._time_at
+        return tuple(mine if at is None else (Span(span.stage, at(span.started), at(span.ended)) for span in mine))
 
     def notes(self) -> tuple[str, ...]:
         """What of this sample's processes could not be watched."""
         return child_notes(self._spool.children, self._started.started, since=self._since)
+
+
+def _on_clock(exchange: Exchange, time_at: Callable[[float], float]) -> Exchange:
+    return replace(
+        exchange,
+        started=time_at(exchange.started),
+        ended=time_at(exchange.ended),
+        chunk_times=tuple(map(time_at, exchange.chunk_times)),
+    )
 
 
 def _prefixes(rules: Sequence[StageRule]) -> set[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 
 from pytest_tokenbudget.capture.children.spool import ChildProcess
@@ -43,7 +44,7 @@ def child_notes(
         for child in children
         if _problem(child) and child.first_seen >= since
     ]
-    return (*dict.fromkeys(notes), *_unwatched(children, started))
+    return (*dict.fromkeys(notes), *_unwatched(children, started, since))
 
 
 def _problem(child: ChildProcess) -> str:
@@ -52,9 +53,12 @@ def _problem(child: ChildProcess) -> str:
     return child.problem
 
 
-def _unwatched(children: Sequence[ChildProcess], started: Iterable[StartedProcess]) -> tuple[str, ...]:
+def _unwatched(children: Sequence[ChildProcess], started: Sequence[StartedProcess], since: float) -> tuple[str, ...]:
     there = {child.pid for child in children}
     above = {pid for child in children for pid in child.ancestors}
+    new = {pid for child in children if child.first_seen >= since for pid in (child.pid, *child.ancestors)}
+    if new - {process.pid for process in started} - {os.getpid()}:
+        above.add(0)  # a process whose id is not known has started a child
     names: Counter[str] = Counter()
     isolated: Counter[str] = Counter()
     for process in started:

@@ -68,15 +68,17 @@ class StartedProcesses:
             self._before()
             args, kwargs, given = self._with_environment(args, kwargs)
             original(process, *args, **kwargs)
-            command = args[0] if args else kwargs.get("args", "")
-            self.started.append(StartedProcess(process.pid, _words(command), time.perf_counter(), given))
+            words = _words(args[0] if args else kwargs.get("args", ""))
+            if kwargs.get("shell"):
+                words = ("sh", "-c", " ".join(words))
+            self.started.append(StartedProcess(process.pid, words, time.perf_counter(), given))
 
         return init
 
     def _system(self, original: Callable[[Any], int]) -> Callable[[Any], int]:
         def system(command: Any) -> int:
             self._before()
-            self.started.append(StartedProcess(0, _words(command), time.perf_counter()))
+            self.started.append(StartedProcess(0, ("sh", "-c", *_words(command)), time.perf_counter()))
             return original(command)
 
         return system

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.chat_prompt import chat_prompt
 from pytest_tokenbudget.providers.loose import as_dict, compact, dicts
-from pytest_tokenbudget.providers.openai_chat import Calls, chat_prompt, chat_usage, parse_chat, tool_calls
+from pytest_tokenbudget.providers.openai_chat import Calls, chat_usage, parse_chat, tool_calls
 from pytest_tokenbudget.providers.openai_responses import parse_responses, responses_prompt
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
 from pytest_tokenbudget.providers.request import Request
@@ -77,4 +78,4 @@ def _run(documents: list[dict[str, Any]], accumulator: ResponseAccumulator) -> N
         tool_calls(document.get("tool_calls"), 0, index, accumulator, calls)
         usage = as_dict(document.get("usage"))
         if usage:
-            accumulator.usage = chat_usage(usage)
+            accumulator.note_usage(chat_usage(usage))

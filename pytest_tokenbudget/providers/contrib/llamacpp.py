@@ -57,4 +57,4 @@ class LlamaCppCompletion(WireFormat):
             stop = document.get("stop_type")
             accumulator.finish = _STOPS.get(stop) if isinstance(stop, str) and stop in _STOPS else accumulator.finish
             if document.get("stop") is True:
-                accumulator.usage = _usage(document)
+                accumulator.note_usage(_usage(document))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.loose import as_dict
+from pytest_tokenbudget.providers.billing import billed, openai_billed
+from pytest_tokenbudget.providers.loose import as_dict, count
 from pytest_tokenbudget.providers.openai_chat import chat_usage, deployment
-from pytest_tokenbudget.providers.openai_responses import parse_responses, responses_usage
+from pytest_tokenbudget.providers.openai_responses import responses_usage
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
@@ -30,19 +31,20 @@ class OtherModel(WireFormat):
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather model, id and usage."""
         accumulator.read = True
-        if any(document.get("object") == "response" or "response" in document for document in response.documents):
-            parse_responses(response.documents, accumulator)
-            return
         for document in response.documents:
             accumulator.named(document)
-            accumulator.usage = _usage(as_dict(document.get("usage"))) or accumulator.usage
+            usage = as_dict(document.get("usage"))
+            if usage:
+                accumulator.note_usage(responses_usage(usage) if "input_tokens" in usage else chat_usage(usage))
+                accumulator.billed = openai_billed(usage, tools=self.quantities(document, usage))
+            elif quantities := self.quantities(document, usage):
+                accumulator.billed = billed(quantities)
             if document.get("error"):
                 accumulator.error = error_text(document["error"])
 
-
-def _usage(usage: dict[str, Any]) -> Usage | None:
-    found = responses_usage(usage) if "input_tokens" in usage else chat_usage(usage)
-    return found if found != Usage() else None
+    def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
+        """What has a price of its own in an answer, by the name of its price."""
+        return {}
 
 
 class Images(OtherModel):
@@ -52,6 +54,11 @@ class Images(OtherModel):
     endpoints = (
         Endpoint("paid", r"/images?([/_](generations?|generate|edits|variations))?$|/(text|image)[_-]to[_-]image$"),
     )
+
+    def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
+        """All that an image model writes is an image."""
+        wrote = as_dict(usage.get("output_tokens_details"))
+        return {} if "image_tokens" in wrote else {"output_image_tokens": usage.get("output_tokens")}
 
 
 class Audio(OtherModel):
@@ -64,6 +71,10 @@ class Audio(OtherModel):
             r"/audio/(speech|transcriptions|translations)$|/(text-to-speech|music_generation|t2a_v2)(/|$)",
         ),
     )
+
+    def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
+        """Transcription is billed by tokens or by seconds, as its usage says."""
+        return {"input_audio_seconds": usage.get("seconds")} if usage.get("type") == "duration" else {}
 
 
 class Videos(OtherModel):
@@ -86,6 +97,10 @@ class Rerank(OtherModel):
     api = "cohere.rerank"
     endpoints = (Endpoint("paid", r"/(re-?rank|rerankings?)$"),)
 
+    def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
+        """Cohere counts searches, of up to 100 documents each; the others tokens."""
+        return {"rerank_searches": as_dict(as_dict(document.get("meta")).get("billed_units")).get("search_units")}
+
 
 class Classification(OtherModel):
     """Classification of texts."""
@@ -100,17 +115,54 @@ class TextRecognition(OtherModel):
     api = "mistral.ocr"
     endpoints = (Endpoint("paid", r"/ocr$"),)
 
+    def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
+        """Pages are what is billed."""
+        return {"input_document_pages": as_dict(document.get("usage_info")).get("pages_processed")}
 
-class Predictions(OtherModel):
-    """Predictions of any model: Replicate, Vertex AI, SageMaker's asynchronous ones, Hugging Face's pipelines."""
+
+class ReplicatePredictions(OtherModel):
+    """Predictions of Replicate, of whatever model; language models count their tokens in ``metrics``."""
 
     api = "replicate.predictions"
-    endpoints = (Endpoint("paid", r"/predictions$|:predict$|/async-invoke$|/pipeline/[^/]+$"),)
+    endpoints = (
+        Endpoint("paid", r"/predictions$"),
+        Endpoint("auxiliary", r"/predictions/[^/]+$", methods=("GET",), reads=True),
+    )
     hosts = (("replicate.com", "replicate"),)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather model, id and metrics."""
+        super().parse(response, accumulator)
+        for document in response.documents:
+            metrics = as_dict(document.get("metrics"))
+            read, written = count(metrics.get("input_token_count")), count(metrics.get("output_token_count"))
+            accumulator.note_usage(Usage(input_tokens=read, output_tokens=written))
+
+
+class OtherPredictions(OtherModel):
+    """Predictions of any model at Vertex AI, SageMaker's asynchronous endpoints and Hugging Face's pipelines."""
+
+    api = "other.predictions"
+    endpoints = (Endpoint("paid", r":predict$|/async-invoke$|/pipeline/[^/]+$"),)
+
+
+class BedrockAgents(OtherModel):
+    """Agents, flows and knowledge bases of Amazon Bedrock, which call models themselves and tell no usage."""
+
+    api = "bedrock.agents"
+    provider = "aws.bedrock"
+    endpoints = (
+        Endpoint(
+            "paid",
+            r"/agents/[^/]+/agentAliases/[^/]+/sessions/[^/]+/text$|/runtimes/[^/]+/invocations$"
+            r"|/retrieveAndGenerate(Stream)?$|/flows/[^/]+/aliases/[^/]+$|/generateQuery$",
+            reads=False,
+        ),
+    )
 
 
 class AssistantRuns(OtherModel):
-    """Runs of OpenAI's Assistants, which end after their answer: a poll tells their usage."""
+    """Runs of OpenAI's Assistants, which go on after their answer: the last event, or a poll, tells their usage."""
 
     api = "openai.assistants_run"
     endpoints = (
@@ -123,7 +175,8 @@ OTHER_MODELS = (
     Images(),
     Audio(),
     Videos(),
-    Predictions(),
+    ReplicatePredictions(),
+    OtherPredictions(),
     Moderation(),
     Rerank(),
     Classification(),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.chat_prompt import chat_prompt
 from pytest_tokenbudget.providers.loose import as_str, count, dicts
-from pytest_tokenbudget.providers.openai_chat import chat_prompt, parse_chat
+from pytest_tokenbudget.providers.openai_chat import parse_chat
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator
-from pytest_tokenbudget.providers.openai_chat import chat_prompt, parse_chat
+from pytest_tokenbudget.providers.chat_prompt import chat_prompt
+from pytest_tokenbudget.providers.openai_chat import parse_chat
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pytest_tokenbudget.baselines.history import Revision
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
 from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
@@ -13,8 +14,9 @@ from pytest_tokenbudget.report.page import icicle, waterfall
 from pytest_tokenbudget.report.page.gate_bars import GateBar, gate_bar
 from pytest_tokenbudget.report.page.icicle import Icicle
 from pytest_tokenbudget.report.page.overview import CauseRow
+from pytest_tokenbudget.report.page.trend import Trend, trends
 from pytest_tokenbudget.report.page.waterfall import Waterfall
-from pytest_tokenbudget.report.prompt_tree import PART_WORDS, tree
+from pytest_tokenbudget.report.prompt_tree import PART_WORDS, tree, tree_of
 from pytest_tokenbudget.report.view import unattributed_text
 from pytest_tokenbudget.wording import plain
 
@@ -86,6 +88,7 @@ class Detail:
         prompt: The prompt now.
         prompt_before: The prompt of what it was compared with.
         calls: The waterfall.
+        trends: Its metrics over the revisions of its baseline file.
         messages: Notes.
         compared: What it was compared with, and how.
         month: Change of money a month.
@@ -98,6 +101,7 @@ class Detail:
     prompt: Icicle
     prompt_before: Icicle
     calls: Waterfall
+    trends: tuple[Trend, ...]
     messages: tuple[str, ...]
     compared: str
     month: str
@@ -131,16 +135,17 @@ def tone(change: float | None) -> str:
     return "same" if change is None or abs(change) < 0.0005 else "worse" if change > 0 else "better"
 
 
-def detail(result: TestResult, colours: Mapping[str, str]) -> Detail:
+def detail(result: TestResult, colours: Mapping[str, str], revisions: Sequence[Revision] = ()) -> Detail:
     """What unfolds below a test's row.
 
     Args:
         result: The test.
         colours: Class of the colour by stage path.
+        revisions: The past of its baseline file.
     """
     last = result.samples[-1] if result.samples else Sample()
-    now = tree(last.composition, last.stages)
-    before = tree(result.before.composition, {}) if result.before is not None else None
+    now = tree_of(last)
+    before = tree(result.before.composition, {}, {}) if result.before is not None else None
     if before is not None and now is not None and before.tokens == now.tokens and result.verdict == "ok":
         before = None
     bars = [gate_bar(gate) for gate in result.gates]
@@ -153,6 +158,7 @@ def detail(result: TestResult, colours: Mapping[str, str]) -> Detail:
         prompt=icicle.draw(now, before, compare=True),
         prompt_before=icicle.draw(before, now, compare=False),
         calls=waterfall.draw(last.calls, colours),
+        trends=tuple(trends(result, revisions)),
         messages=tuple(_messages(result)),
         compared=_compared(result, last),
         month=money_a_month(month) if month is not None else "",

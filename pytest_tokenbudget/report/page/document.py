@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_tokenbudget.baselines.history import Revision, histories
 from pytest_tokenbudget.errors import ReportError
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import TestResult
@@ -17,6 +18,7 @@ from pytest_tokenbudget.report.highlights import lead, title, worst_first
 from pytest_tokenbudget.report.page import overview
 from pytest_tokenbudget.report.page.brief import brief
 from pytest_tokenbudget.report.page.details import Row, detail, is_quiet, row
+from pytest_tokenbudget.report.page.trend import moved_tests
 from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.wording import plain
 
@@ -70,7 +72,8 @@ def render(run: RunView) -> str:
     """The page of a run."""
     results = worst_first(run.results)
     colours = stage_colours(results)
-    entries = _entries(results, colours)
+    past = _past(results)
+    entries = _entries(results, colours, past)
     loud = [entry for entry, result in zip(entries, results, strict=True) if not is_quiet(result)]
     quiet = [(entry, result) for entry, result in zip(entries, results, strict=True) if is_quiet(result)]
     causes, more_causes = overview.cause_rows([result for result in results if result.failed])
@@ -101,10 +104,18 @@ def render(run: RunView) -> str:
         schemas=schemas,
         parts=parts,
         unsteady=overview.unsteady(results),
+        moved=moved_tests(results, past),
         colours=colours,
         messages=[plain(message) for message in (*run.messages, *run.problems)],
         watched=sorted({client for result in results for client in result.watched}),
     )
+
+
+def _past(results: Sequence[TestResult]) -> dict[str, tuple[Revision, ...]]:
+    """The revisions of each baseline file, those of the worst tests first; a report that was read names no files."""
+    files = dict.fromkeys(result.baseline_file for result in results if result.baseline_file)
+    found = histories([Path(file) for file in files])
+    return {str(path): revisions for path, revisions in found.items()}
 
 
 def stage_colours(results: Sequence[TestResult]) -> dict[str, str]:
@@ -113,16 +124,20 @@ def stage_colours(results: Sequence[TestResult]) -> dict[str, str]:
     return {path: f"s{index % COLOURS}" for index, path in enumerate(sorted(paths))}
 
 
-def _entries(results: Sequence[TestResult], colours: dict[str, str]) -> list[Entry]:
+def _entries(
+    results: Sequence[TestResult], colours: dict[str, str], past: dict[str, tuple[Revision, ...]]
+) -> list[Entry]:
     """The tests, worst first, with their details."""
-    shown = _details(results, colours)
+    shown = _details(results, colours, past)
     return [
         Entry(row(result), text, index < OPEN_TESTS and (result.failed or not result.passed), f"t{index + 1}")
         for index, (result, text) in enumerate(zip(results, shown, strict=True))
     ]
 
 
-def _details(results: Sequence[TestResult], colours: dict[str, str]) -> list[str]:
+def _details(
+    results: Sequence[TestResult], colours: dict[str, str], past: dict[str, tuple[Revision, ...]]
+) -> list[str]:
     """Details of each test: brief ones for all, whole ones for the worst as far as there is room for them.
 
     Tests that hold get whole ones only where there is room for those of all tests. Where not even the brief ones have room, the
@@ -141,7 +156,7 @@ def _details(results: Sequence[TestResult], colours: dict[str, str]) -> list[str
             break
         if is_quiet(result) and not everything:
             continue
-        text = whole.render(detail=detail(result, colours))
+        text = whole.render(detail=detail(result, colours, past.get(result.baseline_file, ())))
         room += len(shown[index]) - len(text)
         if room >= 0:
             shown[index] = text

@@ -117,7 +117,8 @@ class _Drawing:
             x += child.tokens * self.scale
 
     def _moved(self, node: Node) -> str:
-        if not self.marks or node.children or node.kind == "test":
+        whole = any(child.kind == node.kind for child in node.children)
+        if not self.marks or whole or node.kind in ("test", "stage", "schema"):
             return ""
         delta = node.tokens - self.before.get(node.key, 0)
         return "" if abs(delta) < self.least else "grew" if delta > 0 else "shrank"
@@ -133,7 +134,7 @@ class _Drawing:
             text += f", {node.repeated:,} sent again"
         if node.cached:
             text += f", {node.cached:,} from the cache"
-        if self.marks and self.before.get(node.key, 0) != node.tokens:
+        if self.marks and node.kind != "schema" and self.before.get(node.key, 0) != node.tokens:
             text += f"; before: {self.before.get(node.key, 0):,}"
         return text
 
