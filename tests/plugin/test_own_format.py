@@ -17,7 +17,8 @@ def test_the_format_of_the_walkthrough_reads_calls(project: Any) -> None:
     blocks = re.findall(r"```python\n(.*?)```", CONTRIBUTING.read_text(encoding="utf-8"), re.DOTALL)
     project.pytester.makeconftest("\n".join(blocks))
     project.write("""
-import json
+import json, threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 try:
     import httpx
 except ImportError:
@@ -25,16 +26,26 @@ except ImportError:
 
 ANSWER = {"model": "mind-1", "thought": "why not", "tokens_read": 12, "tokens_written": 3}
 
-def answer(request):
-    if json.loads(request.content).get("stream"):
-        return httpx.Response(200, text=f"data: {json.dumps(ANSWER)}\\n\\n", headers={"content-type": "text/event-stream"})
-    return httpx.Response(200, json=ANSWER)
+class Think(BaseHTTPRequestHandler):
+    def do_POST(self):
+        stream = json.loads(self.rfile.read(int(self.headers["content-length"]))).get("stream")
+        text = json.dumps(ANSWER)
+        self.send_response(200)
+        self.send_header("content-type", "text/event-stream" if stream else "application/json")
+        self.end_headers()
+        self.wfile.write((f"data: {text}\\n\\n" if stream else text).encode())
+
+    def log_message(self, *args):
+        pass
 
 @token_budget("10%")
 def test_agent():
-    with httpx.Client(transport=httpx.MockTransport(answer), base_url="https://my.example") as client:
-        client.post("/v1/think", json={"model": "mind", "question": "why?"})
-        client.post("/v1/think", json={"model": "mind", "question": "why?", "stream": True})
+    with HTTPServer(("127.0.0.1", 0), Think) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}") as client:
+            client.post("/v1/think", json={"model": "mind", "question": "why?"})
+            client.post("/v1/think", json={"model": "mind", "question": "why?", "stream": True})
+        server.shutdown()
 """)
     project.run().assert_outcomes(passed=1)
     calls = project.test["calls"]
