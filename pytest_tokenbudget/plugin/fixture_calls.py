@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
+from weakref import ref
 
 import pytest
 
@@ -33,13 +34,13 @@ class _Use:
     Attributes:
         where: The fixture and its scope, in words.
         exchanges: What was sent meanwhile.
-        recorder: The recorder of the sample in which it was set up, if it was in one.
+        recorder: The recorder of the sample in which it was set up; nothing where it was in none, or where that is over.
         owner: The marked test that used it first.
     """
 
     where: str
     exchanges: tuple[Exchange, ...]
-    recorder: Recorder | None
+    recorder: Callable[[], Recorder | None]
     owner: str = ""
 
 
@@ -81,7 +82,8 @@ class FixtureCalls:
             self._setting_up.append(mine)
             stack.callback(self._setting_up.pop)
             yield
-        self._uses[fixturedef] = _Use(where, mine.exchanges(), recorder)
+        if exchanges := mine.exchanges():
+            self._uses[fixturedef] = _Use(where, exchanges, (lambda: None) if recorder is None else ref(recorder))
 
     def torn_down(self, fixturedef: pytest.FixtureDef[Any]) -> None:
         """Forget a fixture that was torn down."""
@@ -98,7 +100,7 @@ class FixtureCalls:
         exchanges: list[Exchange] = []
         for number, use in enumerate(self._used_by(item), start=1):
             charged = self._mode == "each" or (self._mode == "shared" and use.owner == item.nodeid)
-            if charged and use.recorder is not recorder:
+            if charged and use.recorder() is not recorder:
                 exchanges += (_moved(exchange, origin, -number * _NUMBERS) for exchange in use.exchanges)
         return tuple(exchanges)
 
