@@ -69,7 +69,7 @@ class InFlightRequest:
         for recorder in self._recorders:
             if recorder.before_send is not None:
                 recorder.before_send(self.outgoing())
-        stage, span, outer = current_path(), _current_span(), self._outer
+        stage, span, outer = current_path(), current_span(), self._outer
         if outer is not None:
             outer._contains = True
         self.builders = [
@@ -113,13 +113,14 @@ class InFlightRequest:
         from pytest_tokenbudget.capture.local_answer import Outgoing
 
         method, url, headers, body = self._library.request_parts(self.request)
+        url, stage = ACTIVE.meant_address(url, current_path())
         return Outgoing(
             client=self._library.client,
             method=method,
             url=url,
             headers=headers,
             body=body,
-            stage=current_path(),
+            stage=stage,
             streamed=self._streamed,
             in_process=self._library.in_process(self.sender, self.request),
         )
@@ -235,7 +236,7 @@ def _address(url: str) -> str:
     return url.partition("?")[0].partition("#")[0].rstrip("/")
 
 
-def _current_span() -> Any:
+def current_span() -> Any:
     """The current OpenTelemetry span, where the application uses OpenTelemetry."""
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:

@@ -27,7 +27,9 @@ class StageView:
         open_time: s in which the stage was open (union of its spans); for the whole test the call phase.
         model_time: s in which at least one call was running (union of the intervals).
         composition: What the input consists of.
+        fresh_input_tokens: Input that is no common prefix with an earlier call, whichever stage inside made it.
         own_time: s of the agent's own code on the real clock, where that is known apart (replay); else ``None``.
+        paid: Requests that cost money and are no calls.
     """
 
     calls: Sequence[Call]
@@ -35,7 +37,9 @@ class StageView:
     open_time: float
     model_time: float
     composition: StageComposition
+    fresh_input_tokens: int
     own_time: float | None = None
+    paid: Sequence[Call] = ()
 
 
 Compute = Callable[[StageView], float | int | None]
@@ -131,13 +135,13 @@ def _parts(name: str, text: str, *names: str) -> MetricSpec:
 
 
 def _fresh(view: StageView) -> int | None:
-    return None if view.calls and not view.composition.parts else view.composition.fresh_input_tokens
+    return None if view.calls and not view.composition.parts else view.fresh_input_tokens
 
 
 def _cost(view: StageView) -> float | None:
     """Added as decimals, as which prices are written: three calls at $0.0022 cost $0.0066, not $0.006599999999999999."""
     total = Decimal(0)
-    for call in view.calls:
+    for call in (*view.calls, *view.paid):
         if call.cost is None:
             return None
         total += Decimal(repr(float(call.cost)))
@@ -208,7 +212,18 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
         of_call=lambda call: int(not call.succeeded),
     ),
     _sum_of_calls("tool_calls", "count", "Tools that the model called.", lambda call: len(call.tool_calls)),
-    MetricSpec("latency", "s", "The test's call phase; a stage's time open.", lambda view: view.open_time),
+    MetricSpec(
+        "latency",
+        "s",
+        "The time that the run would take at the baseline's speed: what the code decides.",
+        lambda view: view.open_time,
+    ),
+    MetricSpec(
+        "measured_latency",
+        "s",
+        "The time it took: the test's call phase; a stage's time open.",
+        lambda view: view.open_time,
+    ),
     MetricSpec("model_time", "s", "Union of the calls' intervals.", lambda view: view.model_time),
     _single_calls("call_latency", "Duration of single calls, pooled.", lambda call: clock_time(call.latency)),
     _single_calls(
@@ -223,6 +238,9 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
 
 RENAMED = {"attempts": "failed_attempts"}
 """Old names of metrics and their names of now; the old ones are read with a deprecation warning."""
+
+OPEN_TIMES = ("latency", "measured_latency")
+"""The time in which a stage was open, at the baseline's speed and as it was measured: the same where nothing is live."""
 
 DEFAULT_GATES = ("input_tokens", "output_tokens", "calls", "latency")
 OPTIONAL_USAGE = frozenset({"cached_input_tokens", "cache_write_tokens", "reasoning_tokens"})
@@ -249,8 +267,11 @@ def tool_metric(tool: str) -> MetricSpec:
 
 
 def tool_tokens(composition: StageComposition, tool: str) -> int:
-    """Tokens of a tool's schema in the call in which it is largest; 0 where no call offers it."""
-    return max((part.largest for part in composition.parts if part.part == "tools" and part.name == tool), default=0)
+    """Tokens of a tool's schema in the call in which it is largest; 0 where no call offers it.
+
+    By the local count, which depends on nothing that stands beside the schema.
+    """
+    return max((part.largest for part in composition.counted if part.part == "tools" and part.name == tool), default=0)
 
 
 def metric_table(extra: Iterable[MetricSpec] = ()) -> MetricTable:

@@ -39,10 +39,14 @@ class Controller:
         """Write what is to be written; what cannot be written, and a suite that got slower, fail the session."""
         if not self._results and not self._asked_for_reports():
             return
+        from pytest_tokenbudget.errors import SettingsError
         from pytest_tokenbudget.plugin.finish import finish
 
         results = tuple(self._results[nodeid] for nodeid in sorted(self._results))
-        self._view = finish(self._config, results, ended_ok=session.exitstatus == pytest.ExitCode.OK)
+        try:
+            self._view = finish(self._config, results, ended_ok=session.exitstatus == pytest.ExitCode.OK)
+        except SettingsError:
+            return  # the session has ended with it already, before any test ran
         if session.exitstatus == pytest.ExitCode.OK and not self._view.exit_ok:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

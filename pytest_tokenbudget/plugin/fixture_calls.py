@@ -141,7 +141,7 @@ class FixtureCalls:
     def _read(
         self, where: str, kind: Literal["fixture", "earlier"], exchanges: Iterable[Exchange], charged: str = ""
     ) -> OutsideCalls:
-        calls, _ = self._reader.read_all(exchanges, origin=0.0)
+        calls = self._reader.read_all(exchanges, origin=0.0).calls
         read = [call.usage.input_tokens for call in calls]
         known = [tokens for tokens in read if tokens is not None]
         return OutsideCalls(

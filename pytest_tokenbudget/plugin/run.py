@@ -17,6 +17,7 @@ from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import bypasses, unwatched_clients, watched_clients, watching
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
+from pytest_tokenbudget.measure.constant_speed import at_speed_of
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.pytest_internals import (
@@ -163,7 +164,7 @@ class TestRun:
         assert self.running is not None
         assert self.traffic is not None
         self._watched = watched_clients()
-        self.running.messages += self.traffic.notes()
+        self.running.messages += (*self.traffic.notes(), *self.running.recorder.notes())
         if self.context.children is not None:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
@@ -208,8 +209,8 @@ class TestRun:
     def _check_traffic(self) -> None:
         """Fail where the run does not fit its recorded or scripted answers."""
         assert self.traffic is not None
-        refusals = self.running.recorder.connections.refusals if self.running is not None else []
-        problem = self.traffic.divergence() or next(iter(refusals), None)
+        refused = self.running.recorder.connections.refusals if self.running is not None else []
+        problem = self.traffic.divergence() or next(iter(refused), None)
         if problem is not None:
             self.result = test_result.diverged(self._judged(), problem)
             self._fail(self.result)
@@ -272,8 +273,9 @@ class TestRun:
             self.repeating = False
 
     def _compared(self) -> Sequence[Sample]:
-        """The samples that meet the baseline."""
-        return self.samples if self.played is None else (self.played,)
+        """The samples that meet the baseline, at its speed."""
+        samples = self.samples if self.played is None else (self.played,)
+        return at_speed_of(self.context.baselines.entry(self.location), samples)
 
     def _gates_now(self) -> tuple[GateResult, ...]:
         """What the gates say of the samples so far; judged once. Without a call they say nothing."""
@@ -313,13 +315,15 @@ class TestRun:
         entry, problem = baselines.entry(location), baselines.problem(location)
         earlier = [] if entry is None else [entry.outcomes]
         notices = [] if problem is None else [f"{problem.message}; {problem.remedy}"]
+        compared = self._compared()
         judged = test_result.assemble(
-            blank, self._gates_now(), self._compared(), settings, entry=entry, earlier_outcomes=earlier, notices=notices
+            blank, self._gates_now(), compared, settings, entry=entry, earlier_outcomes=earlier, notices=notices
         )
+        shown = compared if self.played is None else self.samples
         cassette = self.traffic.cassette if self.traffic is not None and self.recorded else None
         return replace(
             judged,
-            samples=tuple(self.samples),
+            samples=tuple(shown),
             played=self.played,
             recorded_cassette="" if cassette is None else str(cassette.path),
         )

@@ -43,7 +43,7 @@ class BedrockInvoke(WireFormat):
         return request.segment_after("model")
 
     def asks_stream(self, request: Request) -> bool:
-        """By path."""
+        """Tell by the path."""
         return request.path.endswith("-stream")
 
     def read(self, request: Request, exchange: Exchange) -> Reading:
@@ -85,7 +85,7 @@ class BedrockInvoke(WireFormat):
         return "chat" if "messages" in body or "message" in body else "text_completion"
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else _invoke_prompt(request.body, self.url_model(request), self.api)
 
 
@@ -245,3 +245,22 @@ def _header_usage(exchange: Exchange) -> Usage:
         value = header(exchange.response_headers, f"x-amzn-bedrock-{side}-token-count")
         found[side] = count(int(value)) if value.isascii() and value.isdigit() and len(value) < 13 else None
     return Usage(input_tokens=found["input"], output_tokens=found["output"])
+
+
+class BedrockAgents(WireFormat):
+    """Agents, flows and knowledge bases of Amazon Bedrock, which call models themselves and tell no usage."""
+
+    api = "bedrock.agents"
+    operation = "other"
+    provider = "aws.bedrock"
+    endpoints = (
+        Endpoint(
+            "paid",
+            r"/agents/[^/]+/agentAliases/[^/]+/sessions/[^/]+/text$|/runtimes/[^/]+/invocations$"
+            r"|/retrieveAndGenerate(Stream)?$|/flows/[^/]+/aliases/[^/]+$|/generateQuery$",
+            reads=False,
+        ),
+    )
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Nothing of it is read."""

@@ -1,4 +1,4 @@
-"""What is this request? The only place that answers, for capture, ``stop_at``, replay, scripts and the report."""
+"""This module alone says what a request is, for capture, ``stop_at``, replay, scripts and the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_tokenbudget.providers.body import header
 from pytest_tokenbudget.providers.hosts import is_model_host, provider_of
 from pytest_tokenbudget.providers.loose import as_dict, as_list, as_str
 from pytest_tokenbudget.providers.request import Request, split_url
-from pytest_tokenbudget.providers.wire_format import Endpoint, Kind, WireFormat
+from pytest_tokenbudget.providers.wire_format import Endpoint, FormatGroup, Kind, WireFormat
 from pytest_tokenbudget.records.exchange import Headers
 from pytest_tokenbudget.records.prompt import Prompt
 
@@ -34,7 +34,7 @@ _TEXTS = ("json", "event-stream", "ndjson", "eventstream", "text/plain")
 
 @dataclass(slots=True)
 class Classified:
-    """What a request is.
+    """A request with its kind.
 
     Attributes:
         kind: Its kind.
@@ -59,7 +59,7 @@ class Classified:
         return "unknown" if self.format is None else _api_of(self.format, self.request)
 
     def prompt(self) -> Prompt | None:
-        """What is asked, ``None`` where that cannot be read; it is read when it is first asked for, once."""
+        """Read what is asked, once, when it is first asked for; ``None`` where it cannot be read."""
         if self._prompt is None:
             self._prompt = (self._read_prompt(),)
         return self._prompt[0]
@@ -95,7 +95,7 @@ def classify(request: Request, formats: Sequence[WireFormat]) -> Classified:
 
 def matches(request: Request, formats: Sequence[WireFormat]) -> Iterator[Classified]:
     """All that formats take a request for, in their order: an answer may show that the first was wrong."""
-    for wire_format, endpoint in _endpoints(request.method, request.path, tuple(formats)):
+    for wire_format, endpoint in _candidates(request.method, request.path, formats):
         try:
             if endpoint.when is not None and not endpoint.when(request):
                 continue
@@ -110,7 +110,7 @@ def matches(request: Request, formats: Sequence[WireFormat]) -> Iterator[Classif
 
 
 def serves_models(host: str, formats: Sequence[WireFormat]) -> bool:
-    """Whether a host is one that a format declares (without port, in lower case)."""
+    """Tell whether a host is one that a format declares (without port, in lower case)."""
     return is_model_host(host, _hosts(tuple(formats)))
 
 
@@ -126,14 +126,27 @@ def body_limit(method: str, url: str, response_headers: Headers, formats: Sequen
     Returns:
         ``None`` for all of a model call; a bound for what may be one or stands beside one; 0 for all other traffic.
     """
-    path = split_url(url).path.rstrip("/")
-    kinds = {endpoint.kind for _, endpoint in _endpoints(method.upper(), path, tuple(formats))}
+    kinds = possible_kinds(method, url, formats)
     content_type = header(response_headers, "content-type").lower()
     if kinds & {"call", "paid"} and not content_type.startswith(_MEDIA):
         return None
     if kinds or (method.upper() == "POST" and (not content_type or any(word in content_type for word in _TEXTS))):
         return UNKNOWN_BODY
     return 0
+
+
+def possible_kinds(method: str, url: str, formats: Sequence[WireFormat]) -> set[Kind]:
+    """Tell what a request may be, by method and path alone."""
+    path = split_url(url).path.rstrip("/")
+    return {endpoint.kind for _, endpoint in _candidates(method.upper(), path, formats)}
+
+
+def _candidates(method: str, path: str, formats: Sequence[WireFormat]) -> Iterator[tuple[WireFormat, Endpoint]]:
+    """The endpoints with such a method and path, those of groups last."""
+    yield from _endpoints(method, path, tuple(formats))
+    for wire_format in formats:
+        if isinstance(wire_format, FormatGroup):
+            yield from _endpoints(method, path, wire_format.formats)
 
 
 @lru_cache(maxsize=1024)

@@ -1,4 +1,4 @@
-"""What stands beside the models of OpenAI's API, and of all who built theirs like it: lists, files, batches, sessions."""
+"""The endpoints beside the models of OpenAI's API, and of all who built theirs like it: lists, files, batches, sessions."""
 
 from __future__ import annotations
 
@@ -35,3 +35,7 @@ class OpenAIPlatform(WireFormat):
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Nothing of it is read."""
+
+
+PLATFORM = OpenAIPlatform()
+"""The one object, so that what is known of a path is kept."""

@@ -125,7 +125,9 @@ def test_causes_of_fractions_add_up(before: Any, after: Any, name: str, was: flo
 @given(runs, runs)
 def test_causes_do_not_depend_on_the_order_of_the_parts(before: Any, after: Any) -> None:
     """The same compositions with their parts in another order have the same causes."""
-    turned = [{path: replace(each, parts=each.parts[::-1]) for path, each in side.items()} for side in (before, after)]
+    turned = [
+        {path: replace(each, counted=each.counted[::-1]) for path, each in side.items()} for side in (before, after)
+    ]
     values = {
         "before_value": _metric(within(before, ""), "input_tokens"),
         "after_value": _metric(within(after, ""), "input_tokens"),

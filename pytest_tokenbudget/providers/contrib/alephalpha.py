@@ -18,10 +18,9 @@ class AlephAlphaComplete(WireFormat):
     api = "alephalpha.complete"
     operation = "text_completion"
     endpoints = (Endpoint("call", r"/complete$", when=holds("maximum_tokens")),)
-    hosts = (("aleph-alpha.com", "alephalpha"),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

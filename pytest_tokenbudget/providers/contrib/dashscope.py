@@ -20,8 +20,6 @@ from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import Prompt
 
-HOSTS = (("aliyuncs.com", "alibaba"),)
-
 
 class DashScopeGeneration(WireFormat):
     """Generation of text, from texts or from texts with pictures and sound."""
@@ -33,15 +31,14 @@ class DashScopeGeneration(WireFormat):
         Endpoint("auxiliary", r"/api/v1/tasks/[^/]+$", methods=("GET",)),
         Endpoint("paid", r"/services/(aigc/(text2image|image2image|video-generation)|audio|rerank)/"),
     )
-    hosts = HOSTS
 
     def asks_stream(self, request: Request) -> bool:
-        """By the headers."""
+        """Tell by the headers."""
         headers = request.headers
         return headers.get("x-dashscope-sse") == "enable" or "text/event-stream" in headers.get("accept", "")
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked: messages and tools stand in ``input`` and ``parameters``."""
+        """Read what the model is asked: messages and tools stand in ``input`` and ``parameters``."""
         if request.body is None:
             return None
         given, parameters = as_dict(request.body.get("input")), as_dict(request.body.get("parameters"))
@@ -114,10 +111,9 @@ class DashScopeEmbeddings(WireFormat):
     provider = "alibaba"
     operation = "embeddings"
     endpoints = (Endpoint("call", r"/services/embeddings/.*embedding$", when=holds("model", "input")),)
-    hosts = HOSTS
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What is embedded."""
+        """Read what is embedded."""
         given = as_dict((request.body or {}).get("input"))
         return embedding_prompt({**given, "model": self.model_of(request)}, "", self.api)
 

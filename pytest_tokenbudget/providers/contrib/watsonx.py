@@ -20,10 +20,9 @@ class WatsonxChat(WireFormat):
     api = "watsonx.chat"
     provider = "ibm.watsonx.ai"
     endpoints = (Endpoint("call", r"/text/chat(_stream)?$", when=has("messages")),)
-    hosts = (("ml.cloud.ibm.com", "ibm.watsonx.ai"),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else chat_prompt(request.body, self.url_model(request), self.api)
 
     def url_model(self, request: Request) -> str:
@@ -31,7 +30,7 @@ class WatsonxChat(WireFormat):
         return request.segment_after("deployments")
 
     def asks_stream(self, request: Request) -> bool:
-        """By path."""
+        """Tell by the path."""
         return request.path.endswith("_stream")
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
@@ -52,7 +51,7 @@ class WatsonxGeneration(WireFormat):
     )
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
 
     def url_model(self, request: Request) -> str:
@@ -60,7 +59,7 @@ class WatsonxGeneration(WireFormat):
         return request.segment_after("deployments")
 
     def asks_stream(self, request: Request) -> bool:
-        """By path."""
+        """Tell by the path."""
         return request.path.endswith("_stream")
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
