@@ -78,6 +78,14 @@ def commit(place: Path, revision: str) -> str | None:
     return found.stdout.strip() or None if found.returncode == 0 else None
 
 
+def tree(place: Path, revision: str = "HEAD") -> str | None:
+    """The hash of all files of a revision; of ``HEAD`` with what is not committed ``None``, where that is anything."""
+    if revision == "HEAD" and run(place, "status", "--porcelain").stdout.strip():
+        return None
+    found = run(place, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{tree}}")
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
 def worktrees(place: Path) -> list[Path]:
     """Paths of all work trees that the repository knows, also of those whose directory is gone."""
     listed = run(place, "worktree", "list", "--porcelain").stdout.splitlines()

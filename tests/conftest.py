@@ -36,6 +36,8 @@ def pytest_sessionstart() -> None:
         "openai",
         "anthropic",
         "pydantic",
+        "pytest_httpx",
+        "pytest_recording",
         "tabulate",
         "toktok",
     ):
@@ -48,6 +50,8 @@ def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clear what a CI service sets: the plugin behaves differently there, and tests say so themselves."""
     for name in [name for name in os.environ if name == "CI" or name.startswith(("GITHUB_", "PYTEST_ADDOPTS"))]:
         monkeypatch.delenv(name)
+    # Its fixtures are used by no test, and each inner session would import it anew, for a second.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:pook")
 
 
 @pytest.fixture(autouse=True)

@@ -18,6 +18,7 @@ PREFIX = "tokenbudget-ab-"
 """Beginning of the name of the temporary directory that a base is checked out in."""
 
 _LOCK = "in-use.lock"
+_OTHER_BASE = "give the code before the change: `main`, `HEAD~1` or a directory"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,22 +39,30 @@ class Sides:
 
 
 @contextmanager
-def sides(base: str, here: Path) -> Iterator[Sides]:
-    """The trees that are compared.
+def sides(base: str, here: Path, *, same_code: bool = False) -> Iterator[Sides]:
+    """Open the trees that are compared.
 
     Args:
         base: A git revision, or a directory. What is both is taken for a revision (``./name`` is a directory).
         here: The current directory.
+        same_code: Whether the base may be the code of the head itself.
 
     Raises:
-        ABError: If the base is neither, or cannot be checked out.
+        ABError: If the base is neither, is the head's own code, or cannot be checked out.
     """
     here = here.resolve()
     root = git.toplevel(here) if shutil.which("git") else None
+    if not base.strip():
+        raise ABError(f"BASE is empty ({base!r}): a variable that is not set?", remedy=_OTHER_BASE)
     found = git.commit(root, base) if root is not None else None
     if root is None or found is None:
-        yield _directory(base, here, root)
+        trees = _directory(base, here, root)
+        if not same_code and _is_same_code(trees):
+            raise _same_code(base)
+        yield trees
         return
+    if not same_code and git.tree(root) is not None and git.tree(root) == git.tree(root, found):
+        raise _same_code(base)
     prune(root)
     with _checked_out(root, found) as tree:
         inside = here.relative_to(root)
@@ -62,6 +71,21 @@ def sides(base: str, here: Path) -> Iterator[Sides]:
                 f"{base} has no directory {inside.as_posix()}", remedy="run it where both sides have the tests"
             )
         yield Sides(tree, root, inside, base if found.startswith(base) else f"{base} ({found[:7]})")
+
+
+def _is_same_code(trees: Sides) -> bool:
+    """Whether two directories are one, or are checkouts of the same files."""
+    if trees.base == trees.head:
+        return True
+    own = git.tree(trees.head) if (trees.head / ".git").exists() and (trees.base / ".git").exists() else None
+    return own is not None and own == git.tree(trees.base)
+
+
+def _same_code(base: str) -> ABError:
+    return ABError(
+        f"BASE {base!r} is the code of the working tree itself, so that nothing can differ",
+        remedy=f"{_OTHER_BASE}; `--same-code` compares it all the same, to see the noise",
+    )
 
 
 def _directory(base: str, here: Path, root: Path | None) -> Sides:

@@ -43,6 +43,7 @@ def create(samples: Sequence[Sample]) -> BaselineEntry:
         sources=seen.sources,
         models=seen.models,
         providers=seen.providers,
+        speeds=seen.speeds,
     )
 
 
@@ -63,12 +64,12 @@ def update(entry: BaselineEntry, samples: Sequence[Sample], *, changed: Predicat
         metrics are replaced, and so is everything where the model, the provider or the kind of traffic changed. Metrics
         of stages that the run no longer opened go; one whose value is unknown now stays as long as its stage agrees.
     """
-    return _evolved(entry, observe(samples), changed, accept=False)
+    return _evolved(entry, samples, changed, accept=False)
 
 
 def accept(entry: BaselineEntry, samples: Sequence[Sample], *, changed: Predicate) -> BaselineEntry:
     """As :func:`update`, and the origin of every metric that the run knows becomes the mean of this run."""
-    return _evolved(entry, observe(samples), changed, accept=True)
+    return _evolved(entry, samples, changed, accept=True)
 
 
 def ratchet(entry: BaselineEntry, samples: Sequence[Sample], *, improved: Collection[str]) -> BaselineEntry:
@@ -83,7 +84,7 @@ def ratchet(entry: BaselineEntry, samples: Sequence[Sample], *, improved: Collec
         The new entry, or ``entry`` itself where nothing differs. The composition of a stage follows its
         ``input_tokens``, which it explains.
     """
-    seen = observe(samples)
+    seen = observe(samples, entry)
 
     def only_improved(records: Mapping[str, MetricRecord], sessions: Mapping[str, Session]) -> dict[str, MetricRecord]:
         better = records.keys() & sessions.keys() & set(improved)
@@ -137,8 +138,11 @@ def change(
     return apply
 
 
-def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept: bool) -> BaselineEntry:
+def _evolved(entry: BaselineEntry, samples: Sequence[Sample], said: Predicate, *, accept: bool) -> BaselineEntry:
+    seen = observe(samples, entry)
     other = (entry.traffic, entry.models, entry.providers) != (seen.traffic, seen.models, seen.providers)
+    if other or accept:
+        seen = observe(samples)
     moved = _moved_scopes(entry, seen, said)
 
     def replaces(key: str, record: MetricRecord, session: Session) -> bool:
@@ -147,7 +151,15 @@ def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept
             return True
         if entry.sources.get(key) != seen.sources.get(key):
             return True
+        if name == "latency" and _at_other_speeds(entry, seen):
+            return True
         return name not in TIMES and (_differs_without_noise(record, session) or _left_range(record, session))
+
+    def is_clock_noise(key: str, record: MetricRecord, session: Session) -> bool:
+        """Of a replayed or scripted run the agent's own time is the one figure of a real clock, which is never the same."""
+        if other or seen.traffic == "live" or split_key(key)[1] != "own_time" or said(key):
+            return False
+        return mean(record.values) / 2 <= mean(session) <= 2 * mean(record.values)
 
     def records(stored: Mapping[str, MetricRecord], sessions: Mapping[str, Session]) -> dict[str, MetricRecord]:
         kept = {
@@ -157,7 +169,7 @@ def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept
             record = stored.get(key)
             if record is None:
                 record = _first(session)
-            elif not _nothing_new(record, session):
+            elif not (_nothing_new(record, session) or is_clock_noise(key, record, session)):
                 earlier = () if replaces(key, record, session) else record.sessions
                 record = MetricRecord((*earlier, session)[-MAX_SESSIONS:], record.origin)
             kept[key] = replace(record, origin=mean(session)) if accept else record
@@ -175,24 +187,18 @@ def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept
         sources=seen.sources,
         models=seen.models,
         providers=seen.providers,
+        speeds=seen.speeds,
     )
-    return entry if _same_numbers(entry, evolved, said) else evolved
+    return entry if evolved == entry else evolved
 
 
-def _same_numbers(old: BaselineEntry, new: BaselineEntry, said: Predicate) -> bool:
-    """Tell whether two entries differ in nothing that counts.
-
-    Of a replayed or scripted run the agent's own time is the one figure of a real clock: alone it is no change, unless a
-    gate says so.
-    """
-    if old == new or old.traffic == "live":
-        return old == new
-
-    def counted(entry: BaselineEntry) -> BaselineEntry:
-        kept = {k: record for k, record in entry.metrics.items() if split_key(k)[1] != "own_time" or said(k)}
-        return replace(entry, metrics=kept)
-
-    return counted(old) == counted(new)
+def _at_other_speeds(entry: BaselineEntry, seen: Observation) -> bool:
+    """Tell whether latencies of now are at other speeds than the stored ones, so that they do not belong together."""
+    return any(
+        seen.speeds.get(stage, {}).get(model, speed) != speed
+        for stage, models in entry.speeds.items()
+        for model, speed in models.items()
+    ) or (bool(seen.speeds) and not entry.speeds)
 
 
 def _moved_scopes(entry: BaselineEntry, seen: Observation, said: Predicate) -> set[str]:
@@ -215,15 +221,12 @@ def _moved_scopes(entry: BaselineEntry, seen: Observation, said: Predicate) -> s
 
 
 def _other_prompt(before: StageComposition, after: StageComposition) -> bool:
-    """Tell whether a system prompt or a tool's schema came, went or has another size: what the code alone decides.
-
-    Sizes that differ by no more than a call's scale can move them (3 %, or 2 tokens) are the same.
-    """
+    """Tell whether a system prompt or a tool's schema came, went or has another size: what the code alone decides."""
     then, now = (
-        {(part.part, part.name): part.largest for part in side.parts if part.part in ("system", "tools")}
+        {(part.part, part.name): part.largest for part in side.counted if part.part in ("system", "tools")}
         for side in (before, after)
     )
-    return then.keys() != now.keys() or any(abs(now[key] - then[key]) > max(2, 0.03 * then[key]) for key in then)
+    return then != now
 
 
 def _left_range(record: MetricRecord, session: Session) -> bool:
@@ -254,4 +257,4 @@ def _unless_only_digests(stored: StageComposition | None, seen: StageComposition
 
 
 def _without_digests(composition: StageComposition) -> StageComposition:
-    return replace(composition, parts=tuple(replace(part, digest="") for part in composition.parts))
+    return replace(composition, counted=tuple(replace(part, digest="") for part in composition.counted))

@@ -35,6 +35,13 @@ def _entry(test: Json) -> BaselineEntry:
     if test.keys() != _ENTRY_KEYS:
         raise ValueError(f"keys that are missing or unknown: {', '.join(sorted(test.keys() ^ _ENTRY_KEYS))}")
     metrics = {_renamed(key): _record(record) for key, record in test["metrics"].items()}
+    # The time of 0.1 was the measured one.
+    metrics |= {
+        Metric(stage, "measured_latency").key: record
+        for key, record in metrics.items()
+        for stage, name in [split_key(key)]
+        if name == "latency"
+    }
     pooled = {_renamed(key): _record(record) for key, record in test["pooled"].items()}
     stages = tuple(sorted(stage for stage in test["composition"] if stage))
     composition = {stage: _own(stage, stages, test["composition"]) for stage in stages}
@@ -128,7 +135,7 @@ def _own(stage: str, stages: Iterable[str], compositions: Mapping[str, Json]) ->
     others = {model for each in inside for model in each["models"]}
     return StageComposition(
         calls=whole["calls"] - sum(each["calls"] for each in inside),
-        parts=tuple(_in_prompt_order(_with_behind(parts, fresh), whole["prefix"])),
+        counted=tuple(_in_prompt_order(_with_behind(parts, fresh), whole["prefix"])),
         output_tokens=_minus(whole["output_tokens"], [each["output_tokens"] for each in inside]),
         reasoning_tokens=_minus(whole["reasoning_tokens"], [each["reasoning_tokens"] or 0 for each in inside]),
         failed_attempts=whole["attempts"] - sum(each["attempts"] for each in inside),

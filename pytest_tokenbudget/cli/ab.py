@@ -45,6 +45,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--confirm", type=Path, metavar="REPORT.json", help="run only what this earlier report suspects"
     )
     parser.add_argument(
+        "--same-code", action="store_true", help="allow that BASE is the code of the working tree, to see the noise"
+    )
+    parser.add_argument(
         "-q", "--quiet", action="store_true", help="show only the gates that are not within their bounds"
     )
 
@@ -74,7 +77,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         return 0
     summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
     asked = Asked(arguments.max_increase, arguments.reduce, arguments.max_samples, suspected, arguments.report, summary)
-    with sides(arguments.base, Path.cwd()) as trees:
+    with sides(arguments.base, Path.cwd(), same_code=arguments.same_code) as trees:
         run = compare(arms(trees, arguments.passed_on), asked, _say)
     for line in section_lines(run, verbosity=0 if arguments.quiet else 1):
         print(line.text)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.cli import Command
 
@@ -43,6 +42,8 @@ def _run(arguments: argparse.Namespace) -> int:
     found = advise(evidence, weights)
     runs = max((test.get("runs_per_month") or 0 for test in tests), default=0)
     if arguments.json:
+        from pytest_tokenbudget.report.json_report import advice_json
+
         print(json.dumps({"advice": [advice_json(each) for each in found]}, indent=2))
     else:
         print("\n".join(advice_lines(found[: arguments.top], len(found), runs_per_month=runs)))
@@ -55,11 +56,6 @@ def _production(path: Path | None) -> Production | None:
 
     chosen = path or production_path(Path())
     return read_production(chosen) if path is not None or chosen.is_file() else None
-
-
-def advice_json(advice: Advice) -> dict[str, Any]:
-    """One advice as other programs read it."""
-    return {**asdict(advice), "tests": list(advice.tests)}
 
 
 def advice_lines(found: Sequence[Advice], total: int, *, runs_per_month: float = 0) -> list[str]:

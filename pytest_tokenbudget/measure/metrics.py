@@ -27,7 +27,9 @@ class StageView:
         open_time: s in which the stage was open (union of its spans); for the whole test the call phase.
         model_time: s in which at least one call was running (union of the intervals).
         composition: What the input consists of.
+        fresh_input_tokens: Input that is no common prefix with an earlier call, whichever stage inside made it.
         own_time: s of the agent's own code on the real clock, where that is known apart (replay); else ``None``.
+        paid: Requests that cost money and are no calls.
     """
 
     calls: Sequence[Call]
@@ -35,10 +37,13 @@ class StageView:
     open_time: float
     model_time: float
     composition: StageComposition
+    fresh_input_tokens: int
     own_time: float | None = None
+    paid: Sequence[Call] = ()
 
 
 Compute = Callable[[StageView], float | int | None]
+OfCall = Callable[[Call], float | int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,12 @@ class MetricSpec:
     Attributes:
         name: Its name.
         unit: Its unit.
-        compute: How it is computed; ``None`` for pooled metrics, whose values are those of single calls.
         help: One line for the docs.
-        pooled: The value of one call, for metrics that are pooled over calls and samples; ``None`` for others.
+        compute: How it is computed.
+        pooled: The value of one call, for metrics whose values are those of single calls, pooled over calls and samples;
+            ``None`` for others.
+        of_call: The value of one call or failed attempt, for metrics that are a sum over them; ``None`` for others. It
+            lets ``stop_at`` keep a running sum.
     """
 
     name: str
@@ -58,11 +66,42 @@ class MetricSpec:
     help: str
     compute: Compute
     pooled: Callable[[Call], float | None] | None = None
+    of_call: OfCall | None = None
 
     @property
     def timed(self) -> bool:
         """Whether it is a time, which is noisy in live traffic."""
         return self.unit == "s"
+
+
+def _sum_of_calls(name: str, unit: Unit, text: str, of_call: OfCall, *, partial: bool = False) -> MetricSpec:
+    """A metric that is a sum over the successful calls.
+
+    Args:
+        name: Its name.
+        unit: Its unit.
+        text: One line for the docs.
+        of_call: The value of one call, ``None`` where it is unknown.
+        partial: Whether the sum is known where some call's value is; else one unknown value makes it unknown.
+    """
+
+    def compute(view: StageView) -> float | int | None:
+        total: float | int = 0
+        known = 0
+        for call in view.calls:
+            value = of_call(call)
+            if value is not None:
+                total += value
+                known += 1
+            elif not partial:
+                return None
+        return total if known or not view.calls else None
+
+    return MetricSpec(name, unit, text, compute, of_call=_of_success(of_call))
+
+
+def _of_success(of_call: OfCall) -> OfCall:
+    return lambda call: of_call(call) if call.succeeded else 0
 
 
 def _input(call: Call) -> int | None:
@@ -79,50 +118,30 @@ def _both(call: Call) -> int | None:
     return None if read is None or written is None else read + written
 
 
-def _total(tokens: Callable[[Call], int | None]) -> Compute:
-    """Sum over the calls; unknown as soon as one call's number is unknown."""
-
-    def compute(view: StageView) -> int | None:
-        total = 0
-        for call in view.calls:
-            value = tokens(call)
-            if value is None:
-                return None
-            total += value
-        return total
-
-    return compute
-
-
-def _known_total(field: str) -> Compute:
-    """Sum of an optional part of the usage; unknown only where no call says it."""
-
-    def compute(view: StageView) -> int | None:
-        known = [value for call in view.calls if (value := getattr(call.usage, field)) is not None]
-        return sum(known) if known or not view.calls else None
-
-    return compute
-
-
-def _parts(*names: str) -> Compute:
-    """Sum of parts of the composition."""
+def _parts(name: str, text: str, *names: str) -> MetricSpec:
+    """A metric that is the sum of parts of the composition."""
 
     def compute(view: StageView) -> int | None:
         if view.calls and not view.composition.parts:
             return None
         return sum(part.tokens for part in view.composition.parts if part.part in names)
 
-    return compute
+    def of_call(call: Call) -> int | None:
+        if call.composition is None:
+            return None
+        return sum(piece.tokens for piece in call.composition.pieces if piece.part in names)
+
+    return MetricSpec(name, "tokens", text, compute, of_call=_of_success(of_call))
 
 
 def _fresh(view: StageView) -> int | None:
-    return None if view.calls and not view.composition.parts else view.composition.fresh_input_tokens
+    return None if view.calls and not view.composition.parts else view.fresh_input_tokens
 
 
 def _cost(view: StageView) -> float | None:
     """Added as decimals, as which prices are written: three calls at $0.0022 cost $0.0066, not $0.006599999999999999."""
     total = Decimal(0)
-    for call in view.calls:
+    for call in (*view.calls, *view.paid):
         if call.cost is None:
             return None
         total += Decimal(repr(float(call.cost)))
@@ -134,24 +153,18 @@ def _own_time(view: StageView) -> float:
 
 
 def _per_output_token(view: StageView) -> float | None:
-    written = _total(_output)(view)
+    written = _OUTPUT.compute(view)
     return view.model_time / written if written else None
 
 
-def _mean_of(value: Callable[[Call], float | None]) -> Compute:
+def _single_calls(name: str, text: str, of_call: Callable[[Call], float | None]) -> MetricSpec:
+    """A time of single calls, pooled over calls and samples."""
+
     def compute(view: StageView) -> float | None:
-        values = [v for v in map(value, view.calls) if v is not None]
+        values = [v for v in map(of_call, view.calls) if v is not None]
         return mean(values) if values else None
 
-    return compute
-
-
-def _call_latency(call: Call) -> float | None:
-    return clock_time(call.latency)
-
-
-def _ttft(call: Call) -> float | None:
-    return None if call.ttft is None else clock_time(call.ttft)
+    return MetricSpec(name, "s", text, compute, of_call)
 
 
 def clock_time(seconds: float) -> float:
@@ -159,33 +172,75 @@ def clock_time(seconds: float) -> float:
     return round(seconds, 9)
 
 
+_OUTPUT = _sum_of_calls("output_tokens", "tokens", "All that the model wrote, reasoning included.", _output)
+
 BUILTIN_METRICS: tuple[MetricSpec, ...] = (
-    MetricSpec("input_tokens", "tokens", "All that the model read, cached tokens included.", _total(_input)),
-    MetricSpec("output_tokens", "tokens", "All that the model wrote, reasoning included.", _total(_output)),
-    MetricSpec("total_tokens", "tokens", "Input plus output.", _total(_both)),
-    MetricSpec("cached_input_tokens", "tokens", "Input read from a cache.", _known_total("cached_input_tokens")),
-    MetricSpec("cache_write_tokens", "tokens", "Input written to a cache.", _known_total("cache_write_tokens")),
-    MetricSpec("reasoning_tokens", "tokens", "Output that is reasoning.", _known_total("reasoning_tokens")),
-    MetricSpec("tool_schema_tokens", "tokens", "Input that is tool schemas.", _parts("tools")),
-    MetricSpec("system_tokens", "tokens", "Input that is system prompt.", _parts("system")),
-    MetricSpec("history_tokens", "tokens", "Input that is history.", _parts("assistant", "tool_results")),
-    MetricSpec("fresh_input_tokens", "tokens", "Input that no provider cache can serve.", _fresh),
-    MetricSpec("calls", "count", "Model calls that succeeded.", lambda view: len(view.calls)),
-    MetricSpec("failed_attempts", "count", "Attempts that failed.", lambda view: len(view.attempts)),
-    MetricSpec(
-        "tool_calls", "count", "Tools that the model called.", lambda view: sum(len(c.tool_calls) for c in view.calls)
+    _sum_of_calls("input_tokens", "tokens", "All that the model read, cached tokens included.", _input),
+    _OUTPUT,
+    _sum_of_calls("total_tokens", "tokens", "Input plus output.", _both),
+    _sum_of_calls(
+        "cached_input_tokens",
+        "tokens",
+        "Input read from a cache.",
+        lambda call: call.usage.cached_input_tokens,
+        partial=True,
     ),
-    MetricSpec("latency", "s", "The test's call phase; a stage's time open.", lambda view: view.open_time),
+    _sum_of_calls(
+        "cache_write_tokens",
+        "tokens",
+        "Input written to a cache.",
+        lambda call: call.usage.cache_write_tokens,
+        partial=True,
+    ),
+    _sum_of_calls(
+        "reasoning_tokens",
+        "tokens",
+        "Output that is reasoning.",
+        lambda call: call.usage.reasoning_tokens,
+        partial=True,
+    ),
+    _parts("tool_schema_tokens", "Input that is tool schemas.", "tools"),
+    _parts("system_tokens", "Input that is system prompt.", "system"),
+    _parts("history_tokens", "Input that is history.", "assistant", "tool_results"),
+    MetricSpec("fresh_input_tokens", "tokens", "Input that no provider cache can serve.", _fresh),
+    _sum_of_calls("calls", "count", "Model calls that succeeded.", lambda call: 1),
+    MetricSpec(
+        "failed_attempts",
+        "count",
+        "Attempts that failed.",
+        lambda view: len(view.attempts),
+        of_call=lambda call: int(not call.succeeded),
+    ),
+    _sum_of_calls("tool_calls", "count", "Tools that the model called.", lambda call: len(call.tool_calls)),
+    MetricSpec(
+        "latency",
+        "s",
+        "The time that the run would take at the baseline's speed: what the code decides.",
+        lambda view: view.open_time,
+    ),
+    MetricSpec(
+        "measured_latency",
+        "s",
+        "The time it took: the test's call phase; a stage's time open.",
+        lambda view: view.open_time,
+    ),
     MetricSpec("model_time", "s", "Union of the calls' intervals.", lambda view: view.model_time),
-    MetricSpec("call_latency", "s", "Duration of single calls, pooled.", _mean_of(_call_latency), _call_latency),
-    MetricSpec("ttft", "s", "Time to first generated chunk of single calls, pooled.", _mean_of(_ttft), _ttft),
+    _single_calls("call_latency", "Duration of single calls, pooled.", lambda call: clock_time(call.latency)),
+    _single_calls(
+        "ttft",
+        "Time to first generated chunk of single calls, pooled.",
+        lambda call: None if call.ttft is None else clock_time(call.ttft),
+    ),
     MetricSpec("own_time", "s", "The agent's own code.", _own_time),
     MetricSpec("latency_per_output_token", "s", "Model time per output token.", _per_output_token),
-    MetricSpec("cost", "USD", "What the calls cost.", _cost),
+    MetricSpec("cost", "USD", "What the calls cost.", _cost, of_call=_of_success(lambda call: call.cost)),
 )
 
 RENAMED = {"attempts": "failed_attempts"}
 """Old names of metrics and their names of now; the old ones are read with a deprecation warning."""
+
+OPEN_TIMES = ("latency", "measured_latency")
+"""The time in which a stage was open, at the baseline's speed and as it was measured: the same where nothing is live."""
 
 DEFAULT_GATES = ("input_tokens", "output_tokens", "calls", "latency")
 OPTIONAL_USAGE = frozenset({"cached_input_tokens", "cache_write_tokens", "reasoning_tokens"})
@@ -212,8 +267,11 @@ def tool_metric(tool: str) -> MetricSpec:
 
 
 def tool_tokens(composition: StageComposition, tool: str) -> int:
-    """Tokens of a tool's schema in the call in which it is largest; 0 where no call offers it."""
-    return max((part.largest for part in composition.parts if part.part == "tools" and part.name == tool), default=0)
+    """Tokens of a tool's schema in the call in which it is largest; 0 where no call offers it.
+
+    By the local count, which depends on nothing that stands beside the schema.
+    """
+    return max((part.largest for part in composition.counted if part.part == "tools" and part.name == tool), default=0)
 
 
 def metric_table(extra: Iterable[MetricSpec] = ()) -> MetricTable:

@@ -13,12 +13,13 @@ from typing import Any
 
 import pytest
 
+from pytest_tokenbudget.plugin.attached_result import as_text
 from pytest_tokenbudget.plugin.controller import Controller
-from pytest_tokenbudget.plugin.fixtures import budget, footprint, scenario, scripted_llm
+from pytest_tokenbudget.plugin.fixtures import budget, footprint, llm_proxy, scenario, scripted_llm
 from pytest_tokenbudget.plugin.options import add_options
 from pytest_tokenbudget.settings import MARKER, marker_signature
 
-__all__ = ["budget", "footprint", "scenario", "scripted_llm"]
+__all__ = ["budget", "footprint", "llm_proxy", "scenario", "scripted_llm"]
 
 MARKER_HELP = "fail the test when its model calls get more expensive or slower than its baseline."
 
@@ -60,11 +61,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_report_to_serializable(report: Any) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
     """Measurements travel on the test report, as plain data."""
     data = yield
-    result = getattr(report, "tokenbudget", None)
-    if data is not None and result is not None:
-        from pytest_tokenbudget.report.transport import encode
-
-        data["tokenbudget"] = encode(result)
+    text = as_text(report)
+    if data is not None and text is not None:
+        data["tokenbudget"] = text
     return data
 
 
@@ -73,7 +72,5 @@ def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, Any
     """And become a result again where they arrive."""
     report = yield
     if report is not None and "tokenbudget" in data:
-        from pytest_tokenbudget.report.transport import decode
-
-        report.tokenbudget = decode(data["tokenbudget"])
+        report.tokenbudget = data["tokenbudget"]
     return report

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from pytest_tokenbudget.plugin.attached_result import attached_to
 from pytest_tokenbudget.plugin.location import plain_nodeid
 from pytest_tokenbudget.plugin.marker import has_budget
 from pytest_tokenbudget.settings import MARKER
@@ -80,7 +81,7 @@ class ArmSide:
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Hand over what was measured, and what failed."""
-        result = getattr(report, "tokenbudget", None)
+        result = attached_to(report)
         nodeid = result.nodeid if result is not None else report.nodeid
         if result is not None and report.outcome in ("passed", "failed"):
             from pytest_tokenbudget.report.transport import encode

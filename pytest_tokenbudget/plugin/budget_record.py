@@ -97,12 +97,13 @@ class BudgetRecord:
 
         Raises:
             TokenBudgetError: If that is no stage.
+            BudgetExceeded: If a ceiling of ``stop_at`` has been passed with it.
         """
         running = self._running
         if running is None:
             return
         usage = Usage(input_tokens, output_tokens, cached_input_tokens, cache_write_tokens, reasoning_tokens)
-        running.recorded_calls.append(
+        running.record(
             Call(
                 stage=(checked_path(stage) if stage else current_path()) or "main",
                 provider=provider,

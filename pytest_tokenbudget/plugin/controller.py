@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_tokenbudget.plugin.attached_result import attached_to
+
 if TYPE_CHECKING:
     from pytest_tokenbudget.records.verdict import TestResult
     from pytest_tokenbudget.report.view import RunView
@@ -25,7 +27,7 @@ class Controller:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the last result of each test; one that is run again by another plugin counts when it is done."""
-        result: TestResult | None = getattr(report, "tokenbudget", None)
+        result = attached_to(report)
         if result is None or report.outcome not in ("passed", "failed"):
             return
         self._results[result.nodeid] = result
@@ -37,10 +39,14 @@ class Controller:
         """Write what is to be written; what cannot be written, and a suite that got slower, fail the session."""
         if not self._results and not self._asked_for_reports():
             return
+        from pytest_tokenbudget.errors import SettingsError
         from pytest_tokenbudget.plugin.finish import finish
 
         results = tuple(self._results[nodeid] for nodeid in sorted(self._results))
-        self._view = finish(self._config, results, ended_ok=session.exitstatus == pytest.ExitCode.OK)
+        try:
+            self._view = finish(self._config, results, ended_ok=session.exitstatus == pytest.ExitCode.OK)
+        except SettingsError:
+            return  # the session has ended with it already, before any test ran
         if session.exitstatus == pytest.ExitCode.OK and not self._view.exit_ok:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

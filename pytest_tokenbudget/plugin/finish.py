@@ -10,9 +10,11 @@ from pytest_tokenbudget import __version__
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.suite_shift import suite_verdicts
 from pytest_tokenbudget.plugin.writing import write_baselines, write_session_reports
+from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
 from pytest_tokenbudget.report.github import error_lines, workspace_root
+from pytest_tokenbudget.report.provider_pace import pace_lines, pooled_paces
 from pytest_tokenbudget.report.terminal import Tone, section_lines
 from pytest_tokenbudget.report.view import RunView
 
@@ -46,10 +48,22 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
         messages=tuple(text for verdict, text in suite if verdict != "ok"),
         suite=tuple(verdict for verdict, _ in suite),
         problems=written.problems,
-        notes=(*(text for verdict, text in suite if verdict == "ok"), *written.notes),
+        notes=(
+            *(text for verdict, text in suite if verdict == "ok"),
+            *pace_lines(pooled_paces(results), what="these changes"),
+            *written.notes,
+        ),
+        advice=_advice(results) if settings.reports else (),
         ended_ok=ended_ok,
     )
     return write_session_reports(config, settings, run)
+
+
+def _advice(results: tuple[TestResult, ...]) -> tuple[Advice, ...]:
+    """What could be saved, for the reports."""
+    from pytest_tokenbudget.report.evidence import advice_of
+
+    return advice_of(results)
 
 
 def show(run: RunView, terminal: pytest.TerminalReporter) -> None:

@@ -57,7 +57,7 @@ class Footprints:
         running = self._running
         if running is not None:
             path = (checked_path(stage) if stage else current_path()) or "main"
-            running.recorded_calls.append(footprint_call(found, stage=path, started=running.clock() - running.origin))
+            running.record(footprint_call(found, stage=path, started=running.clock() - running.origin))
         return found
 
     def file(self, path: str | PathLike[str], *, model: str = DEFAULT_MODEL, stage: str | None = None) -> Footprint:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal, cast
 
@@ -46,6 +47,28 @@ def _forget_fixtures(item: pytest.Item) -> None:
         renewed._initrequest()
     if vars(renewed).pop("_instance", None) is not None:
         renewed._obj = None
+
+
+def call_after_own_fixtures(item: pytest.Item, callback: Callable[[], None]) -> None:
+    """Have something called when the test's own fixtures are torn down, before those of a wider scope are.
+
+    Args:
+        item: The test, which is about to be set up.
+        callback: What is called, once.
+    """
+    node = cast(Any, item)
+    vars(item).pop("teardown", None)
+    own = node.teardown
+
+    def teardown() -> None:
+        vars(item).pop("teardown", None)
+        try:
+            own()
+        finally:
+            callback()
+
+    # pytest calls an item's `teardown` as the last of its finalizers, and those of the modules around it after that.
+    node.teardown = teardown
 
 
 def is_xfailed(item: pytest.Item) -> bool:

@@ -17,9 +17,16 @@ from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watched_clients, watching
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
+from pytest_tokenbudget.measure.constant_speed import at_speed_of
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import TestLocation
-from pytest_tokenbudget.plugin.pytest_internals import forget_kept, is_xfailed, raise_kept, run_again
+from pytest_tokenbudget.plugin.pytest_internals import (
+    call_after_own_fixtures,
+    forget_kept,
+    is_xfailed,
+    raise_kept,
+    run_again,
+)
 from pytest_tokenbudget.plugin.repeat import sampling
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, write_cassette
@@ -84,25 +91,24 @@ class TestRun:
             CassetteError: If a cassette is to be played that is not there or cannot be read.
         """
         context = self.context
+        call_after_own_fixtures(self.item, self._stop_watching)
         self.traffic = traffic = self._open.enter_context(
             traffic_for(self.item, self.budget, context, recorded=self.recorded)
         )
-        # Where nothing may fail, nothing is refused: its ceilings are judged at the end like other limits.
-        if self.budget.stop_at and context.settings.mode == "gate":
-            from pytest_tokenbudget.plugin.ceiling import Ceiling
-
-            self._ceiling = Ceiling(self.budget.stop_at)
         recorder = Recorder(
             clock=traffic.clock,
             answerer=traffic.answerer,
-            before_send=self._ceiling.before_send if self._ceiling else None,
-            on_end=self._ceiling.on_end if self._ceiling else None,
             request_usage=context.settings.request_usage,
             body_limit=partial(body_limit, formats=context.reader.formats),
         )
         self.running = RunningSample(recorder, context.reader, context.table, traffic.clock, traffic.clock())
-        if self._ceiling is not None:
-            self._ceiling.running = self.running
+        # Where nothing may fail, nothing is refused: its ceilings are judged at the end like other limits.
+        if self.budget.stop_at and context.settings.mode == "gate":
+            from pytest_tokenbudget.plugin.ceiling import Ceiling
+
+            self._ceiling = Ceiling(self.budget.stop_at, self.running)
+            recorder.hold_calls(self._ceiling.before_send, self._ceiling.on_end)
+            self.running.on_record = self._ceiling.on_record
         self._functions = self._open.enter_context(watching(recorder, rules=context.stage_rules))
         if context.children is not None:
             time_at = None
@@ -111,10 +117,13 @@ class TestRun:
             self._open.enter_context(context.children.sample(recorder, time_at=time_at))
 
     def end_sample(self) -> None:
-        """Stop watching."""
+        """End the sample, whatever ended the test; nothing that was put in place for it stays."""
+        self._stop_watching()
+        self.finished = not self.repeating
+
+    def _stop_watching(self) -> None:
         self._open.close()
         self.running = self.traffic = self._ceiling = self._functions = None
-        self.finished = not self.repeating
 
     def check_baseline(self) -> None:
         """Fail before anything is spent where the baseline cannot be read."""
@@ -153,7 +162,7 @@ class TestRun:
         assert self.running is not None
         assert self.traffic is not None
         self._watched = watched_clients()
-        self.running.messages += self.traffic.notes()
+        self.running.messages += (*self.traffic.notes(), *self.running.recorder.notes())
         if self.context.children is not None:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
@@ -240,8 +249,9 @@ class TestRun:
             self.repeating = False
 
     def _compared(self) -> Sequence[Sample]:
-        """The samples that meet the baseline."""
-        return self.samples if self.played is None else (self.played,)
+        """The samples that meet the baseline, at its speed."""
+        samples = self.samples if self.played is None else (self.played,)
+        return at_speed_of(self.context.baselines.entry(self.location), samples)
 
     def _gates_now(self) -> tuple[GateResult, ...]:
         """What the gates say of the samples so far; judged once. Without a call they say nothing."""
@@ -281,13 +291,15 @@ class TestRun:
         entry, problem = baselines.entry(location), baselines.problem(location)
         earlier = [] if entry is None else [entry.outcomes]
         notices = [] if problem is None else [f"{problem.message}; {problem.remedy}"]
+        compared = self._compared()
         judged = test_result.assemble(
-            blank, self._gates_now(), self._compared(), settings, entry=entry, earlier_outcomes=earlier, notices=notices
+            blank, self._gates_now(), compared, settings, entry=entry, earlier_outcomes=earlier, notices=notices
         )
+        shown = compared if self.played is None else self.samples
         cassette = self.traffic.cassette if self.traffic is not None and self.recorded else None
         return replace(
             judged,
-            samples=tuple(self.samples),
+            samples=tuple(shown),
             played=self.played,
             recorded_cassette="" if cassette is None else str(cassette.path),
         )

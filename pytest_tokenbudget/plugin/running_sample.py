@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Sample, Span, Traffic, Turn
 from pytest_tokenbudget.tokens.aggregate import stage_composition
+from pytest_tokenbudget.wording import counted
 
 Clock = Callable[[], float]
 
@@ -35,6 +37,7 @@ class RunningSample:
         outcomes: What the agent achieved.
         turn_marks: Start and end of each turn of a scenario, s since the sample's start.
         messages: Notes for the reader.
+        on_record: Told of each call that the test records by hand; may raise to end the run.
     """
 
     recorder: Recorder
@@ -47,6 +50,7 @@ class RunningSample:
     outcomes: dict[str, Any] = field(default_factory=dict)
     turn_marks: list[tuple[float, float]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
+    on_record: Callable[[Call], None] | None = None
 
     @contextmanager
     def turn(self, number: int) -> Iterator[None]:
@@ -65,10 +69,19 @@ class RunningSample:
         """Duration of the call phase until a reading of the clock, s."""
         return 0.0 if self.call_started is None else until - self.call_started
 
+    def record(self, call: Call) -> None:
+        """Add a call that is not seen by itself.
+
+        Raises:
+            BudgetExceeded: If a ceiling of ``stop_at`` has been passed with it.
+        """
+        self.recorded_calls.append(call)
+        if self.on_record is not None:
+            self.on_record(call)
+
     def measured(self) -> tuple[Sequence[Call], Measured]:
         """Calls and figures of what was captured so far."""
-        calls, _ = self.reader.read_all(self.recorder.exchanges(), origin=self.origin)
-        ordered = self._with_recorded(calls)
+        ordered = self._with_recorded(self.reader.read_all(self.recorder.exchanges(), origin=self.origin).calls)
         return ordered, self.figures_of(ordered)
 
     def figures_of(self, calls: Sequence[Call]) -> Measured:
@@ -89,9 +102,9 @@ class RunningSample:
             own_time: s of the agent's own code on the real clock, where the sample's clock is a projection.
         """
         exchanges = self.recorder.exchanges()
-        read, unattributed = self.reader.read_all(exchanges, origin=self.origin)
-        calls = self._with_recorded(read)
-        measured = self._measure(calls, self.spans(), self.call_phase(ended), own_time)
+        read = self.reader.read_all(exchanges, origin=self.origin)
+        calls = self._with_recorded(read.calls)
+        measured = self._measure(calls, self.spans(), self.call_phase(ended), own_time, read.paid)
         return Sample(
             calls=tuple(without_prompt(call) for call in calls),
             total=measured.total,
@@ -100,12 +113,14 @@ class RunningSample:
             pooled=measured.pooled,
             outcomes=dict(self.outcomes),
             traffic=traffic_of(exchanges),
-            unattributed=unattributed,
+            paid=read.paid,
+            unattributed=read.unattributed,
             hosts=self.recorder.hosts(),
             turns=tuple(self._turns(calls)),
-            messages=(*self.messages, *problems_of(calls)),
+            messages=(*self.messages, *problems_of(calls), *paid_notes(read.paid)),
             own_time=own_time,
             schemas=self._schemas(calls),
+            windows=measured.windows,
         )
 
     def _schemas(self, calls: Sequence[Call]) -> dict[str, SchemaAnatomy]:
@@ -120,10 +135,22 @@ class RunningSample:
         return tuple(sorted((*calls, *self.recorded_calls), key=lambda call: call.started))
 
     def _measure(
-        self, calls: Sequence[Call], spans: Sequence[Span], call_phase: float, own_time: float | None
+        self,
+        calls: Sequence[Call],
+        spans: Sequence[Span],
+        call_phase: float,
+        own_time: float | None,
+        paid: Sequence[Call] = (),
     ) -> Measured:
         return measure(
-            calls, spans, call_phase=call_phase, own_time=own_time, table=self.table, compose=stage_composition
+            calls,
+            spans,
+            call_phase=call_phase,
+            begun=0.0 if self.call_started is None else self.call_started - self.origin,
+            own_time=own_time,
+            table=self.table,
+            compose=stage_composition,
+            paid=paid,
         )
 
     def _turns(self, calls: Sequence[Call]) -> Iterator[Turn]:
@@ -143,6 +170,16 @@ def traffic_of(exchanges: Sequence[Exchange]) -> Traffic:
     if "replay" in by:
         return "replay"
     return "scripted" if "script" in by else "live"
+
+
+def paid_notes(paid: Sequence[Call]) -> tuple[str, ...]:
+    """Sentences on paid requests that are no calls and whose cost is not known, so that the test's is not either."""
+    unpriced = Counter(f"{one.api} ({one.model or one.provider})" for one in paid if one.cost is None)
+    return tuple(
+        f"{counted(number, 'request')} to {name} cost money and {'is' if number == 1 else 'are'} no call of a language"
+        " model: known, not priced, so that the cost is not known"
+        for name, number in sorted(unpriced.items())
+    )
 
 
 def problems_of(calls: Sequence[Call]) -> tuple[str, ...]:

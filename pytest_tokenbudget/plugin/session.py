@@ -11,6 +11,7 @@ import pytest
 
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
+from pytest_tokenbudget.plugin.attached_result import attach
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
@@ -98,6 +99,21 @@ class BudgetSession:
         children = self._context.children
         if children is not None:
             children.begin() if watched else children.end()
+
+    # Also where Ctrl-C or pytest.exit passes: nothing may stay patched while pytest tears wider fixtures down.
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+        """End the sample of a test, however it ends."""
+        try:
+            return (yield)
+        finally:
+            self._end_sample()
+
+    def _end_sample(self) -> None:
+        if self._now is not None:
+            self._now.repeating = False
+            self._now.end_sample()
+            self._now = None
 
     # Innermost, so that what goes wrong here passes through the other plugins' wrappers as a failing fixture does.
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -200,5 +216,5 @@ class BudgetSession:
             # junit.xml takes a test's properties from its last report.
             report.user_properties += properties(run.result)
         if broken or call.when == "call":
-            report.tokenbudget = run.result  # type: ignore[attr-defined]  # pytest keeps further attributes of reports
+            attach(report, run.result)
         return report

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
 from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.files import shown_path
+from pytest_tokenbudget.plugin.accepted import Acceptance, accepted_lines
 from pytest_tokenbudget.plugin.builtins import register_builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.verdict import TestResult
@@ -83,15 +84,23 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     store = store_of(config)
     problems: list[str] = []
     written: list[Path] = []
+    accepted: list[Acceptance] = []
     files: dict[Path, dict[str, TestResult]] = {}
     for result in results:
         if result.passed and result.samples and result.verdict not in ("no_calls", "diverged"):
             files.setdefault(_target(result, settings), {})[result.key] = result
     for path, tests in sorted(files.items()):
         try:
-            changes = _changes(store, path, tests, settings)
+            stored = store.read(path)
+            changes = _changes(stored, tests, settings)
             if changes and store.update(path, changes):
                 written.append(path)
+                now = store.read(path)
+                accepted += [
+                    Acceptance(tests[key].nodeid, stored[key], now[key])
+                    for key in changes
+                    if key in stored and key in now
+                ]
         except TokenBudgetError as error:
             problems.append(str(error))
     asked = settings.replaces or settings.ratchet
@@ -100,7 +109,8 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
         problems = []
     cassettes = {Path(result.recorded_cassette) for result in results if result.recorded_cassette}
     written += sorted(cassettes)
-    return Written(tuple(problems), tuple(_notes(config, written, asked=asked and bool(files) and not problems)))
+    notes = _notes(config, written, asked=asked and bool(files) and not problems)
+    return Written(tuple(problems), (*accepted_lines(accepted), *notes))
 
 
 def _notes(config: pytest.Config, written: Sequence[Path], *, asked: bool) -> Iterator[str]:
@@ -121,16 +131,15 @@ def _target(result: TestResult, settings: Settings) -> Path:
 
 
 def _changes(
-    store: BaselineStore, path: Path, tests: Mapping[str, TestResult], settings: Settings
+    stored: Mapping[str, BaselineEntry], tests: Mapping[str, TestResult], settings: Settings
 ) -> dict[str, Change]:
-    stored = store.read(path)
     changes: dict[str, Change] = {}
     for key, result in tests.items():
         entry = stored.get(key)
         mode = _mode(result, entry, settings)
         if mode is not None:
             changes[key] = change(
-                mode, result.stored, changed=_changed(result, entry, settings), improved=_improved(result, settings)
+                mode, result.stored, changed=_said(result, settings).__contains__, improved=_improved(result, settings)
             )
     return changes
 
@@ -151,24 +160,8 @@ def _improved(result: TestResult, settings: Settings) -> set[str]:
     return {gate.metric for gate in result.gates if gate.verdict == "improved"} if settings.ratchet else set()
 
 
-def _changed(result: TestResult, entry: BaselineEntry | None, settings: Settings) -> Callable[[str], bool]:
-    """Whether a metric no longer agrees with what is stored.
-
-    A gate that compared with the same file says so, or values that show no noise on either side differ.
-    """
-    same = result.against == (settings.reference or BASELINE)
-    said = {gate.metric for gate in result.gates if same and gate.verdict in ("regression", "improved")}
-
-    def changed(name: str) -> bool:
-        record = entry.metrics.get(name) if entry is not None else None
-        if name in said:
-            return True
-        if record is None:
-            return False
-        stage, _, metric = name.rpartition(".")
-        figures = [sample.stages.get(stage, {}) if stage else sample.total for sample in result.stored]
-        now = {values.get(metric) for values in figures}
-        whole = all(isinstance(value, int) for value in (*now, *record.values))
-        return whole and len(now) == 1 and len(set(record.values)) == 1 and now != set(record.values)
-
-    return changed
+def _said(result: TestResult, settings: Settings) -> frozenset[str]:
+    """Name the metrics that a gate, which compared with the same file, found changed."""
+    if result.against != (settings.reference or BASELINE):
+        return frozenset()
+    return frozenset(gate.metric for gate in result.gates if gate.verdict in ("regression", "improved"))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Literal
 
 PartName = Literal["system", "tools", "user", "assistant", "tool_results", "images", "files", "framing"]
@@ -28,12 +29,58 @@ class Piece:
         name: Tool name for ``tools`` and ``tool_results``, else ``""``.
         tokens: Its tokens, scaled so that the pieces of a call add up to the call's input tokens.
         digest: Short hash of its content: equal text, equal digest. Never the text.
+        milli: Thousandths of a token that the local count gave before scaling; ``None``: its tokens are that count.
     """
 
     part: PartName
     name: str
     tokens: int
     digest: str
+    milli: int | None = None
+
+    @property
+    def counted_milli(self) -> int:
+        """Thousandths of a token by the local count alone: equal text, equal number, whatever stands beside it."""
+        return 1000 * self.tokens if self.milli is None else self.milli
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPart:
+    """What stands in a call's prompt before anything that the model said: the code alone decides it.
+
+    Attributes:
+        opening: Short hash of how its text begins, by which its kind is known again after it has grown.
+        tokens: Local count of the system prompt, the tool schemas, the response format and their framing.
+        user_tokens: Local count of the first user turn.
+    """
+
+    opening: str
+    tokens: int
+    user_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPrompt:
+    """One kind of prompts among the calls of a stage: those that begin alike and have the same fixed part.
+
+    Attributes:
+        opening: Short hash of how its text begins.
+        encoding: Name of the encoding or profile that counted.
+        tokens: Local count of each call's system prompt, tool schemas, response format and their framing.
+        user_tokens: Local count of the first user turn; ``None`` where the calls differ in it, or where it may hold what
+            the model said, because an answer had come before.
+        calls: Calls that have it.
+    """
+
+    opening: str
+    encoding: str
+    tokens: int
+    user_tokens: int | None
+    calls: int
+
+    def order(self) -> tuple[str, str, int]:
+        """What tells it from other kinds, and sorts it among them."""
+        return self.opening, self.encoding, self.tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +94,7 @@ class Composition:
         encoding: Name of the encoding or profile that counted.
         estimated: Whether the local count is an estimate by its nature (no public tokenizer, encrypted parts, images
             of unknown size).
+        fixed: What the code alone decides of it; ``None`` where that is not known.
     """
 
     pieces: tuple[Piece, ...]
@@ -54,6 +102,7 @@ class Composition:
     counted_tokens: int
     encoding: str
     estimated: bool = False
+    fixed: FixedPart | None = None
 
     @property
     def scale(self) -> float | None:
@@ -100,31 +149,96 @@ class StageComposition:
 
     Attributes:
         calls: Number of successful calls.
-        parts: Totals, in the order in which the parts first stand in a prompt.
+        counted: The parts by the local count, in the order in which they first stand in a prompt. An unchanged text has
+            the same number whatever stands beside it, so this is what is stored.
+        reported_input: Input tokens of the calls whose request could be read, by the provider's number where it sent one;
+            ``None``: the local count.
         output_tokens: What the calls wrote, reasoning included; ``None`` where unknown.
         reasoning_tokens: The part of it that was reasoning; ``None`` where unknown.
         failed_attempts: Attempts that failed.
         models: Names of the models that answered, sorted.
         estimated: Whether any of its counts is an estimate.
+        fixed: What the code alone decides of its calls, by kind of prompt.
     """
 
     calls: int
-    parts: tuple[PartTotal, ...] = ()
+    counted: tuple[PartTotal, ...] = ()
+    reported_input: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
     failed_attempts: int = 0
     models: tuple[str, ...] = ()
     estimated: bool = False
+    fixed: tuple[FixedPrompt, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Keep one form of what is the same: a reported number only where it is another than the count."""
+        if self.reported_input is not None and (not self.counted or self.reported_input == self.counted_input):
+            object.__setattr__(self, "reported_input", None)
 
     @property
     def input_tokens(self) -> int:
         """Sum of the parts."""
-        return sum(part.tokens for part in self.parts)
+        return self.counted_input if self.reported_input is None else self.reported_input
+
+    @property
+    def counted_input(self) -> int:
+        """Sum of the parts by the local count."""
+        return sum(part.tokens for part in self.counted)
+
+    @property
+    def parts(self) -> tuple[PartTotal, ...]:
+        """The parts, scaled so that they add up to the input tokens."""
+        return self.counted if self.reported_input is None else _scaled(self.counted, self.reported_input)
 
     @property
     def fresh_input_tokens(self) -> int:
         """Input that is no common prefix with an earlier call of the stage."""
         return sum(part.fresh_tokens for part in self.parts)
+
+
+@lru_cache(maxsize=512)
+def _scaled(counted: tuple[PartTotal, ...], total: int) -> tuple[PartTotal, ...]:
+    shares = split(total, [part.tokens for part in counted])
+    return tuple(_resized(part, tokens) for part, tokens in zip(counted, shares, strict=True))
+
+
+def _resized(part: PartTotal, tokens: int) -> PartTotal:
+    """Give a part so many tokens, and scale its other numbers likewise."""
+    if not part.tokens:
+        return replace(part, tokens=tokens)
+    largest, repeated, behind = (
+        (2 * number * tokens + part.tokens) // (2 * part.tokens)
+        for number in (part.largest, part.repeated_tokens, part.behind_tokens)
+    )
+    return replace(part, tokens=tokens, largest=largest, repeated_tokens=repeated, behind_tokens=behind)
+
+
+def split(total: int, weights: Sequence[int]) -> list[int]:
+    """Split a total in proportion to weights, by the largest remainder.
+
+    Each share is its exact quota rounded down, and the units that are left go to the largest fractions, earlier ones
+    first (Hamilton's method). A total equal to the weights' sum gives the weights back.
+
+    Args:
+        total: What to split, at least 0.
+        weights: At least 0 each; where all are 0, all stands in the first share.
+
+    Returns:
+        Shares that add up to the total exactly; empty where there are no weights.
+    """
+    if not weights:
+        return []
+    whole = sum(weights)
+    if whole <= 0:
+        return [total, *[0] * (len(weights) - 1)]
+    quotas = [divmod(total * weight, whole) for weight in weights]
+    shares = [quota for quota, _ in quotas]
+    missing = total - sum(shares)
+    if missing:
+        for index in sorted(range(len(quotas)), key=lambda at: -quotas[at][1])[:missing]:
+            shares[index] += 1
+    return shares
 
 
 Compositions = Mapping[str, StageComposition]
@@ -151,18 +265,39 @@ def within(compositions: Compositions, stage: str) -> StageComposition | None:
     if len(found) < 2:
         return found[0] if found else None
     parts: dict[tuple[PartName, str], PartTotal] = {}
-    for part in (part for composition in found for part in composition.parts):
+    for part in (part for composition in found for part in composition.counted):
         key = (part.part, part.name)
         parts[key] = part if key not in parts else _sum(parts[key], part)
     return StageComposition(
         calls=sum(each.calls for each in found),
-        parts=tuple(parts.values()),
+        counted=tuple(parts.values()),
+        reported_input=sum(each.input_tokens for each in found),
         output_tokens=_known_sum([each.output_tokens for each in found if each.calls]),
         reasoning_tokens=_sum_of_known([each.reasoning_tokens for each in found]),
         failed_attempts=sum(each.failed_attempts for each in found),
         models=tuple(sorted({model for each in found for model in each.models})),
         estimated=any(each.estimated for each in found),
+        fixed=_merged(prompt for each in found for prompt in each.fixed),
     )
+
+
+def fixed_within(compositions: Compositions, stage: str) -> tuple[FixedPrompt, ...]:
+    """Give what the code alone decides of the calls of a stage and of those inside it."""
+    return _merged(prompt for path, own in compositions.items() if inside(path, stage) for prompt in own.fixed)
+
+
+def _merged(prompts: Iterable[FixedPrompt]) -> tuple[FixedPrompt, ...]:
+    """The kinds of prompts of several stages together; the calls of a kind that several have are added."""
+    merged: dict[tuple[str, str, int], FixedPrompt] = {}
+    for prompt in prompts:
+        key = prompt.order()
+        same = merged.get(key)
+        if same is None:
+            merged[key] = prompt
+        else:
+            user = prompt.user_tokens if prompt.user_tokens == same.user_tokens else None
+            merged[key] = replace(same, calls=same.calls + prompt.calls, user_tokens=user)
+    return tuple(merged[key] for key in sorted(merged))
 
 
 def all_stages(paths: Iterable[str]) -> tuple[str, ...]:

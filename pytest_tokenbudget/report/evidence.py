@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_tokenbudget.explain.advice import advise
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.advice import (
+    Advice,
     CacheBreak,
     CallEvidence,
     PartEvidence,
@@ -17,7 +19,9 @@ from pytest_tokenbudget.records.advice import (
     TestEvidence,
 )
 from pytest_tokenbudget.records.production import Production
+from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.from_json import read_report
+from pytest_tokenbudget.report.json_report import test_json
 
 MILLION = 1_000_000
 
@@ -31,6 +35,11 @@ def read_tests(path: Path) -> list[dict[str, Any]]:
     read_report(path)  # checks every field that is read here
     found: list[dict[str, Any]] = json.loads(path.read_bytes())["tests"]
     return found
+
+
+def advice_of(results: Iterable[TestResult]) -> tuple[Advice, ...]:
+    """What the tests of a run could save."""
+    return advise(evidence_of([{**test_json(result)} for result in results], PriceBook()))
 
 
 def evidence_of(tests: Iterable[Mapping[str, Any]], prices: PriceBook) -> tuple[TestEvidence, ...]:

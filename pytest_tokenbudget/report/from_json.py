@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
 from pytest_tokenbudget.errors import ReportError
-from pytest_tokenbudget.records.advice import SchemaAnatomy
+from pytest_tokenbudget.records.advice import Advice, AdviceKind, Certainty, SchemaAnatomy
 from pytest_tokenbudget.records.call import Call, Operation, Source, Usage
 from pytest_tokenbudget.records.composition import PART_NAMES, Cause, PartTotal, StageComposition
 from pytest_tokenbudget.records.exchange import Unattributed
@@ -89,12 +90,13 @@ def _run(report: _Json) -> RunView:
         mode=_word(report, "mode", ("gate", "report", "off")),
         results=results,
         messages=tuple(_texts(report, "messages")),
+        advice=tuple(_advice(_mapping(advice, "advice")) for advice in _list(report, "advice")),
         ended_ok=bool(report.get("exit_ok")) or any(result.failed or not result.passed for result in results),
     )
     verdict: Verdict = _word(report, "verdict", SEVERITY)
     if run.verdict != verdict:
         # The verdict on the whole suite has no field of its own: it is what makes the run worse than its tests.
-        run = RunView(run.version, run.mode, results, run.messages, suite=(verdict,), ended_ok=run.ended_ok)
+        run = replace(run, suite=(verdict,))
     return run
 
 
@@ -127,6 +129,7 @@ def _samples(test: _Json) -> list[Sample]:
     shared: dict[str, Any] = {"traffic": _word(test, "traffic", get_args(Traffic), default="live")}
     last: dict[str, Any] = shared | {
         "composition": _compositions(test, "parts"),
+        "paid": tuple(_call(_mapping(call, "paid")) for call in _list(test, "paid")),
         "unattributed": tuple(_unattributed(_mapping(seen, "unattributed")) for seen in _list(test, "unattributed")),
         "turns": tuple(_turns(test)),
         "schemas": {
@@ -176,7 +179,7 @@ def _compositions(figures: _Json, key: str) -> dict[str, StageComposition]:
         totals = tuple(_part(_mapping(part, key)) for part in parts)
         found[str(stage)] = StageComposition(
             calls=max((part.calls for part in totals), default=0),
-            parts=totals,
+            counted=totals,
         )
     return found
 
@@ -191,6 +194,22 @@ def _part(part: _Json) -> PartTotal:
         largest=_count(part, "largest"),
         digest="",
         repeated_tokens=_count(part, "repeated_tokens"),
+    )
+
+
+def _advice(advice: _Json) -> Advice:
+    return Advice(
+        kind=_word(advice, "kind", get_args(AdviceKind)),
+        stage=_text(advice, "stage", ""),
+        part=_text(advice, "part", ""),
+        name=_text(advice, "name", ""),
+        tokens=_count(advice, "tokens"),
+        cost=_number(advice.get("cost"), "cost"),
+        seconds=_number(advice.get("seconds"), "seconds"),
+        share=_number(advice.get("share"), "share") or 0.0,
+        sure=_word(advice, "sure", get_args(Certainty)),
+        text=_text(advice, "text", ""),
+        tests=tuple(_texts(advice, "tests")),
     )
 
 

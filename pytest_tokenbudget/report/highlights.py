@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, TestResult
-from pytest_tokenbudget.report.figures import number, percent, signed
+from pytest_tokenbudget.report.figures import number, percent
+from pytest_tokenbudget.report.means import now_value, summed
 from pytest_tokenbudget.report.table import failing_gates
 from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.wording import plain
@@ -233,42 +234,9 @@ def total(results: Sequence[TestResult], metric: str) -> Total:
             pairs.append((before, now))
     return Total(
         metric,
-        now=_sum([now_value(result, metric) for result in told]),
+        now=summed([now_value(result, metric) for result in told]),
         before=sum(before for before, _ in pairs),
         after=sum(now for _, now in pairs),
         compared=len(pairs),
         tests=len(told),
     )
-
-
-def now_value(result: TestResult, metric: str) -> float | int | None:
-    """The mean of a metric of the whole test over its samples; ``None`` where it is unknown."""
-    values = [sample.total.get(metric) for sample in result.samples]
-    summed = _sum(values)
-    if summed is None or len(values) == 1:
-        return summed
-    return summed / len(values)
-
-
-def _sum(values: Sequence[float | int | None]) -> float | int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if values and len(known) == len(values) else None
-
-
-def month_change(results: Iterable[TestResult]) -> float | None:
-    """USD a month more or less than before, by the runs a month that the project says; ``None`` where it says none."""
-    changes = []
-    for result in results:
-        if result.runs_per_month is None or result.before is None:
-            continue
-        now, then = now_value(result, "cost"), result.before.total.get("cost")
-        if now is not None and then is not None:
-            changes.append((now - then) * result.runs_per_month)
-    return sum(changes) if changes else None
-
-
-def money_a_month(amount: float) -> str:
-    """A change of money as managers read it: ``+$1,240 a month``."""
-    if abs(amount) < 0.005:
-        return f"{signed(amount, 'USD')} a month" if amount else "±$0 a month"
-    return f"{'-' if amount < 0 else '+'}${abs(amount):,.{0 if abs(amount) >= 100 else 2}f} a month"

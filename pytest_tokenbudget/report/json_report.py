@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pytest_tokenbudget.explain.cache_prefix import find_break
 from pytest_tokenbudget.files import write_atomically
-from pytest_tokenbudget.records.advice import SchemaAnatomy
+from pytest_tokenbudget.records.advice import Advice, SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition, inclusive
-from pytest_tokenbudget.records.sample import Sample, Values
-from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import Before, ExactPart, GateResult, TestResult
+from pytest_tokenbudget.report.means import mean_values
 from pytest_tokenbudget.report.view import RunView
-from pytest_tokenbudget.stats.statistic import mean
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.report.json_shape import (
+        AdviceJson,
         BeforeJson,
         CallJson,
         CauseJson,
+        ExactPartJson,
         GateJson,
         PartJson,
         RunJson,
@@ -51,7 +53,25 @@ def run_json(run: RunView) -> RunJson:
         "tests": [test_json(result) for result in run.results],
         "unattributed": unattributed_json(run.results),
         "watched": sorted({client for result in run.results for client in result.watched}),
+        "advice": [advice_json(advice) for advice in run.advice],
         "messages": [*run.messages, *run.problems],
+    }
+
+
+def advice_json(advice: Advice) -> AdviceJson:
+    """One advice."""
+    return {
+        "kind": advice.kind,
+        "stage": advice.stage,
+        "part": advice.part,
+        "name": advice.name,
+        "tokens": advice.tokens,
+        "cost": advice.cost,
+        "seconds": advice.seconds,
+        "share": advice.share,
+        "sure": advice.sure,
+        "text": advice.text,
+        "tests": list(advice.tests),
     }
 
 
@@ -85,10 +105,22 @@ def test_json(result: TestResult) -> TestJson:
         },
         "before": None if result.before is None else before_json(result.before),
         "causes": [cause_json(cause) for cause in result.causes],
+        "provider_pace": [
+            {
+                "model": pace.model,
+                "provider": pace.provider,
+                "ratio": pace.ratio,
+                "lower": pace.lower,
+                "upper": pace.upper,
+                "calls": pace.calls,
+            }
+            for pace in result.paces
+        ],
         "calls": [call_json(call) for call in last.calls],
         "outcomes": last.outcomes,
         "turns": [{"turn": turn.number, **turn.values} for turn in last.turns],
         "own_time": last.own_time,
+        "paid": [call_json(call) for call in last.paid],
         "unattributed": unattributed_json([result]),
         "messages": [*result.notices, *result.messages],
     }
@@ -142,7 +174,15 @@ def gate_json(gate: GateResult) -> GateJson:
         "source": gate.source,
         "creep": gate.drift,
         "drift": gate.drift,
+        "exact_part": _exact_part_json(gate.exact_part),
+        "learning": gate.learning,
     }
+
+
+def _exact_part_json(part: ExactPart | None) -> ExactPartJson | None:
+    if part is None:
+        return None
+    return {"baseline": part.baseline, "value": part.value, "calls": part.calls}
 
 
 def call_json(call: Call) -> CallJson:
@@ -243,19 +283,3 @@ def cause_json(cause: Cause) -> CauseJson:
         "delta": cause.delta,
         "text": cause.text,
     }
-
-
-def mean_values(figures: Sequence[Values]) -> Values:
-    """Mean of each metric over the samples; unknown where one is unknown; 0 where a stage was not opened."""
-    if len(figures) == 1:
-        return dict(figures[0])
-    names = {name: None for values in figures for name in values}
-    shown: Values = {}
-    for name in names:
-        column = [values.get(name, 0 if not values else None) for values in figures]
-        known = [value for value in column if value is not None]
-        if len(known) < len(column):
-            shown[name] = None
-            continue
-        shown[name] = mean(known)
-    return shown

@@ -7,6 +7,7 @@ from typing import Any, Literal
 # pydantic makes the JSON Schema of these; it asks for this TypedDict before Python 3.12.
 from typing_extensions import NotRequired, TypedDict  # noqa: UP035  # see above
 
+from pytest_tokenbudget.records.advice import AdviceKind, Certainty
 from pytest_tokenbudget.records.call import Operation, Source
 from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.gate import GateKind, Unit
@@ -15,6 +16,25 @@ from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.settings import Mode
 
 Number = float | int | None
+
+
+class PaceJson(TypedDict):
+    """How fast a model was beside the baseline: measured over expected duration of its calls, with a 95 % interval."""
+
+    model: str
+    provider: str
+    ratio: float
+    lower: float
+    upper: float
+    calls: int
+
+
+class ExactPartJson(TypedDict):
+    """What the code alone decides of a token metric, at the baseline's number of calls."""
+
+    baseline: int
+    value: int
+    calls: int
 
 
 class GateJson(TypedDict):
@@ -41,6 +61,8 @@ class GateJson(TypedDict):
     source: str
     creep: float | None  # the name of drift in 0.1
     drift: float | None
+    exact_part: ExactPartJson | None
+    learning: bool
 
 
 class CauseJson(TypedDict):
@@ -160,13 +182,31 @@ class TestJson(TypedDict):
     cache_breaks: dict[str, CacheBreakJson]
     before: BeforeJson | None
     causes: list[CauseJson]
+    provider_pace: list[PaceJson]
     calls: list[CallJson]
     outcomes: dict[str, Any]
     turns: list[dict[str, Number]]
     own_time: float | None
+    paid: list[CallJson]
     unattributed: list[UnattributedJson]
     messages: list[str]
     samples_detail: NotRequired[list[SampleJson]]
+
+
+class AdviceJson(TypedDict):
+    """One thing that could be saved in a run of all tests. ``cost`` in USD, ``seconds`` in s, null where not known."""
+
+    kind: AdviceKind
+    stage: str
+    part: str
+    name: str
+    tokens: int
+    cost: float | None
+    seconds: float | None
+    share: float
+    sure: Certainty
+    text: str
+    tests: list[str]
 
 
 class RunJson(TypedDict):
@@ -180,6 +220,7 @@ class RunJson(TypedDict):
     tests: list[TestJson]
     unattributed: list[UnattributedJson]
     watched: list[str]
+    advice: list[AdviceJson]
     messages: list[str]
 
 

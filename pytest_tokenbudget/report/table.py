@@ -9,6 +9,7 @@ from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import bound, change, number, signed
+from pytest_tokenbudget.report.money import money_a_month, month_change
 from pytest_tokenbudget.report.remedies import remedies
 from pytest_tokenbudget.wording import counted, plain
 
@@ -140,6 +141,10 @@ def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
     gates = failing_gates(result) or [gate for gate in result.gates if gate.verdict == "inconclusive"]
     lines = [headline(result, gates)]
     lines += [f"  {line}" for line in table_lines(gates, result.causes)]
+    month = month_change([result])
+    if month:
+        often = f"{result.runs_per_month:,.0f} runs" if result.runs_per_month is not None else ""
+        lines.append(f"  about {money_a_month(month)}, at list prices and {often}")
     lines += [f"  note: {plain(message)}" for message in (*result.notices, *result.messages)]
     lines += [f"  {remedy}" for remedy in remedies(result, reports=reports)]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.exchange import Unattributed
 from pytest_tokenbudget.records.verdict import TestResult, Verdict, worst_verdict
 from pytest_tokenbudget.settings import Mode
@@ -23,6 +24,7 @@ class RunView:
             ``notes`` where all is well.
         problems: What could not be written, and why.
         notes: What a person at the terminal wants to know and a program does not: which files were written.
+        advice: What could be saved, the largest first; empty where nobody asked for it.
         ended_ok: Whether everything else in the session went well: other tests, fixtures, workers.
     """
 
@@ -33,6 +35,7 @@ class RunView:
     suite: tuple[Verdict, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    advice: tuple[Advice, ...] = ()
     ended_ok: bool = True
 
     @property

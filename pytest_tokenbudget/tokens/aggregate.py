@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import PartName, PartTotal, Piece, StageComposition
+from pytest_tokenbudget.tokens.fixed_prompt import fixed_prompts
 
 _Key = tuple[PartName, str]
 
 
 @dataclass(slots=True)
 class _Sum:
-    """The running totals of one part."""
+    """The running totals of one part, in thousandths of a token."""
 
     tokens: int = 0
     repeated: int = 0
@@ -26,7 +28,7 @@ class _Sum:
 
     def add(self, piece: Piece, call: int, *, fresh: bool) -> None:
         """Add a piece of call number ``call``; ``fresh``: it stands behind the common prefix."""
-        tokens = piece.tokens
+        tokens = piece.counted_milli
         self.tokens += tokens
         self.largest = max(self.largest, tokens)
         if call != self.last_call:
@@ -42,20 +44,24 @@ class _Sum:
         return PartTotal(
             part=key[0],
             name=key[1],
-            tokens=self.tokens,
+            tokens=_whole(self.tokens),
             calls=self.calls,
             distinct=len(self.seen),
-            largest=self.largest,
+            largest=_whole(self.largest),
             digest=digest_of(self.seen),
-            repeated_tokens=self.repeated,
-            behind_tokens=self.behind,
+            repeated_tokens=_whole(self.repeated),
+            behind_tokens=_whole(self.behind),
         )
+
+
+def _whole(milli: int) -> int:
+    return (milli + 500) // 1000
 
 
 _Node = dict[tuple[str, str, str], "_Node"]
 
 
-def stage_composition(calls: Sequence[Call]) -> StageComposition:
+def stage_composition(calls: Sequence[Call], first_answer: float = math.inf) -> StageComposition:
     """Sum the compositions of a stage's calls.
 
     Time is linear in the number of pieces.
@@ -64,6 +70,8 @@ def stage_composition(calls: Sequence[Call]) -> StageComposition:
         calls: The calls and failed attempts of one stage in the order of their starts. An attempt that failed is counted
             and nothing else. A call whose request could not be read has no composition: it counts as a call, and its
             tokens are in no part.
+        first_answer: The time at which the model first answered in the sample, s: what was sent earlier holds nothing that
+            it said.
 
     Returns:
         The composition. All tokens are whole numbers and their sums are exact. Fresh is, per call, what stands behind the
@@ -91,12 +99,14 @@ def stage_composition(calls: Sequence[Call]) -> StageComposition:
             total.add(piece, number, fresh=fresh)
     return StageComposition(
         calls=len(answered),
-        parts=tuple(total.total(key) for key, total in sums.items()),
+        counted=tuple(total.total(key) for key, total in sums.items()),
+        reported_input=sum(composition.input_tokens for composition in composed),
         output_tokens=_output_tokens(answered),
         reasoning_tokens=_reasoning_tokens(answered),
         failed_attempts=len(calls) - len(answered),
         models=tuple(sorted({model for call in answered if (model := call.model or call.request_model)})),
         estimated=any(composition.estimated for composition in composed),
+        fixed=fixed_prompts(answered, first_answer),
     )
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 
-from pytest_tokenbudget.records.composition import Composition, Piece
+from pytest_tokenbudget.records.composition import Composition, Piece, split
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens import openai_chat_tokens, openai_responses_tokens, profile_render
-from pytest_tokenbudget.tokens.counts import SHOWN, CountCache, Memo, TextCounts, digest, split
+from pytest_tokenbudget.tokens.counts import SHOWN, CountCache, Memo, TextCounts, digest
+from pytest_tokenbudget.tokens.fixed_prompt import fixed_part
 from pytest_tokenbudget.tokens.fragments import MILLI, Rendering
 from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
 from pytest_tokenbudget.tokens.profiles import profile_of
@@ -184,10 +185,13 @@ class Counter:
         weights = [milli if milli > 0 else 0 for milli, _ in measured]
         total = counted if input_tokens is None else max(0, input_tokens)
         pieces = tuple(
-            Piece(fragment.part, fragment.name, tokens, found[:SHOWN])
-            for fragment, tokens, (_, found) in zip(rendering.fragments, split(total, weights), measured, strict=True)
+            Piece(fragment.part, fragment.name, tokens, found[:SHOWN], weight)
+            for fragment, tokens, weight, (_, found) in zip(
+                rendering.fragments, split(total, weights), weights, measured, strict=True
+            )
         )
-        return Composition(pieces, total, counted, encoding, rendering.estimated)
+        fixed = fixed_part(rendering.fragments, [milli for milli, _ in measured])
+        return Composition(pieces, total, counted, encoding, rendering.estimated, fixed)
 
     def _measured(self, prompt: Prompt, provider: str) -> tuple[Rendering, str, list[tuple[int, str]]]:
         """A prompt's rendering, the name of what counted it, and thousandths of a token and digest of each fragment."""

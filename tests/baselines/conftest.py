@@ -24,7 +24,7 @@ NAMES = (
 
 def build_composition(tokens: int = 100, *, digest: str = "aa", models: tuple[str, ...] = ("m",)) -> StageComposition:
     part = PartTotal("system", "", tokens, 1, 1, tokens, digest)
-    return StageComposition(calls=1, parts=(part,), models=models)
+    return StageComposition(calls=1, counted=(part,), models=models)
 
 
 def build_sample(
@@ -102,7 +102,8 @@ def _strategies() -> SimpleNamespace:
     composition = st.builds(
         StageComposition,
         calls=count,
-        parts=st.lists(part, max_size=3).map(tuple),
+        counted=st.lists(part, max_size=3).map(tuple),
+        reported_input=st.none() | count,
         output_tokens=st.none() | count,
         reasoning_tokens=st.none() | count,
         failed_attempts=count,

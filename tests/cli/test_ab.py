@@ -64,9 +64,19 @@ def test_growth_is_caught_and_explained(repository: Any, temporary: Path) -> Non
 
 def test_unchanged_code_passes(repository: Any, temporary: Path) -> None:
     """Exit code 0, and no baseline is written."""
-    done = repository.ab("HEAD", "--report", "ab.json")
+    done = repository.ab("HEAD", "--same-code", "--report", "ab.json")
     assert done.code == 0, done.err
     assert {gate["verdict"] for gate in repository.report()["tests"][0]["gates"]} == {"ok"}
+    assert repository.is_clean(temporary)
+
+
+@pytest.mark.parametrize("base", ["", " ", ".", "HEAD", "main", "../before"])
+def test_the_heads_own_code_is_no_base(repository: Any, temporary: Path, base: str) -> None:
+    """An unset variable in CI, the directory itself, a revision or a checkout of the same files compare nothing."""
+    repository.git("clone", "--quiet", ".", str(repository.root.parent / "before"))
+    done = repository.ab(base)
+    assert done.code == 2
+    assert "fix: give the code before the change" in done.err
     assert repository.is_clean(temporary)
 
 
@@ -234,7 +244,7 @@ def test_what_cannot_be_understood_is_an_error(
     repository: Any, temporary: Path, arguments: list[str], said: str
 ) -> None:
     """Exit code 2, with a remedy, and nothing stays behind."""
-    done = repository.ab(*arguments)
+    done = repository.ab(*arguments, "--same-code")
     assert done.code == 2
     assert said in done.err
     assert "fix:" in done.err
@@ -262,7 +272,7 @@ def test_an_option_that_would_write_is_refused(repository: Any) -> None:
 
 def test_a_stage_that_no_test_opens_is_an_error(repository: Any) -> None:
     """A slip in a stage's name is no target that was met."""
-    done = repository.ab("main", "--reduce", "wroker.input_tokens=30%")
+    done = repository.ab("main", "--same-code", "--reduce", "wroker.input_tokens=30%")
     assert done.code == 2
     assert "no test opened the stage 'wroker'; opened: worker" in done.err
 
@@ -291,7 +301,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next(repository: Any, temporar
     assert len(repository.git("worktree", "list").splitlines()) == 3
     assert repository.ab("no-such-thing").code == 2
     repository.write_tests("\n@token_budget('10%')\ndef test_agent(ask):\n    ask('x')\n")
-    assert repository.ab("main", args=("tests", "-k", "nothing")).code == 2
+    assert repository.ab("main", "--same-code", args=("tests", "-k", "nothing")).code == 2
     assert len(repository.git("worktree", "list").splitlines()) == 2
     alive.send_signal(signal.SIGINT)
     alive.communicate(timeout=60)
@@ -323,7 +333,7 @@ def _started(repository: Any, tmp_path: Path) -> subprocess.Popen[str]:
     """The command, as soon as its first sample runs."""
     before = len(list(tmp_path.glob("began-*")))
     process = subprocess.Popen(
-        [*repository.command, "main", "--", "tests"],
+        [*repository.command, "main", "--same-code", "--", "tests"],
         cwd=repository.root,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

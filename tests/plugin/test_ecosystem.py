@@ -75,6 +75,42 @@ def test_bad_marker_under_xdist_is_said(project: Any) -> None:
     assert "max_increase" in result.stdout.str() + result.stderr.str()
 
 
+def test_several_groups_of_xdist_are_no_part_of_the_key(project: Any) -> None:
+    """A test in two groups has the baseline that it has without xdist, and no other."""
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    project.write("""
+@pytest.mark.xdist_group("llm")
+@pytest.mark.xdist_group("db")
+@token_budget({"input_tokens": "10%"}, samples=1)
+def test_agent(ask):
+    ask()
+""")
+    project.run("-n0").assert_outcomes(passed=1)
+    project.run("-n2", "--dist=loadgroup", subprocess=True).assert_outcomes(passed=1)
+    assert (project.test["nodeid"], project.test["verdict"]) == ("test_agent.py::test_agent", "ok")
+    assert list(json.loads(project.baseline)["tests"]) == ["test_agent"]
+
+
+def test_forked_tests_are_measured(project: Any) -> None:
+    """pytest-forked runs each test in a process of its own, whose reports hold plain data only."""
+    pytest.importorskip("pytest_forked", reason="pytest-forked is not installed")
+    project.write(FOUR)
+    project.run("--forked", subprocess=True).assert_outcomes(passed=4)
+    assert len(project.report["tests"]) == 4
+    assert len(json.loads(project.baseline)["tests"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "creates"), [("false", True), ("0", True), ("", True), ("1", False), ("true", False)]
+)
+def test_what_the_variable_ci_says(project: Any, monkeypatch: pytest.MonkeyPatch, value: str, *, creates: bool) -> None:
+    """CI=false is no CI: a missing baseline is created."""
+    monkeypatch.setenv("CI", value)
+    project.write('@token_budget("10%", samples=1)\ndef test_agent(ask):\n    ask()\n')
+    project.run().assert_outcomes(passed=int(creates), failed=int(not creates))
+    assert (project.pytester.path / "__budgets__").exists() is creates
+
+
 def test_reruns_count_once(project: Any) -> None:
     """With pytest-rerunfailures only the last run of a test is reported and stored."""
     pytest.importorskip("pytest_rerunfailures", reason="pytest-rerunfailures is not installed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 
@@ -121,3 +123,18 @@ def test_bad_ini_value_names_the_key(pytester: pytest.Pytester) -> None:
     result = pytester.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*tokenbudget_mode*gates*gate, report, off*"])
+
+
+def test_the_old_name_of_a_metric_is_read(project: Any) -> None:
+    """With a note that it is deprecated."""
+    project.write("""
+@token_budget("10%", limit={"attempts": 0})
+def test_agent(ask):
+    ask()
+""")
+    result = project.run()
+    result.assert_outcomes(passed=1, warnings=1)
+    assert "failed_attempts" in {gate["metric"] for gate in project.test["gates"]}
+    result.stdout.fnmatch_lines(
+        ["*DeprecationWarning: token_budget: the metric 'attempts' is called 'failed_attempts' now*"]
+    )

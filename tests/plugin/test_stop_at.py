@@ -209,3 +209,79 @@ def test_agent(ask):
     project.run().assert_outcomes(failed=1)
     assert len(project.server.ledger) == 1 + 2
     assert json.dumps(project.test["samples_detail"]).count('"started"') == 3
+
+
+def test_what_is_no_call_counts_for_no_ceiling(project: Any) -> None:
+    """Moderation, ranking, model lists, token counts and polls of a response in background mode leave as they like."""
+    pytest.importorskip("httpx", reason="the traffic is made with httpx")
+    project.write("""
+import httpx
+
+DONE = {"object": "response", "id": "resp_1", "status": "completed", "model": "gpt-4o", "output": [],
+        "usage": {"input_tokens": 5, "output_tokens": 6}}
+
+def answer(request):
+    pending = {**DONE, "status": "queued", "usage": None}
+    return httpx.Response(200, json=pending if request.url.path == "/v1/responses" else DONE)
+
+@token_budget("off", stop_at={"calls": 1})
+def test_agent():
+    with httpx.Client(transport=httpx.MockTransport(answer), base_url="https://api.openai.com") as client:
+        client.get("/v1/models")
+        for _ in range(3):
+            client.post("/v1/moderations", json={"model": "m", "input": "Hi"})
+            client.post("/v2/rerank", json={"model": "m", "query": "Hi", "documents": []})
+            client.post("/v1/responses/input_tokens", json={"model": "m", "input": "Hi"})
+        client.post("/v1/responses", json={"model": "gpt-4o", "input": "Hi", "background": True})
+        for _ in range(3):
+            client.get("/v1/responses/resp_1")
+""")
+    project.run().assert_outcomes(passed=1)
+    (call,) = project.test["calls"]
+    assert (call["api"], call["output_tokens"]) == ("openai.responses", 6)
+
+
+def test_a_recorded_call_passes_a_ceiling_too(project: Any) -> None:
+    """A model that is called in the process is seen through budget.record: the run ends where the ceiling is passed."""
+    project.write("""
+DONE = []
+
+@token_budget("off", stop_at={"input_tokens": 250, "worker.calls": 9})
+def test_agent(budget):
+    for n in range(100):
+        DONE.append(n)
+        try:
+            budget.record("local", input_tokens=100, output_tokens=5, stage="worker")
+        except KeyError:
+            pass
+
+def test_done():
+    assert DONE == [0, 1, 2]
+""")
+    result = project.run()
+    result.assert_outcomes(failed=1, passed=1)
+    assert project.test["verdict"] == "over_limit"
+    assert project.test["total"]["input_tokens"] == 300
+    result.stdout.fnmatch_lines(["*stopped: input_tokens is 300, stop_at allows 250; 0 later calls were refused*"])
+
+
+def test_a_metric_of_the_project_can_be_a_ceiling(project: Any) -> None:
+    """It is measured anew after each call."""
+    conftest = (project.pytester.path / "conftest.py").read_text()
+    project.pytester.makeconftest(
+        conftest
+        + """
+from pytest_tokenbudget.ext import MetricSpec
+
+def pytest_tokenbudget_metrics():
+    return [MetricSpec("searches", "count", "Searches.", lambda view: 7 * len(view.calls))]
+"""
+    )
+    project.write("""
+@token_budget("off", stop_at={"worker.searches": 13})
+def test_agent(ask):
+    for _ in range(9):
+        ask(stage_name="worker")
+""")
+    project.run().assert_outcomes(failed=1)
+    assert len(project.server.ledger) == 2

@@ -20,6 +20,7 @@ from report_runs import exact_test, many, showcase
 from pytest_tokenbudget.baselines.format import dump
 from pytest_tokenbudget.cli.main import main
 from pytest_tokenbudget.errors import ReportError
+from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report import json_report
@@ -55,7 +56,7 @@ def hostile_run() -> RunView:
     )
     failed = replace(calls[1], error=HOSTILE, status=None)
     composition = {
-        stage and HOSTILE: replace(parts, parts=tuple(replace(part, name=HOSTILE) for part in parts.parts))
+        stage and HOSTILE: replace(parts, counted=tuple(replace(part, name=HOSTILE) for part in parts.counted))
         for stage, parts in sample.composition.items()
     }
     hostile = replace(
@@ -69,17 +70,16 @@ def hostile_run() -> RunView:
         compared_with=HOSTILE,
         watched=(HOSTILE,),
     )
-    return RunView(HOSTILE, "gate", (hostile,), messages=(HOSTILE,), problems=(HOSTILE,))
+    advice = Advice("unused_tool", HOSTILE, HOSTILE, HOSTILE, 1, 0.1, 0.1, 0.1, "exact", HOSTILE)
+    return RunView(HOSTILE, "gate", (hostile,), messages=(HOSTILE,), problems=(HOSTILE,), advice=(advice,))
 
 
 def test_the_page_tells_the_worst_first() -> None:
     """The verdict and the first cause stand on top, then the tests: those that fail, those that changed, those that hold."""
-    page = _Elements(render(showcase())).text
+    page = _Elements(render(showcase())).text.partition("How to read it")[2]
     places = [
         page.index(text)
         for text in (
-            "4 of 11 tests are over budget",
-            "worker reads 54.9 % more: the schema of calendar_write 335 → 871 in each of 4 calls",
             "+5,360",
             "test_calls_nobody",
             "test_survives_a_busy_provider",
@@ -89,10 +89,16 @@ def test_the_page_tells_the_worst_first() -> None:
             "test_does_the_same_with_less",
             "test_answers_mail[angry]",
             "Where the tokens and the money go",
+            "What could be saved",
+            "617 tokens of schemas are sent again in 27 of 37 calls",
+            "max_tokens is never reached",
         )
     ]
     assert places == sorted(places)
     assert "+$154 a month" in page
+    head = render(showcase()).partition("<main>")[0]
+    assert "<h1>4 of 11 tests are over budget</h1>" in head
+    assert "worker reads 54.9 % more: the schema of calendar_write 335 → 871 in each of 4 calls</p>" in head
 
 
 def test_the_page_loads_nothing_and_runs_nothing() -> None:
@@ -112,7 +118,7 @@ def test_hostile_text_stays_text() -> None:
     """Names from models, servers and files make no elements."""
     hostile, harmless = (
         {tag for tag, _ in _Elements(render(run)).found}
-        for run in (hostile_run(), RunView("1", "gate", showcase().results))
+        for run in (hostile_run(), replace(showcase(), problems=("x",)))
     )
     assert hostile <= harmless
 

@@ -9,7 +9,8 @@ from pytest_tokenbudget.records.composition import within
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import number, signed, unit_of
-from pytest_tokenbudget.report.highlights import cause_words, main_causes, now_value
+from pytest_tokenbudget.report.highlights import cause_words, main_causes
+from pytest_tokenbudget.report.means import now_value
 from pytest_tokenbudget.report.prompt_tree import PART_ORDER, PART_WORDS
 from pytest_tokenbudget.report.table import gate_row
 from pytest_tokenbudget.report.timeline import lanes_of

@@ -9,7 +9,9 @@ from pytest_tokenbudget.baselines.history import Revision
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
 from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
-from pytest_tokenbudget.report.highlights import main_causes, money_a_month, month_change, now_value, sentence
+from pytest_tokenbudget.report.highlights import main_causes, sentence
+from pytest_tokenbudget.report.means import now_value
+from pytest_tokenbudget.report.money import money_a_month, month_change
 from pytest_tokenbudget.report.page import icicle, waterfall
 from pytest_tokenbudget.report.page.gate_bars import GateBar, gate_bar
 from pytest_tokenbudget.report.page.icicle import Icicle
@@ -177,8 +179,8 @@ def _figures(result: TestResult) -> list[Figure]:
             Figure(
                 label,
                 number(now, unit_of(metric)),
-                number(before, unit_of(metric)) if before is not None and before != now else "",
-                percent(change) if change else "",
+                number(before, unit_of(metric)) if before is not None and not before else "",
+                percent(change) if tone(change) != "same" else "",
                 tone(change),
             )
         )

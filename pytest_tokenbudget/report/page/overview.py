@@ -6,10 +6,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
-from pytest_tokenbudget.report.highlights import JoinedCause, Total, joined_causes, money_a_month, month_change, total
+from pytest_tokenbudget.report.highlights import JoinedCause, Total, joined_causes, total
+from pytest_tokenbudget.report.money import money_a_month, month_change
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
 from pytest_tokenbudget.wording import plain
 
@@ -33,6 +35,7 @@ class Tile:
         value: Its value now.
         note: How it compares.
         tone: ``worse``, ``better`` or ``same``.
+        some: How many tests could be compared, where it was not all.
         before: Width of the bar of what was, per cent; ``None`` where that is not known.
         now: Width of the bar of what is, per cent.
     """
@@ -41,6 +44,7 @@ class Tile:
     value: str
     note: str
     tone: str
+    some: str = ""
     before: float | None = None
     now: float | None = None
 
@@ -119,12 +123,12 @@ def _tile(label: str, figure: Total) -> Tile:
         return Tile(label, value, "nothing to compare with" if figure.tests else "", "same")
     largest = max(figure.after, figure.before) or 1
     widths = (round(100 * figure.before / largest, 1), round(100 * figure.after / largest, 1))
-    some = f" ({figure.compared} of {figure.tests} tests)" if figure.compared < figure.tests else ""
+    some = f"{figure.compared} of {figure.tests} tests compared" if figure.compared < figure.tests else ""
     if figure.after == figure.before:
-        return Tile(label, value, f"as before{some}", "same", *widths)
+        return Tile(label, value, "as before", "same", some, *widths)
     before = number(figure.before, unit_of(figure.metric))
     note = f"{percent(figure.change)} from {before}" if figure.before else f"from {before}"
-    return Tile(label, value, note + some, _tone(figure.after - figure.before, figure.change), *widths)
+    return Tile(label, value, note, _tone(figure.after - figure.before, figure.change), some, *widths)
 
 
 def _tone(delta: float, relative: float | None = None) -> str:
@@ -295,3 +299,40 @@ def spent(results: Iterable[TestResult]) -> str:
     costs = [call.cost for call in calls if call.cost is not None]
     said = f"{len(calls):,} call{'' if len(calls) == 1 else 's'}, {tokens:,} tokens"
     return f"{said}, {number(sum(costs), 'USD')}" if costs else said
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceRow:
+    """One thing that could be saved; ``bar`` is its share in per cent, 0 for observations."""
+
+    what: str
+    where: str
+    part: str
+    tokens: str
+    cost: str
+    month: str
+    seconds: str
+    bar: float
+    sure: str
+    text: str
+
+
+def advice_rows(advice: Sequence[Advice], results: Sequence[TestResult]) -> list[AdviceRow]:
+    """The advice that is shown; the money of a month where the project says how often all of its tests' agents run."""
+    often = {result.runs_per_month for result in results}
+    runs = often.pop() if len(often) == 1 else None
+    return [
+        AdviceRow(
+            what=one.kind.replace("_", " "),
+            where=plain(" ".join(part for part in (one.stage, one.name) if part), limit=120),
+            part=one.part,
+            tokens=f"{one.tokens:,}" if one.tokens else "",
+            cost=number(one.cost, "USD") if one.cost else "",
+            month=number(round(one.cost * runs), "USD") if one.cost and runs else "",
+            seconds=number(one.seconds, "s") if one.seconds else "",
+            bar=round(100 * one.share, 1),
+            sure="" if one.kind == "observation" else one.sure,
+            text=one.text,
+        )
+        for one in advice[:SHOWN_ROWS]
+    ]
