@@ -99,6 +99,7 @@ def usage_of(given: UsageLike | None) -> Usage:
         return Usage()
     if isinstance(given, Usage):
         return given
+    pairs: dict[Any, Any]
     if isinstance(given, Mapping):
         pairs = dict(given)
     elif isinstance(given, list | tuple):

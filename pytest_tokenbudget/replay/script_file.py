@@ -57,10 +57,8 @@ def load_document(path: Path, purpose: str) -> object:
         content = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as problem:
         raise ScriptError(f"{purpose} {path} cannot be read: {problem}", remedy="check its path and encoding") from None
-    if path.suffix == ".json":
-        kind, load = "JSON", json.loads
-    else:
-        kind, load = "YAML", _yaml_loader(path, purpose)
+    kind = "JSON" if path.suffix == ".json" else "YAML"
+    load: Callable[[str], object] = json.loads if kind == "JSON" else _yaml_loader(path, purpose)
     try:
         return _as_json(load(content), [_MOST_VALUES])
     except Exception as problem:
