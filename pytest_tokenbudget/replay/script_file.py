@@ -163,7 +163,11 @@ def _reply(path: Path, where: str, given: object) -> Reply:
     if "error" in given:
         status = given["error"]
         if type(status) is not int or not 400 <= status < 600:
-            raise _wrong(path, where, f"error {_shown(status)} is no HTTP error (400 to 599)")
+            raise _wrong(
+                path,
+                where,
+                f"error {_shown(status)} is no HTTP status of an error: no HTTP error is below 400 or above 599",
+            )
         failed = error(
             status, str(given.get("message") or ""), retry_after=_number(path, where, given.get("retry_after"))
         )
