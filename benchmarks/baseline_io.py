@@ -66,7 +66,7 @@ def sample(seed: int, session: int) -> Sample:
         call_phase=latency + 0.01,
         own_time=None,
         table=metric_table(),
-        compose=lambda _: composition,
+        compose=lambda *_: composition,
     )
     return Sample(
         calls=(call,),

@@ -21,18 +21,46 @@ CHANGES = {
     "rag": ("test_rag.py", "BEST = 2", "BEST = 4", "search"),
     "mcp_server": (
         "server.py",
-        "Finds an order by its number",
-        "Finds an order by its number, whatever the form in which the customer wrote it, and never guesses",
+        "order by its number",
+        "order by its number, however the customer wrote it down, and asks if in doubt",
         "find_order",
+    ),
+    "pydantic_ai": (
+        "test_pydantic_ai.py",
+        "and tells its state",
+        f"and tells its state. {'Ask twice. ' * 12}",
+        "find_order",
+    ),
+    "openai_agents": (
+        "test_openai_agents.py",
+        "and tells its state",
+        f"and tells its state. {'Ask twice. ' * 12}",
+        "find_order",
+    ),
+    "service_in_a_process": (
+        "service.py",
+        "in one sentence",
+        "in one sentence, and ask for the number of the order",
+        "system",
     ),
 }
 """A change to one file of each example, and a word that the failure says of its cause."""
 
 
+NEEDS = {
+    "mcp_server": ("mcp",),
+    "pydantic_ai": ("pydantic_ai",),
+    "openai_agents": ("agents",),
+    "service_in_a_process": ("openai", "starlette", "uvicorn"),
+}
+"""Libraries without which an example is skipped; openai where nothing stands here."""
+
+
 def run(folder: Path) -> subprocess.CompletedProcess[str]:
     """Run pytest in an example as a newcomer does, at a desk."""
     clean = {name: value for name, value in os.environ.items() if name not in ("CI", "OPENAI_API_KEY")}
-    options = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio")
+    clean["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # what happens to be installed here need not be at a newcomer's desk
+    options = ("-q", "-p", "no:cacheprovider", "-p", "pytest_tokenbudget.plugin")
     command = [sys.executable, "-m", "pytest", *options]
     return subprocess.run(
         command, cwd=folder, env=clean, capture_output=True, text=True, encoding="utf-8", check=False, timeout=120
@@ -42,7 +70,8 @@ def run(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("name", CHANGES)
 def test_an_example_keeps_its_budget_and_a_change_breaks_it(name: str, tmp_path: Path) -> None:
     """The committed budget is met as it stands; after the change the first cause is named."""
-    pytest.importorskip("mcp" if name == "mcp_server" else "openai")
+    for library in NEEDS.get(name, ("openai",)):
+        pytest.importorskip(library)
     folder = tmp_path / name
     shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
     stored = {path: path.read_bytes() for path in (folder / "__budgets__").rglob("*") if path.is_file()}

@@ -13,7 +13,7 @@ from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL
 
-_TIMED = frozenset(spec.name for spec in BUILTIN_METRICS if spec.timed)
+_TIMED = frozenset(spec.name for spec in BUILTIN_METRICS if spec.timed and spec.name != "latency")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.baselines.observe import observe, session_values
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
+from pytest_tokenbudget.measure.constant_speed import at_speed_of
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.gate import Budget, split_key
@@ -35,9 +36,18 @@ class PairedJudge:
         self, nodeid: str, budget: Budget, base: Sequence[Sample], head: Sequence[Sample]
     ) -> tuple[GateResult, ...]:
         """What the gates of a test say of the pairs so far; their ``more`` asks for further ones."""
-        judged = judge_gates(
-            GateInput(budget, head, entry_of(base), False, self.table, family=self.family, fixed=False, paired=True)
+        entry = entry_of(base)
+        given = GateInput(
+            budget,
+            at_speed_of(entry, head),
+            entry,
+            False,
+            self.table,
+            family=self.family,
+            fixed=False,
+            paired=True,
         )
+        judged = judge_gates(given)
         if self.only is None:
             return judged
         wanted = self.only.get(nodeid, ())
@@ -47,12 +57,17 @@ class PairedJudge:
     def timed_gates(self, gates: Sequence[GateResult]) -> int:
         """How many of some gates compare live times."""
         return sum(
-            not gate.exact and gate.kind != "limit" and self.table[split_key(gate.metric)[1]].timed for gate in gates
+            not gate.exact
+            and gate.kind != "limit"
+            and (name := split_key(gate.metric)[1]) != "latency"
+            and self.table[name].timed
+            for gate in gates
         )
 
 
 def entry_of(samples: Sequence[Sample]) -> BaselineEntry:
     """The base's samples in the form of a baseline of one session, all of them."""
+    samples = at_speed_of(None, samples)
     seen = observe(samples)
     values = {name: MetricRecord((session,)) for name, session in session_values(samples).items() if session}
     pooled = {name: values.pop(name) for name in seen.pooled if name in values}
@@ -65,4 +80,5 @@ def entry_of(samples: Sequence[Sample]) -> BaselineEntry:
         sources=seen.sources,
         models=seen.models,
         providers=seen.providers,
+        speeds=seen.speeds,
     )

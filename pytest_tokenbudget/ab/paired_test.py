@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pytest_tokenbudget.ab.arms import Arm
 from pytest_tokenbudget.ab.paired_judge import entry_of
 from pytest_tokenbudget.ab.transcript import Transcript
+from pytest_tokenbudget.measure.constant_speed import at_speed_of
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
@@ -95,4 +96,6 @@ def _result(test: PairedTest) -> TestResult:
     blank = replace(measured, budget=test.budget, compared_with="", notices=(), played=None)
     outcomes = [sample.outcomes for sample in test.base]
     entry = entry_of(test.base)
-    return assemble(blank, test.gates, test.head, Settings(), entry=entry, earlier_outcomes=outcomes)
+    return assemble(
+        blank, test.gates, at_speed_of(entry, test.head), Settings(), entry=entry, earlier_outcomes=outcomes
+    )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from pytest_tokenbudget.measure.metrics import OPEN_TIMES
 from pytest_tokenbudget.records.baseline import MetricRecord, Number, Session
 from pytest_tokenbudget.records.composition import Compositions, StageComposition, within
 from pytest_tokenbudget.records.gate import Metric
@@ -34,6 +35,7 @@ SUMMED = (
     "failed_attempts",
     "input_tokens",
     "latency",
+    "measured_latency",
     "model_time",
     "output_tokens",
     "reasoning_tokens",
@@ -54,10 +56,17 @@ ZERO = MetricRecord(((0,),), 0)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the rules look at: the stages of a test and what their input consisted of."""
+    """What the rules look at.
+
+    Attributes:
+        stages: The stages of a test.
+        compositions: What their input consisted of.
+        at_speed: Whether ``latency`` is that at a stored speed, so that the measured one is another.
+    """
 
     stages: tuple[str, ...]
     compositions: Compositions
+    at_speed: bool = False
 
     @property
     def single(self) -> bool:
@@ -128,28 +137,30 @@ class _Times:
 
     @property
     def _keys(self) -> tuple[str, str, str]:
-        latency, model, own = (Metric(self.stage, name).key for name in ("latency", "model_time", "own_time"))
-        return latency, model, own
+        measured, model, own = (Metric(self.stage, name).key for name in ("measured_latency", "model_time", "own_time"))
+        return measured, model, own
 
     def missing(self, found: Records) -> Iterator[tuple[str, MetricRecord]]:
         """Give those of the two that are not there; where neither is, the agent's own time is nothing."""
-        latency, model, own = self._keys
-        if latency not in found:
+        measured, model, own = self._keys
+        if measured not in found:
             return
         if model not in found and own not in found:
             yield own, ZERO
-            yield model, found[latency]
-        elif model not in found and (derived := _difference(found[latency], found[own])) is not None:
+            yield model, found[measured]
+        elif model not in found and (derived := _difference(found[measured], found[own])) is not None:
             yield model, derived
-        elif model in found and own not in found and (derived := _difference(found[latency], found[model])) is not None:
+        elif (
+            model in found and own not in found and (derived := _difference(found[measured], found[model])) is not None
+        ):
             yield own, derived
 
     def redundant(self, records: Records) -> Iterator[tuple[str, MetricRecord]]:
         """Give those of the two that follow from what is left."""
-        latency, model, own = self._keys
-        if not {latency, model, own} <= records.keys():
+        measured, model, own = self._keys
+        if not {measured, model, own} <= records.keys():
             return
-        whole, model_time, own_time = records[latency], records[model], records[own]
+        whole, model_time, own_time = records[measured], records[model], records[own]
         by_own, by_model = _difference(whole, own_time), _difference(whole, model_time)
         own_tells = by_own is not None and _same(model_time, by_own)
         model_tells = by_model is not None and _same(own_time, by_model)
@@ -169,24 +180,27 @@ def _steps(scope: Scope) -> Iterator[_Step]:
     """Give the steps in their order: a step uses only what is stored and what earlier steps gave."""
     if scope.single:
         yield from _steps_within("", scope)
-        for name in (*SUMMED, *_FROM_COMPOSITION):
+        for name in (*_summed(scope), *_FROM_COMPOSITION):
             # Nobody opens this stage: it is open while its calls run.
-            source = "model_time" if name == "latency" else name
+            source = "model_time" if name in OPEN_TIMES else name
             yield _Figure(Metric(ONLY_STAGE, name).key, _copy(source))
+        yield from _measured(ONLY_STAGE, scope)
         yield _own_time(ONLY_STAGE)
         yield from _ratios(ONLY_STAGE)
         return
     for stage in scope.stages:
         yield from _steps_within(stage, scope)
     yield from _composition_steps("", scope)
-    for name in SUMMED:
+    for name in _summed(scope):
         yield _Figure(name, _total(name, scope.top))
+    yield from _measured("", scope)
     yield _own_time("")
     yield from _ratios("")
 
 
 def _steps_within(stage: str, scope: Scope) -> Iterator[_Step]:
     yield from _composition_steps(stage, scope)
+    yield from _measured(stage, scope)
     yield _Times(stage)
     yield from _ratios(stage)
 
@@ -196,6 +210,16 @@ def _composition_steps(stage: str, scope: Scope) -> Iterator[_Figure]:
     if composition is not None and composition.parts:
         for name, value in _FROM_COMPOSITION.items():
             yield _Figure(Metric(stage, name).key, _constant(value(composition)))
+
+
+def _measured(stage: str, scope: Scope) -> Iterator[_Step]:
+    """Give the measured time where it is that of the virtual clock, or there is no other."""
+    if not scope.at_speed:
+        yield _Figure(Metric(stage, "measured_latency").key, _copy(Metric(stage, "latency").key))
+
+
+def _summed(scope: Scope) -> Iterator[str]:
+    return (name for name in SUMMED if scope.at_speed or name != "measured_latency")
 
 
 def _same(actual: MetricRecord, derived: MetricRecord) -> bool:
@@ -211,8 +235,8 @@ def _same_origin(one: Number | None, other: Number | None) -> bool:
 
 
 def _own_time(stage: str) -> _Figure:
-    latency, model, own = (Metric(stage, name).key for name in ("latency", "model_time", "own_time"))
-    return _Figure(own, lambda found: _difference(found.get(latency), found.get(model)))
+    measured, model, own = (Metric(stage, name).key for name in ("measured_latency", "model_time", "own_time"))
+    return _Figure(own, lambda found: _difference(found.get(measured), found.get(model)))
 
 
 def _ratios(stage: str) -> Iterator[_Figure]:

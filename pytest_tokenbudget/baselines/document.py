@@ -10,8 +10,8 @@ from typing import Any
 from pytest_tokenbudget.baselines import derive
 from pytest_tokenbudget.baselines.derive import ONLY_STAGE, ZERO, Scope
 from pytest_tokenbudget.errors import BaselineError
-from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, bounded
-from pytest_tokenbudget.records.composition import PartTotal, StageComposition, all_stages
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Speed, bounded
+from pytest_tokenbudget.records.composition import FixedPrompt, PartTotal, StageComposition, all_stages
 from pytest_tokenbudget.records.gate import Metric, split_key
 from pytest_tokenbudget.stats.statistic import mean
 
@@ -30,7 +30,7 @@ def to_document(entry: BaselineEntry) -> Document:
         BaselineError: If a number is not finite or has no plausible size, or an outcome is no JSON.
     """
     _check_outcomes(entry.outcomes)
-    scope = Scope(entry.stages, entry.composition)
+    scope = Scope(entry.stages, entry.composition, at_speed=bool(entry.speeds))
     metrics, origins = derive.essential(entry.metrics, scope)
     pooled, pooled_origins = derive.essential_pooled(entry.pooled, scope)
     stored = {**metrics, **pooled}
@@ -50,7 +50,14 @@ def to_document(entry: BaselineEntry) -> Document:
         "metrics": _rows(metrics),
         "obtained": obtained,
     }
-    optional = {"origin": origins, "outcomes": entry.outcomes, "pooled": _rows(pooled), "zero": sorted(zero)}
+    optional = {
+        "fixed": _fixed_lines(entry.composition),
+        "origin": origins,
+        "outcomes": entry.outcomes,
+        "pooled": _rows(pooled),
+        "speed": _speed_rows(entry.speeds),
+        "zero": sorted(zero),
+    }
     return document | {name: value for name, value in optional.items() if value}
 
 
@@ -66,7 +73,9 @@ def to_entry(document: Document) -> BaselineEntry:
     metrics |= {Metric(stage, name).key: ZERO for stage in zero_scope for name in zero}
     obtained = document["obtained"]
     composition = _compositions(lines, stages, metrics, tuple(obtained["models"]))
-    scope = Scope(stages, composition)
+    for stage, fixed in _fixed_prompts(document.get("fixed", {})).items():
+        composition[stage] = replace(composition.get(stage, StageComposition(0)), fixed=fixed)
+    scope = Scope(stages, composition, at_speed=bool(document.get("speed")))
     return BaselineEntry(
         metrics=derive.complete(metrics, scope, origins),
         pooled=derive.complete_pooled(pooled, scope, origins),
@@ -76,7 +85,38 @@ def to_entry(document: Document) -> BaselineEntry:
         sources=_all_sources(obtained.get("sources", {}), scope),
         models=tuple(obtained["models"]),
         providers=tuple(obtained["providers"]),
+        speeds={
+            stage: {model: Speed(*numbers) for model, numbers in models.items()}
+            for stage, models in document.get("speed", {}).items()
+        },
     )
+
+
+def _fixed_lines(compositions: Mapping[str, StageComposition]) -> dict[str, list[list[Any]]]:
+    """Give what the code alone decides of the calls, by what counted it: stage, opening, tokens, user tokens, calls."""
+    found: dict[str, list[list[Any]]] = {}
+    for stage in sorted(compositions):
+        for prompt in compositions[stage].fixed:
+            line = [stage, prompt.opening, prompt.tokens, prompt.user_tokens, prompt.calls]
+            found.setdefault(prompt.encoding, []).append(line)
+    return found
+
+
+def _fixed_prompts(lines: Mapping[str, Iterable[Any]]) -> dict[str, tuple[FixedPrompt, ...]]:
+    found: dict[str, list[FixedPrompt]] = {}
+    for encoding, prompts in lines.items():
+        for stage, opening, tokens, user, calls in prompts:
+            found.setdefault(stage, []).append(FixedPrompt(opening, encoding, tokens, user, calls))
+    return {stage: tuple(sorted(prompts, key=FixedPrompt.order)) for stage, prompts in found.items()}
+
+
+def _speed_rows(speeds: Mapping[str, Mapping[str, Speed]]) -> Document:
+    """Give s a call, s a token read, s a token written and the number of calls of each model by stage."""
+    return {
+        stage: {model: [*speed.coefficients, speed.calls] for model, speed in models.items()}
+        for stage, models in speeds.items()
+        if models
+    }
 
 
 def _named_stages(records: Iterable[str]) -> set[str]:

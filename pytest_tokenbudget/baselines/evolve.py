@@ -43,6 +43,7 @@ def create(samples: Sequence[Sample]) -> BaselineEntry:
         sources=seen.sources,
         models=seen.models,
         providers=seen.providers,
+        speeds=seen.speeds,
     )
 
 
@@ -63,12 +64,12 @@ def update(entry: BaselineEntry, samples: Sequence[Sample], *, changed: Predicat
         metrics are replaced, and so is everything where the model, the provider or the kind of traffic changed. Metrics
         of stages that the run no longer opened go; one whose value is unknown now stays as long as its stage agrees.
     """
-    return _evolved(entry, observe(samples), changed, accept=False)
+    return _evolved(entry, samples, changed, accept=False)
 
 
 def accept(entry: BaselineEntry, samples: Sequence[Sample], *, changed: Predicate) -> BaselineEntry:
     """As :func:`update`, and the origin of every metric that the run knows becomes the mean of this run."""
-    return _evolved(entry, observe(samples), changed, accept=True)
+    return _evolved(entry, samples, changed, accept=True)
 
 
 def ratchet(entry: BaselineEntry, samples: Sequence[Sample], *, improved: Collection[str]) -> BaselineEntry:
@@ -83,7 +84,7 @@ def ratchet(entry: BaselineEntry, samples: Sequence[Sample], *, improved: Collec
         The new entry, or ``entry`` itself where nothing differs. The composition of a stage follows its
         ``input_tokens``, which it explains.
     """
-    seen = observe(samples)
+    seen = observe(samples, entry)
 
     def only_improved(records: Mapping[str, MetricRecord], sessions: Mapping[str, Session]) -> dict[str, MetricRecord]:
         better = records.keys() & sessions.keys() & set(improved)
@@ -137,8 +138,11 @@ def change(
     return apply
 
 
-def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept: bool) -> BaselineEntry:
+def _evolved(entry: BaselineEntry, samples: Sequence[Sample], said: Predicate, *, accept: bool) -> BaselineEntry:
+    seen = observe(samples, entry)
     other = (entry.traffic, entry.models, entry.providers) != (seen.traffic, seen.models, seen.providers)
+    if other or accept:
+        seen = observe(samples)
     moved = _moved_scopes(entry, seen, said)
 
     def replaces(key: str, record: MetricRecord, session: Session) -> bool:
@@ -146,6 +150,8 @@ def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept
         if other or seen.traffic != "live" or stage in moved or said(key):
             return True
         if entry.sources.get(key) != seen.sources.get(key):
+            return True
+        if name == "latency" and _at_other_speeds(entry, seen):
             return True
         return name not in TIMES and (_differs_without_noise(record, session) or _left_range(record, session))
 
@@ -181,8 +187,18 @@ def _evolved(entry: BaselineEntry, seen: Observation, said: Predicate, *, accept
         sources=seen.sources,
         models=seen.models,
         providers=seen.providers,
+        speeds=seen.speeds,
     )
     return entry if evolved == entry else evolved
+
+
+def _at_other_speeds(entry: BaselineEntry, seen: Observation) -> bool:
+    """Tell whether latencies of now are at other speeds than the stored ones, so that they do not belong together."""
+    return any(
+        seen.speeds.get(stage, {}).get(model, speed) != speed
+        for stage, models in entry.speeds.items()
+        for model, speed in models.items()
+    ) or (bool(seen.speeds) and not entry.speeds)
 
 
 def _moved_scopes(entry: BaselineEntry, seen: Observation, said: Predicate) -> set[str]:

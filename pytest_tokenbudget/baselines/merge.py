@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import astuple, replace
 
 from pytest_tokenbudget.records.baseline import MAX_SESSIONS, BaselineEntry, MetricRecord, Session
+from pytest_tokenbudget.records.gate import split_key
 
 _TRAFFIC_RANK = {"live": 2, "replay": 1, "scripted": 0}
 
@@ -42,10 +43,19 @@ def merge_entries(a: BaselineEntry, b: BaselineEntry) -> BaselineEntry:
     if (rank_a := _rank(a)) != (rank_b := _rank(b)):
         return a if rank_a > rank_b else b
     chosen = max(a, b, key=_description)
-    return replace(
-        chosen,
-        metrics=_merged_records(a.metrics, b.metrics),
-        pooled=_merged_records(a.pooled, b.pooled),
+    clocked = max(a, b, key=_speed_order)
+    metrics = _merged_records(a.metrics, b.metrics)
+    if a.speeds != b.speeds:
+        # Latencies at two speeds do not belong together.
+        metrics = {key: record for key, record in metrics.items() if split_key(key)[1] != "latency"}
+        metrics |= {key: record for key, record in clocked.metrics.items() if split_key(key)[1] == "latency"}
+    return replace(chosen, metrics=metrics, pooled=_merged_records(a.pooled, b.pooled), speeds=clocked.speeds)
+
+
+def _speed_order(entry: BaselineEntry) -> tuple[bool, str]:
+    """An order of speeds, whichever it is; those that are stored come behind none."""
+    return bool(entry.speeds), repr(
+        sorted((stage, sorted(models.items(), key=repr)) for stage, models in entry.speeds.items())
     )
 
 

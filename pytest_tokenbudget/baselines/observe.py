@@ -10,8 +10,18 @@ from typing import Any
 
 from pytest_tokenbudget.baselines.derive import ONLY_STAGE, add, quotient, subtract
 from pytest_tokenbudget.baselines.outcomes import storable
-from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
-from pytest_tokenbudget.records.baseline import LARGEST, MAX_POOLED, MAX_SAMPLES, Number, Session, bounded
+from pytest_tokenbudget.measure.constant_speed import at_speed_of, complete, fit_speeds
+from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, OPEN_TIMES
+from pytest_tokenbudget.records.baseline import (
+    LARGEST,
+    MAX_POOLED,
+    MAX_SAMPLES,
+    BaselineEntry,
+    Number,
+    Session,
+    Speed,
+    bounded,
+)
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition, all_stages, inside
 from pytest_tokenbudget.records.gate import Metric
@@ -45,6 +55,7 @@ class Observation:
         sources: How input and output tokens were obtained where not from the provider, by full metric name.
         models: Models that answered, sorted.
         providers: Providers, sorted.
+        speeds: Speeds at which the latencies are those of a live run, by stage and model.
     """
 
     metrics: dict[str, Session]
@@ -56,13 +67,15 @@ class Observation:
     sources: dict[str, str]
     models: tuple[str, ...]
     providers: tuple[str, ...]
+    speeds: dict[str, dict[str, Speed]]
 
 
-def observe(samples: Sequence[Sample]) -> Observation:
+def observe(samples: Sequence[Sample], standing: BaselineEntry | None = None) -> Observation:
     """Sum up the samples of one run.
 
     Args:
         samples: The samples, in the order in which they ran; at least one.
+        standing: The entry whose speeds hold for them; ``None``, or one without speeds, where they give their own.
 
     Returns:
         What they say together. A metric that is pooled over calls stands in ``pooled`` only.
@@ -72,6 +85,9 @@ def observe(samples: Sequence[Sample]) -> Observation:
     """
     if not samples:
         raise ValueError("no sample to observe")
+    at_speeds = standing if standing is not None and standing.speeds else None
+    speeds = fit_speeds(samples) if at_speeds is None else complete(at_speeds.speeds, samples)
+    samples = at_speed_of(at_speeds, samples)
     typical = _typical(samples)
     stages = all_stages(stage for sample in samples for stage in (*sample.stages, *sample.composition))
     pooled = _pooled(samples)
@@ -93,6 +109,7 @@ def observe(samples: Sequence[Sample]) -> Observation:
         sources=_sources(calls, {stage for sample in samples for stage in sample.stages}),
         models=tuple(sorted({call.model or call.request_model for call in calls} - {""})),
         providers=tuple(sorted({call.provider for call in calls} - {""})),
+        speeds=speeds if typical.traffic == "live" else {},
     )
 
 
@@ -129,19 +146,19 @@ def rounded_times(values: Figures, stages: Sequence[str], traffic: str) -> Figur
     }
     top = [stage for stage in stages if "/" not in stage]
     for stage in stages:
-        _keep_sum(values, found, Metric(stage, "latency").key, _parts_of(stage))
+        _keep_sum(values, found, Metric(stage, "measured_latency").key, _parts_of(stage))
     summed = set()
-    for name in ("latency", "model_time") if stages != (ONLY_STAGE,) else ():
+    for name in (*OPEN_TIMES, "model_time") if stages != (ONLY_STAGE,) else ():
         parts = [Metric(stage, name).key for stage in top]
         if _adds_up(values, name, parts):
             summed.add(name)
             found[name] = add([found[part] for part in parts])
     if "model_time" not in summed:
-        _keep_sum(values, found, "latency", _parts_of(""))
-    elif _adds_up(values, "latency", _parts_of("")):
-        found["own_time"] = subtract(found["latency"], found["model_time"])
+        _keep_sum(values, found, "measured_latency", _parts_of(""))
+    elif _adds_up(values, "measured_latency", _parts_of("")):
+        found["own_time"] = subtract(found["measured_latency"], found["model_time"])
     if stages == (ONLY_STAGE,):
-        for name in ("latency", "model_time"):
+        for name in (*OPEN_TIMES, "model_time"):
             if _adds_up(values, Metric(ONLY_STAGE, name).key, ["model_time"]):
                 found[Metric(ONLY_STAGE, name).key] = found["model_time"]
     for scope in ("", *stages):

@@ -15,10 +15,10 @@ WIDTH = 160
 """A row of a metric, with its values by stage, that is longer is broken: a stage a line."""
 
 _INDENT = "  "
-_ONE_LINE = frozenset({"obtained", "origin", "zero"})
+_ONE_LINE = frozenset({"fixed", "obtained", "origin", "zero"})
 """Keys of a test whose values stand on one line, however long it is."""
 
-_SHORT = frozenset({"outcomes", "pooled"})
+_SHORT = frozenset({"outcomes", "pooled", "speed"})
 """Keys of a test whose values stand on one line where they hold one thing."""
 
 

@@ -47,6 +47,8 @@ def core_schema() -> Any:
             "obtained": obtained,
         },
         optional={
+            "fixed": s.dict_schema(text, s.list_schema(_fixed_line(), strict=True), strict=True),
+            "speed": s.dict_schema(text, s.dict_schema(text, _speed(), strict=True), strict=True),
             "origin": s.dict_schema(text, s.nullable_schema(_number()), strict=True),
             "outcomes": s.dict_schema(text, s.definition_reference_schema(_JSON), strict=True),
             "pooled": rows,
@@ -111,6 +113,24 @@ def _composition_line() -> Any:
         custom_error_type="line",
         custom_error_message="Input should be [stage, part, {...}], [stage, part, name, {...}] or [stage, {...}]",
     )
+
+
+def _fixed_line() -> Any:
+    """``[stage, opening, tokens, first user turn or null, calls]``."""
+    from pydantic_core import core_schema as s
+
+    text, count = s.str_schema(strict=True), s.int_schema(strict=True, ge=0, le=LARGEST)
+    return s.tuple_schema([text, text, count, s.nullable_schema(count), count])
+
+
+def _speed() -> Any:
+    """``[s a call, s a token read, s a token written, calls]``."""
+    from pydantic_core import core_schema as s
+
+    seconds = s.union_schema(
+        [s.int_schema(strict=True, ge=0, le=LARGEST), s.float_schema(strict=True, ge=0, le=LARGEST)]
+    )
+    return s.tuple_schema([seconds, seconds, seconds, s.int_schema(strict=True, ge=1, le=LARGEST)])
 
 
 def _number() -> Any:

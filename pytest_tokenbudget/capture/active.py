@@ -75,6 +75,20 @@ class ActiveRecorder(Protocol):
     def open_span(self, path: str) -> OpenSpan | None:
         """Open a stage's span."""
 
+    def note(self, text: str) -> None:
+        """Keep a note for the reader: something of the sample could not be seen."""
+
+
+class Forwarder(Protocol):
+    """A server of the plugin that forwards what is sent to it."""
+
+    @property
+    def address(self) -> str:
+        """Its address on this machine, with the port."""
+
+    def meant_address(self, url: str) -> tuple[str, str] | None:
+        """The URL and the stage that a URL of this server stands for; ``None`` for the URL of another server."""
+
 
 class Active:
     """The recorders of the watches that are on, outermost first.
@@ -83,14 +97,28 @@ class Active:
         recorders: The recorders; replaced as a whole, so that a reader needs no lock.
         epoch: An object that stands for the time from the outermost watch's begin to its end; ``None`` between such
             times. It shows what an earlier epoch left behind (a stage in a generator that nobody finished).
+        forwarders: The servers of the plugin that forward what is sent to them.
     """
 
-    __slots__ = ("_lock", "epoch", "recorders")
+    __slots__ = ("_lock", "epoch", "forwarders", "recorders")
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.recorders: tuple[ActiveRecorder, ...] = ()
         self.epoch: object | None = None
+        self.forwarders: tuple[Forwarder, ...] = ()
+
+    def meant_address(self, url: str, stage: str) -> tuple[str, str]:
+        """The URL that is meant by one of a server that forwards, and the stage that it names where none is open."""
+        for forwarder in self.forwarders:
+            meant = forwarder.meant_address(url)
+            if meant is not None:
+                return meant[0], stage or meant[1]
+        return url, stage
+
+    def names_forwarder(self, text: str) -> bool:
+        """Whether a text (a variable, an argument) names a server that forwards."""
+        return any(forwarder.address in text for forwarder in self.forwarders)
 
     def add(self, recorder: ActiveRecorder) -> None:
         """Begin a watch."""

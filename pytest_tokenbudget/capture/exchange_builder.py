@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.bodies import FREE, BodyLimit, may_hold_a_prompt
 
 if TYPE_CHECKING:
@@ -240,6 +241,7 @@ class ExchangeBuilder:
         from pytest_tokenbudget.records.exchange import Exchange
 
         method, url, headers, body = self.library.request_parts(self.request)
+        url, stage = ACTIVE.meant_address(url, self.stage)
         response_headers = () if self.headers is None else self.library.header_pairs(self.headers)
         chunks = tuple(self.chunks)
         answer = self.answer
@@ -260,7 +262,7 @@ class ExchangeBuilder:
             ended=now if self.end is None else self.ended,
             end=self.end or "open",
             error=self.error,
-            stage=self.stage,
+            stage=stage,
             surrounding_stage=self.surrounding_stage,
             agent=_agent_name(self.span),
             answered_by=answer.answered_by if answer is not None else "mock" if self.mocked else "network",

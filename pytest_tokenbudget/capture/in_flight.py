@@ -113,13 +113,14 @@ class InFlightRequest:
         from pytest_tokenbudget.capture.local_answer import Outgoing
 
         method, url, headers, body = self._library.request_parts(self.request)
+        url, stage = ACTIVE.meant_address(url, current_path())
         return Outgoing(
             client=self._library.client,
             method=method,
             url=url,
             headers=headers,
             body=body,
-            stage=current_path(),
+            stage=stage,
             streamed=self._streamed,
             in_process=self._library.in_process(self.sender, self.request),
         )

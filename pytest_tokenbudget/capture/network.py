@@ -8,6 +8,7 @@ outside of a request that is watched is noticed here, and refused where the run 
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Callable
 from types import FrameType, ModuleType
 from typing import Any
@@ -15,6 +16,9 @@ from typing import Any
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.in_flight import current_request
 from pytest_tokenbudget.capture.patching import Watched
+
+OWN_THREADS = "tokenbudget-"
+"""How the names of the plugin's own threads begin."""
 
 _MOST_NAMES = 10_000
 
@@ -105,7 +109,8 @@ def _tell(host: str, port: Any, *, opens: bool = True) -> None:
     """
     host = host.lower().rstrip(".")
     known = port if isinstance(port, int) else None
-    unwatched = opens and current_request() is None
+    # Our own threads open connections for requests that are seen already.
+    unwatched = opens and current_request() is None and not threading.current_thread().name.startswith(OWN_THREADS)
     for recorder in ACTIVE.recorders:
         recorder.connections.check(host, known, opened_by)
         if unwatched and recorder.recording:

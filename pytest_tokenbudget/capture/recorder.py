@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pytest_tokenbudget.capture.bodies import HELD, BodyLimit, request_size
 from pytest_tokenbudget.capture.connections import ConnectionLog, HostRules, is_loopback, split_port
@@ -42,6 +42,9 @@ class Elsewhere(Protocol):
     def spans(self) -> Sequence[Span]:
         """Give the times in which stages were open there."""
 
+    def is_sending(self, url: str, body: bytes) -> bool:
+        """Whether a request with this URL and body is on its way there."""
+
 
 class OpenSpan:
     """A time in which a stage is open, while it is."""
@@ -68,6 +71,10 @@ class Recorder:
         request_usage: Whether OpenAI-style streams are asked for their usage.
         body_limit: Tells how much of a body is kept; by default all is.
         host_rules: Hosts that may not be reached; by default all may.
+
+    Attributes:
+        elsewhere: What other processes saw of the sample.
+        forwarded: Number of requests that came to a server of the plugin that forwards them.
     """
 
     def __init__(
@@ -99,6 +106,8 @@ class Recorder:
         self._work = SampleWork()
         self._held: list[ExchangeBuilder] = []
         self._held_bytes = 0
+        self._notes: dict[str, None] = {}
+        self.forwarded = 0
         self._lock = threading.Lock()
 
     def hold_calls(self, before_send: Callable[[Outgoing], None], on_end: Callable[[Exchange], None]) -> None:
@@ -231,6 +240,14 @@ class Recorder:
         self._spans.append(span)
         return span
 
+    def note(self, text: str) -> None:
+        """Keep a note for the reader: something of the sample could not be seen."""
+        self._notes[text] = None
+
+    def notes(self) -> tuple[str, ...]:
+        """The notes, each once."""
+        return tuple(self._notes)
+
     def open_stage(self, at: float | None = None) -> str:
         """Path of the stage that was opened last of those that are open, ``""`` for none: that of calls from elsewhere.
 
@@ -263,6 +280,19 @@ class Recorder:
         """Take note of requests that were sent before the sample began and still run."""
         self._earlier = tuple(builders)
 
+    def is_sending(self, url: str, body: bytes) -> bool:
+        """Whether a watched client is sending a request with this URL and body, here or in another process.
+
+        Args:
+            url: The URL that the client knows: that of a server that forwards.
+            body: The body that it sends.
+        """
+        for builder in self.running():
+            _, asked, _, sent = builder.library.request_parts(builder.request)
+            if same_request(url, body, asked, sent):
+                return True
+        return self.elsewhere is not None and self.elsewhere.is_sending(url, body)
+
     def running(self) -> tuple[ExchangeBuilder, ...]:
         """The exchanges that have not ended."""
         return tuple(builder for builder in self._builders if builder.end is None)
@@ -290,6 +320,17 @@ class Recorder:
             host = _host(exchange.url)
             counts[host] = counts.get(host, 0) + 1
         return dict(sorted(counts.items()))
+
+
+def same_request(url: str, body: bytes, asked: str, sent: bytes | None) -> bool:
+    """Whether a request that arrived at a server is the one that a client sends; a body that is not known may be any."""
+    return (sent is None or sent == body) and _place(url) == _place(asked)
+
+
+def _place(url: str) -> tuple[str, str]:
+    """Port and target of a URL of this machine, however they are written."""
+    host, _, target = url.partition("://")[2].partition("/")
+    return host.rpartition(":")[2], unquote(target.partition("#")[0])
 
 
 def _host(url: str) -> str:

@@ -43,7 +43,9 @@ def begin_remote(recorder: Recorder, outgoing: Outgoing) -> ExchangeBuilder:
     if recorder.before_send is not None:
         recorder.before_send(_in_stage(recorder, outgoing))
     library = RemoteLibrary(outgoing.client)
-    builder = recorder.begin(library, outgoing, streamed=outgoing.streamed, stage=outgoing.stage)
+    # While a fixture of a wider scope is set up, what is asked belongs to it, whoever asks.
+    outside = "" if recorder.recording else recorder.outside_of(library, outgoing)
+    builder = recorder.begin(library, outgoing, streamed=outgoing.streamed, stage=outgoing.stage, outside=outside)
     builder.surrounding_stage = recorder.open_stage()
     return builder
 

@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from math import isfinite
 
 from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
 from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
-from pytest_tokenbudget.compare.gates import expand
+from pytest_tokenbudget.compare.exact_part import METRICS, decided_by_the_prompt, exact_part
+from pytest_tokenbudget.compare.gates import expand, names_any_tool
 from pytest_tokenbudget.compare.judged import Judged
 from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_answers
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Kind, Terms, noise_prior
 from pytest_tokenbudget.compare.values import sample_values, stored_sessions
-from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPTIONAL_USAGE, MetricSpec
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
+from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import inclusive, inside
 from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import GateResult, Verdict
+from pytest_tokenbudget.records.verdict import ExactPart, GateResult, Verdict
 from pytest_tokenbudget.stats.log_ratio import ScalePrior
 from pytest_tokenbudget.stats.ranks import values_needed
-from pytest_tokenbudget.stats.statistic import as_number, level_of, rational, statistic
+from pytest_tokenbudget.stats.statistic import as_number, exceeds, level_of, rational, statistic
 from pytest_tokenbudget.wording import counted
 
 _UNKNOWN: Mapping[GateKind, Verdict] = {
@@ -73,17 +75,12 @@ def judge_gates(given: GateInput) -> tuple[GateResult, ...]:
     """
     opened = {stage for sample in given.samples for stage in sample.stages}
     known = set(given.entry.stages) if given.entry else set()
-    compositions = [sample.composition for sample in given.samples] + ([given.entry.composition] if given.entry else [])
-    tools = {
-        (stage, part.name)
-        for composition in compositions
-        for stage, found in inclusive(composition).items()
-        for part in found.parts
-        if part.part == "tools"
-    }
     stages = tuple(sorted(opened | known))
-    gates = expand(given.budget, stages=stages, default_metrics=DEFAULT_GATES, tools=tools)
+    tools = _tools(given) if names_any_tool(given.budget) else ()
     judging = _Gates(given, frozenset(opened), all(sample.traffic != "live" for sample in given.samples))
+    defaults = (*DEFAULT_GATES, "measured_latency") if given.paired and not judging.replayed else DEFAULT_GATES
+    gates = expand(given.budget, stages=stages, default_metrics=defaults, tools=tools)
+    gates = tuple(gate for gate in gates if gate.explicit or not judging.is_timeless(gate))
     added = [stage for stage in {gate.metric.stage for gate in gates} if judging.who_answers(stage).added]
     if added:
         gates = (*gates, *cost_gates(given.budget, gates, added))
@@ -107,6 +104,15 @@ class _Gates:
     replayed: bool
     sources: dict[str, tuple[str, str]] = field(default_factory=dict)
     answering: dict[str, WhoAnswers] = field(default_factory=dict)
+
+    def is_timeless(self, gate: Gate) -> bool:
+        """Whether a gate is on a latency where nothing that answered has one: mocks, or a script without a pace."""
+        if gate.metric.name not in OPEN_TIMES or gate.kind != "max_increase":
+            return False
+        calls = [
+            call for sample in self.given.samples for call in sample.calls if inside(call.stage, gate.metric.stage)
+        ]
+        return bool(calls) and all(call.answered_by == "mock" or _has_no_pace(call) for call in calls)
 
     def result(self, gate: Gate) -> GateResult:
         """The result of one gate."""
@@ -137,11 +143,28 @@ class _Gates:
             reason = f"{other}: only the cost is compared; `pytest {_keeping(self.given.budget)}` keeps the new numbers"
             base = _shown_base(gate, spec, sessions)
             return self._say(gate, spec, verdict, values, value=value, baseline=base, reason=reason)
+        part = self._exact_part(gate, entry)
+        if part is not None and part.value > part.baseline:
+            base = _shown_base(gate, spec, sessions)
+            if exceeds(
+                rational(base) + part.value - part.baseline, rational(base), gate.rule.fraction, gate.rule.slack
+            ):
+                reason = decided_by_the_prompt(part)
+                return self._say(gate, spec, "regression", values, value=value, baseline=base, reason=reason, part=part)
         equal = gate.kind == "max_increase" and not spec.timed and _all_equal(values, sessions)
         if equal and not _is_far_from_origin(gate, [values], entry):
-            return self._say(gate, spec, "ok", values, value=value, baseline=value)
+            return self._say(gate, spec, "ok", values, value=value, baseline=value, part=part)
         result = self._judged(gate, spec, values, sessions, entry)
-        return without_moves(gate, result, spec, self.given.samples, entry)
+        return without_moves(
+            gate, result if part is None else replace(result, exact_part=part), spec, self.given.samples, entry
+        )
+
+    def _exact_part(self, gate: Gate, entry: BaselineEntry) -> ExactPart | None:
+        """What the code alone decides of a live token metric."""
+        metric = gate.metric
+        if self.replayed or gate.kind != "max_increase" or metric.name not in METRICS or metric.statistic != "mean":
+            return None
+        return exact_part(entry.composition, self.given.samples, metric.stage)
 
     def _without_baseline(self, gate: Gate) -> tuple[Verdict, str]:
         given = self.given
@@ -159,15 +182,15 @@ class _Gates:
         self, gate: Gate, spec: MetricSpec, values: Sequence[Number], sessions: Sequence[Session], entry: BaselineEntry
     ) -> GateResult:
         terms = self._terms(gate, spec, entry)
+        learning = not gate.explicit and not self.given.paired and terms.kind == "latency"
         compared = sessions[-1:] if terms.kind == "exact" else sessions
         if gate.kind == "reduce":
             assert gate.reduction is not None
             judged = judge_reduction(compared, values, gate.reduction, terms)
         else:
             judged = judge_values(compared, values, terms)
-        verdict, more, reason = judged.verdict, judged.more, judged.reason if judged.verdict == "inconclusive" else ""
-        if gate.kind == "reduce":
-            reason = judged.reason
+        verdict, more = judged.verdict, judged.more
+        reason = judged.reason if gate.kind == "reduce" or verdict == "inconclusive" else ""
         if spec.pooled is not None:
             verdict, more, reason = self._pooled(gate, judged, values, reason)
         shown = verdict != "ok" and not judged.exact
@@ -186,12 +209,15 @@ class _Gates:
             p=judged.p if shown else None,
             reason=reason,
             more=more if verdict == "inconclusive" else 0,
+            learning=learning and verdict == "inconclusive",
             drift=_drift(gate, values, sessions, entry, terms, exact=judged.exact),
         )
 
     def _terms(self, gate: Gate, spec: MetricSpec, entry: BaselineEntry) -> Terms:
         given = self.given
         kind: Kind = "latency" if spec.timed else "count"
+        if spec.name == "latency" and entry.speeds:
+            kind = "count"  # at constant speed it is what the code decides, with the noise of counts
         # Of times both sides must be projected; the agent's own code is measured on the real clock always.
         if self.replayed and spec.name != "own_time" and (not spec.timed or entry.traffic != "live"):
             kind = "exact"
@@ -250,6 +276,8 @@ class _Gates:
         p: float | None = None,
         more: int = 0,
         drift: float | None = None,
+        part: ExactPart | None = None,
+        learning: bool = False,
     ) -> GateResult:
         """The result of a gate: the one place where it is made."""
         return GateResult(
@@ -273,6 +301,8 @@ class _Gates:
             allowed=_allowed(gate, baseline),
             more=more,
             drift=drift,
+            exact_part=part,
+            learning=learning,
         )
 
     def _source(self, stage: str, spec: MetricSpec) -> str:
@@ -295,6 +325,23 @@ class _Gates:
         if stage not in self.answering:
             self.answering[stage] = who_answers(self.given.entry, self.given.samples, stage)
         return self.answering[stage]
+
+
+def _has_no_pace(call: Call) -> bool:
+    """Whether a script answered without a pace."""
+    return call.answered_by == "script" and call.latency == 0
+
+
+def _tools(given: GateInput) -> Collection[tuple[str, str]]:
+    """Stage and name of each tool that was or is offered."""
+    compositions = [sample.composition for sample in given.samples] + ([given.entry.composition] if given.entry else [])
+    return {
+        (stage, part.name)
+        for composition in compositions
+        for stage, found in inclusive(composition).items()
+        for part in found.parts
+        if part.part == "tools"
+    }
 
 
 def _sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:

@@ -31,10 +31,14 @@ def expand(
     return _expanded(_with_tools(budget, tools), tuple(stages), tuple(default_metrics))
 
 
+def names_any_tool(budget: Budget) -> bool:
+    """Whether a budget has a rule for each tool."""
+    return any(metric.name == ANY_TOOL for pairs in (budget.rules, budget.limit, budget.reduce) for metric, _ in pairs)
+
+
 def _with_tools(budget: Budget, tools: Collection[tuple[str, str]]) -> Budget:
     """The budget with each ``tools.*`` replaced by the tools that are known; a rule for a tool by its name stays."""
-    named = {metric for pairs in (budget.rules, budget.limit, budget.reduce) for metric, _ in pairs}
-    if not any(metric.name == ANY_TOOL for metric in named):
+    if not names_any_tool(budget):
         return budget
 
     def each(pairs: tuple[tuple[Metric, T], ...]) -> tuple[tuple[Metric, T], ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pytest_tokenbudget.records.baseline import BaselineEntry
-from pytest_tokenbudget.records.composition import Compositions, within
+from pytest_tokenbudget.records.composition import Compositions, inside
 from pytest_tokenbudget.records.gate import Budget, Gate, Metric, Rule
 from pytest_tokenbudget.records.sample import Sample
 
@@ -37,7 +37,7 @@ def who_answers(entry: BaselineEntry, samples: Sequence[Sample], stage: str = ""
     providers = {call.provider for sample in samples for call in sample.calls if call.succeeded}
     change, added = "", False
     for what, then, now in (
-        ("model", set(_stage_models(entry.composition, stage)), models),
+        ("model", _stage_models(entry.composition, stage), models),
         ("provider", set(entry.providers), providers),
     ):
         if then and now:
@@ -47,9 +47,8 @@ def who_answers(entry: BaselineEntry, samples: Sequence[Sample], stage: str = ""
     return WhoAnswers(change, added)
 
 
-def _stage_models(composition: Compositions, stage: str) -> tuple[str, ...]:
-    found = within(composition, stage)
-    return () if found is None else found.models
+def _stage_models(composition: Compositions, stage: str) -> set[str]:
+    return {model for path, own in composition.items() if inside(path, stage) for model in own.models}
 
 
 def cost_gates(budget: Budget, gates: Collection[Gate], stages: Collection[str]) -> list[Gate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,8 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition, inside, within
 from pytest_tokenbudget.records.sample import Span, Values
 
-Compose = Callable[[Sequence[Call]], StageComposition]
+Compose = Callable[[Sequence[Call], float], StageComposition]
+"""Sums the compositions of a stage's calls; it is told when the model first answered in the sample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +24,15 @@ class Measured:
         stages: Metrics by stage path.
         composition: Compositions of the stages' own calls by stage path.
         pooled: Single calls' values by stage path and metric; the whole test's under ``""``.
+        windows: Start and end of each time in which a stage was open, by stage path, s since the sample's start; the whole
+            test's call phase under ``""``.
     """
 
     total: Values
     stages: dict[str, Values]
     composition: dict[str, StageComposition]
     pooled: dict[str, dict[str, tuple[float, ...]]]
+    windows: dict[str, tuple[tuple[float, float], ...]]
 
 
 def stage_paths(calls: Iterable[Call], spans: Iterable[Span]) -> list[str]:
@@ -65,9 +70,11 @@ def measure(
     spans: Sequence[Span],
     *,
     call_phase: float,
+    begun: float = 0.0,
     own_time: float | None,
     table: Mapping[str, MetricSpec],
     compose: Compose,
+    paid: Sequence[Call] = (),
 ) -> Measured:
     """Compute the metrics of the whole test and of each stage.
 
@@ -75,24 +82,31 @@ def measure(
         calls: Calls and failed attempts, in order of their starts; times in s since the sample's start.
         spans: The times in which stages were open, on the same clock.
         call_phase: Duration of the test's call phase, s.
+        begun: Its start, s since the sample's start.
         own_time: s of the agent's own code where it is known apart (replay), else ``None``.
         table: The known metrics.
         compose: Sums the compositions of a stage's calls.
+        paid: Requests that cost money and are no calls.
 
     Returns:
         The figures. A stage that only a rule opened (no code) is open while its calls run.
     """
+    answered = min((call.started + (call.ttft or call.latency) for call in calls if call.succeeded), default=math.inf)
     paths = stage_paths(calls, spans)
-    own = {path: compose([call for call in calls if call.stage == path]) for path in paths}
+    own = {path: compose([call for call in calls if call.stage == path], answered) for path in paths}
+    windows: dict[str, tuple[tuple[float, float], ...]] = {"": ((begun, begun + call_phase),)}
     views: dict[str, StageView] = {}
     for path in ("", *paths):
         mine = [call for call in calls if inside(call.stage, path)]
         composition = within(own, path) or StageComposition(calls=0)
         # Calls of several stages can share a prefix, which their compositions do not know of each other.
         several = sum(inside(other, path) for other in paths) > 1
+        fresh = (compose(mine, answered) if several else composition).fresh_input_tokens
+        if path and (opened := tuple((span.started, span.ended) for span in spans if inside(span.stage, path))):
+            windows[path] = opened
         model_time = union_length([(call.started, call.started + call.latency) for call in mine])
-        fresh = (compose(mine) if several else composition).fresh_input_tokens
-        open_time = _open_time(path, spans, model_time) if path else call_phase
+        # A stage that only a rule opened (no code) is open while its calls run.
+        open_time = union_length(windows[path]) if path in windows else model_time
         views[path] = StageView(
             calls=[call for call in mine if call.succeeded],
             attempts=[call for call in mine if not call.succeeded],
@@ -101,16 +115,12 @@ def measure(
             composition=composition,
             fresh_input_tokens=fresh,
             own_time=None if path else own_time,
+            paid=[request for request in paid if inside(request.stage, path)],
         )
     return Measured(
         total=values(views[""], table),
         stages={path: values(view, table) for path, view in views.items() if path},
         composition=own,
         pooled={path: pooled_values(view, table) for path, view in views.items()},
+        windows={path: opened for path, opened in windows.items() if opened},
     )
-
-
-def _open_time(path: str, spans: Iterable[Span], model_time: float) -> float:
-    """Give the s that a stage was open; one that only a rule opened (no code) is open while its calls run."""
-    opened = [(span.started, span.ended) for span in spans if inside(span.stage, path)]
-    return union_length(opened) if opened else model_time

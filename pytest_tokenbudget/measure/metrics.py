@@ -29,6 +29,7 @@ class StageView:
         composition: What the input consists of.
         fresh_input_tokens: Input that is no common prefix with an earlier call, whichever stage inside made it.
         own_time: s of the agent's own code on the real clock, where that is known apart (replay); else ``None``.
+        paid: Requests that cost money and are no calls.
     """
 
     calls: Sequence[Call]
@@ -38,6 +39,7 @@ class StageView:
     composition: StageComposition
     fresh_input_tokens: int
     own_time: float | None = None
+    paid: Sequence[Call] = ()
 
 
 Compute = Callable[[StageView], float | int | None]
@@ -139,7 +141,7 @@ def _fresh(view: StageView) -> int | None:
 def _cost(view: StageView) -> float | None:
     """Added as decimals, as which prices are written: three calls at $0.0022 cost $0.0066, not $0.006599999999999999."""
     total = Decimal(0)
-    for call in view.calls:
+    for call in (*view.calls, *view.paid):
         if call.cost is None:
             return None
         total += Decimal(repr(float(call.cost)))
@@ -210,7 +212,18 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
         of_call=lambda call: int(not call.succeeded),
     ),
     _sum_of_calls("tool_calls", "count", "Tools that the model called.", lambda call: len(call.tool_calls)),
-    MetricSpec("latency", "s", "The test's call phase; a stage's time open.", lambda view: view.open_time),
+    MetricSpec(
+        "latency",
+        "s",
+        "The time that the run would take at the baseline's speed: what the code decides.",
+        lambda view: view.open_time,
+    ),
+    MetricSpec(
+        "measured_latency",
+        "s",
+        "The time it took: the test's call phase; a stage's time open.",
+        lambda view: view.open_time,
+    ),
     MetricSpec("model_time", "s", "Union of the calls' intervals.", lambda view: view.model_time),
     _single_calls("call_latency", "Duration of single calls, pooled.", lambda call: clock_time(call.latency)),
     _single_calls(
@@ -225,6 +238,9 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
 
 RENAMED = {"attempts": "failed_attempts"}
 """Old names of metrics and their names of now; the old ones are read with a deprecation warning."""
+
+OPEN_TIMES = ("latency", "measured_latency")
+"""The time in which a stage was open, at the baseline's speed and as it was measured: the same where nothing is live."""
 
 DEFAULT_GATES = ("input_tokens", "output_tokens", "calls", "latency")
 OPTIONAL_USAGE = frozenset({"cached_input_tokens", "cache_write_tokens", "reasoning_tokens"})

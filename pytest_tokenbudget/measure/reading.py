@@ -10,7 +10,9 @@ from pytest_tokenbudget.capture.stage import checked_path, name_of
 from pytest_tokenbudget.capture.stage_rules import StageRule, resolve_stage
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 from pytest_tokenbudget.prices import PriceBook
+from pytest_tokenbudget.providers.classify import classify, possible_kinds
 from pytest_tokenbudget.providers.read import polled, read, settled
+from pytest_tokenbudget.providers.request import request_of
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
@@ -21,6 +23,21 @@ from pytest_tokenbudget.tokens.counter import Calibration, Counter
 
 StageOf = Callable[[Exchange, Call, Callable[[], Prompt | None]], str]
 """Gives a call to a stage, from the exchange, the call as far as it is read and, where a rule asks for it, the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTraffic:
+    """What was read of a sample's exchanges.
+
+    Attributes:
+        calls: Calls and failed attempts.
+        unattributed: Traffic that looks like model calls but could not be attributed.
+        paid: Requests that cost money and are no calls of a language model; those that failed are left out.
+    """
+
+    calls: tuple[Call, ...]
+    unattributed: tuple[Unattributed, ...]
+    paid: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,17 +60,12 @@ class Reader:
     def __post_init__(self) -> None:
         object.__setattr__(self, "schemas", SchemaReader(self.counter))
 
-    def read_all(
-        self, exchanges: Iterable[Exchange], *, origin: float
-    ) -> tuple[tuple[Call, ...], tuple[Unattributed, ...]]:
+    def read_all(self, exchanges: Iterable[Exchange], *, origin: float) -> ReadTraffic:
         """Read all exchanges of a sample.
 
         Args:
             exchanges: The exchanges in order of their starts.
             origin: The sample's start on the exchanges' clock, s.
-
-        Returns:
-            The calls and failed attempts, and the traffic that looks like model calls but could not be attributed.
         """
         kept = tuple(exchanges)
         polls = polled(kept, self.formats)
@@ -61,8 +73,9 @@ class Reader:
         unknown: dict[tuple[str, str, str], Unattributed] = {}
         tries: dict[tuple[str, str, str, bytes | None], int] = {}
         recognised: list[_Recognised] = []
+        paid: list[_Recognised] = []
         looked_at = [(exchange, self._recognise(exchange, polls)) for exchange in kept]
-        hops = containers(kept, (exchange for exchange, found in looked_at if isinstance(found, _Recognised)))
+        hops = containers(kept, (exchange for exchange, found in looked_at if _is_call(found)))
         for exchange, found in looked_at:
             if exchange.sequence in hops:
                 continue
@@ -71,7 +84,7 @@ class Reader:
                 before = unknown.get(key)
                 unknown[key] = replace(found, count=before.count + found.count) if before else found
             elif found is not None:
-                recognised.append(found)
+                (recognised if found.is_call else paid).append(found)
         seen = self._seen(recognised)
         for each in recognised:
             call = self._call(each, origin=origin, compose=True, seen=seen)
@@ -79,7 +92,8 @@ class Reader:
             attempt = tries.get(work, 0)
             calls.append(replace(call, attempt=attempt) if attempt else call)
             tries[work] = 0 if call.succeeded else attempt + 1
-        return tuple(calls), tuple(unknown.values())
+        bought = tuple(self._paid(each, origin=origin) for each in paid if each.error is None)
+        return ReadTraffic(tuple(calls), tuple(unknown.values()), bought)
 
     def read(self, exchange: Exchange, *, origin: float, compose: bool = True) -> Call | Unattributed | None:
         """Read one exchange by itself, while its sample still runs.
@@ -93,19 +107,34 @@ class Reader:
             A call or failed attempt; traffic that looks like a model call; or ``None`` for anything else.
         """
         found = self._recognise(exchange, {})
-        if isinstance(found, _Recognised):
-            return self._call(found, origin=origin, compose=compose, seen=Calibration())
-        return found
+        if not isinstance(found, _Recognised):
+            return found
+        return self._call(found, origin=origin, compose=compose, seen=Calibration()) if found.is_call else None
 
     def _recognise(self, exchange: Exchange, polls: Mapping[str, Reading]) -> _Recognised | Unattributed | None:
         found = read(exchange, self.formats)
-        if found is None or isinstance(found, Unattributed):
-            return found
-        if found.reading.operation == "other":
-            return None
+        if found is None:
+            return self._recognise_unread(exchange)
+        if isinstance(found, Unattributed) or found.classified.kind == "auxiliary":
+            return found if isinstance(found, Unattributed) else None
         reading = settled(found.reading, polls) if polls else found.reading
         exchange = _left(exchange, reading)
         return _Recognised(exchange, reading, failure(exchange, reading), found.ttft, found.classified.prompt)
+
+    def _recognise_unread(self, exchange: Exchange) -> _Recognised | None:
+        """A paid request whose answer tells nothing (an agent's run) is known by its request alone."""
+        if "paid" not in possible_kinds(exchange.method, exchange.url, self.formats):
+            return None
+        known = classify(request_of(exchange), self.formats)
+        if known.kind != "paid":
+            return None
+        reading = Reading(known.api, known.provider, "other")
+        return _Recognised(exchange, reading, failure(exchange, reading), None, known.prompt)
+
+    def _paid(self, found: _Recognised, *, origin: float) -> Call:
+        """A paid request; what it costs is known where its answer says so."""
+        call = self._unpriced(found, origin=origin)
+        return replace(call, usage=found.reading.usage, cost=found.reading.billed.cost)
 
     def _seen(self, recognised: Sequence[_Recognised]) -> Calibration:
         """What the providers reported, as far as there are calls of which they reported nothing."""
@@ -123,7 +152,25 @@ class Reader:
         return seen
 
     def _call(self, found: _Recognised, *, origin: float, compose: bool, seen: Calibration) -> Call:
-        exchange, reading, prompt = found.exchange, found.reading, found.prompt
+        reading = found.reading
+        call = self._unpriced(found, origin=origin)
+        if found.error is not None:
+            return call
+        usage, input_source, composition = self._input(found, compose=compose, seen=seen)
+        usage, output_source = self._output(reading, usage)
+        return replace(
+            call,
+            usage=usage,
+            input_source=input_source,
+            output_source=output_source,
+            composition=composition,
+            prompt=found.prompt() if composition is not None else None,
+            cost=self.prices.cost(reading.provider, reading.model or reading.request_model, usage, api=reading.api),
+        )
+
+    def _unpriced(self, found: _Recognised, *, origin: float) -> Call:
+        """A call as far as it is known without its tokens."""
+        exchange, reading = found.exchange, found.reading
         call = Call(
             stage=exchange.stage,
             provider=reading.provider,
@@ -142,21 +189,9 @@ class Reader:
             server_tool_calls=reading.server_tool_calls,
             finish_reason=reading.finish_reason,
             problems=reading.problems,
+            answered_by=exchange.answered_by,
         )
-        call = replace(call, stage=self.stage_of(exchange, call, prompt))
-        if found.error is not None:
-            return call
-        usage, input_source, composition = self._input(found, compose=compose, seen=seen)
-        usage, output_source = self._output(reading, usage)
-        return replace(
-            call,
-            usage=usage,
-            input_source=input_source,
-            output_source=output_source,
-            composition=composition,
-            prompt=prompt() if composition is not None else None,
-            cost=self.prices.cost(reading.provider, reading.model or reading.request_model, usage, api=reading.api),
-        )
+        return replace(call, stage=self.stage_of(exchange, call, found.prompt))
 
     def _input(
         self, found: _Recognised, *, compose: bool, seen: Calibration
@@ -198,6 +233,10 @@ class Reader:
         return replace(usage, output_tokens=counted.tokens), "counted"
 
 
+def _is_call(found: _Recognised | Unattributed | None) -> bool:
+    return isinstance(found, _Recognised) and found.is_call
+
+
 def _with_input(usage: Usage, tokens: int | None) -> Usage:
     """The usage with another input, of which no part is larger than the whole."""
     if tokens is None:
@@ -217,6 +256,11 @@ class _Recognised:
     error: str | None
     ttft: float | None
     prompt: Callable[[], Prompt | None]
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it is a call of a language or embedding model, not another paid request."""
+        return self.reading.operation != "other"
 
     @property
     def reported(self) -> int | None:

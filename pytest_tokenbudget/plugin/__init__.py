@@ -15,11 +15,11 @@ import pytest
 
 from pytest_tokenbudget.plugin.attached_result import as_text
 from pytest_tokenbudget.plugin.controller import Controller
-from pytest_tokenbudget.plugin.fixtures import budget, footprint, scenario, scripted_llm
+from pytest_tokenbudget.plugin.fixtures import budget, footprint, llm_proxy, scenario, scripted_llm
 from pytest_tokenbudget.plugin.options import add_options
 from pytest_tokenbudget.settings import MARKER, marker_signature
 
-__all__ = ["budget", "footprint", "scenario", "scripted_llm"]
+__all__ = ["budget", "footprint", "llm_proxy", "scenario", "scripted_llm"]
 
 MARKER_HELP = "fail the test when its model calls get more expensive or slower than its baseline."
 

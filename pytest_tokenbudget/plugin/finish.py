@@ -14,6 +14,7 @@ from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
 from pytest_tokenbudget.report.github import error_lines, workspace_root
+from pytest_tokenbudget.report.provider_pace import pace_lines, pooled_paces
 from pytest_tokenbudget.report.terminal import Tone, section_lines
 from pytest_tokenbudget.report.view import RunView
 
@@ -47,7 +48,11 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
         messages=tuple(text for verdict, text in suite if verdict != "ok"),
         suite=tuple(verdict for verdict, _ in suite),
         problems=written.problems,
-        notes=(*(text for verdict, text in suite if verdict == "ok"), *written.notes),
+        notes=(
+            *(text for verdict, text in suite if verdict == "ok"),
+            *pace_lines(pooled_paces(results), what="these changes"),
+            *written.notes,
+        ),
         advice=_advice(results) if settings.reports else (),
         ended_ok=ended_ok,
     )

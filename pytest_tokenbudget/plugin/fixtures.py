@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.proxy.llm_proxy import LlmProxy
     from pytest_tokenbudget.plugin.budget_record import BudgetRecord
     from pytest_tokenbudget.plugin.footprints import Footprints
     from pytest_tokenbudget.plugin.run import TestRun
@@ -64,6 +65,15 @@ def scripted_llm(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
     problem = script_problem(model)
     if problem is not None:
         pytest.fail(str(problem), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def llm_proxy() -> Iterator[LlmProxy]:
+    """A recording proxy for processes of any language: ``llm_proxy.env()``, ``.url_for("openai")``, ``.environment()``."""
+    from pytest_tokenbudget.capture.proxy.llm_proxy import LlmProxy
+
+    with LlmProxy() as proxy:
+        yield proxy
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watched_clients, watching
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
+from pytest_tokenbudget.measure.constant_speed import at_speed_of
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.pytest_internals import (
@@ -161,7 +162,7 @@ class TestRun:
         assert self.running is not None
         assert self.traffic is not None
         self._watched = watched_clients()
-        self.running.messages += self.traffic.notes()
+        self.running.messages += (*self.traffic.notes(), *self.running.recorder.notes())
         if self.context.children is not None:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
@@ -248,8 +249,9 @@ class TestRun:
             self.repeating = False
 
     def _compared(self) -> Sequence[Sample]:
-        """The samples that meet the baseline."""
-        return self.samples if self.played is None else (self.played,)
+        """The samples that meet the baseline, at its speed."""
+        samples = self.samples if self.played is None else (self.played,)
+        return at_speed_of(self.context.baselines.entry(self.location), samples)
 
     def _gates_now(self) -> tuple[GateResult, ...]:
         """What the gates say of the samples so far; judged once. Without a call they say nothing."""
@@ -289,13 +291,15 @@ class TestRun:
         entry, problem = baselines.entry(location), baselines.problem(location)
         earlier = [] if entry is None else [entry.outcomes]
         notices = [] if problem is None else [f"{problem.message}; {problem.remedy}"]
+        compared = self._compared()
         judged = test_result.assemble(
-            blank, self._gates_now(), self._compared(), settings, entry=entry, earlier_outcomes=earlier, notices=notices
+            blank, self._gates_now(), compared, settings, entry=entry, earlier_outcomes=earlier, notices=notices
         )
+        shown = compared if self.played is None else self.samples
         cassette = self.traffic.cassette if self.traffic is not None and self.recorded else None
         return replace(
             judged,
-            samples=tuple(self.samples),
+            samples=tuple(shown),
             played=self.played,
             recorded_cassette="" if cassette is None else str(cassette.path),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Sample, Span, Traffic, Turn
 from pytest_tokenbudget.tokens.aggregate import stage_composition
+from pytest_tokenbudget.wording import counted
 
 Clock = Callable[[], float]
 
@@ -79,8 +81,7 @@ class RunningSample:
 
     def measured(self) -> tuple[Sequence[Call], Measured]:
         """Calls and figures of what was captured so far."""
-        calls, _ = self.reader.read_all(self.recorder.exchanges(), origin=self.origin)
-        ordered = self._with_recorded(calls)
+        ordered = self._with_recorded(self.reader.read_all(self.recorder.exchanges(), origin=self.origin).calls)
         return ordered, self.figures_of(ordered)
 
     def figures_of(self, calls: Sequence[Call]) -> Measured:
@@ -101,9 +102,9 @@ class RunningSample:
             own_time: s of the agent's own code on the real clock, where the sample's clock is a projection.
         """
         exchanges = self.recorder.exchanges()
-        read, unattributed = self.reader.read_all(exchanges, origin=self.origin)
-        calls = self._with_recorded(read)
-        measured = self._measure(calls, self.spans(), self.call_phase(ended), own_time)
+        read = self.reader.read_all(exchanges, origin=self.origin)
+        calls = self._with_recorded(read.calls)
+        measured = self._measure(calls, self.spans(), self.call_phase(ended), own_time, read.paid)
         return Sample(
             calls=tuple(without_prompt(call) for call in calls),
             total=measured.total,
@@ -112,12 +113,14 @@ class RunningSample:
             pooled=measured.pooled,
             outcomes=dict(self.outcomes),
             traffic=traffic_of(exchanges),
-            unattributed=unattributed,
+            paid=read.paid,
+            unattributed=read.unattributed,
             hosts=self.recorder.hosts(),
             turns=tuple(self._turns(calls)),
-            messages=(*self.messages, *problems_of(calls)),
+            messages=(*self.messages, *problems_of(calls), *paid_notes(read.paid)),
             own_time=own_time,
             schemas=self._schemas(calls),
+            windows=measured.windows,
         )
 
     def _schemas(self, calls: Sequence[Call]) -> dict[str, SchemaAnatomy]:
@@ -132,10 +135,22 @@ class RunningSample:
         return tuple(sorted((*calls, *self.recorded_calls), key=lambda call: call.started))
 
     def _measure(
-        self, calls: Sequence[Call], spans: Sequence[Span], call_phase: float, own_time: float | None
+        self,
+        calls: Sequence[Call],
+        spans: Sequence[Span],
+        call_phase: float,
+        own_time: float | None,
+        paid: Sequence[Call] = (),
     ) -> Measured:
         return measure(
-            calls, spans, call_phase=call_phase, own_time=own_time, table=self.table, compose=stage_composition
+            calls,
+            spans,
+            call_phase=call_phase,
+            begun=0.0 if self.call_started is None else self.call_started - self.origin,
+            own_time=own_time,
+            table=self.table,
+            compose=stage_composition,
+            paid=paid,
         )
 
     def _turns(self, calls: Sequence[Call]) -> Iterator[Turn]:
@@ -155,6 +170,16 @@ def traffic_of(exchanges: Sequence[Exchange]) -> Traffic:
     if "replay" in by:
         return "replay"
     return "scripted" if "script" in by else "live"
+
+
+def paid_notes(paid: Sequence[Call]) -> tuple[str, ...]:
+    """Sentences on paid requests that are no calls and whose cost is not known, so that the test's is not either."""
+    unpriced = Counter(f"{one.api} ({one.model or one.provider})" for one in paid if one.cost is None)
+    return tuple(
+        f"{counted(number, 'request')} to {name} cost money and {'is' if number == 1 else 'are'} no call of a language"
+        " model: known, not priced, so that the cost is not known"
+        for name, number in sorted(unpriced.items())
+    )
 
 
 def problems_of(calls: Sequence[Call]) -> tuple[str, ...]:

@@ -77,4 +77,10 @@ def count_timed_gates(budget: Budget, entry: BaselineEntry, table: Mapping[str, 
     if budget.replay is not None or entry.traffic != "live":
         return 0
     gates = expand(budget, stages=entry.stages, default_metrics=DEFAULT_GATES)
-    return sum(gate.kind == "max_increase" and table[gate.metric.name].timed for gate in gates)
+    at_speed = bool(entry.speeds)
+    return sum(
+        gate.kind == "max_increase"
+        and table[gate.metric.name].timed
+        and not (at_speed and gate.metric.name == "latency")
+        for gate in gates
+    )

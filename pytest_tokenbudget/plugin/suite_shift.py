@@ -78,7 +78,7 @@ def shifts(results: Sequence[TestResult], store: BaselineStore) -> list[tuple[Ve
 def _model(result: TestResult, gate: GateResult) -> Model | None:
     """Who answered in a live latency gate's stage, where that was one model of one provider."""
     stage, _, name = gate.metric.rpartition(".")
-    if name != "latency" or gate.exact or gate.kind != "max_increase" or gate.statistic != "mean":
+    if name != "measured_latency" or gate.exact or gate.kind != "max_increase" or gate.statistic != "mean":
         return None
     models = {
         (call.provider, call.model or call.request_model)

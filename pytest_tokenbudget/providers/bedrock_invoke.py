@@ -245,3 +245,22 @@ def _header_usage(exchange: Exchange) -> Usage:
         value = header(exchange.response_headers, f"x-amzn-bedrock-{side}-token-count")
         found[side] = count(int(value)) if value.isascii() and value.isdigit() and len(value) < 13 else None
     return Usage(input_tokens=found["input"], output_tokens=found["output"])
+
+
+class BedrockAgents(WireFormat):
+    """Agents, flows and knowledge bases of Amazon Bedrock, which call models themselves and tell no usage."""
+
+    api = "bedrock.agents"
+    operation = "other"
+    provider = "aws.bedrock"
+    endpoints = (
+        Endpoint(
+            "paid",
+            r"/agents/[^/]+/agentAliases/[^/]+/sessions/[^/]+/text$|/runtimes/[^/]+/invocations$"
+            r"|/retrieveAndGenerate(Stream)?$|/flows/[^/]+/aliases/[^/]+$|/generateQuery$",
+            reads=False,
+        ),
+    )
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Nothing of it is read."""

@@ -11,7 +11,7 @@ from pytest_tokenbudget.providers.body import header
 from pytest_tokenbudget.providers.hosts import is_model_host, provider_of
 from pytest_tokenbudget.providers.loose import as_dict, as_list, as_str
 from pytest_tokenbudget.providers.request import Request, split_url
-from pytest_tokenbudget.providers.wire_format import Endpoint, Kind, WireFormat
+from pytest_tokenbudget.providers.wire_format import Endpoint, FormatGroup, Kind, WireFormat
 from pytest_tokenbudget.records.exchange import Headers
 from pytest_tokenbudget.records.prompt import Prompt
 
@@ -95,7 +95,7 @@ def classify(request: Request, formats: Sequence[WireFormat]) -> Classified:
 
 def matches(request: Request, formats: Sequence[WireFormat]) -> Iterator[Classified]:
     """All that formats take a request for, in their order: an answer may show that the first was wrong."""
-    for wire_format, endpoint in _endpoints(request.method, request.path, tuple(formats)):
+    for wire_format, endpoint in _candidates(request.method, request.path, formats):
         try:
             if endpoint.when is not None and not endpoint.when(request):
                 continue
@@ -126,14 +126,27 @@ def body_limit(method: str, url: str, response_headers: Headers, formats: Sequen
     Returns:
         ``None`` for all of a model call; a bound for what may be one or stands beside one; 0 for all other traffic.
     """
-    path = split_url(url).path.rstrip("/")
-    kinds = {endpoint.kind for _, endpoint in _endpoints(method.upper(), path, tuple(formats))}
+    kinds = possible_kinds(method, url, formats)
     content_type = header(response_headers, "content-type").lower()
     if kinds & {"call", "paid"} and not content_type.startswith(_MEDIA):
         return None
     if kinds or (method.upper() == "POST" and (not content_type or any(word in content_type for word in _TEXTS))):
         return UNKNOWN_BODY
     return 0
+
+
+def possible_kinds(method: str, url: str, formats: Sequence[WireFormat]) -> set[Kind]:
+    """What a request may be, by method and path alone."""
+    path = split_url(url).path.rstrip("/")
+    return {endpoint.kind for _, endpoint in _candidates(method.upper(), path, formats)}
+
+
+def _candidates(method: str, path: str, formats: Sequence[WireFormat]) -> Iterator[tuple[WireFormat, Endpoint]]:
+    """The endpoints with such a method and path, those of groups last."""
+    yield from _endpoints(method, path, tuple(formats))
+    for wire_format in formats:
+        if isinstance(wire_format, FormatGroup):
+            yield from _endpoints(method, path, wire_format.formats)
 
 
 @lru_cache(maxsize=1024)

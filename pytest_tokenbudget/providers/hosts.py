@@ -69,8 +69,17 @@ COMPATIBLE = (
     ("xiaomimimo.com", "xiaomi"),
     ("pollinations.ai", "pollinations"),
     ("avian.io", "avian"),
+    ("huggingface.co", "huggingface"),
+    ("huggingface.cloud", "huggingface"),
+    ("aleph-alpha.com", "alephalpha"),
+    ("writer.com", "writer"),
+    ("replicate.com", "replicate"),
+    ("gateway.ai.cloudflare.com", "cloudflare"),
+    ("api.cloudflare.com", "cloudflare"),
+    ("aliyuncs.com", "alibaba"),
+    ("ml.cloud.ibm.com", "ibm.watsonx.ai"),
 )
-"""Services that speak OpenAI's API: suffix of a host -> provider."""
+"""Services that speak OpenAI's API, beside others or alone: suffix of a host -> provider."""
 
 
 def provider_of(request: Request, maker: str, hosts: Mapping[str, str]) -> str:

@@ -1,24 +1,14 @@
-"""The list of built-in formats. Adding an API is one file beside this one, and one line here."""
+"""The list of built-in formats. Adding an API is one file beside this one, and one line here.
+
+A rare API is a file in ``contrib`` and a line in its list.
+"""
 
 from __future__ import annotations
 
 from pytest_tokenbudget.providers.anthropic_messages import AnthropicMessages
 from pytest_tokenbudget.providers.bedrock_converse import BedrockConverse
-from pytest_tokenbudget.providers.bedrock_invoke import BedrockInvoke
+from pytest_tokenbudget.providers.bedrock_invoke import BedrockAgents, BedrockInvoke
 from pytest_tokenbudget.providers.cohere import CohereChatV1, CohereChatV2, CohereEmbed, CohereGenerate
-from pytest_tokenbudget.providers.contrib.alephalpha import AlephAlphaComplete
-from pytest_tokenbudget.providers.contrib.anthropic_complete import AnthropicComplete
-from pytest_tokenbudget.providers.contrib.cloudflare import CloudflareRun
-from pytest_tokenbudget.providers.contrib.dashscope import DashScopeEmbeddings, DashScopeGeneration
-from pytest_tokenbudget.providers.contrib.llamacpp import LlamaCppCompletion
-from pytest_tokenbudget.providers.contrib.other_models import OTHER_MODELS, BedrockAgents
-from pytest_tokenbudget.providers.contrib.text_generation import (
-    HuggingFaceGeneration,
-    SageMakerInvoke,
-    SGLangGeneration,
-)
-from pytest_tokenbudget.providers.contrib.watsonx import WatsonxChat, WatsonxGeneration
-from pytest_tokenbudget.providers.contrib.writer import WriterChat
 from pytest_tokenbudget.providers.google_embed import GoogleEmbed, VertexPredict
 from pytest_tokenbudget.providers.google_generate import GoogleGenerate
 from pytest_tokenbudget.providers.google_interactions import GoogleInteractions
@@ -27,13 +17,26 @@ from pytest_tokenbudget.providers.ollama import OllamaChat, OllamaEmbed, OllamaG
 from pytest_tokenbudget.providers.openai_chat import OpenAIChat
 from pytest_tokenbudget.providers.openai_completions import OpenAICompletions
 from pytest_tokenbudget.providers.openai_embeddings import OpenAIEmbeddings
-from pytest_tokenbudget.providers.openai_platform import OpenAIPlatform
 from pytest_tokenbudget.providers.openai_responses import (
     OpenAIResponses,
     OpenAIResponsesCompact,
     OpenAIResponsesPoll,
 )
-from pytest_tokenbudget.providers.wire_format import WireFormat
+from pytest_tokenbudget.providers.wire_format import FormatGroup, WireFormat
+
+
+class LateFormats(FormatGroup):
+    """The rare formats of ``contrib``, and what stands beside models: imported when no common API knows a request."""
+
+    api = "late"
+
+    @property
+    def formats(self) -> tuple[WireFormat, ...]:
+        """The formats in the order in which they are asked."""
+        from pytest_tokenbudget.providers.contrib import CONTRIB_FORMATS
+        from pytest_tokenbudget.providers.openai_platform import PLATFORM
+
+        return (*CONTRIB_FORMATS, PLATFORM)
 
 
 def builtin_formats() -> tuple[WireFormat, ...]:
@@ -60,19 +63,6 @@ def builtin_formats() -> tuple[WireFormat, ...]:
         VertexPredict(),
         CohereEmbed(),
         CohereGenerate(),
-        WriterChat(),
-        WatsonxChat(),
-        WatsonxGeneration(),
-        AnthropicComplete(),
-        AlephAlphaComplete(),
-        SageMakerInvoke(),
         MistralConversations(),
-        CloudflareRun(),
-        HuggingFaceGeneration(),
-        SGLangGeneration(),
-        LlamaCppCompletion(),
-        DashScopeGeneration(),
-        DashScopeEmbeddings(),
-        *OTHER_MODELS,
-        OpenAIPlatform(),
+        LateFormats(),
     )

@@ -151,3 +151,12 @@ class WireFormat:
             asked_stream=self.asks_stream(request),
             request_model=self.model_of(request),
         )
+
+
+class FormatGroup(WireFormat):
+    """Stands for several formats that are asked after all others, and imported then."""
+
+    @property
+    def formats(self) -> tuple[WireFormat, ...]:
+        """The formats, in the order in which they are asked."""
+        raise NotImplementedError

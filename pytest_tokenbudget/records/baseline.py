@@ -54,6 +54,28 @@ class MetricRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast a model answered in a stage, fitted to its calls.
+
+    Attributes:
+        call: s a call, whatever its tokens.
+        read: s a token that was read uncached.
+        written: s a token that was written.
+        calls: Calls that it was fitted to.
+    """
+
+    call: float
+    read: float
+    written: float
+    calls: int
+
+    @property
+    def coefficients(self) -> tuple[float, float, float]:
+        """The three numbers together."""
+        return self.call, self.read, self.written
+
+
+@dataclass(frozen=True, slots=True)
 class BaselineEntry:
     """All that is stored of one test.
 
@@ -67,6 +89,7 @@ class BaselineEntry:
             name: ``counted`` or ``calibrated`` and the encoding, ``"counted o200k_base"``.
         models: Names of the models that answered, sorted.
         providers: Names of the providers, sorted.
+        speeds: Speed of each model by stage path, of live runs; the stored ``latency`` is that at these speeds.
     """
 
     metrics: dict[str, MetricRecord] = field(default_factory=dict)
@@ -77,6 +100,7 @@ class BaselineEntry:
     sources: dict[str, str] = field(default_factory=dict)
     models: tuple[str, ...] = ()
     providers: tuple[str, ...] = ()
+    speeds: dict[str, dict[str, Speed]] = field(default_factory=dict)
 
     @property
     def stages(self) -> tuple[str, ...]:

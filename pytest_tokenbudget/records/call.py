@@ -19,6 +19,10 @@ moderation, reranking, polls).
 """
 
 
+AnsweredBy = Literal["network", "replay", "script", "mock"]
+"""Who answered a request: a provider over a network, the plugin itself, or something in the same process."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens in the normal form; ``None`` is unknown, 0 is what the provider said.
@@ -149,6 +153,8 @@ class Call:
         composition: What the input consists of; ``None`` where the request could not be read.
         prompt: What was asked; not kept once the sample is composed.
         problems: What could not be read, in words.
+        answered_by: Who answered, see :class:`~pytest_tokenbudget.records.exchange.Exchange`: no time of a ``"mock"`` says
+            anything about a model.
     """
 
     stage: str
@@ -175,6 +181,7 @@ class Call:
     composition: Composition | None = None
     prompt: Prompt | None = None
     problems: tuple[str, ...] = ()
+    answered_by: AnsweredBy = "network"
 
     @property
     def succeeded(self) -> bool:

@@ -45,6 +45,45 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class FixedPart:
+    """What stands in a call's prompt before anything that the model said: the code alone decides it.
+
+    Attributes:
+        opening: Short hash of how its text begins, by which its kind is known again after it has grown.
+        tokens: Local count of the system prompt, the tool schemas, the response format and their framing.
+        user_tokens: Local count of the first user turn.
+    """
+
+    opening: str
+    tokens: int
+    user_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPrompt:
+    """One kind of prompts among the calls of a stage: those that begin alike and have the same fixed part.
+
+    Attributes:
+        opening: Short hash of how its text begins.
+        encoding: Name of the encoding or profile that counted.
+        tokens: Local count of each call's system prompt, tool schemas, response format and their framing.
+        user_tokens: Local count of the first user turn; ``None`` where the calls differ in it, or where it may hold what
+            the model said, because an answer had come before.
+        calls: Calls that have it.
+    """
+
+    opening: str
+    encoding: str
+    tokens: int
+    user_tokens: int | None
+    calls: int
+
+    def order(self) -> tuple[str, str, int]:
+        """What tells it from other kinds, and sorts it among them."""
+        return self.opening, self.encoding, self.tokens
+
+
+@dataclass(frozen=True, slots=True)
 class Composition:
     """The input of one call, split into pieces.
 
@@ -55,6 +94,7 @@ class Composition:
         encoding: Name of the encoding or profile that counted.
         estimated: Whether the local count is an estimate by its nature (no public tokenizer, encrypted parts, images
             of unknown size).
+        fixed: What the code alone decides of it; ``None`` where that is not known.
     """
 
     pieces: tuple[Piece, ...]
@@ -62,6 +102,7 @@ class Composition:
     counted_tokens: int
     encoding: str
     estimated: bool = False
+    fixed: FixedPart | None = None
 
     @property
     def scale(self) -> float | None:
@@ -117,6 +158,7 @@ class StageComposition:
         failed_attempts: Attempts that failed.
         models: Names of the models that answered, sorted.
         estimated: Whether any of its counts is an estimate.
+        fixed: What the code alone decides of its calls, by kind of prompt.
     """
 
     calls: int
@@ -127,6 +169,7 @@ class StageComposition:
     failed_attempts: int = 0
     models: tuple[str, ...] = ()
     estimated: bool = False
+    fixed: tuple[FixedPrompt, ...] = ()
 
     def __post_init__(self) -> None:
         """Keep one form of what is the same: a reported number only where it is another than the count."""
@@ -234,7 +277,27 @@ def within(compositions: Compositions, stage: str) -> StageComposition | None:
         failed_attempts=sum(each.failed_attempts for each in found),
         models=tuple(sorted({model for each in found for model in each.models})),
         estimated=any(each.estimated for each in found),
+        fixed=_merged(prompt for each in found for prompt in each.fixed),
     )
+
+
+def fixed_within(compositions: Compositions, stage: str) -> tuple[FixedPrompt, ...]:
+    """Give what the code alone decides of the calls of a stage and of those inside it."""
+    return _merged(prompt for path, own in compositions.items() if inside(path, stage) for prompt in own.fixed)
+
+
+def _merged(prompts: Iterable[FixedPrompt]) -> tuple[FixedPrompt, ...]:
+    """The kinds of prompts of several stages together; the calls of a kind that several have are added."""
+    merged: dict[tuple[str, str, int], FixedPrompt] = {}
+    for prompt in prompts:
+        key = prompt.order()
+        same = merged.get(key)
+        if same is None:
+            merged[key] = prompt
+        else:
+            user = prompt.user_tokens if prompt.user_tokens == same.user_tokens else None
+            merged[key] = replace(same, calls=same.calls + prompt.calls, user_tokens=user)
+    return tuple(merged[key] for key in sorted(merged))
 
 
 def all_stages(paths: Iterable[str]) -> tuple[str, ...]:

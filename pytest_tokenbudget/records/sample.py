@@ -61,11 +61,14 @@ class Sample:
         pooled: Single values that are pooled over samples, by stage and metric (``call_latency``, ``ttft``), s.
         outcomes: What the agent achieved (``budget.outcome``).
         traffic: Where the answers came from.
+        paid: Requests that cost money and are no calls of a language model (images, speech, ranking, agents).
         unattributed: Traffic that looks like model calls and that no format reads.
         hosts: Hosts that were contacted, with the number of requests.
         turns: Turns of a scenario.
         messages: Notes for the reader.
         own_time: s of the agent's own code, as measured on the real clock.
+        windows: Start and end of each time in which a stage was open, by stage path, s since the sample's start; the whole
+            test's call phase stands under ``""``. A stage that only a rule gave its calls to has none.
         schemas: How the schemas of the larger tools are made up, by tool.
     """
 
@@ -76,9 +79,11 @@ class Sample:
     pooled: dict[str, dict[str, tuple[float, ...]]] = field(default_factory=dict)
     outcomes: dict[str, Any] = field(default_factory=dict)
     traffic: Traffic = "live"
+    paid: tuple[Call, ...] = ()
     unattributed: tuple[Unattributed, ...] = ()
     hosts: dict[str, int] = field(default_factory=dict)
     turns: tuple[Turn, ...] = ()
     messages: tuple[str, ...] = ()
     own_time: float | None = None
+    windows: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     schemas: dict[str, SchemaAnatomy] = field(default_factory=dict)

@@ -49,6 +49,21 @@ def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class ExactPart:
+    """What the code alone decides of a token metric, on both sides, at the baseline's number of calls.
+
+    Attributes:
+        baseline: Tokens of the system prompts, tool schemas, response formats and first user turns then.
+        value: Their tokens now.
+        calls: Calls of the baseline in which they grew or shrank; all of them where they did not.
+    """
+
+    baseline: int
+    value: int
+    calls: int
+
+
+@dataclass(frozen=True, slots=True)
 class GateResult:
     """One gate and what it says.
 
@@ -73,6 +88,9 @@ class GateResult:
         allowed: The largest value that the rule allows, in the metric's unit, ``None`` where there is no baseline.
         drift: Relative increase since the origin, where it is beyond twice the allowance; else ``None``.
         more: Further samples that are wanted to decide it; 0 where it is decided, or cannot be.
+        exact_part: What the code alone decides of a live token metric; ``None`` where that is not known.
+        learning: Whether it is a default gate on a time whose evidence comes by itself, with further sessions: it is no
+            doubt about the test.
     """
 
     metric: str
@@ -95,6 +113,8 @@ class GateResult:
     more: int = 0
     drift: float | None = None
     unit: Unit = "count"
+    exact_part: ExactPart | None = None
+    learning: bool = False
 
     @property
     def change(self) -> float | None:
@@ -105,13 +125,34 @@ class GateResult:
 
 
 def worst(gates: Iterable[GateResult]) -> Verdict:
-    """The worst verdict of a test's gates."""
-    return worst_verdict(gate.verdict for gate in gates)
+    """The worst verdict of a test's gates; those that still learn say nothing."""
+    return worst_verdict(gate.verdict for gate in gates if not gate.learning)
 
 
 def has_open_target(gates: Iterable[GateResult]) -> bool:
     """Whether a wanted reduction is neither reached nor missed: it does not pass before it is shown."""
     return any(gate.kind == "reduce" and gate.verdict == "inconclusive" for gate in gates)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPace:
+    """How fast a model was in a run, beside the baseline: what is left of the latency without the code's part.
+
+    Attributes:
+        model: The model.
+        provider: Who serves it.
+        ratio: Measured over expected duration of its calls: 1.6 is slower by 60 %.
+        lower: 97.5 % lower bound of the ratio.
+        upper: 97.5 % upper bound of the ratio.
+        calls: Calls that it rests on.
+    """
+
+    model: str
+    provider: str
+    ratio: float
+    lower: float
+    upper: float
+    calls: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +194,7 @@ class TestResult:
         watched: The clients that were watched, with their versions.
         budget: What the test's markers allow; ``None`` where that is not known.
         before: The stored run that it was compared with; ``None`` where there is none.
+        paces: How fast each model was beside the baseline, where live times can be compared.
         runs_per_month: How often the project runs this a month, for estimates of money; ``None`` where it does not say.
         recorded_cassette: Path of the cassette that this run recorded, ``""`` for none.
     """
@@ -178,6 +220,7 @@ class TestResult:
     played: Sample | None = None
     before: Before | None = None
     runs_per_month: float | None = None
+    paces: tuple[ProviderPace, ...] = ()
     recorded_cassette: str = ""
 
     @property

@@ -1,32 +1,22 @@
-"""Serves a scripted model over HTTP on the loopback, for clients that are not Python or not httpx."""
+"""Serves a scripted model over HTTP on the loopback, for clients that are not Python."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.local_answer import Answerer, LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
+from pytest_tokenbudget.capture.proxy.answers import play_answer
+from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.remote import RemoteLibrary
-from pytest_tokenbudget.errors import ScriptError
+from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
+from pytest_tokenbudget.errors import TokenBudgetError
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-    from pytest_tokenbudget.replay.timing import Schedule
 
-START_SECONDS = 10.0
-"""How long the server may take to start and to stop."""
-
-
-class Model(Answerer, Protocol):
-    """A scripted model."""
-
-    def prepare(self, outgoing: Outgoing) -> tuple[LocalAnswer, Schedule] | None:
-        """Give the answer to a request and when it is due; ``None`` for what is no model call."""
+_KIND = "script"
 
 
 class Served:
@@ -39,10 +29,9 @@ class Served:
         model: The scripted model that answers.
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Answerer) -> None:
         self._model = model
-        self._server: Any = None
-        self._thread: threading.Thread | None = None
+        self._server: LoopbackServer | None = None
         self.port = 0
 
     @property
@@ -64,124 +53,45 @@ class Served:
         self.stop()
 
     def start(self) -> Served:
-        """Start it on a free port.
-
-        Raises:
-            ScriptError: If the extra is not installed, or the server does not start.
-        """
-        import socket
-
-        try:
-            import uvicorn
-            from starlette.applications import Starlette
-            from starlette.routing import Route
-        except ImportError:
-            raise ScriptError(
-                "scripted_llm.serve() needs uvicorn and starlette", remedy="pip install 'pytest-tokenbudget[serve]'"
-            ) from None
-        listening = socket.socket()
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", 0))
-        self.port = listening.getsockname()[1]
-        methods = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-        app = Starlette(routes=[Route("/{path:path}", self._respond, methods=methods)])
-        config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", ws="none", timeout_graceful_shutdown=1
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [listening]}, name="tokenbudget-scripted-llm", daemon=True
-        )
-        self._thread.start()
-        self._wait_until_started()
+        """Start it on a free port."""
+        self._server = LoopbackServer(self._respond)
+        self.port = self._server.port
         return self
-
-    def _wait_until_started(self) -> None:
-        import time
-
-        deadline = time.monotonic() + START_SECONDS
-        while not self._server.started:
-            if not (self._thread and self._thread.is_alive()) or time.monotonic() > deadline:
-                raise ScriptError("the scripted server did not start", remedy="check that 127.0.0.1 can be listened on")
-            threading.Event().wait(0.005)
 
     def stop(self) -> None:
         """Stop it."""
-        if self._thread is not None:
-            self._server.should_exit = True
-            self._thread.join(START_SECONDS)
-            self._thread = None
+        if self._server is not None:
+            self._server.close()
+            self._server = None
 
-    async def _respond(self, request: Any) -> Any:
-        from starlette.responses import JSONResponse, StreamingResponse
-
-        recorder = self._recorder()
+    def _respond(self, request: ServerRequest) -> bool:
         outgoing = Outgoing(
             client="http",
             method=request.method,
-            url=str(request.url),
-            headers=tuple((name.lower(), value) for name, value in request.headers.items()),
-            body=await request.body(),
-            stage="" if recorder is None else recorder.open_stage(),
+            url=self.host_url + request.target,
+            headers=tuple((name.lower(), value) for name, value in request.head.headers),
+            body=request.body,
+            stage="",
             streamed=True,
         )
+        recorder = self._recorder()
+        builder: ExchangeBuilder | None = None
         try:
-            prepared = self._model.prepare(outgoing)
-        except ScriptError as problem:
-            return JSONResponse({"error": {"message": str(problem), "type": "script"}}, status_code=400)
-        if prepared is None:
-            said = f"{request.method} {request.url.path} is no model call"
-            return JSONResponse({"error": {"message": said, "type": "script"}}, status_code=404)
-        answer, schedule = prepared
-        builder = None if recorder is None else _begun(recorder, outgoing, answer)
-        await asyncio.to_thread(schedule.before_head)
-        if not answer.status:
-            if builder is not None:
-                builder.fail(ConnectionDropped())
-            # No response at all: the connection is dropped.
-            raise ConnectionDropped
-        headers = dict(answer.headers)
-        if answer.fault is not None:
-            headers["content-length"] = str(sum(map(len, answer.chunks)) + 1)
-        elif not headers["content-type"].startswith("text/event-stream"):
-            headers["content-length"] = str(sum(map(len, answer.chunks)))
-        if builder is not None:
-            builder.arrived(answer.status, answer.headers)
-        return StreamingResponse(_chunks(answer, builder), status_code=answer.status, headers=headers)
+            if recorder is None:
+                answer = self._model.answer(outgoing)
+            else:
+                builder = begin_remote(recorder, outgoing)
+                answer = answer_remote(recorder, builder, outgoing)
+        except TokenBudgetError as problem:
+            return request.answer(400, str(problem), kind=_KIND)
+        if answer is None:
+            if recorder is not None and builder is not None:
+                recorder.forget(builder)
+            path = request.target.partition("?")[0]
+            return request.answer(404, f"{request.method} {path} is no model call", kind=_KIND)
+        return play_answer(request, answer, builder)
 
     def _recorder(self) -> Recorder | None:
         """Find the recorder of what this script answers, if there is one."""
         mine = [one for one in ACTIVE.recorders if isinstance(one, Recorder) and one.answerer is self._model]
         return next((one for one in mine if one.recording), None)
-
-    def in_process(self, sender: object, request: Outgoing) -> bool:
-        """Say no: it came over the loopback."""
-        return False
-
-
-def _begun(recorder: Recorder, outgoing: Outgoing, answer: LocalAnswer) -> ExchangeBuilder:
-    builder = recorder.begin(RemoteLibrary(outgoing.client), outgoing, streamed=True)
-    builder.surrounding_stage, builder.answer = outgoing.stage, answer
-    return builder
-
-
-class ConnectionDropped(Exception):
-    """Raised where the script breaks the connection; uvicorn closes it with a 500 at the latest."""
-
-
-async def _chunks(answer: LocalAnswer, builder: ExchangeBuilder | None) -> AsyncIterator[bytes]:
-    try:
-        for number, chunk in enumerate(answer.chunks):
-            if answer.before_chunk is not None:
-                await asyncio.to_thread(answer.before_chunk, number)
-            if builder is not None:
-                builder.chunk(chunk)
-            yield chunk
-        if answer.fault is not None:
-            raise ConnectionDropped
-    except BaseException as error:
-        if builder is not None:
-            builder.cut(error)
-        raise
-    if builder is not None:
-        builder.finish("complete")

@@ -129,6 +129,7 @@ def _samples(test: _Json) -> list[Sample]:
     shared: dict[str, Any] = {"traffic": _word(test, "traffic", get_args(Traffic), default="live")}
     last: dict[str, Any] = shared | {
         "composition": _compositions(test, "parts"),
+        "paid": tuple(_call(_mapping(call, "paid")) for call in _list(test, "paid")),
         "unattributed": tuple(_unattributed(_mapping(seen, "unattributed")) for seen in _list(test, "unattributed")),
         "turns": tuple(_turns(test)),
         "schemas": {

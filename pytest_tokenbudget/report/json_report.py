@@ -14,7 +14,7 @@ from pytest_tokenbudget.records.advice import Advice, SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition, inclusive
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult
+from pytest_tokenbudget.records.verdict import Before, ExactPart, GateResult, TestResult
 from pytest_tokenbudget.report.means import mean_values
 from pytest_tokenbudget.report.view import RunView
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         BeforeJson,
         CallJson,
         CauseJson,
+        ExactPartJson,
         GateJson,
         PartJson,
         RunJson,
@@ -104,10 +105,22 @@ def test_json(result: TestResult) -> TestJson:
         },
         "before": None if result.before is None else before_json(result.before),
         "causes": [cause_json(cause) for cause in result.causes],
+        "provider_pace": [
+            {
+                "model": pace.model,
+                "provider": pace.provider,
+                "ratio": pace.ratio,
+                "lower": pace.lower,
+                "upper": pace.upper,
+                "calls": pace.calls,
+            }
+            for pace in result.paces
+        ],
         "calls": [call_json(call) for call in last.calls],
         "outcomes": last.outcomes,
         "turns": [{"turn": turn.number, **turn.values} for turn in last.turns],
         "own_time": last.own_time,
+        "paid": [call_json(call) for call in last.paid],
         "unattributed": unattributed_json([result]),
         "messages": [*result.notices, *result.messages],
     }
@@ -161,7 +174,15 @@ def gate_json(gate: GateResult) -> GateJson:
         "source": gate.source,
         "creep": gate.drift,
         "drift": gate.drift,
+        "exact_part": _exact_part_json(gate.exact_part),
+        "learning": gate.learning,
     }
+
+
+def _exact_part_json(part: ExactPart | None) -> ExactPartJson | None:
+    if part is None:
+        return None
+    return {"baseline": part.baseline, "value": part.value, "calls": part.calls}
 
 
 def call_json(call: Call) -> CallJson:

@@ -18,6 +18,25 @@ from pytest_tokenbudget.settings import Mode
 Number = float | int | None
 
 
+class PaceJson(TypedDict):
+    """How fast a model was beside the baseline: measured over expected duration of its calls, with a 95 % interval."""
+
+    model: str
+    provider: str
+    ratio: float
+    lower: float
+    upper: float
+    calls: int
+
+
+class ExactPartJson(TypedDict):
+    """What the code alone decides of a token metric, at the baseline's number of calls."""
+
+    baseline: int
+    value: int
+    calls: int
+
+
 class GateJson(TypedDict):
     """One gate and what it says."""
 
@@ -42,6 +61,8 @@ class GateJson(TypedDict):
     source: str
     creep: float | None  # the name of drift in 0.1
     drift: float | None
+    exact_part: ExactPartJson | None
+    learning: bool
 
 
 class CauseJson(TypedDict):
@@ -161,10 +182,12 @@ class TestJson(TypedDict):
     cache_breaks: dict[str, CacheBreakJson]
     before: BeforeJson | None
     causes: list[CauseJson]
+    provider_pace: list[PaceJson]
     calls: list[CallJson]
     outcomes: dict[str, Any]
     turns: list[dict[str, Number]]
     own_time: float | None
+    paid: list[CallJson]
     unattributed: list[UnattributedJson]
     messages: list[str]
     samples_detail: NotRequired[list[SampleJson]]

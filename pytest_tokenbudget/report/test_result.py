@@ -10,10 +10,12 @@ from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.gate_causes import explain_gates
+from pytest_tokenbudget.measure.constant_speed import provider_paces
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict, has_open_target, worst
 from pytest_tokenbudget.report.figures import percent
+from pytest_tokenbudget.report.provider_pace import pace_lines
 from pytest_tokenbudget.settings import Settings
 
 
@@ -42,6 +44,7 @@ def assemble(
     verdict: Verdict = worst(gates)
     messages = list(samples[-1].messages)
     said = list(notices)
+    paces = () if entry is None else provider_paces(samples, entry.speeds)
     if not any(sample.calls for sample in samples):
         verdict = "no_calls"
         messages = [*no_calls_lines(samples[-1], blank.watched), *messages]
@@ -49,8 +52,8 @@ def assemble(
         differing = outcome_differences(earlier_outcomes, samples)
         if blank.budget.reduce and differing and verdict in ("ok", "improved", "new", "inconclusive"):
             verdict = "target_missed"
-        said += [*differing, *drift_notes(gates)]
-        messages += notes(entry.composition, samples[-1].composition)
+        said += [*differing, *drift_notes(gates), *move_notes(gates)]
+        messages += [*pace_lines(paces, what="this change"), *notes(entry.composition, samples[-1].composition)]
     return replace(
         blank,
         verdict=verdict,
@@ -62,6 +65,7 @@ def assemble(
         failed=settings.fails(verdict, open_target=has_open_target(gates)),
         against=blank.budget.against,
         before=None if entry is None else before_of(entry),
+        paces=paces,
     )
 
 
@@ -145,6 +149,15 @@ def no_calls_lines(sample: Sample, watched: Sequence[str]) -> list[str]:
             "with the hook pytest_tokenbudget_wire_formats"
         )
     return lines
+
+
+def move_notes(gates: Sequence[GateResult]) -> list[str]:
+    """Sentences on stages that lost work to another one, one a stage."""
+    moved: dict[str, str] = {}
+    for gate in gates:
+        if gate.verdict == "ok" and gate.reason:
+            moved.setdefault(gate.metric.rpartition(".")[0], f"{gate.metric}: {gate.reason}")
+    return list(moved.values())
 
 
 def drift_notes(gates: Sequence[GateResult]) -> list[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import PartName, PartTotal, Piece, StageComposition
+from pytest_tokenbudget.tokens.fixed_prompt import fixed_prompts
 
 _Key = tuple[PartName, str]
 
@@ -59,7 +61,7 @@ def _whole(milli: int) -> int:
 _Node = dict[tuple[str, str, str], "_Node"]
 
 
-def stage_composition(calls: Sequence[Call]) -> StageComposition:
+def stage_composition(calls: Sequence[Call], first_answer: float = math.inf) -> StageComposition:
     """Sum the compositions of a stage's calls.
 
     Time is linear in the number of pieces.
@@ -68,6 +70,8 @@ def stage_composition(calls: Sequence[Call]) -> StageComposition:
         calls: The calls and failed attempts of one stage in the order of their starts. An attempt that failed is counted
             and nothing else. A call whose request could not be read has no composition: it counts as a call, and its
             tokens are in no part.
+        first_answer: The time at which the model first answered in the sample, s: what was sent earlier holds nothing that
+            it said.
 
     Returns:
         The composition. All tokens are whole numbers and their sums are exact. Fresh is, per call, what stands behind the
@@ -102,6 +106,7 @@ def stage_composition(calls: Sequence[Call]) -> StageComposition:
         failed_attempts=len(calls) - len(answered),
         models=tuple(sorted({model for call in answered if (model := call.model or call.request_model)})),
         estimated=any(composition.estimated for composition in composed),
+        fixed=fixed_prompts(answered, first_answer),
     )
 
 

@@ -12,6 +12,7 @@ from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens import openai_chat_tokens, openai_responses_tokens, profile_render
 from pytest_tokenbudget.tokens.chat_template import ChatTemplate, TemplateProblem, load_template
 from pytest_tokenbudget.tokens.counts import SHOWN, CountCache, Memo, TextCounts, digest
+from pytest_tokenbudget.tokens.fixed_prompt import fixed_part
 from pytest_tokenbudget.tokens.fragments import MILLI, Rendering
 from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
 from pytest_tokenbudget.tokens.profiles import DEFAULT, profile_of
@@ -216,7 +217,8 @@ class Counter:
                 rendering.fragments, split(total, weights), weights, measured, strict=True
             )
         )
-        return Composition(pieces, total, counted, encoding, rendering.estimated)
+        fixed = fixed_part(rendering.fragments, [milli for milli, _ in measured])
+        return Composition(pieces, total, counted, encoding, rendering.estimated, fixed)
 
     def _measured(self, prompt: Prompt, provider: str) -> tuple[Rendering, str, list[tuple[int, str]]]:
         """A prompt's rendering, the name of what counted it, and thousandths of a token and digest of each fragment."""

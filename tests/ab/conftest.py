@@ -43,6 +43,7 @@ class Sides:
             "calls": 1,
             "failed_attempts": 0,
             "latency": latency,
+            "measured_latency": latency,
         }
         call = Call(
             stage="main",

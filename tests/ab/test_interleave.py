@@ -21,7 +21,7 @@ from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 from pytest_tokenbudget.records.verdict import TestResult
 
 TABLE = metric_table()
-LATENCY = Budget(default_rule=None, rules=((Metric("", "latency"), Rule(Fraction(1, 5))),))
+MEASURED = Budget(default_rule=None, rules=((Metric("", "measured_latency"), Rule(Fraction(1, 5))),))
 
 
 def _run(
@@ -41,7 +41,7 @@ def test_live_times_are_judged_without_drift(sides: Any, growth: float, verdict:
     """Whatever the provider does to both sides: here it gets three times slower on the way."""
     rng = random.Random(7)
     times = _noisy(rng, 1.0, growth)
-    sides.budget = LATENCY
+    sides.budget = MEASURED
     sides.measure = lambda nodeid, head: sides.sampled(latency=times(nodeid, head) * (1 + len(sides.runs) // 2 * 0.05))
     (result,) = _run(sides, ["t"])
     assert result.verdict == verdict
@@ -56,7 +56,7 @@ def test_only_undecided_tests_run_again(sides: Any) -> None:
     """Scripted ones need one pair, noisy ones as many as they need, and never more than the cap."""
     rng = random.Random(3)
     times = _noisy(rng, 1.0, 1.3, 0.5)
-    sides.budget = LATENCY
+    sides.budget = MEASURED
 
     def measure(nodeid: str, head: bool) -> Any:
         if nodeid == "scripted":
@@ -87,8 +87,8 @@ def test_a_target_counts_where_its_stage_is(sides: Any) -> None:
 
 def test_an_outcome_that_the_base_has_sometimes_is_none_that_differs(sides: Any) -> None:
     """A model that varies may do so on either side; something new fails a target."""
-    options = parse_options([], ["latency=30%"], max_samples=8, table=TABLE)
-    sides.budget = LATENCY
+    options = parse_options([], ["measured_latency=30%"], max_samples=8, table=TABLE)
+    sides.budget = MEASURED
     outcomes = iter(["a", "b", "a", "b", "a", "b", *"aaaaaaaaaa"])
     sides.measure = lambda nodeid, head: sides.sampled(
         latency=(0.4 if head else 1.0) * (1 + 0.01 * len(sides.runs)), outcome="a" if head else next(outcomes)
@@ -113,13 +113,13 @@ def test_the_level_is_shared_out_among_the_gates_that_compare_times(sides: Any) 
             seen.append(self.family)
             return super().gates(*args)
 
-    sides.budget = LATENCY
+    sides.budget = MEASURED
     rng = random.Random(1)
     sides.measure = lambda nodeid, head: sides.sampled(latency=rng.lognormvariate(0, 0.1))
     _run(sides, [f"t{i}" for i in range(7)], judge=Watching(TABLE))
     assert set(seen) == {1, 7}
     seen.clear()
-    _run(sides, ["t"], judge=Watching(TABLE, family=40, only={"t": {("latency", "mean")}}))
+    _run(sides, ["t"], judge=Watching(TABLE, family=40, only={"t": {("measured_latency", "mean")}}))
     assert set(seen) == {40}
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from pytest_tokenbudget.baselines.format import dump, load, schema
 from pytest_tokenbudget.errors import BaselineError
-from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
-from pytest_tokenbudget.records.composition import PartTotal, StageComposition, within
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Speed
+from pytest_tokenbudget.records.composition import FixedPrompt, PartTotal, StageComposition, within
 
 PATH = Path("tests/__budgets__/test_a.json")
 property_test = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -70,8 +70,9 @@ def golden_entries() -> dict[str, BaselineEntry]:
                 "tool_schema_tokens": exact(12), "router.tool_schema_tokens": exact(0), "worker.tool_schema_tokens": exact(12),
                 "history_tokens": exact(0), "router.history_tokens": exact(0), "worker.history_tokens": exact(0),
                 "fresh_input_tokens": exact(44), "router.fresh_input_tokens": exact(30), "worker.fresh_input_tokens": exact(14),
-                "latency": MetricRecord(((2.5, 2.0), (1e-7,))),
-                "router.latency": MetricRecord(((0.5, 0.4),), 0.45),
+                "latency": MetricRecord(((2.5, 2.0), (1e-7,))), "router.latency": MetricRecord(((0.5, 0.4),), 0.45),
+                "measured_latency": MetricRecord(((2.5, 2.0), (1e-7,))),
+                "router.measured_latency": MetricRecord(((0.5, 0.4),), 0.45),
                 "router.model_time": MetricRecord(((0.5, 0.4),), 0.45), "router.own_time": exact(0),
             },
             pooled={"ttft": MetricRecord(((0.25, 0.5),), 0.375)},
@@ -199,15 +200,31 @@ def test_windows_line_ends_are_read() -> None:
 def test_every_field_of_the_records_is_stored() -> None:
     """A field that is added to a record is added to the file too, or would be lost on writing."""
     part = PartTotal("tools", "n", 9, 4, 3, 5, "d", 2, 1)
-    stage = StageComposition(7, (part,), 11, 5, 3, 2, ("x",), estimated=True)
+    fixed = FixedPrompt("a1b2c3", "o200k_base", 812, 45, 7)
+    stage = StageComposition(7, (part,), 11, 5, 3, 2, ("x",), estimated=True, fixed=(fixed,))
     record = MetricRecord(((1.5, 2.5), (3.5,)), 9.5)
+    speeds = {"s": {"x": Speed(0.52, 0.0001, 0.0125, 7)}}
     entry = BaselineEntry(
-        {"y": record}, {"z": record}, {"s": stage}, {"o": 1}, "scripted", {"s.y": "counted"}, ("m",), ("p",)
+        {"y": record}, {"z": record}, {"s": stage}, {"o": 1}, "scripted", {"s.y": "counted"}, ("m",), ("p",), speeds
     )
     for kind, value in ((PartTotal, part), (StageComposition, stage), (MetricRecord, record), (BaselineEntry, entry)):
         assert all(getattr(value, field.name) != field.default for field in fields(kind))
     again = load(dump({"t": entry}), PATH)["t"]
     assert replace(again, metrics={"y": again.metrics["y"]}) == entry
+
+
+def test_what_the_code_decides_takes_two_lines() -> None:
+    """The fixed part of the prompts and the speed of the models: a line each, however many stages there are."""
+    prompts = [FixedPrompt("a1b2c3", "o200k_base", 812, None, 3), FixedPrompt("d4e5f6", "cl100k_base", 40, 12, 1)]
+    composition = {stage: StageComposition(4, fixed=tuple(prompts)) for stage in ("router", "worker")}
+    speeds = {stage: {"gpt-4o": Speed(0.52, 0.0001, 0.0125, 4)} for stage in composition}
+    lines = dump({"t": BaselineEntry(composition=composition, speeds=speeds)}).decode().splitlines()
+    assert [line.strip() for line in lines if '"a1b2c3"' in line] == [
+        '"fixed": {"cl100k_base": [["router", "d4e5f6", 40, 12, 1], ["worker", "d4e5f6", 40, 12, 1]], '
+        '"o200k_base": [["router", "a1b2c3", 812, null, 3], ["worker", "a1b2c3", 812, null, 3]]},'
+    ]
+    assert sum("[0.52, 0.0001, 0.0125, 4]" in line for line in lines) == 2
+    assert load("\n".join(lines).encode(), PATH)["t"].speeds == speeds
 
 
 def test_the_json_schema_accepts_what_is_written() -> None:

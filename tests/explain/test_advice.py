@@ -140,7 +140,7 @@ def advice_for(*runs: Run, weights: dict[str, float] | None = None) -> tuple[Adv
     """The advice on a suite, a run a test, by way of the JSON report."""
     tests = []
     for number, run in enumerate(runs):
-        calls, _ = READER.read_all(run.exchanges, origin=0.0)
+        calls = READER.read_all(run.exchanges, origin=0.0).calls
         schemas = {}
         for call in calls:
             if call.prompt is not None:

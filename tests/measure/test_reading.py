@@ -40,7 +40,7 @@ def asked(text, reported, status=200):
 
 
 def tokens(reader, *exchanges):
-    calls, _ = reader.read_all(exchanges, origin=0.0)
+    calls = reader.read_all(exchanges, origin=0.0).calls
     return [call.usage.input_tokens for call in calls]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 SOURCE = """
 try:
     import httpx
@@ -123,7 +121,6 @@ def test_agent(scripted_llm):
 
 def test_calls_of_other_processes_are_counted(project: Any) -> None:
     """What the loopback server is asked belongs to the sample: its stage, its tokens and its projected time."""
-    pytest.importorskip("uvicorn", reason="uvicorn is not installed")
     project.write(SERVED)
     project.run().assert_outcomes(passed=1)
     worker = project.test["stages"]["worker"]

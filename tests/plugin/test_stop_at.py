@@ -211,23 +211,34 @@ def test_agent(ask):
     assert json.dumps(project.test["samples_detail"]).count('"started"') == 3
 
 
-def test_what_is_no_model_call_does_not_count(project: Any) -> None:
-    """Moderations and a list of models are asked of the same API, and are none of the calls that a ceiling counts."""
-    project.write(f"""
-try:
-    import httpx
-except ImportError:
-    import httpx2 as httpx
+def test_what_is_no_call_counts_for_no_ceiling(project: Any) -> None:
+    """Moderation, ranking, model lists, token counts and polls of a response in background mode leave as they like."""
+    pytest.importorskip("httpx", reason="the traffic is made with httpx")
+    project.write("""
+import httpx
 
-@token_budget("off", stop_at={{"calls": 1}})
-def test_agent(ask):
-    for _ in range(5):
-        httpx.post({project.server.url!r} + "/v1/moderations", json={{"model": "omni-moderation-latest", "input": "x"}})
-        httpx.get({project.server.url!r} + "/v1/models")
-    ask()
+DONE = {"object": "response", "id": "resp_1", "status": "completed", "model": "gpt-4o", "output": [],
+        "usage": {"input_tokens": 5, "output_tokens": 6}}
+
+def answer(request):
+    pending = {**DONE, "status": "queued", "usage": None}
+    return httpx.Response(200, json=pending if request.url.path == "/v1/responses" else DONE)
+
+@token_budget("off", stop_at={"calls": 1})
+def test_agent():
+    with httpx.Client(transport=httpx.MockTransport(answer), base_url="https://api.openai.com") as client:
+        client.get("/v1/models")
+        for _ in range(3):
+            client.post("/v1/moderations", json={"model": "m", "input": "Hi"})
+            client.post("/v2/rerank", json={"model": "m", "query": "Hi", "documents": []})
+            client.post("/v1/responses/input_tokens", json={"model": "m", "input": "Hi"})
+        client.post("/v1/responses", json={"model": "gpt-4o", "input": "Hi", "background": True})
+        for _ in range(3):
+            client.get("/v1/responses/resp_1")
 """)
     project.run().assert_outcomes(passed=1)
-    assert project.test["total"]["calls"] == 1
+    (call,) = project.test["calls"]
+    assert (call["api"], call["output_tokens"]) == ("openai.responses", 6)
 
 
 def test_a_recorded_call_passes_a_ceiling_too(project: Any) -> None:

@@ -23,12 +23,12 @@ from pytest_tokenbudget.report.remedies import confirmation, remedies
 from pytest_tokenbudget.report.view import RunView
 
 STORE: Any = SimpleNamespace(
-    read=lambda path: {f"test_{i}": BaselineEntry({"latency": MetricRecord(((1.0,),) * 5)}) for i in range(30)}
+    read=lambda path: {f"test_{i}": BaselineEntry({"measured_latency": MetricRecord(((1.0,),) * 5)}) for i in range(30)}
 )
 
 
 def _result(number: int, ratio: float, *, exact: bool = False, model: str = "m") -> TestResult:
-    gate = GateResult("latency", "mean", "+20%", "max_increase", 1.0, ratio, "ok", exact=exact, allowed=1.2)
+    gate = GateResult("measured_latency", "mean", "+20%", "max_increase", 1.0, ratio, "ok", exact=exact, allowed=1.2)
     call = Call(provider="openai", model=model, api="openai.chat", stage="main", status=200)
     return TestResult(
         f"test_agent.py::test_{number}",
@@ -51,7 +51,7 @@ def test_twenty_gates_have_a_verdict_together(ratio: float, verdict: str) -> Non
 def test_a_baseline_of_one_session_cannot_tell_a_slower_day() -> None:
     """The first comparison on a machine under load fails nothing, however slow all of it was."""
     young: Any = SimpleNamespace(
-        read=lambda path: {f"test_{i}": BaselineEntry({"latency": MetricRecord(((1.0,),))}) for i in range(30)}
+        read=lambda path: {f"test_{i}": BaselineEntry({"measured_latency": MetricRecord(((1.0,),))}) for i in range(30)}
     )
     ((said, text),) = shifts([_result(i, 9.0) for i in range(20)], young)
     assert said == "inconclusive"

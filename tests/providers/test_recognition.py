@@ -7,6 +7,7 @@ from wire_samples import exchange
 
 from pytest_tokenbudget.providers.hosts import provider_of
 from pytest_tokenbudget.providers.names import PROVIDERS_BEFORE, current_provider, finish_reason
+from pytest_tokenbudget.providers.openai_chat import OpenAIChat
 from pytest_tokenbudget.providers.read import ReadExchange, polled, read, settled
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.providers.request import parse_request
@@ -233,7 +234,7 @@ def test_formats_of_a_user_are_asked_first():
             return request.path == "/v1/chat/completions" and request.headers["content-type"] == "application/json"
 
         def read(self, request, exchange):
-            return type(FORMATS[0])().read(request, exchange)
+            return OpenAIChat().read(request, exchange)
 
         def prompt(self, request):
             return None

@@ -12,9 +12,6 @@ import pytest
 
 from pytest_tokenbudget.replay.script import ScriptedModel, cut, error, text, timeout
 
-pytest.importorskip("uvicorn", reason="uvicorn is not installed")
-pytest.importorskip("starlette", reason="starlette is not installed")
-
 CHAT = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.channel import Channel, connect, listen
 from pytest_tokenbudget.capture.children.frames import Frame
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
-from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.recorder import Recorder, same_request
 from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
 from pytest_tokenbudget.errors import TokenBudgetError
 
@@ -37,11 +39,13 @@ class Answering:
         self.asked_by: frozenset[int] = frozenset()
         self._recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
+        self._let_out: list[tuple[str, bytes | None]] = []
         self._lock = threading.Lock()
 
     def begin(self, recorder: Recorder) -> None:
         """Answer for this sample; see :meth:`start`."""
         self.asked_by = frozenset()
+        self._let_out.clear()
         self._recorder = recorder
 
     def start(self) -> None:
@@ -85,11 +89,30 @@ class Answering:
             if channel.is_allowed(self.address.secret):
                 question = channel.receive()
                 self.asked_by |= {int(question.head["pid"])}
-                self._answer(channel, _outgoing(question))
+                if "connection" in question.head:
+                    self._check_connection(channel, *question.head["connection"])
+                else:
+                    self._answer(channel, _outgoing(question))
         channel.close()
 
-    def _answer(self, channel: Channel, outgoing: Outgoing) -> None:
+    def has_let_out(self, url: str, body: bytes) -> bool:
+        """Whether a child was allowed to send a request with this URL and body."""
+        return any(same_request(url, body, *sent) for sent in self._let_out)
+
+    def _check_connection(self, channel: Channel, host: str, port: int | None, opened_by: str) -> None:
         recorder = self._recorder
+        try:
+            if recorder is not None:
+                recorder.connections.check(host, port, lambda: opened_by)
+        except TokenBudgetError as error:
+            _refuse(channel, error)
+        else:
+            channel.send({"live": True})
+
+    def _answer(self, channel: Channel, outgoing: Outgoing) -> None:
+        recorder, sent = self._recorder, outgoing.url
+        url, stage = ACTIVE.meant_address(outgoing.url, outgoing.stage)
+        outgoing = replace(outgoing, url=url, stage=stage)
         if recorder is None or not recorder.recording:
             channel.send({"live": True})
             return
@@ -97,14 +120,19 @@ class Answering:
             builder = begin_remote(recorder, outgoing)
             answer = answer_remote(recorder, builder, outgoing)
         except TokenBudgetError as error:
-            channel.send({"error": type(error).__name__, "message": error.message, "remedy": error.remedy})
+            _refuse(channel, error)
             return
         if answer is None:
             # The child itself tells about it when it has ended.
             recorder.forget(builder)
+            self._let_out.append((sent, outgoing.body))
             channel.send({"live": True})
             return
         _play(channel, builder, answer)
+
+
+def _refuse(channel: Channel, error: TokenBudgetError) -> None:
+    channel.send({"error": type(error).__name__, "message": error.message, "remedy": error.remedy})
 
 
 def _play(channel: Channel, builder: ExchangeBuilder, answer: LocalAnswer) -> None:

@@ -34,19 +34,32 @@ class Asking:
         Raises:
             TokenBudgetError: If it may not leave, or if the session has gone.
         """
+        what = f"{outgoing.method} {outgoing.url.partition('?')[0]}"
+        channel, frame = self._ask(_question(outgoing), outgoing.body or b"", what)
+        return None if "live" in frame.head else _local_answer(frame, channel)
+
+    def check_connection(self, host: str, port: int | None, opened_by: str) -> None:
+        """Ask whether a connection may be opened.
+
+        Raises:
+            TokenBudgetError: If it may not be, or if the session has gone.
+        """
+        self._ask({"pid": os.getpid(), "connection": [host, port, opened_by]}, b"", f"a connection to {host}")
+
+    def _ask(self, question: dict[str, Any], blob: bytes, what: str) -> tuple[Channel, Frame]:
         try:
             channel = connect(self._address)
-            channel.send(_question(outgoing), outgoing.body or b"")
-            head, blob = channel.receive()
+            channel.send(question, blob)
+            frame = channel.receive()
         except OSError as error:
             raise errors.TokenBudgetError(
-                f"{outgoing.method} {outgoing.url.partition('?')[0]} was not sent: the test session that this process"
-                f" belongs to cannot be asked ({error})",
+                f"{what} was not let out: the test session that this process belongs to cannot be asked ({error})",
                 remedy="end this process with the session that started it",
             ) from None
-        if "error" in head:
-            raise getattr(errors, head["error"], errors.TokenBudgetError)(head["message"], remedy=head["remedy"])
-        return None if "live" in head else _local_answer(Frame(head, blob), channel)
+        if "error" in frame.head:
+            problem = getattr(errors, frame.head["error"], errors.TokenBudgetError)
+            raise problem(frame.head["message"], remedy=frame.head["remedy"])
+        return channel, frame
 
     async def answer_async(self, outgoing: Outgoing) -> LocalAnswer | None:
         """Ask without blocking the event loop; see :meth:`answer`."""

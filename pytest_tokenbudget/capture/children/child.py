@@ -6,6 +6,7 @@ import atexit
 import json
 import mmap
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -22,7 +23,8 @@ from pytest_tokenbudget.capture.recorder import OpenSpan
 from pytest_tokenbudget.capture.watch import take_over
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
+    from pytest_tokenbudget.capture.children.asking import Asking
+    from pytest_tokenbudget.capture.local_answer import Outgoing
 
 
 class ChildRecorder:
@@ -47,11 +49,11 @@ class ChildRecorder:
         self._spool = spool
         self._path = path
         self._questions = questions
-        self._asking: Answerer | None = None
+        self._asking: Asking | None = None
         self._numbers = count()
         self._begun: dict[int, ExchangeBuilder] = {}
         self._written: dict[int, Any] = {}
-        self.connections = ConnectionLog()
+        self.connections = ChildConnections(self)
         with open(os.path.join(spool, "state"), "rb") as file:
             self._state = mmap.mmap(file.fileno(), 1, access=mmap.ACCESS_READ)
 
@@ -61,8 +63,8 @@ class ChildRecorder:
         return self._state[0] != IDLE
 
     @property
-    def answerer(self) -> Answerer | None:
-        """The session, where it is asked about each request."""
+    def asking(self) -> Asking | None:
+        """Asks the session, where it wants to be asked."""
         if self._state[0] != ASKED:
             return None
         if self._asking is None:
@@ -70,6 +72,8 @@ class ChildRecorder:
 
             self._asking = Asking(self._questions)
         return self._asking
+
+    answerer = asking
 
     def watch_begins(self) -> None:
         """Do nothing: this process belongs to the session as a whole."""
@@ -144,6 +148,11 @@ class ChildRecorder:
             return None
         return _WrittenSpan(path, self.clock, next(self._numbers), self._append)
 
+    def note(self, text: str) -> None:
+        """Tell the session a note for the reader."""
+        if self.recording:
+            self.append({"note": text})
+
     def write_what_runs(self) -> None:
         """Write what is under way when the process ends: streams that nobody closed."""
         for builder in list(self._begun.values()):
@@ -155,6 +164,10 @@ class ChildRecorder:
             self._spool, new_path(self._spool), request_usage=self.request_usage, questions=self._questions
         )
 
+    def append(self, head: dict[str, Any]) -> None:
+        """Write something that has no blob."""
+        self._append(encode(head))
+
     def _append(self, frame: bytes) -> None:
         # Opened for each frame: a process that becomes a daemon closes what is open. Where the session has ended and
         # taken the directory away, nobody wants to know any more.
@@ -164,6 +177,38 @@ class ChildRecorder:
                 os.write(file, frame)
             finally:
                 os.close(file)
+
+
+class ChildConnections(ConnectionLog):
+    """The connections of this process that belong to no watched client: the session decides, and is told.
+
+    Args:
+        recorder: This process's recorder.
+    """
+
+    def __init__(self, recorder: ChildRecorder) -> None:
+        super().__init__()
+        self._recorder = recorder
+        self._busy = threading.local()
+
+    def check(self, host: str, port: int | None, opened_by: Callable[[], str]) -> None:
+        """Refuse a connection to a host that may not be reached.
+
+        Raises:
+            ConnectionNotAllowed: If it may not be.
+        """
+        # Where there are no Unix sockets, asking opens a connection itself.
+        if self._recorder.asking is None or getattr(self._busy, "asking", False):
+            return
+        self._busy.asking = True
+        try:
+            self._recorder.asking.check_connection(host, port, opened_by())
+        finally:
+            self._busy.asking = False
+
+    def note(self, host: str, port: int | None, opened_by: Callable[[], str]) -> None:
+        """Tell the session about a connection that belongs to no watched client."""
+        self._recorder.append({"connection": [host, port, opened_by()]})
 
 
 class _WrittenSpan(OpenSpan):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest_tokenbudget
@@ -171,6 +172,11 @@ class ChildProcesses:
     def settle(self) -> None:
         """Give calls that are under way in children a moment to end, where the sample is about to be read."""
         self._spool.settle(since=self._since)
+        recorder = self._recorder
+        for host, port, opened_by in self._spool.connections:
+            if recorder is not None:
+                recorder.connections.note(host, port, partial(str, f"a child process ({opened_by})"))
+        self._spool.connections.clear()
 
     def exchanges(self, now: float) -> tuple[Exchange, ...]:
         """The exchanges of the children that began in this sample, those that are under way included.
@@ -193,6 +199,10 @@ class ChildProcesses:
         ended, self._told = self._spool.ended[self._told :], len(self._spool.ended)
         return self._of_sample(ended)
 
+    def is_sending(self, url: str, body: bytes) -> bool:
+        """Whether a child is sending a request with this URL and body."""
+        return self._spool.is_sending(url, body) or self._answering.has_let_out(url, body)
+
     def spans(self) -> tuple[Span, ...]:
         """The times in which stages were open in children; those still open are closed now."""
         now = time.perf_counter()
@@ -205,7 +215,9 @@ class ChildProcesses:
 
     def notes(self) -> tuple[str, ...]:
         """What of this sample's processes could not be watched."""
-        return child_notes(self._spool.children, self._started.started, since=self._since)
+        forwarded = 0 if self._recorder is None else self._recorder.forwarded
+        children, started = self._spool.children, self._started.started
+        return (*self._spool.notes, *child_notes(children, started, since=self._since, forwarded=forwarded))
 
 
 def _on_clock(exchange: Exchange, time_at: Callable[[float], float]) -> Exchange:

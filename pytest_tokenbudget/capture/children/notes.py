@@ -30,7 +30,7 @@ _LONGEST = 60
 
 
 def child_notes(
-    children: Sequence[ChildProcess], started: Sequence[StartedProcess], *, since: float
+    children: Sequence[ChildProcess], started: Sequence[StartedProcess], *, since: float, forwarded: int
 ) -> tuple[str, ...]:
     """The notes.
 
@@ -38,13 +38,14 @@ def child_notes(
         children: The processes that have said that they are there.
         started: The processes that this one started in the sample.
         since: Start of the sample, s on the clock of ``time.perf_counter``.
+        forwarded: Number of requests that came through the recording proxy.
     """
     notes = [
         f"a child process is not watched: {_shown(child.command)}: {_problem(child)}; {REMEDY}"
         for child in children
         if _problem(child) and child.first_seen >= since
     ]
-    return (*dict.fromkeys(notes), *_unwatched(children, started, since))
+    return (*dict.fromkeys(notes), *_unwatched(children, started, since, forwarded))
 
 
 def _problem(child: ChildProcess) -> str:
@@ -53,7 +54,9 @@ def _problem(child: ChildProcess) -> str:
     return child.problem
 
 
-def _unwatched(children: Sequence[ChildProcess], started: Sequence[StartedProcess], since: float) -> tuple[str, ...]:
+def _unwatched(
+    children: Sequence[ChildProcess], started: Sequence[StartedProcess], since: float, forwarded: int
+) -> tuple[str, ...]:
     there = {child.pid for child in children}
     above = {pid for child in children for pid in child.ancestors}
     new = {pid for child in children if child.first_seen >= since for pid in (child.pid, *child.ancestors)}
@@ -61,9 +64,13 @@ def _unwatched(children: Sequence[ChildProcess], started: Sequence[StartedProces
         above.add(0)  # a process whose id is not known has started a child
     names: Counter[str] = Counter()
     isolated: Counter[str] = Counter()
+    silent: Counter[str] = Counter()
     for process in started:
         program = _program(process.command)
         if process.pid in there or program in _NO_MODEL or (program in _WRAPPERS and process.pid in above):
+            continue
+        if process.goes_through_proxy:
+            silent[_shown(process.command)] += not forwarded
             continue
         (isolated if program.startswith(("python", "pypy")) else names)[_shown(process.command)] += 1
     notes = []
@@ -72,6 +79,8 @@ def _unwatched(children: Sequence[ChildProcess], started: Sequence[StartedProces
             f"a Python process was started that is not watched: {_list(isolated)}; the options -I, -E and -S keep it from"
             f" being watched: leave them out, or {REMEDY.partition(', ')[2]}"
         )
+    if silent := +silent:
+        notes.append(f"a process was given the address of llm_proxy and asked nothing through it: {_list(silent)}")
     if names:
         notes.append(f"a process was started that is not watched: {_list(names)}; {REMEDY}")
     return tuple(notes)

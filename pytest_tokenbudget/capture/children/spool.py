@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.exchange_frames import begun_exchange, ended_exchange
 from pytest_tokenbudget.capture.children.frames import SUFFIX, BrokenFile, Frame, decode
 from pytest_tokenbudget.capture.children.protocol import IDLE
+from pytest_tokenbudget.capture.recorder import same_request
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Span
 
@@ -61,13 +63,24 @@ class ChildProcess:
 
 @dataclass(slots=True)
 class _File:
-    """A child's file while it is read."""
+    """A child's file while it is read.
+
+    Attributes:
+        path: Its path.
+        child: The process.
+        base: What is added to the numbers of its exchanges.
+        size: Bytes that were read; -1 where the file holds something else than frames.
+        begun: Exchanges that are under way, by number.
+        sent: The URLs to which they were sent, where :attr:`begun` has those that are meant.
+        opened: Stages that are open, with their start.
+    """
 
     path: Path
     child: ChildProcess
     base: int
     size: int = 0
     begun: dict[int, Exchange] = field(default_factory=dict)
+    sent: dict[int, str] = field(default_factory=dict)
     opened: dict[int, tuple[str, float]] = field(default_factory=dict)
 
 
@@ -78,12 +91,16 @@ class Spool:
         directory: The directory; only the user can look into it.
         ended: The exchanges that have ended since the last :meth:`forget`, in the order in which they were read.
         spans: The stages that were closed since.
+        notes: What children had to say since, each once.
+        connections: Host, port and opener of connections since that belong to no watched client.
     """
 
     def __init__(self) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="tokenbudget-"))
         self.ended: list[Exchange] = []
         self.spans: list[Span] = []
+        self.notes: dict[str, None] = {}
+        self.connections: list[tuple[str, int | None, str]] = []
         self._files: dict[str, _File] = {}
         (self.directory / "state").write_bytes(bytes([IDLE]))
         with (self.directory / "state").open("r+b") as file:
@@ -126,12 +143,23 @@ class Spool:
         self.read()
         self.ended.clear()
         self.spans.clear()
+        self.notes.clear()
+        self.connections.clear()
 
     def under_way(self) -> Iterator[tuple[ChildProcess, Exchange]]:
         """Exchanges that have begun and not ended."""
         for file in self._files.values():
             for exchange in file.begun.values():
                 yield file.child, exchange
+
+    def is_sending(self, url: str, body: bytes) -> bool:
+        """Whether a child is sending a request with this URL and body."""
+        self.read()
+        return any(
+            same_request(url, body, sent, file.begun[number].request_body)
+            for file in self._files.values()
+            for number, sent in file.sent.items()
+        )
 
     def open_spans(self) -> Iterator[tuple[str, float]]:
         """Stages that are open, with their start."""
@@ -183,14 +211,23 @@ class Spool:
     def _take(self, file: _File, frame: Frame) -> None:
         head, blob = frame
         if "begin" in head:
-            file.begun[head["begin"]] = begun_exchange(head, blob, base=file.base)
+            exchange = begun_exchange(head, blob, base=file.base)
+            file.sent[head["begin"]] = exchange.url
+            url, stage = ACTIVE.meant_address(exchange.url, exchange.stage)
+            file.begun[head["begin"]] = replace(exchange, url=url, stage=stage)
         elif "end" in head:
+            file.sent.pop(head["end"], None)
             self.ended.append(ended_exchange(file.begun.pop(head["end"]), head, blob))
         elif "opened" in head:
             file.opened[head["opened"]] = (str(head["stage"]), float(head["at"]))
         elif "closed" in head:
             stage, started = file.opened.pop(head["closed"])
             self.spans.append(Span(stage, started, float(head["at"])))
+        elif "connection" in head:
+            host, port, opened_by = head["connection"]
+            self.connections.append((str(host), port, str(opened_by)))
+        elif "note" in head:
+            self.notes[str(head["note"])] = None
         elif "problem" in head:
             file.child.problem = _from_hex(head["problem"])
         elif "python" in head:

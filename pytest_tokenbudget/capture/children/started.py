@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.patching import Watched, put_in_place
 
 _ENV_POSITION = 10
@@ -22,14 +22,12 @@ class StartedProcess:
     Attributes:
         pid: Its process id, 0 where it is not known.
         command: Its command line.
-        at: When, s on the clock of ``time.perf_counter``.
-        environment: Its environment where one was given, ``None`` where it has this process's.
+        goes_through_proxy: Whether it was given the address of the recording proxy.
     """
 
     pid: int
     command: tuple[str, ...]
-    at: float
-    environment: Mapping[Any, Any] | None = None
+    goes_through_proxy: bool = False
 
 
 class StartedProcesses:
@@ -63,6 +61,12 @@ class StartedProcesses:
         while self._undo:
             self._undo.pop()()
 
+    def _note(self, pid: int, command: tuple[str, ...], environment: Mapping[Any, Any] | None) -> None:
+        given = os.environ if environment is None else environment
+        texts = (*command, *(value for value in given.values() if isinstance(value, str)))
+        through = bool(ACTIVE.forwarders) and any(map(ACTIVE.names_forwarder, texts))
+        self.started.append(StartedProcess(pid, command, through))
+
     def _popen(self, original: Callable[..., None]) -> Callable[..., None]:
         def init(process: Any, *args: Any, **kwargs: Any) -> None:
             self._before()
@@ -71,14 +75,14 @@ class StartedProcesses:
             words = _words(args[0] if args else kwargs.get("args", ""))
             if kwargs.get("shell"):
                 words = ("sh", "-c", " ".join(words))
-            self.started.append(StartedProcess(process.pid, words, time.perf_counter(), given))
+            self._note(process.pid, words, given)
 
         return init
 
     def _system(self, original: Callable[[Any], int]) -> Callable[[Any], int]:
         def system(command: Any) -> int:
             self._before()
-            self.started.append(StartedProcess(0, ("sh", "-c", *_words(command)), time.perf_counter()))
+            self._note(0, ("sh", "-c", *_words(command)), None)
             return original(command)
 
         return system
@@ -88,7 +92,7 @@ class StartedProcesses:
             self._before()
             given = self._environment(env) if isinstance(env, Mapping) and _has_text_names(env) else None
             pid = original(path, argv, env if given is None else given, **options)
-            self.started.append(StartedProcess(pid, _words(argv), time.perf_counter(), given))
+            self._note(pid, _words(argv), env if given is None else given)
             return pid
 
         return spawn

@@ -1,1 +1,35 @@
-"""APIs that few speak, and models that are no language models; made of the same base class, registered in the same list."""
+"""APIs that few speak, and models that are no language models; made of the same base class, in a list of their own."""
+
+from __future__ import annotations
+
+from pytest_tokenbudget.providers.contrib.alephalpha import AlephAlphaComplete
+from pytest_tokenbudget.providers.contrib.anthropic_complete import AnthropicComplete
+from pytest_tokenbudget.providers.contrib.cloudflare import CloudflareRun
+from pytest_tokenbudget.providers.contrib.dashscope import DashScopeEmbeddings, DashScopeGeneration
+from pytest_tokenbudget.providers.contrib.llamacpp import LlamaCppCompletion
+from pytest_tokenbudget.providers.contrib.other_models import OTHER_MODELS
+from pytest_tokenbudget.providers.contrib.text_generation import (
+    HuggingFaceGeneration,
+    SageMakerInvoke,
+    SGLangGeneration,
+)
+from pytest_tokenbudget.providers.contrib.watsonx import WatsonxChat, WatsonxGeneration
+from pytest_tokenbudget.providers.contrib.writer import WriterChat
+from pytest_tokenbudget.providers.wire_format import WireFormat
+
+CONTRIB_FORMATS: tuple[WireFormat, ...] = (
+    WriterChat(),
+    WatsonxChat(),
+    WatsonxGeneration(),
+    AnthropicComplete(),
+    AlephAlphaComplete(),
+    SageMakerInvoke(),
+    CloudflareRun(),
+    HuggingFaceGeneration(),
+    SGLangGeneration(),
+    LlamaCppCompletion(),
+    DashScopeGeneration(),
+    DashScopeEmbeddings(),
+    *OTHER_MODELS,
+)
+"""The formats of this folder in the order in which they are asked."""

@@ -18,7 +18,6 @@ class AlephAlphaComplete(WireFormat):
     api = "alephalpha.complete"
     operation = "text_completion"
     endpoints = (Endpoint("call", r"/complete$", when=holds("maximum_tokens")),)
-    hosts = (("aleph-alpha.com", "alephalpha"),)
 
     def prompt(self, request: Request) -> Prompt | None:
         """What the model is asked."""

@@ -20,8 +20,6 @@ from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import Prompt
 
-HOSTS = (("aliyuncs.com", "alibaba"),)
-
 
 class DashScopeGeneration(WireFormat):
     """Generation of text, from texts or from texts with pictures and sound."""
@@ -33,7 +31,6 @@ class DashScopeGeneration(WireFormat):
         Endpoint("auxiliary", r"/api/v1/tasks/[^/]+$", methods=("GET",)),
         Endpoint("paid", r"/services/(aigc/(text2image|image2image|video-generation)|audio|rerank)/"),
     )
-    hosts = HOSTS
 
     def asks_stream(self, request: Request) -> bool:
         """By the headers."""
@@ -114,7 +111,6 @@ class DashScopeEmbeddings(WireFormat):
     provider = "alibaba"
     operation = "embeddings"
     endpoints = (Endpoint("call", r"/services/embeddings/.*embedding$", when=holds("model", "input")),)
-    hosts = HOSTS
 
     def prompt(self, request: Request) -> Prompt | None:
         """What is embedded."""

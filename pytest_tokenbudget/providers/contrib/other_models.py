@@ -6,6 +6,7 @@ answers say of their usage is read.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
@@ -16,7 +17,8 @@ from pytest_tokenbudget.providers.openai_responses import responses_usage
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
-from pytest_tokenbudget.records.call import Operation, Usage
+from pytest_tokenbudget.records.call import BilledUsage, Operation, Reading, Usage
+from pytest_tokenbudget.records.exchange import Exchange
 
 
 class OtherModel(WireFormat):
@@ -85,10 +87,17 @@ class Videos(OtherModel):
 
 
 class Moderation(OtherModel):
-    """Moderation, which is free at OpenAI and Mistral, and Bedrock's guardrails, which are not."""
+    """Moderation, which OpenAI gives away, and Bedrock's guardrails."""
 
     api = "openai.moderations"
     endpoints = (Endpoint("paid", r"/moderations$|/guardrail/[^/]+/version/[^/]+/apply$"),)
+
+    def read(self, request: Request, exchange: Exchange) -> Reading | None:
+        """Read what it costs: nothing at OpenAI (platform.openai.com/docs/guides/moderation, read 2026-11)."""
+        found = super().read(request, exchange)
+        if found is None or not request.host.endswith("openai.com"):
+            return found
+        return replace(found, billed=BilledUsage(cost=0.0))
 
 
 class Rerank(OtherModel):
@@ -128,7 +137,6 @@ class ReplicatePredictions(OtherModel):
         Endpoint("paid", r"/predictions$"),
         Endpoint("auxiliary", r"/predictions/[^/]+$", methods=("GET",), reads=True),
     )
-    hosts = (("replicate.com", "replicate"),)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather model, id and metrics."""
@@ -144,21 +152,6 @@ class OtherPredictions(OtherModel):
 
     api = "other.predictions"
     endpoints = (Endpoint("paid", r":predict$|/async-invoke$|/pipeline/[^/]+$"),)
-
-
-class BedrockAgents(OtherModel):
-    """Agents, flows and knowledge bases of Amazon Bedrock, which call models themselves and tell no usage."""
-
-    api = "bedrock.agents"
-    provider = "aws.bedrock"
-    endpoints = (
-        Endpoint(
-            "paid",
-            r"/agents/[^/]+/agentAliases/[^/]+/sessions/[^/]+/text$|/runtimes/[^/]+/invocations$"
-            r"|/retrieveAndGenerate(Stream)?$|/flows/[^/]+/aliases/[^/]+$|/generateQuery$",
-            reads=False,
-        ),
-    )
 
 
 class AssistantRuns(OtherModel):

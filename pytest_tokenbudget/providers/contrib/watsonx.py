@@ -20,7 +20,6 @@ class WatsonxChat(WireFormat):
     api = "watsonx.chat"
     provider = "ibm.watsonx.ai"
     endpoints = (Endpoint("call", r"/text/chat(_stream)?$", when=has("messages")),)
-    hosts = (("ml.cloud.ibm.com", "ibm.watsonx.ai"),)
 
     def prompt(self, request: Request) -> Prompt | None:
         """What the model is asked."""

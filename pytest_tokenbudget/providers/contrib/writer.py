@@ -22,7 +22,6 @@ class WriterChat(WireFormat):
     api = "writer.chat"
     common_path = True
     endpoints = (Endpoint("call", r"/v1/chat$", when=_has_messages_and_model),)
-    hosts = (("writer.com", "writer"),)
 
     def prompt(self, request: Request) -> Prompt | None:
         """What the model is asked."""

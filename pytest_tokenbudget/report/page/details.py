@@ -179,8 +179,8 @@ def _figures(result: TestResult) -> list[Figure]:
             Figure(
                 label,
                 number(now, unit_of(metric)),
-                number(before, unit_of(metric)) if before is not None and before != now else "",
-                percent(change) if change else "",
+                number(before, unit_of(metric)) if before is not None and not before else "",
+                percent(change) if tone(change) != "same" else "",
                 tone(change),
             )
         )

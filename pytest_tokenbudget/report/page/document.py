@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -36,6 +37,11 @@ DETAIL_BYTES_PER_TEST = 950
 
 WHOLE_BYTES = 14_000
 """Bytes that the whole details of a test take, more or less."""
+
+_AFTER_MINUS = frozenset("0123456789$")
+
+FOLDED_TESTS = 30
+"""Tests that need no attention from which on they are folded by their files."""
 
 OPEN_TESTS = 1
 """Tests whose details are unfolded at first: the worst ones that fail."""
@@ -97,7 +103,8 @@ def render(run: RunView) -> str:
         more_changes=more_changes,
         loud=loud,
         groups=_groups(quiet),
-        quiet=len(quiet),
+        quiet=_counted(result for _, result in quiet),
+        many=len(quiet) > FOLDED_TESTS,
         left_out=sum(not entry.detail for entry in entries),
         stages=overview.by_stage(results, colours),
         models=overview.by_model(results),
@@ -173,6 +180,12 @@ def _groups(quiet: Sequence[tuple[Entry, TestResult]]) -> list[Group]:
     return [Group(name, tuple(entries)) for name, entries in files.items()]
 
 
+def _counted(quiet: Iterable[TestResult]) -> str:
+    """What the tests are that need no attention: ``12 within budget, 1 new``."""
+    counts = Counter("new" if result.verdict == "new" else "within budget" for result in quiet)
+    return ", ".join(f"{counts[word]:,} {word}" for word in ("within budget", "new") if counts[word])
+
+
 def _about(run: RunView) -> list[str]:
     traffic = sorted({sample.traffic for result in run.results for sample in result.samples})
     said = [f"pytest-tokenbudget {plain(run.version, limit=40)}", *traffic]
@@ -203,8 +216,11 @@ def _environment() -> Environment:
 
 
 def _finalize(value: object) -> object:
-    """Whatever is written onto the page holds no control characters; markup that was made here stays as it is."""
-    return plain(value, limit=2000) if type(value) is str else value
+    """Text without control characters, and with a real minus before a number; markup that was made here stays as it is."""
+    if type(value) is not str:
+        return value
+    text = plain(value, limit=2000)
+    return f"\N{MINUS SIGN}{text[1:]}" if text[:1] == "-" and text[1:2] in _AFTER_MINUS else text
 
 
 def _template(name: str) -> Template:

@@ -68,7 +68,7 @@ def gate_bar(gate: GateResult) -> GateBar:
         metric=metric_name(gate),
         before=number(gate.baseline, gate.unit) if gate.kind != "limit" else "",
         now=number(gate.value, gate.unit),
-        change=change(gate),
+        change=change(gate) if gate.change else "",
         allowed=_allowed(gate),
         verdict=gate.verdict,
         kind=gate.kind,

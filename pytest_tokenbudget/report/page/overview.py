@@ -35,6 +35,7 @@ class Tile:
         value: Its value now.
         note: How it compares.
         tone: ``worse``, ``better`` or ``same``.
+        some: How many tests could be compared, where it was not all.
         before: Width of the bar of what was, per cent; ``None`` where that is not known.
         now: Width of the bar of what is, per cent.
     """
@@ -43,6 +44,7 @@ class Tile:
     value: str
     note: str
     tone: str
+    some: str = ""
     before: float | None = None
     now: float | None = None
 
@@ -121,12 +123,12 @@ def _tile(label: str, figure: Total) -> Tile:
         return Tile(label, value, "nothing to compare with" if figure.tests else "", "same")
     largest = max(figure.after, figure.before) or 1
     widths = (round(100 * figure.before / largest, 1), round(100 * figure.after / largest, 1))
-    some = f" ({figure.compared} of {figure.tests} tests)" if figure.compared < figure.tests else ""
+    some = f"{figure.compared} of {figure.tests} tests compared" if figure.compared < figure.tests else ""
     if figure.after == figure.before:
-        return Tile(label, value, f"as before{some}", "same", *widths)
+        return Tile(label, value, "as before", "same", some, *widths)
     before = number(figure.before, unit_of(figure.metric))
     note = f"{percent(figure.change)} from {before}" if figure.before else f"from {before}"
-    return Tile(label, value, note + some, _tone(figure.after - figure.before, figure.change), *widths)
+    return Tile(label, value, note, _tone(figure.after - figure.before, figure.change), some, *widths)
 
 
 def _tone(delta: float, relative: float | None = None) -> str:

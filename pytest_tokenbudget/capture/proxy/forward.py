@@ -1,0 +1,236 @@
+"""Sends a request on to its upstream, and passes the answer back piece by piece."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from contextlib import suppress
+
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
+from pytest_tokenbudget.capture.proxy.aws_signature import SIGNED, signed
+from pytest_tokenbudget.capture.proxy.http1 import (
+    RECEIVE,
+    Closed,
+    Head,
+    Pairs,
+    ProtocolError,
+    Wire,
+    head_bytes,
+    response_framing,
+)
+from pytest_tokenbudget.capture.proxy.loopback_server import ServerRequest
+from pytest_tokenbudget.capture.proxy.upstream_connections import UpstreamConnections
+from pytest_tokenbudget.capture.proxy.upstreams import Upstream
+
+_OF_ONE_HOP = frozenset(
+    (
+        "connection",
+        "expect",
+        "host",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "upgrade",
+    )
+)
+_OF_THE_BODY = frozenset(("content-length", "transfer-encoding"))
+LOOK_SECONDS = 0.2
+"""How often it is looked whether a client that waits is still there."""
+
+STAGE_HEADER = "x-tokenbudget-stage"
+_READABLE = ("gzip", "deflate", "identity")
+"""Encodings that can be read without a further library: an answer in another one could not be counted."""
+
+
+class ClientGone(ConnectionError):
+    """The client closed its connection before it had the whole answer."""
+
+
+class Forwarding:
+    """Forwards requests.
+
+    Args:
+        connections: Connections to upstreams.
+    """
+
+    def __init__(self, connections: UpstreamConnections) -> None:
+        self._connections = connections
+
+    def forward(self, request: ServerRequest, upstream: Upstream, target: str, builder: ExchangeBuilder | None) -> bool:
+        """Forward a request and pass the answer back.
+
+        Args:
+            request: The request.
+            upstream: Where it goes.
+            target: Path and query there.
+            builder: The exchange, where one is recorded.
+
+        Returns:
+            Whether the client's connection may be used again.
+        """
+        sent = request_head(request, upstream, target)
+        try:
+            wire, head = self._answered(request, upstream, sent)
+        except (OSError, ProtocolError) as error:
+            if builder is not None:
+                builder.fail(error)
+            if isinstance(error, ClientGone):
+                return False
+            return request.answer(502, f"{upstream.origin} cannot be reached: {error}")
+        if builder is not None:
+            builder.arrived(int(head.start[1]), tuple((name.lower(), value) for name, value in head.headers))
+        return self._pass_back(request, upstream, wire, head, builder)
+
+    def _answered(self, request: ServerRequest, upstream: Upstream, head: bytes) -> tuple[Wire, Head]:
+        """Send a request and wait for the head of its answer.
+
+        A connection that was kept may have been closed by the other side; then the request is sent once more.
+        """
+        wire = self._connections.idle(upstream)
+        if wire is not None:
+            try:
+                return wire, _ask(request, wire, head)
+            except ClientGone:
+                wire.close()
+                raise
+            except OSError:
+                wire.close()
+        wire = self._connections.open(upstream)
+        try:
+            return wire, _ask(request, wire, head)
+        except BaseException:
+            wire.close()
+            raise
+
+    def _pass_back(
+        self, request: ServerRequest, upstream: Upstream, wire: Wire, head: Head, builder: ExchangeBuilder | None
+    ) -> bool:
+        framing = response_framing(head, request.method)
+        # HTTP/1.0 knows no chunks: a body of unknown length ends with its connection.
+        unchunked = request.is_old and head.is_chunked
+        until_closed = unchunked or isinstance(framing, Closed)
+        pending = _response_head(head, unchunked=unchunked, close=until_closed)
+        send = request.wire.socket.sendall
+        try:
+            for piece in wire.pieces(framing):
+                if builder is not None:
+                    for payload in framing.payload:
+                        builder.chunk(payload)
+                send(pending + (b"".join(framing.payload) if unchunked else piece))
+                pending = b""
+            if pending:
+                send(pending)
+        except (OSError, ProtocolError) as error:
+            wire.close()
+            if builder is not None:
+                builder.finish("closed") if isinstance(error, ClientGone) else builder.cut(error)
+            return False
+        if builder is not None:
+            builder.finish("complete")
+        wire.while_waiting = None
+        if head.closes or isinstance(framing, Closed) or wire.has_read_ahead:
+            wire.close()
+        else:
+            self._connections.keep(upstream, wire)
+        return not until_closed
+
+    def tunnel(self, request: ServerRequest, upstream: Upstream, target: str) -> bool:
+        """Pass the bytes of an upgraded connection (a WebSocket) on in both directions, until one side closes it."""
+        try:
+            wire = self._connections.open(upstream)
+            wire.socket.sendall(request_head(request, upstream, target) + request.body)
+        except OSError as error:
+            return request.answer(502, f"{upstream.origin} cannot be reached: {error}")
+        client = request.wire.socket
+        back = threading.Thread(target=_copy, args=(wire.socket, client), name="tokenbudget-proxy-tunnel", daemon=True)
+        back.start()
+        _copy(client, wire.socket)
+        back.join()
+        wire.close()
+        return False
+
+
+def _ask(request: ServerRequest, wire: Wire, head: bytes) -> Head:
+    """Send a request on a connection, and read the head of its answer."""
+    wire.socket.settimeout(None)
+    _send(wire.socket, head, request.body)
+    wire.socket.settimeout(LOOK_SECONDS)
+    wire.while_waiting = lambda: _check_client(request.wire.socket)
+    while True:
+        answer = wire.head()
+        if answer is None:
+            raise ConnectionResetError("it closed the connection without an answer")
+        if not answer.start[1].isdecimal():
+            raise ProtocolError(f"no status: {answer.start[1][:20]!r}")
+        if not 100 <= int(answer.start[1]) < 200:
+            return answer
+
+
+def _send(target: socket.socket, head: bytes, body: bytes) -> None:
+    """Send head and body without copying the body."""
+    if not body or isinstance(target, ssl.SSLSocket) or not hasattr(target, "sendmsg"):
+        target.sendall(head + body)
+        return
+    sent = target.sendmsg([head, body])
+    if sent < len(head):
+        target.sendall(head[sent:] + body)
+    elif sent < len(head) + len(body):
+        target.sendall(memoryview(body)[sent - len(head) :])
+
+
+def _check_client(client: socket.socket) -> None:
+    """Notice where the client has gone away: then the upstream is to stop.
+
+    Raises:
+        ClientGone: If it has.
+    """
+    client.setblocking(False)
+    try:
+        gone = client.recv(1, socket.MSG_PEEK) == b""
+    except (BlockingIOError, InterruptedError):
+        gone = False
+    except OSError:
+        gone = True
+    client.setblocking(True)
+    if gone:
+        raise ClientGone("the client closed the connection")
+
+
+def request_head(request: ServerRequest, upstream: Upstream, target: str) -> bytes:
+    """The head that is sent to the upstream."""
+    upgrades = bool(request.head.get("upgrade"))
+    left_out = {STAGE_HEADER, *_OF_ONE_HOP, *_OF_THE_BODY} - ({"connection", "upgrade"} if upgrades else set())
+    headers: Pairs = [("host", upstream.host_header)]
+    for name, value in request.head.headers:
+        if name.lower() not in left_out:
+            headers.append((name, _readable(value) if name.lower() == "accept-encoding" else value))
+    if request.body or request.method in ("POST", "PUT", "PATCH"):
+        headers.append(("content-length", str(len(request.body))))
+    if request.head.get("authorization").startswith(SIGNED):
+        headers = signed(request, upstream, target, headers)
+    return head_bytes(f"{request.method} {target} HTTP/1.1", headers)
+
+
+def _readable(accepted: str) -> str:
+    kept = [part.strip() for part in accepted.split(",") if part.partition(";")[0].strip().lower() in _READABLE]
+    return ", ".join(kept) or "identity"
+
+
+def _response_head(head: Head, *, unchunked: bool, close: bool) -> bytes:
+    left_out = _OF_ONE_HOP | (_OF_THE_BODY if unchunked else frozenset())
+    headers = [(name, value) for name, value in head.headers if name.lower() not in left_out]
+    if close:
+        headers.append(("connection", "close"))
+    return head_bytes(f"HTTP/1.1 {head.start[1]} {head.start[2]}", headers)
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    """Copy until the source is closed, then close the target for writing."""
+    with suppress(OSError):
+        while data := source.recv(RECEIVE):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,139 @@
+"""A server on the loopback that gives each connection a thread."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+from pytest_tokenbudget.capture.proxy.http1 import Head, Pairs, ProtocolError, Wire, head_bytes, request_framing
+
+THREAD_NAME = "tokenbudget-proxy"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRequest:
+    """A request that was read whole.
+
+    Attributes:
+        wire: The client's connection, for the answer.
+        head: Its head.
+        body: Its body.
+    """
+
+    wire: Wire
+    head: Head
+    body: bytes
+
+    @property
+    def method(self) -> str:
+        """The method, upper case."""
+        return self.head.start[0].upper()
+
+    @property
+    def target(self) -> str:
+        """Path and query."""
+        return self.head.start[1]
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the client speaks HTTP/1.0, which knows no chunks."""
+        return self.head.start[2] == "HTTP/1.0"
+
+    def answer(self, status: int, message: str, *, kind: str = "llm_proxy") -> bool:
+        """Send an error in the form in which model APIs send theirs; whether the connection may be used again."""
+        body = json.dumps({"error": {"message": message, "type": kind}}).encode()
+        headers: Pairs = [
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            ("x-should-retry", "false"),  # the SDKs of OpenAI and Anthropic would try again
+        ]
+        self.wire.socket.sendall(head_bytes(f"HTTP/1.1 {status} {message[:60]!r}", headers) + body)
+        return True
+
+
+Handler = Callable[[ServerRequest], bool]
+"""Answers a request; tells whether the connection may be used again."""
+
+
+class LoopbackServer:
+    """Listens on a free port of 127.0.0.1, and refuses requests that name another host.
+
+    Args:
+        handler: Answers requests; called in the connection's own thread.
+    """
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+        self._connections: set[Wire] = set()
+        self._lock = threading.Lock()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self.port: int = self._listener.getsockname()[1]
+        self._thread = threading.Thread(target=self._accept, name=THREAD_NAME, daemon=True)
+        self._closed = False
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        """The server's URL without a path."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def close(self) -> None:
+        """Close the server and all its connections."""
+        self._closed = True
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            connections = list(self._connections)
+        for wire in connections:
+            with suppress(OSError):
+                wire.socket.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+
+    def _accept(self) -> None:
+        while not self._closed:
+            try:
+                accepted, _ = self._listener.accept()
+            except OSError:
+                return
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            threading.Thread(
+                target=self._serve, args=(Wire(accepted),), name=f"{THREAD_NAME}-connection", daemon=True
+            ).start()
+
+    def _serve(self, wire: Wire) -> None:
+        with self._lock:
+            self._connections.add(wire)
+        try:
+            while not self._closed and self._serve_one(wire):
+                pass
+        except (OSError, ProtocolError):
+            pass  # the client went away, or is none
+        finally:
+            wire.close()
+            with self._lock:
+                self._connections.discard(wire)
+
+    def _serve_one(self, wire: Wire) -> bool:
+        head = wire.head()
+        if head is None:
+            return False
+        if head.get("expect").lower() == "100-continue":
+            wire.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        framing = request_framing(head)
+        body: list[bytes] = []
+        for _ in wire.pieces(framing):
+            body += framing.payload
+        request = ServerRequest(wire, head, b"".join(body))
+        if not self._is_meant(head.get("host")):
+            # A page of the web that has its name resolve to this machine could ask otherwise.
+            request.answer(403, f"this server is {self.url}")
+            return False
+        return self._handler(request) and not head.closes
+
+    def _is_meant(self, host: str) -> bool:
+        return host in (f"127.0.0.1:{self.port}", f"localhost:{self.port}")

@@ -1,0 +1,224 @@
+"""Latency at constant speed: the time that a run would take if each model were as fast as in the baseline.
+
+What a change of the code does to latency goes through the number of calls, their order and overlap, the tokens that each
+reads uncached and writes, and the agent's own code. What is left is the provider's: it differs from day to day.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from pytest_tokenbudget.measure.measured import union_length
+from pytest_tokenbudget.measure.timeline import TimedCall, Timeline, timeline
+from pytest_tokenbudget.records.baseline import BaselineEntry, Speed
+from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import inside
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import ProviderPace
+from pytest_tokenbudget.stats.distributions import upper_quantile
+from pytest_tokenbudget.stats.log_ratio import huber_location, moderated_variance
+from pytest_tokenbudget.stats.speed import NOISE_DF, NOISE_SCALE, expected_seconds, fit_speed
+from pytest_tokenbudget.stats.statistic import mean, median
+
+Speeds = Mapping[str, Mapping[str, Speed]]
+"""Speeds by stage path and model."""
+
+OWN_TIME_FACTOR = 2.0
+"""The agent's own code counts as it did in the baseline while it takes between half and twice that time: machines and
+cold starts differ by as much."""
+
+OWN_TIME_SLACK = 0.25
+"""s by which it may be longer, whatever it was."""
+
+_DIGITS = 3
+_DEFF = 1.4
+"""Calls of one run resemble each other: see the noise of live times in ``compare``."""
+
+
+def at_speed_of(entry: BaselineEntry | None, samples: Sequence[Sample]) -> tuple[Sample, ...]:
+    """The samples of a run with their latency at the speed of its baseline, or at their own where there is none.
+
+    Args:
+        entry: The baseline; one that was written before speeds were stored leaves the samples as they were measured.
+        samples: The samples of the run.
+    """
+    if entry is None:
+        speeds = fit_speeds(samples)
+        own = [value for sample in samples if (value := sample.total.get("own_time")) is not None]
+        return tuple(at_constant_speed(sample, speeds, float(mean(own)) if own else None) for sample in samples)
+    if not entry.speeds:
+        return tuple(samples)
+    speeds, usual = complete(entry.speeds, samples), usual_own_time(entry)
+    return tuple(at_constant_speed(sample, speeds, usual) for sample in samples)
+
+
+def usual_own_time(entry: BaselineEntry) -> float | None:
+    """s that the agent's own code took in a baseline, on average; ``None`` where it is not known."""
+    record = entry.metrics.get("own_time")
+    return None if record is None else float(mean(record.values))
+
+
+def fit_speeds(samples: Sequence[Sample]) -> dict[str, dict[str, Speed]]:
+    """Fit the speed of each stage and model to the calls of some samples, three significant digits each."""
+    groups: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
+    for call in _answered(samples):
+        tokens = _tokens(call)
+        if tokens is not None:
+            groups.setdefault(call.stage, {}).setdefault(_model(call), []).append((call.latency, *tokens))
+    speeds: dict[str, dict[str, Speed]] = {}
+    for stage, models in groups.items():
+        for model, calls in models.items():
+            fitted = fit_speed(calls)
+            if fitted is not None:
+                a, b, c = (float(f"{value:.{_DIGITS}g}") for value in fitted)
+                speeds.setdefault(stage, {})[model] = Speed(a, b, c, len(calls))
+    return speeds
+
+
+def complete(stored: Speeds, samples: Sequence[Sample]) -> dict[str, dict[str, Speed]]:
+    """The stored speeds, and for stages and models without one those of the same model elsewhere, or of these samples."""
+    fitted = fit_speeds(samples)
+    by_model: dict[str, Speed] = {}
+    for models in stored.values():
+        for model, speed in models.items():
+            if model not in by_model or speed.calls > by_model[model].calls:
+                by_model[model] = speed
+    return {
+        stage: {
+            model: stored.get(stage, {}).get(model) or by_model.get(model) or fitted[stage][model]
+            for model in fitted[stage]
+        }
+        for stage in fitted
+    }
+
+
+def at_constant_speed(sample: Sample, speeds: Speeds, usual_own_time: float | None = None) -> Sample:
+    """A live sample with its latency at constant speed.
+
+    Args:
+        sample: The sample; one that is replayed or scripted stays as it is, since its time is projected already.
+        speeds: The speeds, see :func:`complete`; where there are none (mocks alone answered) the sample stays as well.
+        usual_own_time: s that the agent's own code took in the baseline, where that is known.
+
+    Returns:
+        The sample with ``latency`` of the whole test and of each stage on the virtual clock. A call whose tokens are not
+        known takes the time that it took.
+    """
+    if sample.traffic != "live" or not speeds:
+        return sample
+    calls, line = _on_virtual_clock(sample, speeds, usual_own_time)
+    stages = {
+        stage: {**figures, "latency": _latency(sample, stage, calls, line)} for stage, figures in sample.stages.items()
+    }
+    return replace(sample, total={**sample.total, "latency": _latency(sample, "", calls, line)}, stages=stages)
+
+
+def _on_virtual_clock(sample: Sample, speeds: Speeds, usual_own_time: float | None) -> tuple[Sequence[Call], Timeline]:
+    own = sample.total.get("own_time")
+    pace = 1.0 if own is None or usual_own_time is None else own_pace(own, usual_own_time)
+    calls, begun = _without_failed_attempts(sample.calls)
+    timed = [
+        TimedCall(start, max(start, call.started + call.latency), seconds(call, speeds))
+        for call, start in zip(calls, begun, strict=True)
+    ]
+    return calls, timeline(timed, pace)
+
+
+def own_pace(measured: float, usual: float) -> float:
+    """Factor by which the agent's own time is multiplied, so that it counts only where it is not the usual one.
+
+    Args:
+        measured: s that the agent's own code took in this run.
+        usual: s that it took in the baseline.
+    """
+    if measured <= 0.0:
+        return 1.0
+    most, least = OWN_TIME_FACTOR * usual + OWN_TIME_SLACK, usual / OWN_TIME_FACTOR
+    counted = usual + max(0.0, measured - most) - max(0.0, least - measured)
+    return counted / measured
+
+
+def seconds(call: Call, speeds: Speeds) -> float:
+    """The duration of a call at constant speed, s; the measured one where no speed or no tokens are known."""
+    speed = speeds.get(call.stage, {}).get(_model(call))
+    tokens = _tokens(call)
+    if speed is None or tokens is None:
+        return call.latency
+    return expected_seconds(speed.coefficients, *tokens)
+
+
+def _latency(sample: Sample, stage: str, calls: Sequence[Call], line: Timeline) -> float:
+    """The time in which the test ran, or a stage was open, on the virtual clock."""
+    windows = sample.windows.get(stage, ())
+    if windows:
+        return _rounded(union_length([(line.at(start), line.at(end)) for start, end in windows]))
+    mine = [line.calls[index] for index, call in enumerate(calls) if inside(call.stage, stage)]
+    return _rounded(union_length(mine))
+
+
+def _rounded(time: float) -> float:
+    """A time to three digits: what the agent's own code takes differs by more, and equal runs have equal times."""
+    return float(f"{time:.{_DIGITS}g}")
+
+
+def _without_failed_attempts(calls: Sequence[Call]) -> tuple[list[Call], list[float]]:
+    """The answered calls and when each was first tried: retries and the pauses before them are the provider's."""
+    answered, begun = [], []
+    first: dict[tuple[str, str], float] = {}
+    for call in sorted(calls, key=lambda call: call.started):
+        key = (call.stage, _model(call))
+        if not call.succeeded:
+            if call.attempt == 0 or key not in first:
+                first[key] = call.started
+            continue
+        answered.append(call)
+        begun.append(first.pop(key, call.started) if call.attempt else call.started)
+    return answered, begun
+
+
+def _answered(samples: Iterable[Sample]) -> Iterable[Call]:
+    """The calls that a model answered: a mock in the same process has no speed."""
+    return (call for sample in samples for call in sample.calls if call.succeeded and call.answered_by != "mock")
+
+
+def _model(call: Call) -> str:
+    return call.model or call.request_model
+
+
+def _tokens(call: Call) -> tuple[int, int] | None:
+    """Tokens that a call read uncached, and wrote; ``None`` where they are not known."""
+    usage = call.usage
+    if usage.input_tokens is None:
+        return None
+    written = 0 if call.operation == "embeddings" else usage.output_tokens
+    return None if written is None else (max(0, usage.input_tokens - (usage.cached_input_tokens or 0)), written)
+
+
+def provider_paces(samples: Sequence[Sample], speeds: Speeds) -> tuple[ProviderPace, ...]:
+    """What is left of the latency where the code's part is taken off, by model.
+
+    Args:
+        samples: The samples of a run; only live ones say anything.
+        speeds: The speeds of the baseline. Calls of other stages and models are left out.
+    """
+    logs: dict[tuple[str, str], list[float]] = {}
+    rests_on: dict[tuple[str, str], int] = {}
+    for call in _answered([sample for sample in samples if sample.traffic == "live"]):
+        speed, tokens = speeds.get(call.stage, {}).get(_model(call)), _tokens(call)
+        if speed is not None and tokens is not None and call.latency > 0:
+            key = (_model(call), call.provider)
+            logs.setdefault(key, []).append(math.log(call.latency / expected_seconds(speed.coefficients, *tokens)))
+            rests_on[key] = max(rests_on.get(key, 0), speed.calls)
+    return tuple(_pace(*key, sorted(values), rests_on[key]) for key, values in sorted(logs.items()))
+
+
+def _pace(model: str, provider: str, logs: Sequence[float], stored: int) -> ProviderPace:
+    centre, n = median(logs), len(logs)
+    variance = moderated_variance(sorted((value - centre) ** 2 for value in logs), NOISE_SCALE, NOISE_DF, centres=1)
+    location = huber_location(logs, centre, math.sqrt(variance))
+    error = math.sqrt(_DEFF * variance * (1.0 / n + 1.0 / max(1, stored)))
+    margin = upper_quantile(0.025, NOISE_DF + n - 1) * error
+    lower, ratio, upper = (math.exp(location + offset) for offset in (-margin, 0.0, margin))
+    return ProviderPace(model, provider, ratio, lower, upper, n)
