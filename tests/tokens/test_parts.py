@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_tokenbudget.records.composition import split
 from pytest_tokenbudget.records.prompt import Image, Message, Prompt, Text, Tool
 from pytest_tokenbudget.tokens.counter import Calibration
-from pytest_tokenbudget.records.composition import split
 from pytest_tokenbudget.tokens.media import anthropic_image, google_image, mistral_image, openai_image
 from pytest_tokenbudget.tokens.profiles import families, profile_of
 
