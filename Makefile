@@ -40,7 +40,9 @@ lint: $(both)/.made
 	$(bin)/lint-imports
 
 build: $(both)/.made
+	rm -rf dist
 	$(bin)/python -m build --no-isolation --outdir dist .
+	$(bin)/twine check --strict dist/*
 
 # The front door once more with yesterday's SDKs: httpx alone and pytest 8.
 test-httpx: $(httpx)/.made

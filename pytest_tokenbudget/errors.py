@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-DOCUMENTATION = "https://pytest-tokenbudget.readthedocs.io/errors.html"
+DOCUMENTATION = "https://pytest-tokenbudget.readthedocs.io/en/latest/errors.html"
 
 
 class TokenBudgetError(Exception):

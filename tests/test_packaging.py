@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import email
 import importlib.metadata
 import os
 import re
+import subprocess
+import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -53,6 +57,38 @@ def test_the_wheel_announces_plugin_command_and_extras(wheel: zipfile.ZipFile) -
     extras = set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE))
     assert extras == {"html", "httpx", "mcp", "otel", "serve", "sql", "tokenizers", "yaml"}
     assert "Framework :: Pytest" in metadata
+
+
+def test_the_description_renders_as_on_pypi(wheel: zipfile.ZipFile) -> None:
+    """PyPI's own renderer makes a page of it, and every link and picture of that page has an address of its own."""
+    renderer = pytest.importorskip("readme_renderer.markdown", reason="renders as PyPI does")
+    info = f"pytest_tokenbudget-{PROJECT['version']}.dist-info"
+    metadata = email.message_from_string(wheel.read(f"{info}/METADATA").decode())
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    page = renderer.render(metadata.get_payload())
+    assert page is not None
+    links = re.findall(r'(?:href|src)="([^"]*)"', page)
+    assert len(links) > 10
+    assert [link for link in links if not link.startswith(("https://", "#"))] == []
+    pages = {match[1] for link in links if (match := re.search(r"/en/latest/([\w-]+)\.html", link))}
+    assert [page for page in sorted(pages) if not (ROOT / "docs" / f"{page}.md").exists()] == []
+
+
+def test_the_release_checks_the_tag_and_keeps_no_token() -> None:
+    """The workflow publishes by trust, and its own checks run in bash."""
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
+    publish = workflow["jobs"]["publish"]
+    assert (publish["environment"], publish["permissions"]) == ("pypi", {"id-token": "write"})
+    assert "password" not in str(workflow)
+    scripts = [step["run"] for step in workflow["jobs"]["build"]["steps"] if "GITHUB_REF_NAME" in step.get("run", "")]
+    for tag, expected in ((f"v{PROJECT['version']}", 0), ("v9.9.9", 1)):
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        environment = {**os.environ, "GITHUB_REF_NAME": tag, "PATH": path}
+        codes = [
+            subprocess.run(["bash", "-ec", script], check=False, cwd=ROOT, env=environment).returncode
+            for script in scripts
+        ]
+        assert codes == [expected] * 2
 
 
 def test_there_is_one_version() -> None:
