@@ -10,12 +10,14 @@ from __future__ import annotations
 from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import MetricSpec, StageView
+from pytest_tokenbudget.providers.accumulator import ResponseAccumulator
 from pytest_tokenbudget.providers.loose import as_dict, as_str, count
 from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
+from pytest_tokenbudget.providers.response import Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
-from pytest_tokenbudget.records.call import Call, Usage
-from pytest_tokenbudget.records.prompt import Message, Prompt, Text
+from pytest_tokenbudget.records.call import BilledUsage, Call, Reading, Usage
+from pytest_tokenbudget.records.prompt import Message, Prompt, Text, Tool
 from pytest_tokenbudget.records.reply import Reply
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
 from pytest_tokenbudget.replay.replies import (
@@ -32,6 +34,7 @@ from pytest_tokenbudget.report.view import RunView
 __all__ = [
     "BaselineEntry",
     "BaselineStore",
+    "BilledUsage",
     "Call",
     "Change",
     "Endpoint",
@@ -40,13 +43,17 @@ __all__ = [
     "MetricRecord",
     "MetricSpec",
     "Prompt",
+    "Reading",
     "Reply",
     "Request",
+    "Response",
+    "ResponseAccumulator",
     "RunView",
     "StageView",
     "TestResult",
     "Text",
     "TokenBudgetError",
+    "Tool",
     "Usage",
     "WireFormat",
     "as_dict",
@@ -54,6 +61,8 @@ __all__ = [
     "count",
     "cut",
     "error",
+    "has",
+    "holds",
     "parallel",
     "text",
     "timeout",

@@ -43,6 +43,10 @@ class ActiveRecorder(Protocol):
         """Who answers instead of the network, if anybody does."""
 
     @property
+    def replays(self) -> bool:
+        """Whether answers come from a script or a recording."""
+
+    @property
     def before_send(self) -> Callable[[Outgoing], None] | None:
         """Who may refuse a request before it leaves."""
 

@@ -69,7 +69,7 @@ class InFlightRequest:
         for recorder in self._recorders:
             if recorder.before_send is not None:
                 recorder.before_send(self.outgoing())
-        stage, span, outer = current_path(), _current_span(), self._outer
+        stage, span, outer = current_path(), current_span(), self._outer
         if outer is not None:
             outer._contains = True
         self.builders = [
@@ -239,7 +239,7 @@ def _address(url: str) -> str:
     return url.partition("?")[0].partition("#")[0].rstrip("/")
 
 
-def _current_span() -> Any:
+def current_span() -> Any:
     """The current OpenTelemetry span, where the application uses OpenTelemetry."""
     trace = sys.modules.get("opentelemetry.trace")
     if trace is None:

@@ -93,6 +93,7 @@ class Recorder:
         self.request_usage = request_usage
         self.body_limit = body_limit
         self.connections = ConnectionLog(host_rules)
+        self.replays = answerer is not None
         self.plain = answerer is None and not request_usage
         self.recording = True
         self.elsewhere: Elsewhere | None = None

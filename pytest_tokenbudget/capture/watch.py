@@ -41,6 +41,10 @@ FAMILIES: tuple[Family, ...] = (
     Family("requests", "requests", "requests_client"),
     Family("aiohttp", "aiohttp", "aiohttp_client"),
     Family("botocore.httpsession", "botocore", "botocore_client"),
+    # WebSockets.
+    Family("aiohttp.client_ws", "aiohttp", "websocket_client"),
+    Family("websockets.asyncio.client", "websockets", "websocket_client"),
+    Family("websockets.sync.client", "websockets", "websocket_client"),
     # Tools for tests that go round the clients.
     Family("requests_mock.mocker", "requests", "requests_client"),
     Family("moto.core.botocore_stubber", "botocore", "botocore_client"),

@@ -186,7 +186,8 @@ class TestRun:
     def _check_traffic(self) -> None:
         """Fail where the run does not fit its recorded or scripted answers."""
         assert self.traffic is not None
-        problem = self.traffic.divergence()
+        refused = self.running.recorder.connections.refusals if self.running is not None else []
+        problem = self.traffic.divergence() or next(iter(refused), None)
         if problem is not None:
             self.result = test_result.diverged(self._judged(), problem)
             self._fail(self.result)

@@ -1,4 +1,4 @@
-"""What is gathered while the documents of an answer are walked through, and the reading it becomes."""
+"""The figures of an answer: gathered from its documents, and made into a reading."""
 
 from __future__ import annotations
 

@@ -310,7 +310,7 @@ def _write_deltas(block: JsonObject, written: str) -> tuple[JsonObject, list[tup
 
 
 def _write_events(answer: ScriptedAnswer) -> list[Event]:
-    """From ``message_start`` (the input's usage) to ``message_stop`` (the output's usage just before)."""
+    """Write the events from ``message_start`` (the input's usage) to ``message_stop`` (the output's usage just before)."""
     whole = _write_plain(answer)
     begun = {**whole, "content": [], "stop_reason": None}
     if answer.usage is not None:
@@ -357,11 +357,11 @@ class AnthropicMessages(WireFormat):
         return request.segment_after("models").partition(":")[0]
 
     def asks_stream(self, request: Request) -> bool:
-        """By the body, or by the path on Vertex AI."""
+        """Tell by the body, or by the path on Vertex AI."""
         return request.path.endswith(":streamRawPredict") or super().asks_stream(request)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else messages_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

@@ -198,7 +198,7 @@ def parse_converse(documents: list[dict[str, Any]], accumulator: ResponseAccumul
 
 
 def _frame(document: dict[str, Any], index: int, accumulator: ResponseAccumulator) -> dict[str, Any]:
-    """What stands around a stream's deltas, or a whole response; gives the usage that it holds."""
+    """Read what stands around a stream's deltas, or a whole response; give the usage that it holds."""
     if document.get("error"):
         accumulator.error = error_text(document["error"])
     message = as_dict(as_dict(document.get("output")).get("message"))
@@ -252,11 +252,11 @@ class BedrockConverse(WireFormat):
         return request.segment_after("model")
 
     def asks_stream(self, request: Request) -> bool:
-        """By path."""
+        """Tell by the path."""
         return request.path.endswith("-stream")
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else converse_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

@@ -43,7 +43,7 @@ class BedrockInvoke(WireFormat):
         return request.segment_after("model")
 
     def asks_stream(self, request: Request) -> bool:
-        """By path."""
+        """Tell by the path."""
         return request.path.endswith("-stream")
 
     def read(self, request: Request, exchange: Exchange) -> Reading:
@@ -85,7 +85,7 @@ class BedrockInvoke(WireFormat):
         return "chat" if "messages" in body or "message" in body else "text_completion"
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else _invoke_prompt(request.body, self.url_model(request), self.api)
 
 

@@ -1,4 +1,4 @@
-"""What an answer says of its price beside plain input and output tokens.
+"""The price of an answer, as the answer itself tells it beside plain input and output tokens.
 
 Quantities have the names of genai-prices (read 2026-11), so that a price table knows them.
 """
@@ -49,7 +49,7 @@ def billed(
 
 
 def openai_billed(usage: dict[str, Any], *, tier: object = None, tools: Mapping[str, int] | None = None) -> BilledUsage:
-    """What usage in OpenAI's shapes says: sound and pictures, searches, and the cost that some gateways add.
+    """Read the price from usage in OpenAI's shapes: sound and pictures, searches, and the cost that some gateways add.
 
     Args:
         usage: ``usage`` of chat completions, responses or embeddings.

@@ -72,7 +72,7 @@ def decoded(data: bytes, headers: Headers) -> bytes:
 
 
 def arrival(exchange: Exchange, offset: int) -> float | None:
-    """When the decoded body had reached an offset.
+    """Tell when the decoded body had reached an offset.
 
     Args:
         exchange: The exchange.

@@ -1,4 +1,4 @@
-"""What is this request? The only place that answers, for capture, ``stop_at``, replay, scripts and the report."""
+"""This module alone says what a request is, for capture, ``stop_at``, replay, scripts and the report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _TEXTS = ("json", "event-stream", "ndjson", "eventstream", "text/plain")
 
 @dataclass(slots=True)
 class Classified:
-    """What a request is.
+    """A request with its kind.
 
     Attributes:
         kind: Its kind.
@@ -59,7 +59,7 @@ class Classified:
         return "unknown" if self.format is None else _api_of(self.format, self.request)
 
     def prompt(self) -> Prompt | None:
-        """What is asked, ``None`` where that cannot be read; it is read when it is first asked for, once."""
+        """Read what is asked, once, when it is first asked for; ``None`` where it cannot be read."""
         if self._prompt is None:
             self._prompt = (self._read_prompt(),)
         return self._prompt[0]
@@ -110,7 +110,7 @@ def matches(request: Request, formats: Sequence[WireFormat]) -> Iterator[Classif
 
 
 def serves_models(host: str, formats: Sequence[WireFormat]) -> bool:
-    """Whether a host is one that a format declares (without port, in lower case)."""
+    """Tell whether a host is one that a format declares (without port, in lower case)."""
     return is_model_host(host, _hosts(tuple(formats)))
 
 
@@ -136,7 +136,7 @@ def body_limit(method: str, url: str, response_headers: Headers, formats: Sequen
 
 
 def possible_kinds(method: str, url: str, formats: Sequence[WireFormat]) -> set[Kind]:
-    """What a request may be, by method and path alone."""
+    """Tell what a request may be, by method and path alone."""
     path = split_url(url).path.rstrip("/")
     return {endpoint.kind for _, endpoint in _candidates(method.upper(), path, formats)}
 

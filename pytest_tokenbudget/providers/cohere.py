@@ -162,7 +162,7 @@ class CohereChatV2(WireFormat):
     )
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else cohere_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
@@ -238,7 +238,7 @@ class CohereChatV1(WireFormat):
     endpoints = (Endpoint("call", r"/v1/chat$", when=_has_one_message),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else cohere_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
@@ -278,7 +278,7 @@ class CohereGenerate(WireFormat):
     endpoints = (Endpoint("call", r"/v1/generate$", when=holds("prompt")),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
@@ -303,7 +303,7 @@ class CohereEmbed(WireFormat):
     endpoints = (Endpoint("call", r"/v[12]/embed$", when=has("texts", "images", "inputs")),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What is embedded."""
+        """Read what is embedded."""
         return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

@@ -35,7 +35,7 @@ class Message:
 
 
 def looks_like(head: bytes) -> bool:
-    """Whether a body begins with the prelude of a message."""
+    """Tell whether a body begins with the prelude of a message."""
     if len(head) < _PRELUDE:
         return False
     total, headers = _LENGTHS.unpack_from(head)

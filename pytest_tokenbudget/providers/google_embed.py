@@ -27,7 +27,7 @@ class GoogleEmbed(WireFormat):
     )
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What is embedded."""
+        """Read what is embedded."""
         return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
 
     def url_model(self, request: Request) -> str:
@@ -58,7 +58,7 @@ class VertexPredict(WireFormat):
     endpoints = (Endpoint("call", r":predict$", when=_embeds_texts),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What is embedded."""
+        """Read what is embedded."""
         return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
 
     def url_model(self, request: Request) -> str:

@@ -393,11 +393,11 @@ class GoogleGenerate(WireFormat):
         return url_model(request)
 
     def asks_stream(self, request: Request) -> bool:
-        """By the path."""
+        """Tell by the path."""
         return request.path.endswith(":streamGenerateContent")
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked; Code Assist wraps the same request."""
+        """Read what the model is asked; Code Assist wraps the same request."""
         if request.body is None:
             return None
         held = request.body.get("request")

@@ -138,7 +138,7 @@ class GoogleInteractions(WireFormat):
     endpoints = (Endpoint("call", r"/interactions$", when=_asks_interaction),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else _interaction_prompt(request.body, self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

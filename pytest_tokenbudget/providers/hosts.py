@@ -1,4 +1,4 @@
-"""Who answers: by the host where it is known, else whoever made the API that was spoken."""
+"""The provider of a request: by its host where that is known, else whoever made the API."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ class MistralConversations(WireFormat):
     )
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else _conversation_prompt(request.body, self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

@@ -75,7 +75,7 @@ class OllamaChat(WireFormat):
     hosts = (("ollama.com", "ollama"),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else _chat_prompt(request.body, self.url_model(request), self.api)
 
     def asks_stream(self, request: Request) -> bool:
@@ -103,7 +103,7 @@ class OllamaGenerate(WireFormat):
     endpoints = (Endpoint("call", r"/api/generate$", when=holds("model")),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else _generate_prompt(request.body, self.url_model(request), self.api)
 
     def asks_stream(self, request: Request) -> bool:
@@ -126,7 +126,7 @@ class OllamaEmbed(WireFormat):
     endpoints = (Endpoint("call", r"/api/(embed|embeddings)$", when=has("input", "prompt")),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What is embedded."""
+        """Read what is embedded."""
         return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

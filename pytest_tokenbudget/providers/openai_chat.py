@@ -202,11 +202,13 @@ def _choice(choice: dict[str, Any], index: int, accumulator: ResponseAccumulator
             accumulator.text(part[key], index)
             break
     if len(part) > 1 or not content:
-        _rarely(part, choice.get("index"), index, accumulator, calls)
+        _read_rare_fields(part, choice.get("index"), index, accumulator, calls)
 
 
-def _rarely(part: dict[str, Any], choice: object, index: int, accumulator: ResponseAccumulator, calls: Calls) -> None:
-    """What few messages have: refusals, audio, tool calls."""
+def _read_rare_fields(
+    part: dict[str, Any], choice: object, index: int, accumulator: ResponseAccumulator, calls: Calls
+) -> None:
+    """Read what few messages have: refusals, audio, tool calls."""
     accumulator.text(part.get("refusal"), index)
     if "audio" in part:
         accumulator.text(as_dict(part["audio"]).get("transcript"), index)
@@ -422,7 +424,7 @@ class OpenAIChat(WireFormat):
         return deployment(request) or (request.segment_after("models").partition(":")[0] if ":" in path else "")
 
     def asks_stream(self, request: Request) -> bool:
-        """By the body, or by the path of model serving."""
+        """Tell by the body, or by the path of model serving."""
         return request.path.endswith(("-response-stream", ":streamRawPredict")) or super().asks_stream(request)
 
     def ask_for_usage(self, request: Request, body: bytes) -> bytes | None:
@@ -434,7 +436,7 @@ class OpenAIChat(WireFormat):
         return "mistral.chat" if request.host.endswith("mistral.ai") else self.api
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return (
             None if request.body is None else chat_prompt(request.body, self.url_model(request), self.api_of(request))
         )

@@ -30,7 +30,7 @@ class OpenAICompletions(WireFormat):
         return ask_for_usage(request, body)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What is to be completed."""
+        """Read what is to be completed."""
         return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

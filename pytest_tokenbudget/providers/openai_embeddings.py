@@ -50,7 +50,7 @@ class OpenAIEmbeddings(WireFormat):
         return deployment(request)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What is embedded."""
+        """Read what is embedded."""
         return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

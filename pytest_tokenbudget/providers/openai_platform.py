@@ -1,4 +1,4 @@
-"""What stands beside the models of OpenAI's API, and of all who built theirs like it: lists, files, batches, sessions."""
+"""The endpoints beside the models of OpenAI's API, and of all who built theirs like it: lists, files, batches, sessions."""
 
 from __future__ import annotations
 

@@ -427,7 +427,7 @@ _WRITERS = {"message": _message_events, "function_call": _call_events, "reasonin
 
 
 def _write_events(answer: ScriptedAnswer) -> list[Event]:
-    """From ``response.created`` to ``response.completed``, numbered."""
+    """Write the events from ``response.created`` to ``response.completed``, numbered."""
     whole = _write_plain(answer)
     begun = {**whole, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
     sequence: list[Sized] = [
@@ -448,12 +448,12 @@ def _write_events(answer: ScriptedAnswer) -> list[Event]:
 
 
 class _Responses(WireFormat):
-    """What all requests for responses share."""
+    """All requests for responses: they ask and answer in the same shape."""
 
     api = "openai.responses"
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else responses_prompt(request.body, "", self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

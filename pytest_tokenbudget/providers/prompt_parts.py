@@ -135,7 +135,7 @@ def completion_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
 
 
 def token_ids(given: object) -> int:
-    """How many token ids a prompt of ``[int, ...]`` or ``[[int, ...], ...]`` has."""
+    """Count the token ids that a prompt of ``[int, ...]`` or ``[[int, ...], ...]`` has."""
     total = 0
     for item in as_list(given):
         if isinstance(item, list):

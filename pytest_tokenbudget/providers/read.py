@@ -61,6 +61,8 @@ def read(exchange: Exchange, formats: Sequence[WireFormat]) -> ReadExchange | Un
         if reading is not None:
             if not reading.provider:
                 reading = replace(reading, provider=found.provider)
+            if found.kind != "call" and reading.operation != "other":
+                reading = replace(reading, operation="other", problems=())
             return ReadExchange(reading, _ttft(exchange, reading), found)
     found = classify(request, ())
     return _unattributed(found, found.kind) if found.kind in _LISTED else None

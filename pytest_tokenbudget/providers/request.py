@@ -51,11 +51,11 @@ class Request:
             return None
 
     def ends(self, *suffixes: str) -> bool:
-        """Whether this is a POST to a path that ends with one of the suffixes."""
+        """Tell whether this is a POST to a path that ends with one of the suffixes."""
         return self.method == "POST" and self.path.endswith(suffixes)
 
     def has(self, *names: str) -> bool:
-        """Whether the body has one of the fields, or could not be read, so that the path alone must decide."""
+        """Tell whether the body has one of the fields, or could not be read, so that the path alone must decide."""
         body = self.body
         return body is None or any(name in body for name in names)
 

@@ -45,7 +45,7 @@ class Response:
 
     @property
     def streamed(self) -> bool:
-        """Whether the body is a stream of events."""
+        """Tell whether the body is a stream of events."""
         return self.framing not in ("json", "none")
 
     def end_of(self, index: int) -> int:
@@ -216,7 +216,7 @@ class _Events:
 
 
 def _looks_like_sse(head: bytes) -> bool:
-    """Whether a body begins like an event stream."""
+    """Tell whether a body begins like an event stream."""
     return head.lstrip(b"\xef\xbb\xbf\r\n \t").startswith(_STARTS)
 
 

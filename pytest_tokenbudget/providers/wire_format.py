@@ -19,7 +19,7 @@ from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.prompt import Prompt
 
 Kind = Literal["call", "auxiliary", "paid", "batch", "realtime", "unknown", "other"]
-"""What a request is.
+"""A request with its kind.
 
 ``call``: a call of a language or embedding model. ``auxiliary``: what is asked of a model's API beside its models (model
 list, token count, files, polls). ``paid``: another model that costs money (images, speech, ranking). ``batch``: many calls
@@ -50,17 +50,17 @@ class Endpoint:
 
     @property
     def is_read(self) -> bool:
-        """Whether the answer is read."""
+        """Tell whether the answer is read."""
         return self.kind in ("call", "paid") if self.reads is None else self.reads
 
 
 def has(*names: str) -> Callable[[Request], bool]:
-    """Whether the body has one of the fields, or could not be read, so that the path alone decides; for ``Endpoint.when``."""
+    """Tell whether the body has one of the fields, or could not be read, so that the path alone decides; for ``Endpoint.when``."""
     return lambda request: request.has(*names)
 
 
 def holds(*names: str) -> Callable[[Request], bool]:
-    """Whether the body can be read and has all of the fields; for ``Endpoint.when``."""
+    """Tell whether the body can be read and has all of the fields; for ``Endpoint.when``."""
     return lambda request: request.body is not None and all(name in request.body for name in names)
 
 
@@ -95,7 +95,7 @@ class WireFormat:
         raise NotImplementedError
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked, for counting and explaining; ``None`` where the body cannot be read."""
+        """Read what the model is asked, for counting and explaining; ``None`` where the body cannot be read."""
         return None
 
     def model_of(self, request: Request) -> str:
@@ -108,7 +108,7 @@ class WireFormat:
         return ""
 
     def asks_stream(self, request: Request) -> bool:
-        """Whether the request asks for a stream."""
+        """Tell whether the request asks for a stream."""
         return request.body is not None and request.body.get("stream") is True
 
     def ask_for_usage(self, request: Request, body: bytes) -> bytes | None:
@@ -125,7 +125,7 @@ class WireFormat:
         return self.api
 
     def operation_of(self, request: Request, response: Response) -> Operation:
-        """What kind of call it was, for formats that read several."""
+        """Tell what kind of call it was, for formats that read several."""
         return self.operation
 
     def read(self, request: Request, exchange: Exchange) -> Reading | None:

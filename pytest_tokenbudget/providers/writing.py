@@ -1,4 +1,4 @@
-"""How a script's answer is written in the words of an API."""
+"""The tools with which an API writes a script's answer."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ScriptedAnswer:
 
     @property
     def finish(self) -> str:
-        """Why it stopped, in the normal form."""
+        """The finish reason in the normal form."""
         return finish_reason(self.reply.finish) or ("tool_call" if self.reply.calls else "stop")
 
 

@@ -1,4 +1,4 @@
-"""What a scripted model answers."""
+"""The answers of a scripted model."""
 
 from __future__ import annotations
 
@@ -62,13 +62,13 @@ class Reply:
     duration: float | None = None
 
     def using(self, usage: UsageLike) -> Reply:
-        """The same answer with this usage."""
+        """Give the same answer with this usage."""
         return replace(self, usage=usage_of(usage))
 
     def taking(
         self, duration: float | None = None, *, ttft: float | None = None, tokens_per_second: float | None = None
     ) -> Reply:
-        """The same answer at this pace (virtual s); what is not given stays as it was."""
+        """Give the same answer at this pace (virtual s); what is not given stays as it was."""
         return replace(
             self,
             duration=self.duration if duration is None else duration,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.bodies import builtin_body_limit
 from pytest_tokenbudget.capture.children.frames import SUFFIX, encode
-from pytest_tokenbudget.capture.children.protocol import ASKED, IDLE, WATCHED, Address
+from pytest_tokenbudget.capture.children.protocol import ANSWERED, ASKED, IDLE, WATCHED, Address
 from pytest_tokenbudget.capture.connections import ConnectionLog
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
 from pytest_tokenbudget.capture.recorder import OpenSpan
@@ -65,7 +65,7 @@ class ChildRecorder:
     @property
     def asking(self) -> Asking | None:
         """Asks the session, where it wants to be asked."""
-        if self._state[0] != ASKED:
+        if self._state[0] not in (ASKED, ANSWERED):
             return None
         if self._asking is None:
             from pytest_tokenbudget.capture.children.asking import Asking
@@ -74,6 +74,11 @@ class ChildRecorder:
         return self._asking
 
     answerer = asking
+
+    @property
+    def replays(self) -> bool:
+        """Whether the session answers model calls by a script or a recording."""
+        return self._state[0] == ANSWERED
 
     def watch_begins(self) -> None:
         """Do nothing: this process belongs to the session as a whole."""
@@ -92,7 +97,7 @@ class ChildRecorder:
     @property
     def plain(self) -> bool:
         """Whether it does no more than look on."""
-        return self._state[0] != ASKED and not self.request_usage
+        return self._state[0] not in (ASKED, ANSWERED) and not self.request_usage
 
     def begin(
         self,

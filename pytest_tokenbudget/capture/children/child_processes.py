@@ -15,7 +15,7 @@ from pytest_tokenbudget.capture.children.answering import Answering
 from pytest_tokenbudget.capture.children.child import ChildRecorder, new_path
 from pytest_tokenbudget.capture.children.fork import FORKS
 from pytest_tokenbudget.capture.children.notes import child_notes
-from pytest_tokenbudget.capture.children.protocol import ASKED, IDLE, WATCHED
+from pytest_tokenbudget.capture.children.protocol import ANSWERED, ASKED, IDLE, WATCHED
 from pytest_tokenbudget.capture.children.spool import Spool
 from pytest_tokenbudget.capture.children.started import StartedProcesses
 from pytest_tokenbudget.capture.recorder import Recorder
@@ -144,7 +144,7 @@ class ChildProcesses:
             self._answering.begin(recorder)
             if self._forked or any(child.runs for child in self._spool.children):
                 self._answering.start()
-        self._spool.state = ASKED if asked else WATCHED
+        self._spool.state = ANSWERED if recorder.replays else ASKED if asked else WATCHED
         try:
             yield
         finally:

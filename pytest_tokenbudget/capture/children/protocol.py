@@ -14,6 +14,9 @@ WATCHED = 1
 ASKED = 2
 """A sample is being taken, and the session is asked about each request before it leaves."""
 
+ANSWERED = 3
+"""The same, and the session itself answers model calls: by a script or a recording."""
+
 
 class Address(NamedTuple):
     """Where a session listens, and the secret that a child shows first.

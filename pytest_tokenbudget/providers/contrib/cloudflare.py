@@ -32,7 +32,7 @@ class CloudflareRun(WireFormat):
     )
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked; the model decides what a request looks like."""
+        """Read what the model is asked; the model decides what a request looks like."""
         body, model = request.body, self.url_model(request)
         if body is None:
             return None

@@ -33,12 +33,12 @@ class DashScopeGeneration(WireFormat):
     )
 
     def asks_stream(self, request: Request) -> bool:
-        """By the headers."""
+        """Tell by the headers."""
         headers = request.headers
         return headers.get("x-dashscope-sse") == "enable" or "text/event-stream" in headers.get("accept", "")
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked: messages and tools stand in ``input`` and ``parameters``."""
+        """Read what the model is asked: messages and tools stand in ``input`` and ``parameters``."""
         if request.body is None:
             return None
         given, parameters = as_dict(request.body.get("input")), as_dict(request.body.get("parameters"))
@@ -113,7 +113,7 @@ class DashScopeEmbeddings(WireFormat):
     endpoints = (Endpoint("call", r"/services/embeddings/.*embedding$", when=holds("model", "input")),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What is embedded."""
+        """Read what is embedded."""
         given = as_dict((request.body or {}).get("input"))
         return embedding_prompt({**given, "model": self.model_of(request)}, "", self.api)
 

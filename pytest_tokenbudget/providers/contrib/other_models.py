@@ -22,7 +22,7 @@ from pytest_tokenbudget.records.exchange import Exchange
 
 
 class OtherModel(WireFormat):
-    """What these APIs share: model, id and usage, in whichever of OpenAI's two shapes it is."""
+    """An API whose answers have model, id and usage in one of OpenAI's two shapes."""
 
     operation: ClassVar[Operation] = "other"
 
@@ -45,7 +45,7 @@ class OtherModel(WireFormat):
                 accumulator.error = error_text(document["error"])
 
     def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
-        """What has a price of its own in an answer, by the name of its price."""
+        """Read what has a price of its own in an answer, by the name of its price."""
         return {}
 
 

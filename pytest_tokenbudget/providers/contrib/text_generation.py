@@ -40,7 +40,7 @@ class HuggingFaceGeneration(WireFormat):
     )
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What is to be completed."""
+        """Read what is to be completed."""
         return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
 
     def url_model(self, request: Request) -> str:
@@ -74,7 +74,7 @@ class SGLangGeneration(WireFormat):
     endpoints = (Endpoint("call", r"/generate$", when=_has_text_or_ids),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What is to be completed."""
+        """Read what is to be completed."""
         return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
@@ -102,11 +102,11 @@ class SageMakerInvoke(WireFormat):
     endpoints = (Endpoint("call", r"/invocations(-response-stream)?$", when=holds("inputs")),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What is to be completed."""
+        """Read what is to be completed."""
         return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
 
     def asks_stream(self, request: Request) -> bool:
-        """By path."""
+        """Tell by the path."""
         return request.path.endswith("-stream")
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

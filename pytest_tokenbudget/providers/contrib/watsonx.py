@@ -22,7 +22,7 @@ class WatsonxChat(WireFormat):
     endpoints = (Endpoint("call", r"/text/chat(_stream)?$", when=has("messages")),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else chat_prompt(request.body, self.url_model(request), self.api)
 
     def url_model(self, request: Request) -> str:
@@ -30,7 +30,7 @@ class WatsonxChat(WireFormat):
         return request.segment_after("deployments")
 
     def asks_stream(self, request: Request) -> bool:
-        """By path."""
+        """Tell by the path."""
         return request.path.endswith("_stream")
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
@@ -51,7 +51,7 @@ class WatsonxGeneration(WireFormat):
     )
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
 
     def url_model(self, request: Request) -> str:
@@ -59,7 +59,7 @@ class WatsonxGeneration(WireFormat):
         return request.segment_after("deployments")
 
     def asks_stream(self, request: Request) -> bool:
-        """By path."""
+        """Tell by the path."""
         return request.path.endswith("_stream")
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

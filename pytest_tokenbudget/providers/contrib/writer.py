@@ -24,7 +24,7 @@ class WriterChat(WireFormat):
     endpoints = (Endpoint("call", r"/v1/chat$", when=_has_messages_and_model),)
 
     def prompt(self, request: Request) -> Prompt | None:
-        """What the model is asked."""
+        """Read what the model is asked."""
         return None if request.body is None else chat_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:

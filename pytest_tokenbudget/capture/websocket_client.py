@@ -1,0 +1,253 @@
+"""WebSockets to models: the clients of ``websockets`` (sync and async) and of aiohttp; each response is a call."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.bodies import builtin_formats
+from pytest_tokenbudget.capture.in_flight import current_span
+from pytest_tokenbudget.capture.local_answer import Outgoing
+from pytest_tokenbudget.capture.patching import Watched
+from pytest_tokenbudget.capture.stage import current_path
+from pytest_tokenbudget.capture.websocket_turns import Conversation, JsonObject, Received, conversation_at
+from pytest_tokenbudget.errors import ConnectionNotAllowed
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
+    from pytest_tokenbudget.records.exchange import Headers
+
+_EVENT_STREAM = (("content-type", "text/event-stream"),)
+
+
+class WebSocketLibrary:
+    """Reads a turn, which has the form of an HTTP request.
+
+    Args:
+        client: Name and version of the library.
+    """
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+
+    def request_parts(self, request: Any) -> tuple[str, str, Headers, bytes | None]:
+        """Method, URL, headers and body of a turn, which is a pair of URL and body."""
+        url, body = request
+        return "POST", url, (("content-type", "application/json"),), json.dumps(body).encode()
+
+    def header_pairs(self, headers: Headers) -> Headers:
+        """The pairs themselves."""
+        return headers
+
+    def in_process(self, sender: object, request: object) -> bool:
+        """No: a WebSocket is a connection."""
+        return False
+
+
+class _Connection:
+    """One connection to a model, and the response that is under way on it."""
+
+    def __init__(self, library: WebSocketLibrary, conversation: Conversation) -> None:
+        self._library = library
+        self._conversation = conversation
+        self._builders: list[ExchangeBuilder] = []
+
+    def sent(self, message: Any) -> None:
+        """Take a message of the client before it is sent.
+
+        Raises:
+            ConnectionNotAllowed: If the run is replayed or scripted: a conversation cannot be answered from a recording.
+        """
+        if not isinstance(message, str | bytes):
+            return
+        try:
+            value = json.loads(message)
+        except ValueError:
+            return
+        body = self._conversation.sent(value) if isinstance(value, dict) else None
+        if body is not None:
+            self._ask(body)
+            self._begin(body)
+
+    def _ask(self, body: JsonObject) -> None:
+        """Ask whoever may refuse it; nobody can answer it."""
+        method, url, headers, content = self._library.request_parts((self._conversation.url, body))
+        outgoing = Outgoing(self._library.client, method, url, headers, content, current_path(), streamed=True)
+        for recorder in ACTIVE.recorders:
+            if recorder.before_send is not None:
+                recorder.before_send(outgoing)
+            elif recorder.answerer is not None and not recorder.replays:
+                recorder.answerer.answer(outgoing)  # a child's session, which lets it out or refuses it
+            if recorder.replays:
+                error = ConnectionNotAllowed(
+                    f"a response over a WebSocket ({self._conversation.url}) was refused: it is not replayed, and a"
+                    " replayed or scripted run lets no model call out",
+                    remedy="run this test live (--tokenbudget-traffic=live), or have the agent use the HTTP API in it",
+                )
+                recorder.connections.refusals.append(error)
+                raise error
+
+    def _begin(self, body: JsonObject) -> None:
+        self._finish("closed")
+        request = (self._conversation.url, body)
+        for recorder in ACTIVE.recorders:
+            if recorder.recording:
+                outside = recorder.outside_of(self._library, request)
+                builder = recorder.begin(
+                    self._library, request, streamed=True, stage=current_path(), span=current_span(), outside=outside
+                )
+                builder.arrived(200, _EVENT_STREAM)
+                self._builders.append(builder)
+
+    def received(self, message: Any) -> None:
+        """Take a message of the server."""
+        if not ACTIVE.recorders:
+            return
+        text = message if isinstance(message, str) else bytes(message).decode("utf-8", "replace")
+        found: Received = self._conversation.received(text)
+        if found.begins is not None and not self._builders:
+            self._begin(found.begins)
+        if found.event is not None and self._builders:
+            event = found.event if isinstance(found.event, str) else json.dumps(found.event)
+            data = b"data: " + event.replace("\n", " ").encode() + b"\n\n"
+            for builder in self._builders:
+                builder.chunk(data)
+        if found.ends:
+            self._finish("complete")
+
+    def _finish(self, end: Any) -> None:
+        builders, self._builders = self._builders, []
+        for builder in builders:
+            builder.finish(end)
+
+    def broke(self, error: BaseException) -> None:
+        """The connection was closed, or receiving was cancelled."""
+        if type(error).__name__ not in ("TimeoutError", "CancelledError"):
+            builders, self._builders = self._builders, []
+            for builder in builders:
+                builder.cut(error)
+
+
+class _Connections:
+    """The connections of one library, by the client's own objects.
+
+    Args:
+        library: The library.
+        url_of: Gives a connection's URL.
+    """
+
+    def __init__(self, library: WebSocketLibrary, url_of: Callable[[Any], str]) -> None:
+        self._library = library
+        self._url_of = url_of
+        self._known: WeakKeyDictionary[Any, _Connection | None] = WeakKeyDictionary()
+
+    def of(self, client: Any) -> _Connection | None:
+        """A connection to a model; ``None`` for any other."""
+        if not ACTIVE.recorders:
+            return None
+        if client not in self._known:
+            url, _ = ACTIVE.meant_address(self._url_of(client), "")
+            conversation = conversation_at(url)
+            if conversation is None and _serves_models(url):
+                for recorder in ACTIVE.recorders:
+                    recorder.note(f"a WebSocket to {url.partition('?')[0]} is not read: its calls are not counted")
+            self._known[client] = None if conversation is None else _Connection(self._library, conversation)
+        return self._known[client]
+
+
+def _serves_models(url: str) -> bool:
+    from pytest_tokenbudget.providers.classify import serves_models
+
+    return serves_models(url.partition("://")[2].partition("/")[0].partition(":")[0].lower(), builtin_formats())
+
+
+def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
+    """The methods of a client's connection that send and receive."""
+    library = WebSocketLibrary(client)
+    if module.__name__ == "aiohttp.client_ws":
+        connections = _Connections(library, lambda ws: str(ws._response.url))
+        kind: Any = module.ClientWebSocketResponse
+        return (
+            Watched(kind, "send_str", lambda send: _async_sending(connections, send)),
+            Watched(kind, "send_bytes", lambda send: _async_sending(connections, send)),
+            Watched(
+                kind, "receive", lambda receive: _async_receiving(connections, receive, lambda message: message.data)
+            ),
+        )
+    connections, kind = _Connections(library, _websockets_url), module.ClientConnection
+    if "asyncio" in module.__name__:
+        return (
+            Watched(kind, "send", lambda send: _async_sending(connections, send)),
+            Watched(kind, "recv", lambda recv: _async_receiving(connections, recv, lambda message: message)),
+        )
+    return (
+        Watched(kind, "send", lambda send: _sending(connections, send)),
+        Watched(kind, "recv", lambda recv: _receiving(connections, recv)),
+    )
+
+
+def _websockets_url(connection: Any) -> str:
+    uri = connection.protocol.uri
+    usual = uri.port == (443 if uri.secure else 80)
+    host = uri.host if usual else f"{uri.host}:{uri.port}"
+    return f"{'wss' if uri.secure else 'ws'}://{host}{uri.resource_name}"
+
+
+def _async_sending(connections: _Connections, send: Callable[..., Any]) -> Callable[..., Any]:
+    async def sending(self: Any, message: Any, *args: Any, **options: Any) -> Any:
+        connection = connections.of(self)
+        if connection is not None:
+            connection.sent(message)
+        return await send(self, message, *args, **options)
+
+    return sending
+
+
+def _async_receiving(
+    connections: _Connections, receive: Callable[..., Any], data_of: Callable[[Any], Any]
+) -> Callable[..., Any]:
+    async def receiving(self: Any, *args: Any, **options: Any) -> Any:
+        connection = connections.of(self)
+        if connection is None:
+            return await receive(self, *args, **options)
+        try:
+            message = await receive(self, *args, **options)
+        except BaseException as error:
+            connection.broke(error)
+            raise
+        data = data_of(message)
+        if isinstance(data, str | bytes):
+            connection.received(data)
+        return message
+
+    return receiving
+
+
+def _sending(connections: _Connections, send: Callable[..., Any]) -> Callable[..., Any]:
+    def sending(self: Any, message: Any, *args: Any, **options: Any) -> Any:
+        connection = connections.of(self)
+        if connection is not None:
+            connection.sent(message)
+        return send(self, message, *args, **options)
+
+    return sending
+
+
+def _receiving(connections: _Connections, receive: Callable[..., Any]) -> Callable[..., Any]:
+    def receiving(self: Any, *args: Any, **options: Any) -> Any:
+        connection = connections.of(self)
+        if connection is None:
+            return receive(self, *args, **options)
+        try:
+            message = receive(self, *args, **options)
+        except BaseException as error:
+            connection.broke(error)
+            raise
+        connection.received(message)
+        return message
+
+    return receiving
