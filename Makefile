@@ -8,7 +8,8 @@
 #   make check   format, lint, types, import contracts, tests, build: what has to be green
 #   make bench   what the plugin costs, as one table
 #   make lock    write requirements/*.txt anew
-#   make picture draw docs/failing-run.svg anew
+#   make docs    the site, in build/docs; warnings are errors
+#   make picture draw docs/failing-run.svg anew (`make pictures` takes the page's picture too, in a Chromium)
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
@@ -20,7 +21,7 @@ both  := .venv
 httpx := .venv-httpx
 bin   := $(both)/bin
 
-.PHONY: demo test check bench lint build test-httpx lock picture clean
+.PHONY: demo test check bench lint build test-httpx lock docs picture pictures clean
 
 demo: $(both)/.made
 	@$(bin)/python conftest_examples/calendar_agent/demo.py
@@ -54,8 +55,14 @@ lock: $(both)/.made
 	$(bin)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
 		--group $$1 $$2 --output-file requirements/$$1.txt pyproject.toml || exit 1; done
 
+docs: $(both)/.made
+	$(bin)/python -m sphinx -W --keep-going -q -b html docs build/docs
+
 picture: $(both)/.made
 	$(bin)/python conftest_examples/calendar_agent/demo.py --svg docs/failing-run.svg
+
+pictures: picture
+	$(bin)/python docs/take_pictures.py
 
 clean:
 	rm -rf .venv .venv-httpx .nox dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

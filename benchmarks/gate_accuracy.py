@@ -14,6 +14,7 @@ import multiprocessing
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if __package__ in (None, ""):
     sys.path.insert(0, str(ROOT))
 
+from benchmarks.accuracy import code_latency, families  # noqa: E402 - after the path, so that it runs as a plain script
 from benchmarks.accuracy.rivals import RIVALS  # noqa: E402 - after the path, so that it also runs as a plain script
 from benchmarks.accuracy.studies import (  # noqa: E402
     LIMIT,
@@ -80,7 +82,24 @@ def cells(scale: float) -> list[Cell]:
     return found
 
 
-def run(scale: float, processes: int) -> tuple[Results, dict[str, list[int]]]:
+@dataclass(frozen=True)
+class Findings:
+    """Everything that was simulated.
+
+    Attributes:
+        results: The cells by design, family and change.
+        alarms: False alarms of clean sessions by design.
+        code: The code's latency by change.
+        families: Token gates on whole samples by family.
+    """
+
+    results: Results
+    alarms: dict[str, list[int]]
+    code: dict[str, code_latency.Outcome]
+    families: dict[str, families.FamilyOutcome]
+
+
+def run(scale: float, processes: int) -> Findings:
     """Simulate everything: the cells, and the clean sessions by design."""
     runs = max(2, round(120 * scale))
     part = max(1, runs // 20)
@@ -90,13 +109,26 @@ def run(scale: float, processes: int) -> tuple[Results, dict[str, list[int]]]:
         for first in range(0, runs, part)
     ]
     tasks = [(cell, SEED) for cell in cells(scale)]
+    changes = [
+        code_latency.Cell(change, round((10_000 if change.startswith("provider") else 2000) * scale))
+        for change in code_latency.CHANGES
+    ]
+    kinds = [families.FamilyCell(name, round((1000 if "loop" in name else 300) * scale)) for name in families.FAMILIES]
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         slow = pool.map_async(simulate_suite, [(suite, SEED) for suite in suites], chunksize=1)
+        by_change = pool.map_async(code_latency.simulate, [(cell, SEED) for cell in changes], chunksize=1)
+        by_kind = pool.map_async(families.simulate_family, [(cell, SEED) for cell in kinds], chunksize=1)
         outcomes = pool.map(simulate, sorted(tasks, key=lambda task: -task[0].repeats), chunksize=1)
         alarms: dict[str, list[int]] = {"A/B": [], "stored auto": []}
         for suite, found in zip(suites, slow.get(), strict=True):
             alarms[suite.design] += found
-    return {(o.cell.design, o.cell.family, o.cell.change): o for o in outcomes}, alarms
+        code, token_gates = by_change.get(), by_kind.get()
+    return Findings(
+        {(o.cell.design, o.cell.family, o.cell.change): o for o in outcomes},
+        alarms,
+        {o.cell.change: o for o in code},
+        {o.cell.family: o for o in token_gates},
+    )
 
 
 def our_row(results: Results, design: str, family: str) -> list[str]:
@@ -124,8 +156,44 @@ def rival_rows(results: Results, design: str) -> list[list[str]]:
     return rows
 
 
-def markdown(results: Results) -> str:
+def code_table(code: dict[str, code_latency.Outcome]) -> list[str]:
+    """The code's latency, beside the rule for measured times on the same runs."""
+    lines = [
+        "**The code's latency**: a baseline of one run, agents of 6 to 20 calls, sigma 0.4 a call, +-30 % a session, one new run",
+        "",
+        "| change | regression | passed | provider told | measured time: regression | undecided |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for change, o in code.items():
+        shares = (
+            o.share(o.code, "regression"),
+            o.share(o.code, "ok") + o.share(o.code, "improved"),
+            100.0 * o.provider_said / o.cell.repeats,
+            o.share(o.stored, "regression"),
+            o.share(o.stored, "inconclusive"),
+        )
+        lines.append(f"| {change} | {' | '.join(f'{share:.2f}' for share in shares)} |")
+    return [*lines, ""]
+
+
+def family_table(found: dict[str, families.FamilyOutcome]) -> list[str]:
+    """Token gates of whole samples, under a gate of 10 %, with a baseline of one sample."""
+    lines = [
+        "**Token gates on whole samples**: a baseline of one sample, a gate of 10 %, sampled until decided",
+        "",
+        "| family | regression | on one sample | undecided | samples |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for family, o in found.items():
+        n = max(1, o.cell.repeats)
+        shares = (o.verdicts["regression"], o.at_once, o.verdicts["inconclusive"])
+        lines.append(f"| {family} | {' | '.join(f'{100.0 * s / n:.2f}' for s in shares)} | {o.samples / n:.2f} |")
+    return [*lines, ""]
+
+
+def markdown(found: Findings) -> str:
     """All tables, as they stand in the documentation."""
+    results = found.results
     titles = {
         "A/B": "Interleaved arms (A/B), drift of ±30 %",
         "A/B incidents": "Interleaved arms (A/B), drift of ±30 % and incidents of the provider",
@@ -134,7 +202,7 @@ def markdown(results: Results) -> str:
         "A/B learned": "Interleaved arms (A/B), the spread learned from other gates (s0 0.2, d0 20)",
         "counts": "Live counts against a stored baseline",
     }
-    lines = []
+    lines = [*code_table(found.code), *family_table(found.families)]
     for design, title in titles.items():
         lines += [f"**{title}**", "", f"| rule or family | {' | '.join(COLUMNS)} |", f"|---|{'---:|' * len(COLUMNS)}"]
         families = [family for kind, family, change in results if kind == design and change == 1.0]
@@ -163,8 +231,39 @@ def seconds_for_gates(gates: int = 10_000, rounds: int = 5) -> float:
     return min(taken) * gates / len(drawn)
 
 
-def figures(results: Results, alarms: dict[str, list[int]]) -> list[Figure]:
+def code_figures(found: Findings) -> list[Figure]:
+    """The quantities of what the code decides."""
+    code, kinds = found.code, found.families
+
+    def count(name: str, value: int, limit: int) -> Figure:
+        return Figure(name, f"{value}", f"<= {limit}", value <= limit)
+
+    clean, slow = code["none"], code["provider 1.6 times slower"]
+    alarms = clean.share(clean.code, "regression")
+    shown = [Figure("code's latency: false alarms", f"{alarms:.2f} %", "<= 1 %", alarms <= 1.0)]
+    for change in code_latency.CHANGES[1:4]:
+        caught = code[change].share(code[change].code, "regression")
+        shown.append(Figure(f"code's latency: {change}", f"{caught:.2f} %", ">= 95 %", caught >= 95))
+    name = f"code's latency: regressions of a provider 1.6 times slower, of {slow.cell.repeats:,}"
+    shown.append(count(name, slow.code["regression"], 0))
+    told = 100.0 * slow.provider_said / slow.cell.repeats
+    shown.append(Figure("code's latency: a provider 1.6 times slower is told", f"{told:.2f} %", ">= 95 %", told >= 95))
+    grown, loop = kinds["prompt +12 %, loop of 3 to 6 calls"], kinds["unchanged loop of 3 to 6 calls"]
+    missed = grown.cell.repeats - grown.at_once
+    shown.append(count(f"prompt +12 % not caught on one sample, of {grown.cell.repeats:,}", missed, 0))
+    shown.append(count(f"false alarms, unchanged loop, of {loop.cell.repeats:,}", loop.verdicts["regression"], 0))
+    dependent = [o for family, o in kinds.items() if family.startswith(("carried", "memo"))]
+    passed = sum(o.cell.repeats - o.verdicts["regression"] for o in dependent)
+    shown.append(count("passed although dependent samples hide +40 %", passed, 0))
+    samples = [kinds[f"unchanged, {name}"] for name in ("deterministic", "+-3 %")]
+    mean = sum(o.samples for o in samples) / sum(o.cell.repeats for o in samples)
+    shown.append(Figure("samples, unchanged live code, token gates", f"{mean:.2f}", "<= 1.0", mean <= 1.0))
+    return shown
+
+
+def figures(findings: Findings) -> list[Figure]:
     """The quantities that have a target."""
+    results, alarms = findings.results, findings.alarms
 
     def over(designs: Sequence[str], families: Sequence[str], change: float, *verdicts: str) -> list[float]:
         return [
@@ -209,7 +308,7 @@ def figures(results: Results, alarms: dict[str, list[int]]) -> list[Figure]:
         name = f"clean suite of {SUITE_GATES:,} gates, {design}, {len(counts)} runs"
         found.append(most(f"{name}: alarms a run", sum(counts) / len(counts), 0.05, "", 3))
         found.append(most(f"{name}: P(any)", 100.0 * sum(c > 0 for c in counts) / len(counts), 5))
-    return found
+    return [*found, *code_figures(findings)]
 
 
 def write(table: str, found: Sequence[Figure]) -> None:
@@ -234,9 +333,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=2)
     chosen = parser.parse_args(arguments)
     started = time.perf_counter()
-    results, alarms = run(0.02 if chosen.quick else 1.0, chosen.processes)
-    table = markdown(results)
-    found = figures(results, alarms)
+    findings = run(0.02 if chosen.quick else 1.0, chosen.processes)
+    table = markdown(findings)
+    found = figures(findings)
     print(table, end="\n\n")
     if chosen.write:
         write(table, found)

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from pytest_tokenbudget.errors import SettingsError
 
 Mode = Literal["gate", "report", "off"]
+Place = Literal["auto", "process"]
 TrafficMode = Literal["auto", "live", "record", "replay"]
 Missing = Literal["create", "fail"]
 Kind = Literal["choice", "flag", "text", "repeat", "count", "lines", "number"]
@@ -78,6 +79,15 @@ OPTIONS: tuple[Option, ...] = (
         None,
         "Run each marked test N times, whatever its marker says.",
         metavar="N",
+    ),
+    Option(
+        "samples_in",
+        "",
+        "tokenbudget_samples_in",
+        "choice",
+        "auto",
+        "Where further samples of a test run: auto: in the same process; process: in fresh processes.",
+        choices=("auto", "process"),
     ),
     Option(
         "traffic",
@@ -251,6 +261,12 @@ ARGUMENTS: tuple[Argument, ...] = (
         '"auto"',
         'How often the test runs: `"auto"` is once, and again only to confirm what chance could have done; or a number.',
     ),
+    Argument(
+        "samples_in",
+        '"auto"',
+        'Where further samples run: `"auto"` is in this process, with fixtures of function scope made anew; `"process"` is '
+        "in fresh processes, for agents that keep state.",
+    ),
     Argument("max_samples", "10", 'The most samples that `samples="auto"` takes.'),
     Argument("stop_at", "{}", "Ceilings that stop the run: no further model call leaves once one is passed."),
     Argument(
@@ -329,6 +345,7 @@ class Settings(NamedTuple):
     accept: bool = False
     reference: str | None = None
     samples: int | None = None
+    samples_in: Place = "auto"
     traffic: TrafficMode = "auto"
     reports: tuple[str, ...] = ()
     missing: Missing = "create"

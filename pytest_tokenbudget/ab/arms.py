@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pytest_tokenbudget.ab.transcript import Transcript, read_transcript
 from pytest_tokenbudget.ab.worktree import Sides
 from pytest_tokenbudget.errors import ABError
-from pytest_tokenbudget.report.transport import encode
+from pytest_tokenbudget.processes.fresh_pytest import Wanted, own_environment, run_pytest
+from pytest_tokenbudget.processes.transcript import Transcript
 from pytest_tokenbudget.report.view import RunView
 
-OPTIONS = ("--tokenbudget=report", "--tokenbudget-samples=1", "--tokenbudget-missing=fail")
-"""What both sides are told: measure once, fail nothing by a stored baseline, write none."""
-
-_FOREIGN = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "PYTEST_CURRENT_TEST", "PYTEST_XDIST_WORKER")
-"""Variables that would make each of many runs speak for the whole."""
-
-_PATIENCE_S = 5.0
-"""How long pytest may take to tear its fixtures down when it is interrupted."""
-
-_SHOWN_LINES = 40
 _NOTHING_COLLECTED = 5
 
 
@@ -64,7 +48,7 @@ def arms(sides: Sides, arguments: Sequence[str]) -> tuple[Arm, Arm]:
 
 def _arm(name: str, root: Path, other: Path, sides: Sides, arguments: Sequence[str]) -> Arm:
     place = root / sides.inside
-    environment = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
+    environment = own_environment()
     environment["PWD"] = str(place)
     environment["PYTHONPATH"] = os.pathsep.join(import_path(root, sides.head, os.environ.get("PYTHONPATH", "")))
     return Arm(name, place, tuple(move_into(text, sides.head, root) for text in arguments), environment, root, other)
@@ -167,63 +151,5 @@ def _broken(arm: Arm, seen: Transcript, what: str) -> ABError:
 def _run(
     arm: Arm, only: Sequence[str] | None, *, run: RunView | None = None, reports: Sequence[str] = ()
 ) -> Transcript:
-    """Run pytest at a side: the tests that ``only`` names, or collection alone."""
-    with tempfile.TemporaryDirectory(prefix="tokenbudget-arm-") as name:
-        place = Path(name)
-        wanted = {"only": only, "own": str(arm.root), "other": str(arm.other), "reports": reports}
-        (place / "wanted.json").write_text(json.dumps(wanted), encoding="utf-8")
-        if run is not None:
-            (place / "run.json").write_text(encode(run), encoding="ascii")
-        further = ("--collect-only",) if only is None else ()
-        command = [sys.executable, "-m", "pytest", *arm.arguments, *OPTIONS, *further]
-        output = place / "output.txt"
-        began = time.monotonic()
-        with output.open("wb") as file:
-            code = _wait_for(command, arm, {**arm.environment, "TOKENBUDGET_ARM": name}, file.fileno())
-        return read_transcript(
-            place / "transcript.jsonl",
-            exit_code=code,
-            output=_last_lines(output),
-            seconds=time.monotonic() - began,
-        )
-
-
-def _wait_for(command: Sequence[str], arm: Arm, environment: Mapping[str, str], output: int) -> int:
-    # A session of its own: Ctrl-C reaches this process alone, which then ends the other with all that it started.
-    process = subprocess.Popen(
-        command,
-        cwd=arm.place,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        return process.wait()
-    except BaseException:
-        _end(process)
-        raise
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and all that it started: first politely, so that fixtures are torn down."""
-    from pytest_tokenbudget.ab.interrupts import deferred
-
-    with deferred():
-        if not hasattr(os, "killpg"):
-            process.kill()
-            process.wait()
-            return
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_PATIENCE_S)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def _last_lines(path: Path) -> str:
-    lines = path.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
-    return "\n".join(f"    {line}" for line in lines[-_SHOWN_LINES:])
+    wanted = Wanted(only, str(arm.root), str(arm.other), run, reports)
+    return run_pytest(arm.arguments, wanted, place=arm.place, environment=arm.environment)

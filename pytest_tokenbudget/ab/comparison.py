@@ -13,9 +13,9 @@ from pytest_tokenbudget.ab.confirm import Suspicion
 from pytest_tokenbudget.ab.interleave import Say, interleave
 from pytest_tokenbudget.ab.paired_judge import PairedJudge
 from pytest_tokenbudget.ab.paired_test import PairedTest, results_of
-from pytest_tokenbudget.ab.transcript import Transcript
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
+from pytest_tokenbudget.processes.transcript import Transcript
 from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer, write_reports, writer_for
 from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.wording import counted

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 
 from pytest_tokenbudget.ab.arms import Arm
 from pytest_tokenbudget.ab.paired_judge import entry_of
-from pytest_tokenbudget.ab.transcript import Transcript
 from pytest_tokenbudget.measure.constant_speed import at_speed_of
+from pytest_tokenbudget.processes.transcript import Transcript
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_tokenbudget import git
-from pytest_tokenbudget.ab.interrupts import deferred
 from pytest_tokenbudget.errors import ABError
+from pytest_tokenbudget.processes.interrupts import deferred
 
 PREFIX = "tokenbudget-ab-"
 """Beginning of the name of the temporary directory that a base is checked out in."""

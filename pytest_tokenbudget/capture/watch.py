@@ -41,7 +41,9 @@ FAMILIES: tuple[Family, ...] = (
     Family("requests", "requests", "requests_client"),
     Family("aiohttp", "aiohttp", "aiohttp_client"),
     Family("botocore.httpsession", "botocore", "botocore_client"),
-    # WebSockets.
+    # gRPC and WebSockets.
+    Family("grpc", "grpc", "grpc_client"),
+    Family("grpc.aio", "grpc", "grpc_client"),
     Family("aiohttp.client_ws", "aiohttp", "websocket_client"),
     Family("websockets.asyncio.client", "websockets", "websocket_client"),
     Family("websockets.sync.client", "websockets", "websocket_client"),

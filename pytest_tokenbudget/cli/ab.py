@@ -53,7 +53,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.ab.interrupts import Interrupted, interruptible
+    from pytest_tokenbudget.processes.interrupts import Interrupted, interruptible
 
     try:
         with interruptible():

@@ -73,5 +73,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def command_help(name: str) -> str:
+    """What a command prints for ``--help``, 100 columns wide, for the docs."""
+    command = next(command for command in COMMANDS if command.name == name)
+    parser = argparse.ArgumentParser(
+        prog=f"tokenbudget {name}",
+        description=_sentence(command.help),
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100),
+    )
+    command.arguments(parser)
+    return parser.format_help()
+
+
 def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."

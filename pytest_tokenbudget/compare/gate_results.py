@@ -29,6 +29,9 @@ from pytest_tokenbudget.stats.ranks import values_needed
 from pytest_tokenbudget.stats.statistic import as_number, exceeds, level_of, rational, statistic
 from pytest_tokenbudget.wording import counted
 
+LEARNED_SESSIONS = 5
+"""Sessions of measured times that a default latency gate waits for."""
+
 _UNKNOWN: Mapping[GateKind, Verdict] = {
     "limit": "over_limit",
     "reduce": "target_missed",
@@ -182,7 +185,8 @@ class _Gates:
         self, gate: Gate, spec: MetricSpec, values: Sequence[Number], sessions: Sequence[Session], entry: BaselineEntry
     ) -> GateResult:
         terms = self._terms(gate, spec, entry)
-        learning = not gate.explicit and not self.given.paired and terms.kind == "latency"
+        default = not gate.explicit and gate.metric.name in DEFAULT_GATES
+        learning = default and not self.given.paired and terms.kind == "latency"
         compared = sessions[-1:] if terms.kind == "exact" else sessions
         if gate.kind == "reduce":
             assert gate.reduction is not None
@@ -191,6 +195,9 @@ class _Gates:
             judged = judge_values(compared, values, terms)
         verdict, more = judged.verdict, judged.more
         reason = judged.reason if gate.kind == "reduce" or verdict == "inconclusive" else ""
+        learning = learning and verdict == "inconclusive"
+        if learning:
+            reason = _what_comes_by_itself(sessions)
         if spec.pooled is not None:
             verdict, more, reason = self._pooled(gate, judged, values, reason)
         shown = verdict != "ok" and not judged.exact
@@ -209,7 +216,7 @@ class _Gates:
             p=judged.p if shown else None,
             reason=reason,
             more=more if verdict == "inconclusive" else 0,
-            learning=learning and verdict == "inconclusive",
+            learning=learning,
             drift=_drift(gate, values, sessions, entry, terms, exact=judged.exact),
         )
 
@@ -325,6 +332,13 @@ class _Gates:
         if stage not in self.answering:
             self.answering[stage] = who_answers(self.given.entry, self.given.samples, stage)
         return self.answering[stage]
+
+
+def _what_comes_by_itself(sessions: Sequence[Session]) -> str:
+    """The reason of a default latency gate that compares measured times: its baseline was written without a speed."""
+    if len(sessions) < LEARNED_SESSIONS:
+        return f"latency: {len(sessions)} of {LEARNED_SESSIONS} sessions; each `--tokenbudget-update` adds one"
+    return "latency: the baseline holds no speed of its models; `--tokenbudget-update` adds it"
 
 
 def _has_no_pace(call: Call) -> bool:

@@ -16,7 +16,7 @@ from pytest_tokenbudget.records.gate import TOOL_PREFIX, is_tool_metric, split_k
 NEGLIGIBLE_SHARE = Fraction(1, 10**9)
 """Of values that are no whole numbers, a share that is smaller than this part of the largest is no cause."""
 
-_TIMES = ("latency", "model_time")
+_TIMES = ("latency", "measured_latency", "model_time")
 _CACHED = ("cached_input_tokens", "cache_write_tokens")
 _REST = dict.fromkeys(_CACHED, "framing")
 
@@ -96,7 +96,7 @@ def _shares(
     elif metric in _CACHED:
         shares = cache_shares(before, after, values)
     else:
-        return _at(time_shares(before, after, values, own_code=metric == "latency"), place) or None
+        return _at(time_shares(before, after, values, own_code=metric != "model_time"), place) or None
     return _at(shares, place)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_tokenbudget.explain import explain
+from pytest_tokenbudget.explain.latency_causes import latency_causes
+from pytest_tokenbudget.measure.metrics import OPEN_TIMES
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.composition import Cause
-from pytest_tokenbudget.records.gate import split_key
+from pytest_tokenbudget.records.gate import Metric, split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult
 from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL
@@ -35,7 +37,8 @@ def explain_gates(
         if gate.value is None or gate.baseline is None or not _calls_for_causes(gate):
             continue
         stage, name = split_key(gate.metric)
-        for cause in explain(
+        timed = latency_causes(Metric(stage, name), entry, samples) if name in OPEN_TIMES else None
+        for cause in timed or explain(
             name,
             stage,
             entry.composition,

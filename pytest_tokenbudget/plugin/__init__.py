@@ -43,9 +43,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Controller(config), "tokenbudget-controller")
     # Not in a pytest that a test of the project starts itself.
     if "TOKENBUDGET_ARM" in os.environ and "PYTEST_CURRENT_TEST" not in os.environ:
-        from pytest_tokenbudget.plugin.arm import ARM, ArmSide
+        from pytest_tokenbudget.plugin.arm import ArmSide
 
-        config.pluginmanager.register(ArmSide(config, Path(os.environ[ARM])), "tokenbudget-arm")
+        config.pluginmanager.register(ArmSide(config, Path(os.environ["TOKENBUDGET_ARM"])), "tokenbudget-arm")
 
 
 @pytest.hookimpl(trylast=True)

@@ -1,6 +1,6 @@
 """The plugin's side of ``tokenbudget ab``: which tests to run is read from a file, what they measured goes into another.
 
-The command starts pytest in a process of its own for each sample, and says where the files are in ``TOKENBUDGET_ARM``.
+The command starts pytest in a process of its own for each sample, and says where the files are in an environment variable.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ from pytest_tokenbudget.plugin.attached_result import attached_to
 from pytest_tokenbudget.plugin.location import plain_nodeid
 from pytest_tokenbudget.plugin.marker import has_budget
 from pytest_tokenbudget.settings import MARKER
-
-ARM = "TOKENBUDGET_ARM"
-"""Environment variable: the directory that holds ``wanted.json`` and takes ``transcript.jsonl``."""
 
 _LONGEST = 6000
 """Characters of a failure that travel; its end says most."""

@@ -36,6 +36,7 @@ class TokenBudgetMark(Protocol):
         reduce: Mapping[str, float | str] = ...,
         against: str = ...,
         samples: int | Literal["auto"] = ...,
+        samples_in: Literal["auto", "process"] = ...,
         max_samples: int = ...,
         stop_at: Mapping[str, float | str] = ...,
         replay: bool | str | None = ...,
@@ -111,6 +112,7 @@ class _Reader:
             reduce=self._mapping("reduce", merged.get("reduce", {}), lambda value, _: parse_reduction(value)),
             against=self._against(merged.get("against", BASELINE)),
             samples=self._samples(merged.get("samples", "auto")),
+            samples_in=self._samples_in(merged.get("samples_in")),
             max_samples=self._positive("max_samples", merged.get("max_samples", 10)),
             stop_at=self._quantities("stop_at", merged.get("stop_at", {})),
             replay=self._replay(merged.get("replay")),
@@ -163,6 +165,11 @@ class _Reader:
 
     def _samples(self, value: object) -> int | None:
         return None if value == "auto" else self._positive("samples", value)
+
+    def _samples_in(self, value: object) -> Literal["auto", "process"] | None:
+        if value is not None and value not in ("auto", "process"):
+            raise self._bad("samples_in", f"{value!r} is no place for samples", '"auto" or "process"')
+        return value
 
     def _positive(self, key: str, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:

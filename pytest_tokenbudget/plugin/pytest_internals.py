@@ -9,6 +9,11 @@ from typing import Any, Literal, cast
 import pytest
 
 
+def can_run_again(item: pytest.Item) -> bool:
+    """Whether a test can be run more than once in a process: doctests and other kinds of items use up what they hold."""
+    return isinstance(item, pytest.Function)
+
+
 def run_again(item: pytest.Item) -> None:
     """Tear the test's own fixtures down, set them up anew and run its body again.
 

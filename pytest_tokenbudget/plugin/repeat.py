@@ -1,17 +1,18 @@
-"""How many further samples a test needs."""
+"""Which further samples a test needs, and how one of them is taken."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from pytest_tokenbudget.compare.sequential import next_batch
+from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult
 from pytest_tokenbudget.settings import Settings
 
 
-def sampling(
+def further_samples(
     budget: Budget, settings: Settings, samples: Sequence[Sample], gates_of: Callable[[], tuple[GateResult, ...]]
 ) -> Iterator[tuple[GateResult, ...]]:
     """Yield once for each further sample that is needed: the gates that are undecided, where they were just judged.
@@ -39,3 +40,14 @@ def sampling(
             yield () if taken else tuple(gate for gate in gates if gate.more)
         if not wanted:
             return
+
+
+def needs_warm_up(budget: Budget, settings: Settings, table: Mapping[str, MetricSpec]) -> bool:
+    """Whether the first live sample of a process is taken apart: its times hold imports and the making of connections.
+
+    It costs a further run, so it is taken apart only where a time is gated by name and the number of samples is not 1.
+    """
+    if settings.mode == "report" or (settings.samples or budget.samples) == 1:
+        return False
+    named = [*budget.rules, *budget.limit, *budget.reduce]
+    return any(table[metric.name].timed for metric, _ in named)

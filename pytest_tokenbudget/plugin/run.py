@@ -15,32 +15,36 @@ import pytest
 from pytest_tokenbudget.capture.function_stages import FunctionStages
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watched_clients, watching
-from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
-from pytest_tokenbudget.errors import BudgetExceeded, TokenBudgetError
-from pytest_tokenbudget.measure.constant_speed import at_speed_of
+from pytest_tokenbudget.errors import BudgetExceeded, Diverged, TokenBudgetError
+from pytest_tokenbudget.measure.repeats import why_no_repeat
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.pytest_internals import (
     call_after_own_fixtures,
+    can_run_again,
     forget_kept,
     is_xfailed,
     raise_kept,
     run_again,
 )
-from pytest_tokenbudget.plugin.repeat import sampling
+from pytest_tokenbudget.plugin.repeat import further_samples, needs_warm_up
 from pytest_tokenbudget.plugin.running_sample import RunningSample
+from pytest_tokenbudget.plugin.test_judge import TestJudge
+from pytest_tokenbudget.plugin.time_limit import TimeLimit
 from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, write_cassette
 from pytest_tokenbudget.providers.classify import body_limit
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import GateResult, TestResult
+from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report import test_result
 from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
 from pytest_tokenbudget.report.table import failure_text
-from pytest_tokenbudget.settings import runs_per_month
+from pytest_tokenbudget.wording import counted
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.plugin.ceiling import Ceiling
+
+_HOW_TO_REPEAT = 'what was measured before it decides (samples_in="process" repeats in fresh processes)'
 
 run_key: pytest.StashKey[TestRun] = pytest.StashKey()
 
@@ -51,35 +55,37 @@ class TestRun:
     Attributes:
         item: The test.
         budget: What it allows.
+        context: The session's tools.
+        limit: The time that pytest-timeout leaves it.
         running: The sample that is being taken.
         traffic: Where its answers come from.
-        samples: The samples that were taken.
-        played: The sample that was played from a cassette at once after it was recorded.
+        samples: The samples that were taken and count.
         result: What is said of it, as soon as that is known.
         repeating: Whether a further sample is being taken.
         subtest_failed: Whether one of its subtests failed, which pytest does not raise.
         finished: Whether its fixtures were torn down.
-        recorded: Whether its cassette was recorded.
     """
 
     __test__ = False
 
-    def __init__(self, item: pytest.Item, budget: Budget, context: SessionContext) -> None:
+    def __init__(self, item: pytest.Item, budget: Budget, context: SessionContext, limit: TimeLimit) -> None:
         self.item = item
         self.budget = budget
         self.context = context
-        self.location = TestLocation.of(item, budget.against)
+        self.limit = limit
         self.running: RunningSample | None = None
         self.traffic: Traffic | None = None
         self.samples: list[Sample] = []
-        self.played: Sample | None = None
         self.result: TestResult | None = None
         self.repeating = False
         self.finished = False
         self.subtest_failed = False
-        self.recorded = False
-        self._gates: tuple[GateResult, ...] | None = None
-        self._watched: tuple[str, ...] = ()
+        self._judge = TestJudge(budget, TestLocation.of(item, budget.against), context)
+        self._recorded: str = ""
+        self._played: Sample | None = None
+        self._discarded: list[Sample] = []
+        self._began = 0.0
+        self._longest = 0.0
         self._functions: FunctionStages | None = None
         self._ceiling: Ceiling | None = None
         self._open = ExitStack()
@@ -91,9 +97,10 @@ class TestRun:
             CassetteError: If a cassette is to be played that is not there or cannot be read.
         """
         context = self.context
+        self._began = time.monotonic()
         call_after_own_fixtures(self.item, self._stop_watching)
         self.traffic = traffic = self._open.enter_context(
-            traffic_for(self.item, self.budget, context, recorded=self.recorded)
+            traffic_for(self.item, self.budget, context, recorded=bool(self._recorded))
         )
         recorder = Recorder(
             clock=traffic.clock,
@@ -126,10 +133,15 @@ class TestRun:
         self.running = self.traffic = self._ceiling = self._functions = None
 
     def check_baseline(self) -> None:
-        """Fail before anything is spent where the baseline cannot be read."""
-        problem = self.context.baselines.problem(self.location)
-        if problem is not None and self.context.settings.mode == "gate":
+        """Fail before anything is spent where the baseline cannot be read, or does not hold what the gates need."""
+        if self.context.settings.mode != "gate" or is_xfailed(self.item):
+            return
+        problem = self._judge.problem
+        if problem is not None:
             pytest.fail(str(problem), pytrace=False)
+        missing = self._judge.without_baseline()
+        if missing is not None:
+            self._fail(missing)
 
     def measured_call(self) -> Generator[None, Any, Any]:
         """Run the call phase of one sample, and measure it."""
@@ -144,24 +156,27 @@ class TestRun:
         except (pytest.skip.Exception, pytest.xfail.Exception, KeyboardInterrupt, pytest.exit.Exception):
             raise
         except BaseException as error:
-            self._take_sample(clock(), time.perf_counter() - began)
-            self._check_ceiling(error)
-            self._check_traffic()
-            if not is_xfailed(self.item):
-                self.result = test_result.failed_on_its_own(self._judged())
+            with self.limit.paused():
+                self._take_sample(clock(), time.perf_counter() - began)
+                self._check_ceiling(error)
+                self._check_traffic()
+                if not is_xfailed(self.item):
+                    self.result = test_result.failed_on_its_own(self._judged())
             raise
-        self._take_sample(clock(), time.perf_counter() - began)
-        self._check_ceiling(None)
-        self._check_traffic()
-        if self.subtest_failed:
-            self.result = test_result.failed_on_its_own(self._judged())
-        else:
-            self._record()
+        with self.limit.paused():
+            self._take_sample(clock(), time.perf_counter() - began)
+            self._check_ceiling(None)
+            self._check_traffic()
+            if self.subtest_failed:
+                self.result = test_result.failed_on_its_own(self._judged())
+            else:
+                self._record()
 
     def _take_sample(self, ended: float, wall: float) -> None:
         assert self.running is not None
         assert self.traffic is not None
-        self._watched = watched_clients()
+        self._longest = max(self._longest, time.monotonic() - self._began)
+        self._judge.watched = watched_clients()
         self.running.messages += (*self.traffic.notes(), *self.running.recorder.notes())
         if self.context.children is not None:
             self.context.children.settle()
@@ -173,24 +188,25 @@ class TestRun:
                 # Where time is projected, own code takes none of it: it is what really passed.
                 own_time = None if self.traffic.virtual is None else wall
                 self.samples.append(self.running.finish(ended=ended, own_time=own_time))
-                self._gates = None
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     def _check_ceiling(self, error: BaseException | None) -> None:
         """Fail where a ceiling of ``stop_at`` was passed, whatever the agent made of it."""
         if self._ceiling is not None and self._ceiling.passed:
-            self.result = test_result.stopped(self._judged(), self._ceiling.note)
-            self._fail(self.result, cause=None if _is_refusal(error) else error)
+            cause = None if _is_refusal(error) else error
+            self._fail(test_result.stopped(self._judged(), self._ceiling.note), cause)
 
     def _check_traffic(self) -> None:
         """Fail where the run does not fit its recorded or scripted answers."""
         assert self.traffic is not None
         refused = self.running.recorder.connections.refusals if self.running is not None else []
         problem = self.traffic.divergence() or next(iter(refused), None)
-        if problem is not None:
-            self.result = test_result.diverged(self._judged(), problem)
-            self._fail(self.result)
+        if problem is None:
+            return
+        if self._recorded and len(self.samples[-1].calls) < len(self.samples[0].calls):
+            problem = _answered_by_a_cache(self.samples)
+        self._fail(test_result.diverged(self._judged(), problem))
 
     def _record(self) -> None:
         """Keep the live run of a test that passed in its cassette."""
@@ -204,38 +220,97 @@ class TestRun:
             write_cassette(cassette.path, exchanges, context.reader, context.settings)
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
-        self.recorded = True
+        self._recorded = str(cassette.path)
 
     def play_recording(self) -> None:
         """Play what was just recorded: it must fit, and its figures are those that later runs are compared with."""
         __tracebackhide__ = True
-        if not self.recorded or self._settled():
+        if self._recorded and not self._settled() and can_run_again(self.item):
+            self._run_again()
+            self._played = self.samples.pop()
+
+    def warm_up(self) -> None:
+        """Take the first live sample of a process apart where times are gated, and take another in its place."""
+        __tracebackhide__ = True
+        if self._settled() or self._recorded or self.samples[-1].traffic != "live" or self._why_no_further_sample():
             return
-        self._run_again()
-        self.played = self.samples.pop()
-        self._gates = None
+        if needs_warm_up(self.budget, self.context.settings, self.context.table):
+            self._discarded.append(self.samples.pop())
+            self._run_again()
 
     def repeat(self) -> None:
         """Take further samples: as many as the marker or the command line says, or until the gates are decided."""
         __tracebackhide__ = True
-        if self._settled() or self.recorded:
-            return
-        for undecided in sampling(self.budget, self.context.settings, self.samples, self._gates_now):
-            if undecided:
-                from pytest_tokenbudget.plugin.progress import tell_undecided
+        if self._settled() or self._recorded:
+            return None
+        needed = further_samples(
+            self.budget, self.context.settings, self.samples, lambda: self._judge.gates(self.samples)
+        )
+        with self.limit.paused():
+            for undecided in needed:
+                if reason := self._why_no_further_sample():
+                    return self._end_sampling(reason)
+                if undecided:
+                    from pytest_tokenbudget.plugin.progress import tell_undecided
 
-                tell_undecided(self.item, len(self.samples), undecided)
-            self._run_again()
-            if self._settled():
-                return
+                    tell_undecided(self.item, len(self.samples), undecided)
+                self._take_another()
+                if self._settled():
+                    return None
+                if reason := why_no_repeat(self.samples[0], self.samples[-1]):
+                    number = len(self.samples)
+                    self._discarded.append(self.samples.pop())
+                    return self._end_sampling(f"sample {number} is not counted: {reason}; {_HOW_TO_REPEAT}")
+        return None
+
+    def _why_no_further_sample(self) -> str:
+        """The reason why the test cannot be run again now, ``""`` where it can."""
+        if not self._in_process() and not can_run_again(self.item):
+            return f"a {type(self.item).__name__} cannot be run again in the same process: its first sample decides"
+        if not self.limit.allows(self._longest):
+            return (
+                f"no further sample: of the {self.limit.seconds:g} s that pytest-timeout gives the test"
+                f" {self.limit.left or 0:.3g} s are left; what was measured until then decides"
+            )
+        return ""
+
+    def _end_sampling(self, reason: str) -> None:
+        """Judge the samples as they stand: no further one will come."""
+        self._judge.is_final = True
+        self._judge.notices.append(reason)
+
+    def _in_process(self) -> bool:
+        """Whether further samples run in fresh processes."""
+        return (self.budget.samples_in or self.context.settings.samples_in) == "process"
+
+    def _take_another(self) -> None:
+        __tracebackhide__ = True
+        if not self._in_process():
+            with self.limit.running():
+                self._run_again()
+            return
+        from pytest_tokenbudget.plugin.fresh_sample import take_fresh_sample
+
+        children = self.context.children
+        if children is not None:
+            children.end()
+        try:
+            self.samples += take_fresh_sample(self.item).samples
+        except pytest.fail.Exception:
+            self.result = test_result.failed_on_its_own(self._judged())
+            raise
+        finally:
+            if children is not None:
+                children.begin()
 
     def decide(self) -> None:
         """Judge the samples; a failing verdict fails the test."""
         if self._settled():
             return
-        self.result = self._judged()
-        if self.result.failed:
-            self._fail(self.result)
+        with self.limit.paused():
+            self.result = self._judged()
+            if self.result.failed:
+                self._fail(self.result)
 
     def _settled(self) -> bool:
         """Whether nothing more is to be found out: its result is known, or it is left alone."""
@@ -249,67 +324,35 @@ class TestRun:
         finally:
             self.repeating = False
 
-    def _compared(self) -> Sequence[Sample]:
-        """The samples that meet the baseline, at its speed."""
-        samples = self.samples if self.played is None else (self.played,)
-        return at_speed_of(self.context.baselines.entry(self.location), samples)
-
-    def _gates_now(self) -> tuple[GateResult, ...]:
-        """What the gates say of the samples so far; judged once. Without a call they say nothing."""
-        if self._gates is None:
-            samples = self._compared()
-            self._gates = judge_gates(self._gate_input(samples)) if any(sample.calls for sample in samples) else ()
-        return self._gates
-
-    def _gate_input(self, samples: Sequence[Sample]) -> GateInput:
-        settings, baselines, budget = self.context.settings, self.context.baselines, self.budget
-        readable = baselines.problem(self.location) is None
-        may_create = settings.missing == "create" and budget.against == "baseline" and readable
-        return GateInput(
-            budget,
-            samples,
-            baselines.entry(self.location),
-            may_create or settings.replaces,
-            self.context.table,
-            family=baselines.family,
-            noise=baselines.noise,
-            fixed=(settings.samples or budget.samples) is not None,
-        )
-
     def _judged(self) -> TestResult:
-        settings, location, baselines = self.context.settings, self.location, self.context.baselines
-        blank = TestResult(
-            nodeid=location.nodeid,
-            verdict="ok",
-            line=location.line,
-            baseline_file=str(location.baseline),
-            key=location.key,
-            compared_with=location.shown,
-            watched=self._watched,
-            budget=self.budget,
-            runs_per_month=runs_per_month(settings.runs_per_month, location.nodeid),
-        )
-        entry, problem = baselines.entry(location), baselines.problem(location)
-        earlier = [] if entry is None else [entry.outcomes]
-        notices = [] if problem is None else [f"{problem.message}; {problem.remedy}"]
-        compared = self._compared()
-        judged = test_result.assemble(
-            blank, self._gates_now(), compared, settings, entry=entry, earlier_outcomes=earlier, notices=notices
-        )
-        shown = compared if self.played is None else self.samples
-        cassette = self.traffic.cassette if self.traffic is not None and self.recorded else None
+        """What is said of the samples so far; what was played from a fresh cassette is compared instead of them."""
+        judged = self._judge.result(self.samples if self._played is None else (self._played,))
         return replace(
             judged,
-            samples=tuple(shown),
-            played=self.played,
-            recorded_cassette="" if cassette is None else str(cassette.path),
+            samples=judged.samples if self._played is None else tuple(self.samples),
+            played=self._played,
+            discarded=tuple(self._discarded),
+            recorded_cassette=self._recorded,
         )
 
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
+        """Fail the test with what is said of it."""
         __tracebackhide__ = True
+        self.result = result
         forget_kept(self.item)
         text = failure_text(result, reports=self.context.settings.reports)
         raise pytest.fail.Exception(for_terminal(text, terminal_encoding()), pytrace=False) from cause
+
+
+def _answered_by_a_cache(samples: Sequence[Sample]) -> Diverged:
+    from pytest_tokenbudget.plugin.answer_caches import caches_in_use
+
+    recorded, played = len(samples[0].calls), len(samples[-1].calls)
+    return Diverged(
+        f"{counted(recorded, 'call was', 'calls were')} recorded, and played at once in the same process the test made"
+        f" {played}: a cache in the process answers instead of the model",
+        remedy=f"switch it off in the test ({caches_in_use()}), and record again",
+    )
 
 
 def _is_refusal(error: BaseException | None) -> bool:

@@ -17,6 +17,7 @@ from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.run import TestRun, run_key
+from pytest_tokenbudget.plugin.time_limit import TimeLimit
 from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.report.junit import properties
@@ -92,6 +93,8 @@ class BudgetSession:
         self._context = context
         self._budgets = budgets
         self._now: TestRun | None = None
+        self._limit: TimeLimit | None = None
+        self._warm = False
         self._start_children(watched=True)
 
     def _start_children(self, *, watched: bool) -> None:
@@ -102,8 +105,9 @@ class BudgetSession:
 
     # Also where Ctrl-C or pytest.exit passes: nothing may stay patched while pytest tears wider fixtures down.
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """End the sample of a test, however it ends."""
+        self._limit = TimeLimit(item) if item in self._budgets else None
         try:
             return (yield)
         finally:
@@ -125,11 +129,12 @@ class BudgetSession:
         if budget is not None:
             run = item.stash.get(run_key, None)
             if run is None or run.finished:
-                run = TestRun(item, budget, self._context)
+                run = TestRun(item, budget, self._context, self._limit or TimeLimit(item))
                 item.stash[run_key] = run
             self._now = run
             try:
-                run.begin_sample()
+                with run.limit.paused():
+                    run.begin_sample()
             except TokenBudgetError as error:
                 raise pytest.fail.Exception(str(error), pytrace=False) from None
         return (yield)
@@ -162,6 +167,9 @@ class BudgetSession:
         run.check_baseline()
         yield from run.measured_call()
         run.play_recording()
+        if not self._warm and run.samples:
+            self._warm = True
+            run.warm_up()
         run.repeat()
         run.decide()
 

@@ -141,6 +141,12 @@ def possible_kinds(method: str, url: str, formats: Sequence[WireFormat]) -> set[
     return {endpoint.kind for _, endpoint in _candidates(method.upper(), path, formats)}
 
 
+def may_be_polled(method: str, url: str, formats: Sequence[WireFormat]) -> bool:
+    """Tell by method and path whether a request may ask for the answer to an earlier one."""
+    path = split_url(url).path.rstrip("/")
+    return any(endpoint.reads for _, endpoint in _candidates(method.upper(), path, formats))
+
+
 def _candidates(method: str, path: str, formats: Sequence[WireFormat]) -> Iterator[tuple[WireFormat, Endpoint]]:
     """The endpoints with such a method and path, those of groups last."""
     yield from _endpoints(method, path, tuple(formats))

@@ -1,7 +1,8 @@
 """The one way from an exchange to a reading.
 
-A response in background mode is asked for in one exchange and answered in a later one: the POST is the call, and answers
-``queued`` and no usage; the numbers come with a GET of the same id, which is no call of its own. Here they are put together.
+A response in background mode (and an Assistants run, and a prediction of Replicate) is asked for in one exchange and answered
+in a later one: the POST is the call, and answers ``queued`` and no usage; the numbers come with a GET of the same id, which is
+no call of its own. Here they are put together.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_tokenbudget.providers.body import arrival
-from pytest_tokenbudget.providers.classify import Classified, classify, matches
+from pytest_tokenbudget.providers.classify import Classified, classify, matches, may_be_polled
 from pytest_tokenbudget.providers.request import request_of
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Reading, Usage
@@ -91,7 +92,7 @@ def polled(exchanges: Iterable[Exchange], formats: Sequence[WireFormat]) -> dict
     """
     found: dict[str, Reading] = {}
     for exchange in exchanges:
-        if exchange.method == "GET" and "/responses/" in exchange.url:
+        if exchange.method == "GET" and may_be_polled("GET", exchange.url, formats):
             seen = read(exchange, formats)
             if isinstance(seen, ReadExchange) and seen.reading.usage != Usage():
                 found[seen.reading.id] = seen.reading
@@ -105,7 +106,8 @@ def settled(reading: Reading, polls: Mapping[str, Reading]) -> Reading:
         reading: The reading of the call.
         polls: What :func:`polled` found.
     """
-    later = polls.get(reading.id) if reading.finish_reason in _PENDING else None
+    is_open = reading.finish_reason in _PENDING or (reading.operation == "other" and reading.usage == Usage())
+    later = polls.get(reading.id) if is_open and reading.id else None
     if later is None:
         return reading
     return replace(

@@ -153,6 +153,7 @@ class Budget:
         reduce: Wanted reductions by metric.
         against: Name of what ``reduce`` and ``max_increase`` compare with: ``baseline`` or a reference.
         samples: Number of samples, or ``None`` for ``"auto"``.
+        samples_in: Where further samples run: ``auto`` or ``process``; ``None`` leaves it to the session's option.
         max_samples: Most samples that ``"auto"`` may take.
         stop_at: Ceilings at which the run is stopped, by metric.
         replay: Name of a cassette, ``""`` for the test's own, ``None`` for none.
@@ -164,6 +165,7 @@ class Budget:
     reduce: tuple[tuple[Metric, Fraction], ...] = ()
     against: str = "baseline"
     samples: int | None = None
+    samples_in: Literal["auto", "process"] | None = None
     max_samples: int = 10
     stop_at: tuple[tuple[Metric, Fraction], ...] = ()
     replay: str | None = None

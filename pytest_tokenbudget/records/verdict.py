@@ -181,6 +181,7 @@ class TestResult:
         samples: All samples that ran.
         played: After a recording: the sample that was played from it at once. It is what is judged and stored, since later
             runs are played too.
+        discarded: Samples that were taken and are not counted: a cold one, or one that was no repeat. They cost money too.
         causes: Why gated metrics changed, largest first.
         messages: Notes, for whoever looks closer.
         notices: Notes that are shown also where nothing fails: outcomes that differ, metrics that drifted up.
@@ -218,6 +219,7 @@ class TestResult:
     watched: tuple[str, ...] = field(default_factory=tuple)
     budget: Budget | None = None
     played: Sample | None = None
+    discarded: tuple[Sample, ...] = ()
     before: Before | None = None
     runs_per_month: float | None = None
     paces: tuple[ProviderPace, ...] = ()

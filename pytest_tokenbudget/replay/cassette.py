@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from pytest_tokenbudget.capture.local_answer import Fault
 from pytest_tokenbudget.errors import CassetteError
+from pytest_tokenbudget.providers.names import current_provider
 from pytest_tokenbudget.records.exchange import Headers
 from pytest_tokenbudget.replay.folding import Folded, Folder, Unfolder, pack, unpack
 from pytest_tokenbudget.replay.interaction import Interaction
@@ -235,7 +236,7 @@ class _Reader:
             raise _Damaged("tool_calls is no list")
         return Interaction(
             api=_text(asked, "api"),
-            provider=_text(asked, "provider"),
+            provider=current_provider(_text(asked, "provider")),
             stage=_text(asked, "stage"),
             method=_text(asked, "method"),
             url=_url(asked),

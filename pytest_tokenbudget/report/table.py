@@ -20,6 +20,8 @@ _PART_WORDS = {
     "user": "user messages",
     "assistant": "history",
     "tool_results": "tool results",
+    "input": "tokens read",
+    "own_code": "own code",
 }
 
 

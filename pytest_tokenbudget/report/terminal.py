@@ -129,7 +129,10 @@ def _summary_lines(results: Sequence[TestResult]) -> Iterator[Line]:
     said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
     worst: Tone = "bad" if any(result.failed or not result.passed for result in results) else "good"
     yield Line(f"{counted(len(results), 'budgeted test')}: {said}{_spent(results)}", worst)
-    reasons = Counter(gate.reason for result in results for gate in result.gates if gate.verdict == "inconclusive")
+    undecided = [gate for result in results for gate in result.gates if gate.verdict == "inconclusive"]
+    for reason in sorted({gate.reason for gate in undecided if gate.learning}):
+        yield Line(plain(reason), "faint")
+    reasons = Counter(gate.reason for gate in undecided if not gate.learning)
     if reasons:
         were = "was" if reasons.total() == 1 else "were"
         yield Line(

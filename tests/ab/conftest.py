@@ -9,7 +9,7 @@ import pytest
 
 from pytest_tokenbudget.ab import interleave
 from pytest_tokenbudget.ab.arms import Arm
-from pytest_tokenbudget.ab.transcript import Transcript
+from pytest_tokenbudget.processes.transcript import Transcript
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample, Traffic

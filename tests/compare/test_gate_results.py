@@ -10,10 +10,11 @@ from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.compare.rules import parse_quantity, parse_rule
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number
+from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 from pytest_tokenbudget.records.sample import Sample, Values
-from pytest_tokenbudget.records.verdict import GateResult
+from pytest_tokenbudget.records.verdict import GateResult, worst
 
 TABLE = metric_table()
 
@@ -91,6 +92,21 @@ def test_drift_is_told_by_this_run_alone_where_nothing_is_noisy() -> None:
     said = _decide(_gate(Metric("", "input_tokens"), "5%"), entry, input_tokens=1480)["input_tokens"]
     assert said.verdict == "ok"
     assert said.drift == pytest.approx(0.48)
+
+
+def test_a_default_latency_that_still_learns_is_no_doubt_about_the_test() -> None:
+    """Against a baseline without speeds one session of measured times decides nothing; it is said, and the test is ok."""
+    figures: dict[str, Number | None] = {"input_tokens": 100, "output_tokens": 5, "calls": 1, "latency": 1.3}
+    records = {name: MetricRecord(((value,),), value) for name, value in figures.items() if value is not None}
+    entry = BaselineEntry(metrics={**records, "latency": MetricRecord(((1.0, 1.2),), 1.1)})
+    sample = Sample(total=figures, calls=(Call("main", "p", "a", model="m", latency=1.2),))
+    gates = judge_gates(GateInput(Budget(Rule(Fraction(1, 10))), [sample], entry, True, TABLE))
+    (learning,) = [gate for gate in gates if gate.verdict == "inconclusive"]
+    assert (learning.metric, learning.learning) == ("latency", True)
+    assert learning.reason == "latency: 1 of 5 sessions; each `--tokenbudget-update` adds one"
+    assert worst(gates) == "ok"
+    asked = Budget(None, rules=((Metric("", "latency"), Rule(Fraction(1, 10))),))
+    assert worst(judge_gates(GateInput(asked, [sample], entry, True, TABLE))) == "inconclusive"
 
 
 @pytest.mark.parametrize("metric", ["reasoning_tokens", "input_tokens", "cost", "ttft"])

@@ -49,7 +49,7 @@ def _call(rng: random.Random, started: float) -> Call:
         usage=Usage(rng.randint(1, 99), rng.randint(1, 99), rng.choice([None, 3])),
         tool_calls=("search",) * rng.randint(0, 2),
         cost=rng.randint(1, 99) / 10_000,
-        composition=Composition(pieces, 100, 100, "o200k"),
+        composition=Composition(pieces, sum(piece.tokens for piece in pieces), 100, "o200k"),
     )
 
 

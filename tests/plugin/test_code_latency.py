@@ -63,6 +63,10 @@ def test_more_calls_fail_whatever_the_provider_does(slow: Any) -> None:
     gate = slow.gate("latency")
     assert gate["verdict"] == "regression"
     assert gate["change"] == pytest.approx(0.5, abs=0.1)
+    causes = [cause for cause in slow.test["causes"] if cause["metric"] == "latency"]
+    assert causes[0]["part"] == "calls"
+    assert causes[0]["text"].startswith("6 calls instead of 4, ")
+    assert sum(cause["delta"] for cause in causes) == pytest.approx(gate["value"] - gate["baseline"])
 
 
 def test_a_fan_out_made_sequential_fails(slow: Any) -> None:
@@ -73,6 +77,7 @@ def test_a_fan_out_made_sequential_fails(slow: Any) -> None:
     slow.write(FAN_OUT.format(workers=1))
     slow.run().assert_outcomes(failed=1)
     assert slow.gate("latency")["change"] > 1.0
+    assert slow.test["causes"][0]["part"] == "overlap"
 
 
 def test_the_measured_time_is_gated_by_name(slow: Any) -> None:

@@ -324,3 +324,28 @@ def test_names_of_before_have_a_name_of_now():
     assert current_provider("bedrock") == "aws.bedrock"
     assert current_provider("openai") == "openai"
     assert current_provider("gcp.gemini") == "gcp.gemini"
+
+
+@pytest.mark.parametrize(
+    ("asked", "poll", "usage"),
+    [
+        (
+            ("/v1/threads/t/runs", {"assistant_id": "a"}, b'{"object":"thread.run","id":"run_1","usage":null}'),
+            ("/v1/threads/t/runs/run_1", b'{"id":"run_1","usage":{"prompt_tokens":663,"completion_tokens":53}}'),
+            Usage(663, 53),
+        ),
+        (
+            ("/v1/predictions", {"version": "v", "input": {"prompt": "x"}}, b'{"id":"p1","status":"starting"}'),
+            ("/v1/predictions/p1", b'{"id":"p1","metrics":{"input_token_count":9,"output_token_count":3}}'),
+            Usage(9, 3),
+        ),
+    ],
+)
+def test_polls_complete_what_is_no_call_too(asked, poll, usage):
+    """An Assistants run and a prediction tell their tokens when they are done."""
+    path, body, answer = asked
+    begun = exchange(path, body, answer)
+    polls = polled([begun, exchange(poll[0], None, poll[1], method="GET")], FORMATS)
+    first = read(begun, FORMATS)
+    assert isinstance(first, ReadExchange)
+    assert settled(first.reading, polls).usage == usage

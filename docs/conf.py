@@ -1,0 +1,45 @@
+"""How the site is built: ``make docs``. Warnings are errors, and every reference that stays within the site is checked."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from pytest_tokenbudget.cli.main import COMMANDS, command_help
+
+_DOCS = Path(__file__).parent
+_PROJECT = tomllib.loads((_DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def _commands_page() -> str:
+    """The page of the command, from what it prints for ``--help``."""
+    parts = [
+        "# The command",
+        "`tokenbudget` is also `python -m pytest_tokenbudget`. Exit codes: 0 all is well, 1 what was checked does not hold, 2 an error "
+        "that you can fix.",
+    ]
+    for command in COMMANDS:
+        parts += [f"## tokenbudget {command.name}", f"```text\n{command_help(command.name)}```"]
+    return "\n\n".join(parts) + "\n"
+
+
+(_DOCS / "commands.md").write_text(_commands_page(), encoding="utf-8")
+
+project = "pytest-tokenbudget"
+author = "The pytest-tokenbudget contributors"
+copyright = f"2026, {author}"  # Sphinx reads this name
+release = version = _PROJECT["version"]
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+source_suffix = {".md": "markdown"}
+exclude_patterns = ["_build"]
+
+myst_enable_extensions = ["colon_fence", "deflist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+
+html_theme = "furo"
+html_title = "pytest-tokenbudget"
+html_static_path = ["failing-run.svg", "page.png"]

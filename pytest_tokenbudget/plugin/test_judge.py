@@ -1,0 +1,132 @@
+"""What is said of one test: its samples meet its baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
+from pytest_tokenbudget.compare.values import stored_sessions
+from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.measure.constant_speed import at_speed_of
+from pytest_tokenbudget.plugin.context import SessionContext
+from pytest_tokenbudget.plugin.location import TestLocation
+from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.gate import Budget, is_tool_metric
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import GateResult, TestResult
+from pytest_tokenbudget.report.test_result import assemble
+from pytest_tokenbudget.settings import runs_per_month
+
+
+@dataclass(slots=True)
+class TestJudge:
+    """Judges one test.
+
+    Attributes:
+        budget: What the test allows.
+        location: Where it stands, and where its numbers are stored.
+        context: The session's tools.
+        watched: The clients that were watched.
+        notices: What has to be shown of how its samples were taken.
+        is_final: Whether no further sample will come, so that what there is decides.
+    """
+
+    __test__ = False
+
+    budget: Budget
+    location: TestLocation
+    context: SessionContext
+    watched: tuple[str, ...] = ()
+    notices: list[str] = field(default_factory=list)
+    is_final: bool = False
+    _judged: tuple[tuple[Sample, ...], bool, tuple[GateResult, ...]] | None = None
+
+    @property
+    def entry(self) -> BaselineEntry | None:
+        """What is stored of the test, ``None`` where nothing is or where it cannot be read."""
+        return self.context.baselines.entry(self.location)
+
+    @property
+    def problem(self) -> TokenBudgetError | None:
+        """The error of a baseline that cannot be read."""
+        return self.context.baselines.problem(self.location)
+
+    def gates(self, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
+        """What the gates say of some samples; their ``more`` asks for further ones. Without a call they say nothing."""
+        known = (tuple(samples), self.is_final)
+        if self._judged is None or self._judged[:2] != known:
+            called = any(sample.calls for sample in samples)
+            compared = at_speed_of(self.entry, samples)
+            self._judged = (*known, judge_gates(self._input(compared)) if called else ())
+        return self._judged[2]
+
+    def result(self, samples: Sequence[Sample]) -> TestResult:
+        """All that is to be said of the test, by the samples that are compared."""
+        entry, problem = self.entry, self.problem
+        return assemble(
+            self._blank(),
+            self.gates(samples),
+            at_speed_of(entry, samples),
+            self.context.settings,
+            entry=entry,
+            earlier_outcomes=[] if entry is None else [entry.outcomes],
+            notices=[*([] if problem is None else [f"{problem.message}; {problem.remedy}"]), *self.notices],
+        )
+
+    def without_baseline(self) -> TestResult | None:
+        """The result of a test whose gates have nothing to be compared with, before anything is spent; ``None`` else."""
+        settings, budget, entry, table = self.context.settings, self.budget, self.entry, self.context.table
+        if settings.replaces:
+            return None
+        rules = [] if self._may_create() else [metric for metric, rule in budget.rules if not rule.off]
+        needed = [*rules, *(metric for metric, _ in budget.reduce)]
+        if entry is None:
+            by_default = budget.default_rule is not None and not budget.default_rule.off and not self._may_create()
+            missing = needed or by_default
+        else:
+            missing = [
+                metric
+                for metric in needed
+                if metric.stage != "*"
+                and not is_tool_metric(metric.name)
+                and not stored_sessions(entry, metric, table[metric.name])
+            ]
+        if not missing:
+            return None
+        names = [] if entry is None or isinstance(missing, bool) else [metric.key for metric in missing]
+        said = f"{self.location.shown} has no {', '.join(names)} of this test" if names else ""
+        return replace(self._blank(), verdict="no_baseline", messages=(said,) if said else (), failed=True)
+
+    def _may_create(self) -> bool:
+        settings = self.context.settings
+        return settings.missing == "create" and self.budget.against == "baseline" and self.problem is None
+
+    def _input(self, samples: Sequence[Sample]) -> GateInput:
+        settings, baselines = self.context.settings, self.context.baselines
+        return GateInput(
+            self.budget,
+            samples,
+            self.entry,
+            self._may_create() or settings.replaces,
+            self.context.table,
+            family=baselines.family,
+            noise=baselines.noise,
+            fixed=self.is_final or (settings.samples or self.budget.samples) is not None,
+        )
+
+    def _blank(self) -> TestResult:
+        """What is known of the test before it has run."""
+        location = self.location
+        return TestResult(
+            nodeid=location.nodeid,
+            verdict="ok",
+            line=location.line,
+            baseline_file=str(location.baseline),
+            key=location.key,
+            against=self.budget.against,
+            compared_with=location.shown,
+            watched=self.watched,
+            budget=self.budget,
+            runs_per_month=runs_per_month(self.context.settings.runs_per_month, location.nodeid),
+        )
