@@ -76,10 +76,10 @@ def test_a_grown_schema_changes_three_lines_a_stage_at_most(project: Any) -> Non
     project.write(_agent("Finds orders by the name of a customer.", replay=True))
     project.run("--tokenbudget-update").assert_outcomes(passed=1)
     changed = [re.sub(r"\W+", " ", line).split() for line in _changed_lines(before, project.baseline)]
-    of_a_stage = [words[:3] for words in changed if words[0] not in ("origin", "fresh_input_tokens")]
+    of_a_stage = [words[:3] for words in changed if words[0] not in ("origin", "own_time", "fresh_input_tokens")]
     assert [words[0] for words in of_a_stage] == ["worker", "cost", "input_tokens"]
     assert of_a_stage[0] == ["worker", "tools", "search_orders"]
-    assert len(changed) <= 5
+    assert len(changed) <= 6
 
 
 def test_a_live_update_of_an_unchanged_agent_changes_times_alone(project: Any) -> None:
