@@ -285,7 +285,8 @@ def test_twelve_doors(
     pytester.syspathinsert()
     options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", "-W", "ignore")
 
-    pytester.runpytest_inprocess(*options).assert_outcomes(passed=12)
+    # In a process of its own: a pool cannot pickle what another session in this one has imported anew.
+    pytester.runpytest_subprocess(*options).assert_outcomes(passed=12)
     live = _totals(pytester)
     ledger = llm_server.ledger
     assert live == [
