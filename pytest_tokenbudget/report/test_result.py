@@ -148,6 +148,16 @@ def no_calls_lines(sample: Sample, watched: Sequence[str]) -> list[str]:
             "some requests look like model calls, but no wire format reads them; a conftest.py can add one "
             "with the hook pytest_tokenbudget_wire_formats"
         )
+    elif not sample.hosts:
+        lines.append(
+            "if the calls are made in a fixture of a wider scope, make them in the test or in its own fixtures"
+        )
+        lines.append("if a thread or task still ran when the test ended, wait for it in the test")
+        lines.append("if the agent runs elsewhere (another language, a container), point it at the fixture llm_proxy")
+        lines.append(
+            "if the model is called in the process, record it: budget.record(model, input_tokens=..., output_tokens=...)"
+        )
+    lines.append("each reason and what to do: docs/no-calls.md")
     return lines
 
 
