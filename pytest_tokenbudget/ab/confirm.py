@@ -48,8 +48,8 @@ def suspicion(path: Path) -> Suspicion:
             suspected = frozenset((str(gate["metric"]), str(gate["statistic"])) for gate in judged if _suspected(gate))
             if suspected:
                 gates[str(test["nodeid"])] = suspected
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        what = f"is no report of pytest-tokenbudget ({error!r})"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        what = f"is no report of pytest-tokenbudget ({type(error).__name__}: {str(error)[:200]})"
         if isinstance(error, OSError):
             what = error.strerror or "cannot be read"
         raise ABError(

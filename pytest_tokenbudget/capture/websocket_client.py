@@ -10,12 +10,9 @@ from weakref import WeakKeyDictionary
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.bodies import builtin_formats
-from pytest_tokenbudget.capture.in_flight import current_span
-from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.capture.patching import Watched
-from pytest_tokenbudget.capture.stage import current_path
+from pytest_tokenbudget.capture.unanswerable import begin_unanswerable
 from pytest_tokenbudget.capture.websocket_turns import Conversation, JsonObject, Received, conversation_at
-from pytest_tokenbudget.errors import ConnectionNotAllowed
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
@@ -70,38 +67,14 @@ class _Connection:
             return
         body = self._conversation.sent(value) if isinstance(value, dict) else None
         if body is not None:
-            self._ask(body)
             self._begin(body)
-
-    def _ask(self, body: JsonObject) -> None:
-        """Ask whoever may refuse it; nobody can answer it."""
-        method, url, headers, content = self._library.request_parts((self._conversation.url, body))
-        outgoing = Outgoing(self._library.client, method, url, headers, content, current_path(), streamed=True)
-        for recorder in ACTIVE.recorders:
-            if recorder.before_send is not None:
-                recorder.before_send(outgoing)
-            elif recorder.answerer is not None and not recorder.replays:
-                recorder.answerer.answer(outgoing)  # a child's session, which lets it out or refuses it
-            if recorder.replays:
-                error = ConnectionNotAllowed(
-                    f"a response over a WebSocket ({self._conversation.url}) was refused: it is not replayed, and a"
-                    " replayed or scripted run lets no model call out",
-                    remedy="run this test live (--tokenbudget-traffic=live), or have the agent use the HTTP API in it",
-                )
-                recorder.connections.refusals.append(error)
-                raise error
 
     def _begin(self, body: JsonObject) -> None:
         self._finish("closed")
         request = (self._conversation.url, body)
-        for recorder in ACTIVE.recorders:
-            if recorder.recording:
-                outside = recorder.outside_of(self._library, request)
-                builder = recorder.begin(
-                    self._library, request, streamed=True, stage=current_path(), span=current_span(), outside=outside
-                )
-                builder.arrived(200, _EVENT_STREAM)
-                self._builders.append(builder)
+        self._builders = begin_unanswerable(self._library, request, "over a WebSocket", streamed=True)
+        for builder in self._builders:
+            builder.arrived(200, _EVENT_STREAM)
 
     def received(self, message: Any) -> None:
         """Take a message of the server."""

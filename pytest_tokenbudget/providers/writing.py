@@ -76,7 +76,10 @@ class AnswerWriter:
 
 def encode(value: object) -> bytes:
     """Write compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # lone surrogates, which JSON can only hold escaped
+        return json.dumps(value, separators=(",", ":")).encode()
 
 
 def data_event(value: object, written: int = 0) -> Event:

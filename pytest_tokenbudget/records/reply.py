@@ -99,12 +99,18 @@ def usage_of(given: UsageLike | None) -> Usage:
         return Usage()
     if isinstance(given, Usage):
         return given
-    pairs = dict(given) if isinstance(given, Mapping) else dict(zip(names, given, strict=False))
+    pairs: dict[Any, Any]
+    if isinstance(given, Mapping):
+        pairs = dict(given)
+    elif isinstance(given, list | tuple):
+        pairs = dict(zip((*names, *range(len(given))), given, strict=False))
+    else:
+        pairs = {type(given).__name__: given}
     known = {short: pairs.pop(short, pairs.pop(long, None)) for short, long in zip(names, _LONG, strict=True)}
     wrong = [name for name, value in known.items() if value is not None and (type(value) is not int or value < 0)]
     if pairs or wrong:
         raise ScriptError(
-            f"usage {given!r} cannot be understood: {', '.join([*map(str, pairs), *wrong])}",
+            f"usage {repr(given)[:80]} cannot be understood: {', '.join([*map(str, pairs), *wrong])[:80]}",
             remedy=f"give a tuple or mapping of whole numbers: {', '.join(names)}",
         )
     return Usage(**dict(zip(_LONG, known.values(), strict=True)))

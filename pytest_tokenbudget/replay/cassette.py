@@ -177,7 +177,7 @@ class _Reader:
         return tuple(self._interactions)
 
     def _damaged(self, number: int, what: str) -> CassetteError:
-        return _broken(self._path, f"line {number}: is damaged: {what}")
+        return _broken(self._path, f"line {number}: is damaged: {what[:300]}")
 
     def _json(self, number: int, line: str) -> dict[str, Any]:
         if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
@@ -235,12 +235,12 @@ class _Reader:
         if not isinstance(calls, list):
             raise _Damaged("tool_calls is no list")
         return Interaction(
-            api=_text(asked, "api"),
-            provider=current_provider(_text(asked, "provider")),
-            stage=_text(asked, "stage"),
-            method=_text(asked, "method"),
+            api=_text(asked, "api", longest=100),
+            provider=current_provider(_text(asked, "provider", longest=100)),
+            stage=_text(asked, "stage", longest=1000),
+            method=_text(asked, "method", longest=100),
             url=_url(asked),
-            model=_text(asked, "model"),
+            model=_text(asked, "model", longest=1000),
             body=self._unfolder.unfold(folded),
             started=_number(asked, "started"),
             duration=_number(answer, "duration"),
@@ -297,9 +297,9 @@ def _headers(line: dict[str, Any]) -> Headers:
     return tuple(headers.items())
 
 
-def _text(line: dict[str, Any], name: str) -> str:
+def _text(line: dict[str, Any], name: str, *, longest: int = 10_000) -> str:
     value = line.get(name)
-    if not isinstance(value, str):
+    if not isinstance(value, str) or len(value) > longest:
         raise _Damaged(f"{name} is {str(value)[:80]!r}, not a text")
     return value
 

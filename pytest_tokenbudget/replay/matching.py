@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import islice
 from threading import Lock
 from urllib.parse import urlsplit
 
@@ -127,9 +130,14 @@ class Wanted:
     prompt: Callable[[], Prompt | None]
     path: str = ""
 
-    def is_asked_by(self, recorded: Interaction) -> bool:
-        """Tell whether a recorded request is exactly the same."""
-        return recorded.body == self.body and (self.body is not None or urlsplit(recorded.url).path == self.path)
+
+_ANY_STAGE = "*"
+
+
+def _identity(body: JsonObject | None, path: str) -> bytes:
+    """Give a key that is the same for equal requests; those without a body, such as polls, are told apart by the path."""
+    text = path if body is None else json.dumps(body, sort_keys=True)
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 class Matcher:
@@ -147,10 +155,17 @@ class Matcher:
 
     def __init__(self, interactions: Sequence[Interaction], prompt_of: Callable[[Interaction], Prompt | None]) -> None:
         self._interactions = tuple(interactions)
-        self._unused = list(range(len(interactions)))
         self._prompt_of = prompt_of
         self._bags: dict[int, TokenBag] = {}
         self._lock = Lock()
+        self._unused: dict[int, None] = dict.fromkeys(range(len(interactions)))
+        self._of_stage: dict[str, dict[int, None]] = {}
+        self._same: dict[tuple[str, bytes], deque[int]] = {}
+        for number, recorded in enumerate(interactions):
+            self._of_stage.setdefault(recorded.stage, {})[number] = None
+            key = _identity(recorded.body, urlsplit(recorded.url).path)
+            for stage in (recorded.stage, _ANY_STAGE):
+                self._same.setdefault((stage, key), deque()).append(number)
 
     def match(self, wanted: Wanted) -> Interaction:
         """Give the answer to a request.
@@ -161,7 +176,7 @@ class Matcher:
         with self._lock:
             number = self._find(wanted)
             self._check(wanted, number)
-            self._unused.remove(number)
+            del self._unused[number], self._of_stage[self._interactions[number].stage][number]
             return self._interactions[number]
 
     def left_over(self) -> Diverged | None:
@@ -177,27 +192,26 @@ class Matcher:
 
     def _find(self, wanted: Wanted) -> int:
         interactions = self._interactions
-        of_stage = [number for number in self._unused if interactions[number].stage == wanted.stage]
-        if not of_stage and any(recorded.stage == wanted.stage for recorded in interactions):
-            raise self._no_answer(wanted, self._unused[0] if self._unused else None)
-        candidates = of_stage or self._unused
-        same = next((number for number in candidates if wanted.is_asked_by(interactions[number])), None)
+        of_stage = self._of_stage.get(wanted.stage)
+        if of_stage is not None and not of_stage:
+            raise self._no_answer(wanted, next(iter(self._unused), None))
+        same = self._find_same(wanted, wanted.stage if of_stage is not None else _ANY_STAGE)
         if same is not None and interactions[same].api == wanted.api:
             return same
-        if len(of_stage) == 1:
-            return of_stage[0]
+        candidates = list(islice(of_stage or self._unused, ANSWERS_COMPARED))
+        if of_stage is not None and len(candidates) == 1:
+            return candidates[0]
         if not candidates:
             raise self._no_answer(wanted, None)
-        candidates = candidates[:ANSWERS_COMPARED]
         bag = token_bag(wanted.prompt())
-        if not of_stage:
+        if of_stage is None:
             alike, best = self._most_alike(wanted, bag, candidates)
             if alike < LEAST_LIKENESS:
                 raise self._no_answer(wanted, best)
             return best
-        first = interactions[of_stage[0]]
+        first = interactions[candidates[0]]
         together = [
-            number for number in candidates if number == of_stage[0] or interactions[number].started < first.ended
+            number for number in candidates if number == candidates[0] or interactions[number].started < first.ended
         ]
         alike, likely = self._most_alike(wanted, bag, together)
         if alike + OUT_OF_ORDER_MARGIN >= 1:
@@ -205,6 +219,13 @@ class Matcher:
         others = [number for number in candidates if number not in together]
         more, best = self._most_alike(wanted, bag, others) if others else (0.0, likely)
         return best if more > alike + OUT_OF_ORDER_MARGIN else likely
+
+    def _find_same(self, wanted: Wanted, stage: str) -> int | None:
+        """Find the first unused answer whose recorded request was exactly the same."""
+        numbers = self._same.get((stage, _identity(wanted.body, wanted.path)), deque())
+        while numbers and numbers[0] not in self._unused:
+            numbers.popleft()
+        return numbers[0] if numbers else None
 
     def _most_alike(self, wanted: Wanted, bag: TokenBag, candidates: Sequence[int]) -> tuple[float, int]:
         """Give the likeness and the number of the answer whose request is the most alike; of equals, the first."""

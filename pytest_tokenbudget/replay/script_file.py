@@ -16,7 +16,7 @@ stages:
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Script:
 
 
 def load_document(path: Path, purpose: str) -> object:
-    """Read the content of a YAML or JSON file.
+    """Read the content of a YAML or JSON file: whatever it holds, either values that JSON has, or one clear error.
 
     Args:
         path: The file; ``.json`` is read as JSON, anything else as YAML.
@@ -55,13 +55,19 @@ def load_document(path: Path, purpose: str) -> object:
     """
     try:
         content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as problem:
+    except (OSError, ValueError) as problem:
         raise ScriptError(f"{purpose} {path} cannot be read: {problem}", remedy="check its path and encoding") from None
-    if path.suffix == ".json":
-        try:
-            return json.loads(content)
-        except ValueError as problem:
-            raise ScriptError(f"{purpose} {path} is no JSON: {problem}", remedy="fix that line") from None
+    kind = "JSON" if path.suffix == ".json" else "YAML"
+    load: Callable[[str], object] = json.loads if kind == "JSON" else _yaml_loader(path, purpose)
+    try:
+        return _as_json(load(content), [_MOST_VALUES])
+    except Exception as problem:
+        # PyYAML's constructors raise whatever int(), date() and others raise on a tag with a malformed value.
+        said = " ".join(str(problem).split())[:300] or type(problem).__name__
+        raise ScriptError(f"{purpose} {path} is no {kind} that can be used: {said}", remedy="fix that line") from None
+
+
+def _yaml_loader(path: Path, purpose: str) -> Callable[[str], object]:
     try:
         import yaml
     except ImportError:
@@ -69,20 +75,32 @@ def load_document(path: Path, purpose: str) -> object:
             f"{purpose} {path} is YAML, which needs PyYAML",
             remedy="pip install 'pytest-tokenbudget[yaml]', or write it as .json",
         ) from None
-    try:
-        # BaseLoader would keep numbers as strings; SafeLoader turns dates into dates, which JSON arguments cannot hold.
-        return _as_json(yaml.safe_load(content))
-    except (yaml.YAMLError, RecursionError) as problem:
-        raise ScriptError(f"{purpose} {path} is no YAML: {problem}", remedy="fix that line") from None
+    # BaseLoader would keep numbers as strings; SafeLoader turns dates into dates, which JSON arguments cannot hold.
+    return yaml.safe_load
 
 
-def _as_json(value: object) -> object:
+_MOST_VALUES = 1_000_000
+"""Values of one file: YAML can name a list of lists a few times and so hold more than memory."""
+
+_LARGEST_NUMBER = 10**15
+
+
+def _as_json(value: object, remaining: list[int]) -> object:
+    remaining[0] -= 1
+    if remaining[0] < 0:
+        raise ValueError(f"it holds more than {_MOST_VALUES:,} values")
     if isinstance(value, dict):
-        return {str(key): _as_json(one) for key, one in value.items()}
+        return {str(key): _as_json(one, remaining) for key, one in value.items()}
     if isinstance(value, list):
-        return [_as_json(one) for one in value]
+        return [_as_json(one, remaining) for one in value]
     isoformat = getattr(value, "isoformat", None)
-    return isoformat() if isoformat is not None else value
+    if isoformat is not None:
+        return isoformat()
+    if isinstance(value, int | float) and not -_LARGEST_NUMBER < value < _LARGEST_NUMBER:
+        raise ValueError("a number is too large, or none")
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ValueError(f"a {type(value).__name__} is nothing that JSON has")
 
 
 def read_script(path: Path) -> Script:
@@ -122,7 +140,7 @@ def _list(path: Path, stage: str, those: object) -> list[object]:
 
 
 def _wrong(path: Path, where: str, what: str) -> ScriptError:
-    return ScriptError(f"script {path}, {where}: {what}", remedy="see 'Scripts as files' in docs/replay.md")
+    return ScriptError(f"script {path}, {where[:200]}: {what[:300]}", remedy="see 'Scripts as files' in docs/replay.md")
 
 
 _PACE = ("ttft", "tokens_per_second", "input_tokens_per_second")
@@ -137,15 +155,19 @@ def _reply(path: Path, where: str, given: object) -> Reply:
     if isinstance(given, str):
         return Reply(text=given)
     if not isinstance(given, dict):
-        raise _wrong(path, where, f"{given!r} is no reply")
+        raise _wrong(path, where, f"{_shown(given)} is no reply")
     unknown = set(given) - _KEYS
     if unknown:
         raise _wrong(path, where, f"unknown key {', '.join(sorted(unknown))}")
     times = {name: _number(path, where, given.get(name)) for name in ("ttft", "tokens_per_second", "duration")}
     if "error" in given:
         status = given["error"]
-        if type(status) is not int:
-            raise _wrong(path, where, f"error {status!r} is no HTTP status")
+        if type(status) is not int or not 400 <= status < 600:
+            raise _wrong(
+                path,
+                where,
+                f"error {_shown(status)} is no HTTP status of an error: no HTTP error is below 400 or above 599",
+            )
         failed = error(
             status, str(given.get("message") or ""), retry_after=_number(path, where, given.get("retry_after"))
         )
@@ -166,8 +188,8 @@ def _reply(path: Path, where: str, given: object) -> Reply:
         finish=str(given.get("finish") or ""),
     )
     cut_after = given.get("cut_after")
-    if cut_after is not None and type(cut_after) is not int:
-        raise _wrong(path, where, f"cut_after {cut_after!r} is no whole number")
+    if cut_after is not None and (type(cut_after) is not int or cut_after < 0):
+        raise _wrong(path, where, f"cut_after {_shown(cut_after)} is no whole number")
     return replace(reply, cut_after=cut_after).taking(**times)
 
 
@@ -188,6 +210,11 @@ def _calls(path: Path, where: str, given: Mapping[str, Any]) -> tuple[Called, ..
 def _number(path: Path, where: str, value: object) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(path, where, f"{value!r} is no number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+        raise _wrong(path, where, f"{_shown(value)} is no number of 0 or more")
     return float(value)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

@@ -24,7 +24,7 @@ from pytest_tokenbudget.report.highlights import (
     total,
     worst_first,
 )
-from pytest_tokenbudget.report.money import money_a_month, month_change
+from pytest_tokenbudget.report.means import money_a_month, month_change
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
 from pytest_tokenbudget.report.remedies import remedies
 from pytest_tokenbudget.report.table import gate_row, metric_name

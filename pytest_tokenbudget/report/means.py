@@ -1,11 +1,12 @@
-"""Means over the samples of a test; what is unknown in one sample is unknown in the mean."""
+"""Means over the samples of a test, and what a change costs in a month. What is unknown in one sample is unknown in all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pytest_tokenbudget.records.sample import Values
 from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.figures import signed
 from pytest_tokenbudget.stats.statistic import mean
 
 
@@ -35,3 +36,22 @@ def mean_values(figures: Sequence[Values]) -> Values:
             continue
         shown[name] = mean(known)
     return shown
+
+
+def month_change(results: Iterable[TestResult]) -> float | None:
+    """USD a month more or less than before, by the runs a month that the project says; ``None`` where it says none."""
+    changes = []
+    for result in results:
+        if result.runs_per_month is None or result.before is None:
+            continue
+        now, then = now_value(result, "cost"), result.before.total.get("cost")
+        if now is not None and then is not None:
+            changes.append((now - then) * result.runs_per_month)
+    return sum(changes) if changes else None
+
+
+def money_a_month(amount: float) -> str:
+    """A change of money as managers read it: ``+$1,240 a month``."""
+    if abs(amount) < 0.005:
+        return f"{signed(amount, 'USD')} a month" if amount else "±$0 a month"
+    return f"{'-' if amount < 0 else '+'}${abs(amount):,.{0 if abs(amount) >= 100 else 2}f} a month"

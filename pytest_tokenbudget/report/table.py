@@ -9,7 +9,7 @@ from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import bound, change, number, signed
-from pytest_tokenbudget.report.money import money_a_month, month_change
+from pytest_tokenbudget.report.means import money_a_month, month_change
 from pytest_tokenbudget.report.remedies import remedies
 from pytest_tokenbudget.wording import counted, plain
 

@@ -192,4 +192,4 @@ def test_agent(scripted_llm):
     )
     result = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*a response over a WebSocket*was refused*"])
+    result.stdout.fnmatch_lines(["*a call over a WebSocket*was refused*"])

@@ -311,3 +311,13 @@ def test_the_trend_names_the_commits_that_accepted_more(tmp_path: Path) -> None:
     assert "Accept \"'><script>" in page.text
     assert "Hardly more" not in page.text
     assert "script" not in {tag for tag, _ in page.found}
+
+
+def test_a_footprint_shows_where_its_tokens_go() -> None:
+    """A test that measured tools and prompts without a model has parts and no calls."""
+    result = exact_test("t.py::test_footprint")
+    footprint = replace(result, samples=(replace(result.samples[0], calls=()),))
+    page = _Elements(render(RunView("1", "gate", (footprint,)))).text
+    assert "The most expensive parts of the prompts" in page
+    assert "calendar_write (tool schema)" in page
+    assert "Where it goes" in page

@@ -17,8 +17,7 @@ from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.highlights import lead, title, worst_first
 from pytest_tokenbudget.report.page import overview
-from pytest_tokenbudget.report.page.brief import brief
-from pytest_tokenbudget.report.page.details import Row, detail, is_quiet, row
+from pytest_tokenbudget.report.page.details import Row, brief, detail, is_quiet, row
 from pytest_tokenbudget.report.page.trend import moved_tests
 from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.wording import plain

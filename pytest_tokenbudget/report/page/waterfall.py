@@ -8,8 +8,21 @@ from math import floor, log10
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.report.figures import number, seconds
-from pytest_tokenbudget.report.timeline import lanes_of
 from pytest_tokenbudget.wording import plain
+
+
+def lanes_of(calls: Sequence[Call]) -> list[int]:
+    """The topmost row that is free when a call begins, so that what ran at the same time stands below each other."""
+    ends: list[float] = []
+    lanes = []
+    for call in calls:
+        lane = next((lane for lane, end in enumerate(ends) if end <= call.started), len(ends))
+        if lane == len(ends):
+            ends.append(0.0)
+        ends[lane] = call.started + call.latency
+        lanes.append(lane)
+    return lanes
+
 
 LABELLED_CALLS = 40
 """Calls up to which each has a row and a label of its own; more share rows and have tooltips only."""

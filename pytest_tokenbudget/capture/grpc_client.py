@@ -1,0 +1,379 @@
+"""Models over gRPC: the calls of ``grpc`` and ``grpc.aio`` channels, plain and streamed.
+
+Messages are kept as they are and become JSON when they are read. Google's are in the REST form of the same API then, by
+protobuf's own mapping; those of xAI are put into the form of OpenAI's chat completions, which is that of its REST API.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.patching import Watched
+from pytest_tokenbudget.capture.unanswerable import begin_unanswerable
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
+    from pytest_tokenbudget.records.exchange import Headers
+
+JsonObject = dict[str, Any]
+
+_GOOGLE = {
+    "GenerateContent": "generateContent",
+    "StreamGenerateContent": "streamGenerateContent?alt=sse",
+    "EmbedContent": "embedContent",
+    "BatchEmbedContents": "batchEmbedContents",
+}
+_OTHER = frozenset({"CountTokens", "ComputeTokens", "GetModel", "ListModels"})
+"""Methods of model services that call no model."""
+
+_XAI = frozenset({"GetCompletion", "GetCompletionChunk"})
+# google.rpc.Code as HTTP (google/rpc/code.proto, read 2026-11-28).
+_STATUS = {3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 9: 400, 12: 501, 13: 500, 14: 503, 16: 401}
+
+
+class GrpcRequest(NamedTuple):
+    """A call: service and name of the method, and the message."""
+
+    service: str
+    method: str
+    message: Any
+
+
+class GrpcLibrary:
+    """Reads a call, which has the form of an HTTP request.
+
+    Args:
+        client: Name and version of the library.
+    """
+
+    def __init__(self, client: str) -> None:
+        self.client = client
+
+    def request_parts(self, request: GrpcRequest) -> tuple[str, str, Headers, bytes | None]:
+        """Method, URL, headers and body in the form of the REST API."""
+        message = as_json(request.message)
+        headers = (("content-type", "application/json"),)
+        if request.service.startswith("xai_api."):
+            body = _xai_request(message, streamed=request.method == "GetCompletionChunk")
+            return "POST", "https://api.x.ai/v1/chat/completions", headers, json.dumps(body).encode()
+        model = str(message.pop("model", ""))
+        host = "aiplatform" if "aiplatform" in request.service else "generativelanguage"
+        version = next((part for part in request.service.split(".") if part.startswith("v1")), "v1")
+        url = f"https://{host}.googleapis.com/{version}/{model}:{_GOOGLE.get(request.method, request.method)}"
+        return "POST", url, headers, json.dumps(message).encode()
+
+    def header_pairs(self, headers: Headers) -> Headers:
+        """The pairs themselves."""
+        return headers
+
+    def in_process(self, sender: object, request: object) -> bool:
+        """No: a channel is a connection."""
+        return False
+
+
+def as_json(message: Any) -> JsonObject:
+    """A message by protobuf's JSON mapping; one of ``proto-plus`` holds one of protobuf."""
+    from google.protobuf.json_format import MessageToDict
+
+    plain = message if hasattr(message, "DESCRIPTOR") else getattr(message, "_pb", None)
+    if plain is None:
+        return {}
+    found: JsonObject = MessageToDict(plain)
+    return found
+
+
+def _xai_request(message: JsonObject, *, streamed: bool) -> JsonObject:
+    messages = []
+    for one in message.get("messages") or []:
+        content = "".join(part.get("text", "") for part in one.get("content") or [])
+        role = str(one.get("role", "")).removeprefix("ROLE_").lower() or "user"
+        put = {
+            "role": role,
+            "content": content,
+            "tool_calls": one.get("toolCalls"),
+            "tool_call_id": one.get("toolCallId"),
+        }
+        messages.append({key: value for key, value in put.items() if value is not None})
+    tools = [
+        {"type": "function", "function": _xai_tool(tool["function"])}
+        for tool in message.get("tools") or []
+        if "function" in tool
+    ]
+    return {"model": message.get("model", ""), "messages": messages, "stream": streamed} | (
+        {"tools": tools} if tools else {}
+    )
+
+
+def _xai_tool(function: JsonObject) -> JsonObject:
+    try:
+        parameters = json.loads(function.get("parameters") or "{}")
+    except ValueError:
+        parameters = {}
+    return {**function, "parameters": parameters}
+
+
+def _xai_answer(message: JsonObject) -> JsonObject:
+    usage = message.get("usage") or {}
+    choices = []
+    for output in message.get("outputs") or []:
+        choice: JsonObject = {"index": output.get("index", 0)}
+        for side in ("message", "delta"):
+            if isinstance(said := output.get(side), dict):
+                choice[side] = {
+                    "role": "assistant",
+                    "content": said.get("content", ""),
+                    "reasoning_content": said.get("reasoningContent", ""),
+                    "tool_calls": [{"index": at, **call} for at, call in enumerate(said.get("toolCalls") or [])],
+                }
+        reason = str(output.get("finishReason", "")).lower()
+        choice["finish_reason"] = reason.removeprefix("reason_").replace("max_len", "length") or None
+        choices.append(choice)
+    answer: JsonObject = {"id": message.get("id"), "model": message.get("model"), "choices": choices}
+    if usage:
+        answer["usage"] = {
+            "prompt_tokens": usage.get("promptTokens", 0),
+            "completion_tokens": usage.get("completionTokens", 0),
+            "total_tokens": usage.get("totalTokens", 0),
+            "prompt_tokens_details": {"cached_tokens": usage.get("cachedPromptTextTokens", 0)},
+            "completion_tokens_details": {"reasoning_tokens": usage.get("reasoningTokens", 0)},
+        }
+    return answer
+
+
+class _Call:
+    """A call under way, for all recorders."""
+
+    def __init__(self, library: GrpcLibrary, request: GrpcRequest, *, streamed: bool) -> None:
+        self._xai = request.service.startswith("xai_api.")
+        self._streamed = streamed
+        self._builders: list[ExchangeBuilder] = begin_unanswerable(library, request, "over gRPC", streamed=streamed)
+        self._arrived = False
+
+    def message(self, message: Any) -> None:
+        """Take a message of the answer."""
+        value = as_json(message)
+        text = json.dumps(_xai_answer(value) if self._xai else value).encode()
+        self._arrive(200)
+        for builder in self._builders:
+            builder.chunk(b"data: " + text + b"\n\n" if self._streamed else text)
+
+    def _arrive(self, status: int) -> None:
+        if not self._arrived:
+            self._arrived = True
+            kind = "text/event-stream" if self._streamed and status == 200 else "application/json"
+            for builder in self._builders:
+                builder.arrived(status, (("content-type", kind),))
+
+    def finish(self) -> None:
+        """The answer is complete."""
+        for builder in self._builders:
+            builder.finish("complete")
+
+    def failed(self, error: BaseException) -> None:
+        """The call failed."""
+        code = getattr(error, "code", None)
+        value = getattr(code() if callable(code) else None, "value", (None,))[0]
+        if value is not None and not self._arrived:
+            self._arrive(_STATUS.get(value, 500))
+            self.finish()
+            return
+        for builder in self._builders:
+            builder.cut(error) if self._arrived else builder.fail(error)
+
+
+def _begin(library: GrpcLibrary, method: Any, message: Any, *, streamed: bool) -> _Call | None:
+    """Begin a call of a model; ``None`` for what is none."""
+    path = method.decode() if isinstance(method, bytes) else str(method)
+    service, _, name = path.lstrip("/").rpartition("/")
+    google = service.startswith("google.") and service.endswith((".PredictionService", ".GenerativeService"))
+    if not google and not service.startswith("xai_api."):
+        return None
+    if (google and name in _GOOGLE) or (service == "xai_api.Chat" and name in _XAI):
+        return _Call(library, GrpcRequest(service, name, message), streamed=streamed)
+    if name not in _OTHER and (google or service == "xai_api.Chat"):
+        for recorder in ACTIVE.recorders:
+            recorder.note(f"the gRPC method {service}/{name} is not read: if it calls a model, that is not counted")
+    return None
+
+
+def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
+    """The methods of ``grpc``'s own channels that call, and those that read answers."""
+    library = GrpcLibrary(client)
+    if module.__name__ == "grpc.aio":
+        return _watched_async(module, library)
+    from grpc import _channel
+
+    streams: WeakKeyDictionary[Any, _Call] = WeakKeyDictionary()
+    kinds = ("_UnaryStreamMultiCallable", "_SingleThreadedUnaryStreamMultiCallable")
+    return (
+        Watched(_channel._UnaryUnaryMultiCallable, "__call__", lambda call: _unary(library, call, lambda done: done)),
+        Watched(
+            _channel._UnaryUnaryMultiCallable, "with_call", lambda call: _unary(library, call, lambda done: done[0])
+        ),
+        Watched(_channel._UnaryUnaryMultiCallable, "future", lambda call: _future(library, call)),
+        *(Watched(getattr(_channel, kind), "__call__", lambda call: _stream(library, call, streams)) for kind in kinds),
+        Watched(_channel._Rendezvous, "__next__", lambda following: _next(following, streams)),
+    )
+
+
+def _unary(library: GrpcLibrary, original: Callable[..., Any], answer_of: Callable[[Any], Any]) -> Callable[..., Any]:
+    def call(self: Any, request: Any, *args: Any, **options: Any) -> Any:
+        begun = _begin(library, self._method, request, streamed=False) if ACTIVE.recorders else None
+        if begun is None:
+            return original(self, request, *args, **options)
+        try:
+            done = original(self, request, *args, **options)
+        except BaseException as error:
+            begun.failed(error)
+            raise
+        begun.message(answer_of(done))
+        begun.finish()
+        return done
+
+    return call
+
+
+def _future(library: GrpcLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
+    def call(self: Any, request: Any, *args: Any, **options: Any) -> Any:
+        begun = _begin(library, self._method, request, streamed=False) if ACTIVE.recorders else None
+        future = original(self, request, *args, **options)
+        if begun is not None:
+            future.add_done_callback(lambda done: _done(begun, done))
+        return future
+
+    return call
+
+
+def _done(begun: _Call, future: Any) -> None:
+    try:
+        begun.message(future.result())
+    except BaseException as error:
+        begun.failed(error)
+    else:
+        begun.finish()
+
+
+def _stream(
+    library: GrpcLibrary, original: Callable[..., Any], streams: WeakKeyDictionary[Any, _Call]
+) -> Callable[..., Any]:
+    def call(self: Any, request: Any, *args: Any, **options: Any) -> Any:
+        begun = _begin(library, self._method, request, streamed=True) if ACTIVE.recorders else None
+        answer = original(self, request, *args, **options)
+        if begun is not None:
+            streams[answer] = begun
+        return answer
+
+    return call
+
+
+def _next(original: Callable[[Any], Any], streams: WeakKeyDictionary[Any, _Call]) -> Callable[[Any], Any]:
+    def following(self: Any) -> Any:
+        begun = streams.get(self)
+        if begun is None:
+            return original(self)
+        try:
+            message = original(self)
+        except StopIteration:
+            begun.finish()
+            raise
+        except BaseException as error:
+            begun.failed(error)
+            raise
+        begun.message(message)
+        return message
+
+    return following
+
+
+_method: ContextVar[Any] = ContextVar("tokenbudget_grpc_method", default=None)
+"""The method that an asynchronous call is made of: the call itself does not know it."""
+
+
+def _watched_async(module: ModuleType, library: GrpcLibrary) -> tuple[Watched, ...]:
+    from grpc.aio import _call, _channel
+
+    streams: WeakKeyDictionary[Any, _Call] = WeakKeyDictionary()
+    return (
+        Watched(_channel.UnaryUnaryMultiCallable, "__call__", _naming),
+        Watched(_channel.UnaryStreamMultiCallable, "__call__", _naming),
+        Watched(_call.UnaryUnaryCall, "_invoke", lambda invoke: _async_unary(library, invoke, module.EOF)),
+        Watched(_call.UnaryStreamCall, "_send_unary_request", lambda send: _async_stream(library, send, streams)),
+        Watched(_call.UnaryStreamCall, "_read", lambda read: _async_read(read, streams, module.EOF)),
+    )
+
+
+def _naming(original: Callable[..., Any]) -> Callable[..., Any]:
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        token = _method.set(self._method)
+        try:
+            return original(self, *args, **options)
+        finally:
+            _method.reset(token)
+
+    return call
+
+
+def _async_unary(library: GrpcLibrary, original: Callable[..., Any], end: Any) -> Callable[..., Any]:
+    async def invoke(self: Any) -> Any:
+        begun = _begin(library, _method.get(), self._request, streamed=False) if ACTIVE.recorders else None
+        if begun is None:
+            return await original(self)
+        try:
+            message = await original(self)
+        except BaseException as error:
+            begun.failed(error)
+            raise
+        if message is end:
+            begun.failed(await _error_of(self))
+        else:
+            begun.message(message)
+            begun.finish()
+        return message
+
+    return invoke
+
+
+def _async_stream(
+    library: GrpcLibrary, original: Callable[..., Any], streams: WeakKeyDictionary[Any, _Call]
+) -> Callable[..., Any]:
+    async def send(self: Any) -> Any:
+        begun = _begin(library, _method.get(), self._request, streamed=True) if ACTIVE.recorders else None
+        if begun is not None:
+            streams[self] = begun
+        return await original(self)
+
+    return send
+
+
+def _async_read(original: Callable[..., Any], streams: WeakKeyDictionary[Any, _Call], end: Any) -> Callable[..., Any]:
+    async def read(self: Any) -> Any:
+        try:
+            message = await original(self)
+        except BaseException as error:
+            if (begun := streams.get(self)) is not None:
+                begun.failed(error)
+            raise
+        if (begun := streams.get(self)) is not None:
+            if message is not end:
+                begun.message(message)
+            elif self._cython_call.is_ok():
+                begun.finish()
+            else:
+                begun.failed(await _error_of(self))
+        return message
+
+    return read
+
+
+async def _error_of(call: Any) -> Exception:
+    """The failure of an asynchronous call, with the code that it ended with."""
+    code = await call.code()
+    error = type("AioRpcError", (Exception,), {"code": lambda self: code})
+    failure: Exception = error()
+    return failure
