@@ -94,14 +94,15 @@ class RunningSample:
             Span(span.stage, span.started - self.origin, span.ended - self.origin) for span in self.recorder.spans()
         )
 
-    def finish(self, *, ended: float, own_time: float | None = None) -> Sample:
+    def finish(self, *, ended: float, own_time: float | None = None, before: Sequence[Exchange] = ()) -> Sample:
         """Measure the sample.
 
         Args:
             ended: The end of the call phase on the sample's clock, s.
             own_time: s of the agent's own code on the real clock, where the sample's clock is a projection.
+            before: What was sent before the sample and is charged to it.
         """
-        exchanges = self.recorder.exchanges()
+        exchanges = (*before, *self.recorder.exchanges())
         read = self.reader.read_all(exchanges, origin=self.origin)
         calls = self._with_recorded(read.calls)
         measured = self._measure(calls, self.spans(), self.call_phase(ended), own_time, read.paid)
