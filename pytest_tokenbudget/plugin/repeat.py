@@ -1,15 +1,20 @@
-"""Which further samples a test needs, and how one of them is taken."""
+"""Which further samples a test needs, what is said of them, and which caches may answer in their place."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import pytest
 
 from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult
+from pytest_tokenbudget.report.figures import percent
 from pytest_tokenbudget.settings import Settings
+from pytest_tokenbudget.wording import plain
 
 
 def further_samples(
@@ -51,3 +56,50 @@ def needs_warm_up(budget: Budget, settings: Settings, table: Mapping[str, Metric
         return False
     named = [*budget.rules, *budget.limit, *budget.reduce]
     return any(table[metric.name].timed for metric, _ in named)
+
+
+def tell_undecided(item: pytest.Item, taken: int, undecided: Sequence[GateResult]) -> None:
+    """Say on the terminal why a test runs again; nothing in workers and in quiet runs.
+
+    Args:
+        item: The test.
+        taken: Samples so far.
+        undecided: The gates that ask for further ones.
+    """
+    manager = item.config.pluginmanager
+    reporter = manager.get_plugin("terminalreporter")
+    if reporter is None or item.config.get_verbosity() < 0:
+        return
+    first = undecided[0]
+    others = f" and {len(undecided) - 1} more" if len(undecided) > 1 else ""
+    text = f"{item.name}: {first.metric} {percent(first.change)} undecided{others} at n = {taken}; sampling again"
+    capture = manager.get_plugin("capturemanager")
+    if capture is None:
+        reporter.write_line(plain(text))
+        return
+    with capture.global_and_fixture_disabled():
+        reporter.ensure_newline()
+        reporter.write_line(f"  {plain(text)}")
+
+
+def caches_in_use() -> str:
+    """The caches that may have answered, each with the line that switches it off; a general hint where none is known."""
+    known = [hint for module, hint in _HINTS.items() if module in sys.modules and _is_on(module)]
+    return "; ".join(known) or "look for functools.lru_cache, a dict in a module, or a cache of the framework"
+
+
+# dspy caches in memory and on disk unless told otherwise; the others only where they were told to.
+_HINTS = {
+    "dspy": "DSPy: dspy.configure_cache(enable_disk_cache=False, enable_memory_cache=False)",
+    "langchain_core.globals": "LangChain: langchain_core.globals.set_llm_cache(None)",
+    "litellm": "LiteLLM: litellm.disable_cache()",
+}
+
+
+def _is_on(name: str) -> bool:
+    module = sys.modules[name]
+    if name == "litellm":
+        return getattr(module, "cache", None) is not None
+    if name == "langchain_core.globals":
+        return getattr(module, "_llm_cache", None) is not None
+    return True

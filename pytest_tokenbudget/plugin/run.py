@@ -259,7 +259,7 @@ class TestRun:
                 if reason := self._why_no_further_sample():
                     return self._end_sampling(reason)
                 if undecided:
-                    from pytest_tokenbudget.plugin.progress import tell_undecided
+                    from pytest_tokenbudget.plugin.repeat import tell_undecided
 
                     tell_undecided(self.item, len(self.samples), undecided)
                 self._take_another()
@@ -353,7 +353,7 @@ class TestRun:
 
 
 def _answered_by_a_cache(samples: Sequence[Sample]) -> Diverged:
-    from pytest_tokenbudget.plugin.answer_caches import caches_in_use
+    from pytest_tokenbudget.plugin.repeat import caches_in_use
 
     recorded, played = len(samples[0].calls), len(samples[-1].calls)
     return Diverged(
