@@ -178,6 +178,7 @@ class TestRun:
         self._longest = max(self._longest, time.monotonic() - self._began)
         self._judge.watched = watched_clients()
         self.running.messages += (*self.traffic.notes(), *self.running.recorder.notes())
+        self._judge.notices += self.traffic.notices()
         if self.context.children is not None:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
