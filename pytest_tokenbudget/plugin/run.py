@@ -346,13 +346,15 @@ class TestRun:
 
 
 def _answered_by_a_cache(samples: Sequence[Sample]) -> Diverged:
-    from pytest_tokenbudget.plugin.answer_caches import caches_in_use
+    from pytest_tokenbudget.replay.response_caches import active_response_caches
 
+    known = "; ".join(active_response_caches())
+    hint = known or "look for functools.lru_cache, a dict in a module, or a cache of the framework"
     recorded, played = len(samples[0].calls), len(samples[-1].calls)
     return Diverged(
         f"{counted(recorded, 'call was', 'calls were')} recorded, and played at once in the same process the test made"
         f" {played}: a cache in the process answers instead of the model",
-        remedy=f"switch it off in the test ({caches_in_use()}), and record again",
+        remedy=f"switch it off in the test ({hint}), and record again",
     )
 
 

@@ -134,7 +134,6 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
             counter=reader.counter,
             patterns=patterns,
             limit=int(context.settings.cassette_limit),
-            just_recorded=recorded,
             slots_of=lambda host: server_slots(context.settings.server_slots, host),
         )
         yield Traffic(

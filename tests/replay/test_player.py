@@ -415,8 +415,8 @@ def test_the_cache_of_a_framework_is_named(recorded, replayed, monkeypatch):
     path, _ = recorded(["one", "two"], lambda: [ask(chat("a")), ask(chat("b"))])
     monkeypatch.setitem(sys.modules, "dspy", SimpleNamespace(cache=SimpleNamespace(enable_memory_cache=True)))
     problem = replayed(path, lambda: None)[0].problem()
-    assert "DSPy's cache in this process seems to have answered" in problem.message
-    assert "dspy.configure_cache(enable_memory_cache=False" in problem.remedy
-    monkeypatch.setitem(sys.modules, "dspy", SimpleNamespace())
+    assert "a cache of a framework may have answered instead" in problem.message
+    assert "DSPy: dspy.configure_cache(enable_disk_cache=False" in problem.remedy
+    monkeypatch.delitem(sys.modules, "dspy")
     monkeypatch.setitem(sys.modules, "litellm", SimpleNamespace(cache=object()))
-    assert "litellm.cache = None" in replayed(path, lambda: None)[0].problem().remedy
+    assert "LiteLLM: litellm.disable_cache()" in replayed(path, lambda: None)[0].problem().remedy
