@@ -21,7 +21,9 @@ MOST_MS = 10.0
 
 CONFTEST = '''
 import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -44,17 +46,40 @@ def pytest_tokenbudget_tokenizer(provider, model):
     return lambda text: len(text) // 4
 
 
+class Model(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        body = json.dumps(ANSWER).encode()
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def model():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Model) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
 @pytest.fixture
-def agent(request):
+def agent(request, model):
     """Makes 30 calls of 64 KB: a system prompt, a tool and 14 messages of 4 KB each, the history growing apart."""
     tool = {"type": "function", "function": {"name": "write", "description": "d" * 4000, "parameters": {}}}
-    with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json=ANSWER))) as client:
+    with httpx.Client(base_url=model) as client:
         def work():
             for number in range(30):
                 said = [{"role": "user", "content": f"{number:03}" + "word " * 819} for _ in range(14)]
                 messages = [{"role": "system", "content": "rule " * 819}, *said]
                 body = {"model": "gpt-4.1-mini", "messages": messages, "tools": [tool]}
-                client.post("http://127.0.0.1/v1/chat/completions", json=body).json()
+                client.post("/v1/chat/completions", json=body).json()
             ENDED[request.node.nodeid] = time.perf_counter()
         yield work
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from pytest_tokenbudget.errors import SettingsError
 
 Mode = Literal["gate", "report", "off"]
+FixtureCallsMode = Literal["apart", "each", "shared"]
 Place = Literal["auto", "process"]
 TrafficMode = Literal["auto", "live", "record", "replay"]
 Missing = Literal["create", "fail"]
@@ -139,6 +140,24 @@ OPTIONS: tuple[Option, ...] = (
         "lines",
         (),
         "Stages by configuration, one a line: worker = function:app.agents.Worker.run",
+    ),
+    Option(
+        "fixture_calls",
+        "",
+        "tokenbudget_fixture_calls",
+        "choice",
+        "apart",
+        "Calls of fixtures of a wider scope: apart from every test, charged to each test that uses the fixture, or shared: to the "
+        "first that uses it.",
+        choices=("apart", "each", "shared"),
+    ),
+    Option(
+        "charge_earlier_work",
+        "",
+        "tokenbudget_charge_earlier_work",
+        "flag",
+        False,
+        "Charge a test with the calls of threads and tasks that began before it.",
     ),
     Option(
         "refuse_hosts",
@@ -390,6 +409,8 @@ class Settings(NamedTuple):
     strict: bool = False
     max_increase: str = "10%"
     stages: tuple[str, ...] = ()
+    fixture_calls: FixtureCallsMode = "apart"
+    charge_earlier_work: bool = False
     refuse_hosts: tuple[str, ...] = ()
     allow_hosts: tuple[str, ...] = ()
     prices: tuple[str, ...] = ()

@@ -8,9 +8,9 @@ from fractions import Fraction
 from random import Random
 
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
-from pytest_tokenbudget.compare.repeats import independent
 from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.measure.metrics import metric_table
+from pytest_tokenbudget.measure.repeats import why_no_repeat
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Composition, FixedPart, PartName, Piece
@@ -120,8 +120,8 @@ def simulate_family(task: tuple[FamilyCell, int]) -> FamilyOutcome:
         entry = BaselineEntry(metrics=records, composition=before.composition)
         taken = 1
         while True:
-            kept, dropped = independent(runs[:taken])
-            fixed = bool(dropped)  # what depends on the first sample says no more: the first one decides
+            kept = [runs[0], *(run for run in runs[1:taken] if not why_no_repeat(runs[0], run))]
+            fixed = len(kept) < taken  # what depends on the first sample says no more: the first one decides
             (gate,) = judge_gates(GateInput(TEN, kept, entry, True, TABLE, fixed=fixed))
             more = next_batch([gate])
             if gate.verdict != "inconclusive" or not more or taken >= len(runs):

@@ -73,7 +73,7 @@ def to_entry(document: Document) -> BaselineEntry:
     metrics |= {Metric(stage, name).key: ZERO for stage in zero_scope for name in zero}
     obtained = document["obtained"]
     composition = _compositions(lines, stages, metrics, tuple(obtained["models"]))
-    for stage, fixed in _fixed_prompts(document.get("fixed", {})).items():
+    for stage, fixed in _fixed_prompts(document.get("fixed", {}), composition).items():
         composition[stage] = replace(composition.get(stage, StageComposition(0)), fixed=fixed)
     scope = Scope(stages, composition, at_speed=bool(document.get("speed")))
     return BaselineEntry(
@@ -93,19 +93,32 @@ def to_entry(document: Document) -> BaselineEntry:
 
 
 def _fixed_lines(compositions: Mapping[str, StageComposition]) -> dict[str, list[list[Any]]]:
-    """Give what the code alone decides of the calls, by what counted it: stage, opening, tokens, user tokens, calls."""
+    """Give what the code alone decides of the calls, by what counted it: stage, opening, tokens, user tokens, calls.
+
+    The tokens are those beside the system prompt and the tool schemas that have a line of their own: so a schema that
+    grows leaves this one alone.
+    """
     found: dict[str, list[list[Any]]] = {}
     for stage in sorted(compositions):
         for prompt in compositions[stage].fixed:
-            line = [stage, prompt.opening, prompt.tokens, prompt.user_tokens, prompt.calls]
+            beside = prompt.tokens - _steady_tokens(compositions[stage])
+            line = [stage, prompt.opening, beside, prompt.user_tokens, prompt.calls]
             found.setdefault(prompt.encoding, []).append(line)
     return found
 
 
-def _fixed_prompts(lines: Mapping[str, Iterable[Any]]) -> dict[str, tuple[FixedPrompt, ...]]:
+def _steady_tokens(composition: StageComposition) -> int:
+    """Add up the system prompt and the tool schemas of a call, as far as each has one content."""
+    return sum(part.largest for part in composition.counted if part.part in ("system", "tools") and part.distinct == 1)
+
+
+def _fixed_prompts(
+    lines: Mapping[str, Iterable[Any]], compositions: Mapping[str, StageComposition]
+) -> dict[str, tuple[FixedPrompt, ...]]:
     found: dict[str, list[FixedPrompt]] = {}
     for encoding, prompts in lines.items():
-        for stage, opening, tokens, user, calls in prompts:
+        for stage, opening, beside, user, calls in prompts:
+            tokens = beside + _steady_tokens(compositions.get(stage, StageComposition(0)))
             found.setdefault(stage, []).append(FixedPrompt(opening, encoding, tokens, user, calls))
     return {stage: tuple(sorted(prompts, key=FixedPrompt.order)) for stage, prompts in found.items()}
 

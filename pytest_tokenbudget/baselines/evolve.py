@@ -23,6 +23,9 @@ Mode = Literal["create", "update", "ratchet", "accept"]
 NOISE = 0.1
 """Relative difference that counts of an unchanged agent stay within: the default allowance of a gate."""
 
+CLOCK_NOISE_S = 0.05
+"""s by which the agent's own time differs from run to run on a machine that has other things to do."""
+
 Predicate = Callable[[str], bool]
 """Whether something holds for a metric, by its full name."""
 
@@ -159,7 +162,8 @@ def _evolved(entry: BaselineEntry, samples: Sequence[Sample], said: Predicate, *
         """Of a replayed or scripted run the agent's own time is the one figure of a real clock, which is never the same."""
         if other or seen.traffic == "live" or split_key(key)[1] != "own_time" or said(key):
             return False
-        return mean(record.values) / 2 <= mean(session) <= 2 * mean(record.values)
+        then, now = mean(record.values), mean(session)
+        return then / 2 <= now <= 2 * then or abs(now - then) <= CLOCK_NOISE_S
 
     def records(stored: Mapping[str, MetricRecord], sessions: Mapping[str, Session]) -> dict[str, MetricRecord]:
         kept = {

@@ -116,11 +116,12 @@ def _composition_line() -> Any:
 
 
 def _fixed_line() -> Any:
-    """``[stage, opening, tokens, first user turn or null, calls]``."""
+    """``[stage, opening, tokens beside system prompt and tools, first user turn or null, calls]``."""
     from pydantic_core import core_schema as s
 
     text, count = s.str_schema(strict=True), s.int_schema(strict=True, ge=0, le=LARGEST)
-    return s.tuple_schema([text, text, count, s.nullable_schema(count), count])
+    beside = s.int_schema(strict=True, ge=-LARGEST, le=LARGEST)
+    return s.tuple_schema([text, text, beside, s.nullable_schema(count), count])
 
 
 def _speed() -> Any:
@@ -128,7 +129,11 @@ def _speed() -> Any:
     from pydantic_core import core_schema as s
 
     seconds = s.union_schema(
-        [s.int_schema(strict=True, ge=0, le=LARGEST), s.float_schema(strict=True, ge=0, le=LARGEST)]
+        [
+            s.int_schema(strict=True, ge=0, le=LARGEST),
+            s.float_schema(strict=True, ge=SMALLEST, le=LARGEST),
+            s.float_schema(strict=True, ge=0, le=0),
+        ]
     )
     return s.tuple_schema([seconds, seconds, seconds, s.int_schema(strict=True, ge=1, le=LARGEST)])
 

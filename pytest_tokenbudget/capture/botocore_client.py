@@ -18,13 +18,25 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     """The methods to watch.
 
     Args:
-        module: ``botocore.httpsession``, or ``moto.core.botocore_stubber``, which answers before the session is asked.
+        module: ``botocore.httpsession``; or what answers before the session is asked: ``moto.core.botocore_stubber``,
+            and ``botocore.stub``, which makes no request at all.
         client: Name and version of botocore.
     """
     library = PreparedLibrary(client)
     if module.__name__ == "moto.core.botocore_stubber":
         return (Watched(module.BotocoreStubber, "__call__", lambda stub: _answered_by_moto(library, stub)),)
+    if module.__name__ == "botocore.stub":
+        return (Watched(module.Stubber, "activate", _noting_the_stubber),)
     return (Watched(module.URLLib3Session, "send", lambda send: _send(library, send)),)
+
+
+def _noting_the_stubber(original: Callable[..., Any]) -> Callable[..., Any]:
+    def activate(self: Any) -> Any:
+        for recorder in ACTIVE.recorders:
+            recorder.connections.bypasses.append("botocore.stub.Stubber answers before a request is made")
+        return original(self)
+
+    return activate
 
 
 def _answered_by_moto(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..., Any]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_tokenbudget.errors import ConnectionNotAllowed
 
@@ -16,8 +14,7 @@ if TYPE_CHECKING:
 OLLAMA_PORT = 11434
 
 
-@dataclass(frozen=True, slots=True)
-class HostRules:
+class HostRules(NamedTuple):
     """Tells hosts that may be reached from hosts that may not.
 
     Attributes:
@@ -51,12 +48,17 @@ class ConnectionLog:
 
     Args:
         rules: Hosts that may not be reached; ``None`` where all may.
+
+    Attributes:
+        refusals: The connections that were refused.
+        bypasses: What answers in the place of watched clients without a connection, as far as it says so.
     """
 
     def __init__(self, rules: HostRules | None = None) -> None:
         self._rules = rules
         self._seen: Counter[tuple[str, int | None, str]] = Counter()
         self.refusals: list[ConnectionNotAllowed] = []
+        self.bypasses: list[str] = []
 
     def check(self, host: str, port: int | None, opened_by: Callable[[], str]) -> None:
         """Refuse a connection to a host that may not be reached.
@@ -124,6 +126,8 @@ def split_port(named: str) -> tuple[str, int | None]:
 
 
 def _matches(patterns: tuple[str, ...], host: str, port: int | None) -> bool:
+    from fnmatch import fnmatchcase
+
     for pattern in patterns:
         name, wanted = split_port(pattern)
         if wanted not in (None, port):

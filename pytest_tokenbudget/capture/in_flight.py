@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
+from pytest_tokenbudget.capture.ownership import in_flight
 from pytest_tokenbudget.capture.stage import current_path
 from pytest_tokenbudget.errors import TokenBudgetError
 
@@ -85,12 +85,12 @@ class InFlightRequest:
             for recorder, outside in charged
             if recorder.recording or outside
         ]
-        _in_flight.set(self)
+        in_flight.set(self)
 
     def end(self) -> None:
         """End it where ``send`` returns or raises."""
         self._done = True
-        _in_flight.set(self._outer)
+        in_flight.set(self._outer)
 
     @property
     def plain(self) -> bool:
@@ -206,12 +206,9 @@ class InFlightRequest:
         return None if found is None or found.end is not None else found
 
 
-_in_flight: ContextVar[InFlightRequest | None] = ContextVar("tokenbudget_in_flight", default=None)
-
-
 def current_request() -> InFlightRequest | None:
     """The request that is on its way in this context, if one is."""
-    return _in_flight.get()
+    return in_flight.get()
 
 
 def in_flight_request(library: Library, sender: Any, request: Any, *, streamed: bool) -> InFlightRequest | None:
@@ -229,7 +226,7 @@ def in_flight_request(library: Library, sender: Any, request: Any, *, streamed: 
     """
     if not ACTIVE.recorders:
         return None
-    outer = _in_flight.get()
+    outer = in_flight.get()
     if outer is not None and outer.hands_on(sender, library, request):
         return None
     return InFlightRequest(library, sender, request, streamed=streamed, outer=outer)

@@ -73,7 +73,11 @@ def _looking_up(look_up: Callable[..., Any], names: dict[str, str]) -> Callable[
         name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
         port = args[0] if args else options.get("port")
         _tell(name, port if isinstance(port, int) else None, opens=False)
-        found = look_up(host, *args, **options)
+        try:
+            found = look_up(host, *args, **options)
+        except OSError:
+            _tell(name, port if isinstance(port, int) else None)  # it will not come to a connection
+            raise
         if len(names) < _MOST_NAMES:
             names.update((str(entry[4][0]), name) for entry in found)
         return found

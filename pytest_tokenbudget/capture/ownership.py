@@ -8,13 +8,19 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from pytest_tokenbudget.capture.patching import Watched
 
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.in_flight import InFlightRequest
+
 _sample: ContextVar[object] = ContextVar("tokenbudget_sample", default=None)
 """The sample in whose context work runs; tasks inherit it, and so does what is handed to a pool of threads."""
+
+in_flight: ContextVar[InFlightRequest | None] = ContextVar("tokenbudget_in_flight", default=None)
+"""The request within whose sending work runs, likewise."""
 
 
 class SampleWork:
@@ -63,19 +69,20 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
 
 
 def _handing_on(submit: Callable[..., Any]) -> Callable[..., Any]:
-    """Make ``ThreadPoolExecutor.submit`` hand on for which sample it is called."""
+    """Have ``ThreadPoolExecutor.submit`` hand on for which sample and within which request it is called."""
 
     def handed(self: Any, function: Any, /, *args: Any, **options: Any) -> Any:
-        sample = _sample.get()
-        if sample is None:
+        sample, request = _sample.get(), in_flight.get()
+        if sample is None and request is None:
             return submit(self, function, *args, **options)
 
         def run(*args: Any, **options: Any) -> Any:
-            token = _sample.set(sample)
+            tokens = _sample.set(sample), in_flight.set(request)
             try:
                 return function(*args, **options)
             finally:
-                _sample.reset(token)
+                _sample.reset(tokens[0])
+                in_flight.reset(tokens[1])
 
         return submit(self, run, *args, **options)
 

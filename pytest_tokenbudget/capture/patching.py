@@ -24,17 +24,51 @@ class Watched(NamedTuple):
     around: Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def put_in_place(method: Watched) -> Callable[[], bool] | None:
+class Patch:
+    """A method that is replaced. Calling it puts back what was there, and says whether it could.
+
+    Where somebody has wrapped the replacement meanwhile, and has not taken that away, it stays underneath: it is idle as
+    long as nobody watches, and found again by the mark that ``functools.wraps`` hands up.
+    """
+
+    __slots__ = ("_before", "_method", "_replacement")
+
+    def __init__(self, method: Watched, before: Any, replacement: Callable[..., Any]) -> None:
+        self._method = method
+        self._before = before
+        self._replacement = replacement
+
+    def __call__(self) -> bool:
+        """Put back what was there."""
+        owner, name = self._method.owner, self._method.name
+        if vars(owner).get(name) is not self._replacement:
+            return False
+        if self._before is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, self._before)
+        return True
+
+    def bypass(self) -> str:
+        """Name what stands in the method's place and does not call it; ``""`` where the method is called."""
+        current = getattr(self._method.owner, self._method.name, None)
+        standing = current
+        while standing is not None:
+            if standing is self._replacement:
+                return ""
+            standing = getattr(standing, "__wrapped__", None)
+        module = getattr(current, "__module__", None) or type(current).__module__
+        return f"{self._method.owner.__name__}.{self._method.name} was replaced by {module}"
+
+
+def put_in_place(method: Watched) -> Patch | None:
     """Replace a method.
 
     Args:
         method: The method; one that the class inherits is replaced on the class itself.
 
     Returns:
-        A function that puts back what was there, and says whether it could; ``None`` where the method is watched
-        already (its module goes by two names). Where somebody has wrapped it meanwhile, and has not taken that away, the
-        watch stays underneath: it is idle as long as nobody watches, and found again by the mark that
-        ``functools.wraps`` hands up.
+        What puts it back; ``None`` where the method is watched already (its module goes by two names).
     """
     before = vars(method.owner).get(method.name)
     current = getattr(method.owner, method.name)
@@ -43,14 +77,4 @@ def put_in_place(method: Watched) -> Callable[[], bool] | None:
     replacement = wraps(current)(method.around(current))
     setattr(replacement, _MARK, method.owner)
     setattr(method.owner, method.name, replacement)
-
-    def put_back() -> bool:
-        if vars(method.owner).get(method.name) is not replacement:
-            return False
-        if before is None:
-            delattr(method.owner, method.name)
-        else:
-            setattr(method.owner, method.name, before)
-        return True
-
-    return put_back
+    return Patch(method, before, replacement)

@@ -71,6 +71,7 @@ class Recorder:
         request_usage: Whether OpenAI-style streams are asked for their usage.
         body_limit: Tells how much of a body is kept; by default all is.
         host_rules: Hosts that may not be reached; by default all may.
+        charges_earlier_work: Whether calls of work that began before the sample are charged to it.
 
     Attributes:
         elsewhere: What other processes saw of the sample.
@@ -85,6 +86,7 @@ class Recorder:
         request_usage: bool = False,
         body_limit: BodyLimit | None = None,
         host_rules: HostRules | None = None,
+        charges_earlier_work: bool = False,
     ) -> None:
         self.clock = clock
         self.answerer = answerer
@@ -104,6 +106,7 @@ class Recorder:
         self._outside: tuple[str, ...] = ()
         self._others: list[ExchangeBuilder] = []
         self._earlier: tuple[ExchangeBuilder, ...] = ()
+        self._charges_earlier_work = charges_earlier_work
         self._work = SampleWork()
         self._held: list[ExchangeBuilder] = []
         self._held_bytes = 0
@@ -142,7 +145,7 @@ class Recorder:
         """Name what a request that is sent now belongs to, if it is not the sample; ``""`` if it is."""
         if not self.recording:
             return self._outside[-1]
-        foreign = self._work.foreign_work()
+        foreign = "" if self._charges_earlier_work else self._work.foreign_work()
         return "" if not foreign or self._waits_for_a_server(_host(library.request_parts(request)[1])) else foreign
 
     def _waits_for_a_server(self, asked: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from types import ModuleType
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
 from pytest_tokenbudget.capture.import_hook import ImportHook
-from pytest_tokenbudget.capture.patching import Watched, put_in_place
+from pytest_tokenbudget.capture.patching import Patch, Watched, put_in_place
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
@@ -50,6 +50,7 @@ FAMILIES: tuple[Family, ...] = (
     # Tools for tests that go round the clients.
     Family("requests_mock.mocker", "requests", "requests_client"),
     Family("moto.core.botocore_stubber", "botocore", "botocore_client"),
+    Family("botocore.stub", "botocore", "botocore_client"),
     # Who hands work to threads that ran before.
     Family("concurrent.futures.thread", "", "ownership"),
     # What stands below all clients.
@@ -70,6 +71,32 @@ def watched_clients() -> tuple[str, ...]:
     )
 
 
+_UNWATCHED = (
+    ("curl_cffi", "curl_cffi"),
+    ("niquests", "niquests"),
+    ("pycurl", "pycurl"),
+    ("primp", "primp"),
+    ("tls_client", "tls_client"),
+    ("pyreqwest", "pyreqwest"),
+    ("rnet", "rnet"),
+    ("treq", "treq"),
+    ("aiosonic", "aiosonic"),
+    ("tornado.simple_httpclient", "tornado"),
+    ("tornado.curl_httpclient", "tornado"),
+)
+"""Modules of client libraries that are not watched, and their packages."""
+
+
+def unwatched_clients() -> tuple[str, ...]:
+    """The client libraries that are imported and not watched."""
+    return tuple(dict.fromkeys(package for module, package in _UNWATCHED if module in sys.modules))
+
+
+def bypasses() -> tuple[str, ...]:
+    """Say what somebody has put in the place of watched methods, so that requests do not pass them."""
+    return _PATCHES.bypasses()
+
+
 def _imported(family: Family) -> ModuleType | None:
     """The family's module, if it is imported; another one that goes by its name (``alias_httpx``) counts as itself."""
     module = sys.modules.get(family.module)
@@ -86,7 +113,7 @@ class _Patches:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._undo: list[Callable[[], bool]] = []
+        self._patches: list[Patch] = []
         self._running: list[ExchangeBuilder] = []
         self._imports = ImportHook(MODULES.__contains__, self._place)
 
@@ -110,7 +137,7 @@ class _Patches:
             if not ACTIVE.recorders:
                 self._imports.stop()
                 # What is buried under somebody else's patch is tried again when the next watch ends.
-                self._undo = [put_back for put_back in self._undo if not put_back()]
+                self._patches = [patch for patch in self._patches if not patch()]
 
     def take_over(self, recorder: ActiveRecorder) -> None:
         """Have one recorder watch alone, in a process that was forked from one in which others watch."""
@@ -125,9 +152,14 @@ class _Patches:
                 if module is None or loaded not in ("", family.module):
                     continue
                 for method in _methods(family, module):
-                    put_back = put_in_place(method)
-                    if put_back is not None:
-                        self._undo.append(put_back)
+                    patch = put_in_place(method)
+                    if patch is not None:
+                        self._patches.append(patch)
+
+    def bypasses(self) -> tuple[str, ...]:
+        """Say which watched methods somebody else has put something in the place of."""
+        with self._lock:
+            return tuple(dict.fromkeys(filter(None, (patch.bypass() for patch in self._patches))))
 
 
 def _methods(family: Family, module: ModuleType) -> tuple[Watched, ...]:

@@ -10,9 +10,9 @@ from math import isfinite
 from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
 from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
 from pytest_tokenbudget.compare.exact_part import METRICS, decided_by_the_prompt, exact_part
-from pytest_tokenbudget.compare.gates import expand, names_any_tool
 from pytest_tokenbudget.compare.judged import Judged
 from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_answers
+from pytest_tokenbudget.compare.rules import expand, names_any_tool
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Kind, Terms, noise_prior

@@ -1,16 +1,17 @@
-"""A whole session: the shift that all its gates share, and which gates of a finished report are called."""
+"""A whole session: the noise that its baselines teach, the shift that its gates share, which gates of a report are called."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pytest_tokenbudget.compare.judged import change
 from pytest_tokenbudget.compare.terms import ALPHA, STORED_TAU
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.stats.distributions import upper_quantile
-from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
+from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES, ScalePrior, learn_prior
 from pytest_tokenbudget.stats.statistic import benjamini_hochberg, median
 
 _MEDIAN_INFLATION = 1.2533
@@ -99,3 +100,39 @@ def called_in_report(p_values: Sequence[float | None]) -> tuple[bool, ...]:
     known = [p for p in p_values if p is not None]
     called = iter(benjamini_hochberg(known))
     return tuple(p is not None and next(called) for p in p_values)
+
+
+LEARNED_FROM = "latency"
+
+
+def learned_noise(entries: Iterable[BaselineEntry]) -> ScalePrior | None:
+    """Learn the standard deviation of a single live time from a suite's baselines, by empirical Bayes.
+
+    Args:
+        entries: The stored entries of the session's tests; replayed and scripted ones are passed over.
+
+    Returns:
+        The prior, or ``None`` where fewer than 20 latency gates have sessions of several samples.
+    """
+    return learn_prior(_variances(entry for entry in entries if entry.traffic == "live"))
+
+
+def _variances(entries: Iterable[BaselineEntry]) -> Iterator[tuple[float, float]]:
+    """Variance inside the sessions (log scale) of each latency record, and its degrees of freedom."""
+    for entry in entries:
+        for name, record in entry.metrics.items():
+            if name.rpartition(".")[2] == LEARNED_FROM:
+                squares, freedom = _within(record)
+                if freedom:
+                    yield squares / freedom, float(freedom)
+
+
+def _within(record: MetricRecord) -> tuple[float, int]:
+    squares, freedom = 0.0, 0
+    for session in record.sessions:
+        if len(session) > 1 and min(session) > 0:
+            logs = [math.log(value) for value in session]
+            mean = math.fsum(logs) / len(logs)
+            squares += math.fsum((value - mean) ** 2 for value in logs)
+            freedom += len(logs) - 1
+    return squares, freedom

@@ -146,7 +146,9 @@ class Reader:
             if reported is None or each.reading.request_model not in silent:
                 continue
             if (prompt := each.prompt()) is not None:
-                self.counter.observe(prompt, provider=each.reading.provider, reported=reported, seen=seen)
+                provider = each.reading.provider
+                prompt = self.counter.prompt_to(each.reading.model, prompt, provider=provider)
+                self.counter.observe(prompt, provider=provider, reported=reported, seen=seen)
         return seen
 
     def _call(self, found: _Recognised, *, origin: float, compose: bool, seen: Calibration) -> Call:
@@ -205,6 +207,7 @@ class Reader:
             usage = replace(usage, input_tokens=reported)
         composition = None
         if compose and asked is not None:
+            asked = self.counter.prompt_to(reading.model, asked, provider=reading.provider)
             composition = self.counter.compose(asked, provider=reading.provider, input_tokens=usage.input_tokens)
         return usage, source, composition
 
@@ -215,6 +218,7 @@ class Reader:
         if asked is None:
             return None, None
         if basis is None or basis.recorded is None or basis.counted is None:
+            asked = self.counter.prompt_to(found.reading.model, asked, provider=provider)
             return "counted", self.counter.estimate_prompt(asked, provider=provider, seen=seen).tokens
         counted = self.counter.count_prompt(asked, provider=provider).tokens
         return "calibrated", calibrated(counted, basis.recorded, basis.counted)

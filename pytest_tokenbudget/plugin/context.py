@@ -13,6 +13,7 @@ from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules
 from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader, StageFinder
 from pytest_tokenbudget.plugin.builtins import register_builtins
+from pytest_tokenbudget.plugin.fixture_calls import FixtureCalls
 from pytest_tokenbudget.plugin.stored_baselines import StoredBaselines
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.settings import Settings, pairs
@@ -31,6 +32,7 @@ class SessionContext:
         stage_rules: Stages by configuration.
         counts: Local counts of earlier sessions.
         baselines: What the tests are compared with.
+        fixture_calls: What fixtures of a wider scope sent.
         children: The session's child processes, ``None`` where they are not watched.
     """
 
@@ -41,6 +43,7 @@ class SessionContext:
     stage_rules: tuple[StageRule, ...]
     counts: CountCache
     baselines: StoredBaselines
+    fixture_calls: FixtureCalls
     children: ChildProcesses | None = None
 
     @classmethod
@@ -66,7 +69,8 @@ class SessionContext:
         # Those of the project come last here, and so win over built-in ones of the same name.
         table = metric_table(spec for specs in reversed(hook.pytest_tokenbudget_metrics()) for spec in specs)
         baselines = StoredBaselines(hook.pytest_tokenbudget_baseline_store(config=config), table)
-        return cls(config, settings, table, reader, rules, counts, baselines)
+        fixture_calls = FixtureCalls(settings.fixture_calls, reader)
+        return cls(config, settings, table, reader, rules, counts, baselines, fixture_calls)
 
 
 class CountCache:

@@ -54,6 +54,11 @@ def _forget_fixtures(item: pytest.Item) -> None:
         renewed._obj = None
 
 
+def fixtures_in_use(item: pytest.Item) -> tuple[Any, ...]:
+    """The fixtures that a test has asked for so far, those that were set up for earlier tests included."""
+    return tuple(getattr(getattr(item, "_request", None), "_fixture_defs", {}).values())
+
+
 def call_after_own_fixtures(item: pytest.Item, callback: Callable[[], None]) -> None:
     """Have something called when the test's own fixtures are torn down, before those of a wider scope are.
 

@@ -32,6 +32,7 @@ from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.plugin.test_judge import TestJudge
 from pytest_tokenbudget.plugin.time_limit import TimeLimit
 from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, write_cassette
+from pytest_tokenbudget.plugin.unseen_traffic import unseen_of
 from pytest_tokenbudget.providers.classify import body_limit
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
@@ -107,6 +108,8 @@ class TestRun:
             answerer=traffic.answerer,
             request_usage=context.settings.request_usage,
             body_limit=partial(body_limit, formats=context.reader.formats),
+            host_rules=traffic.host_rules,
+            charges_earlier_work=context.settings.charge_earlier_work,
         )
         self.running = RunningSample(recorder, context.reader, context.table, traffic.clock, traffic.clock())
         # Where nothing may fail, nothing is refused: its ceilings are judged at the end like other limits.
@@ -188,7 +191,12 @@ class TestRun:
             with _collecting_later():
                 # Where time is projected, own code takes none of it: it is what really passed.
                 own_time = None if self.traffic.virtual is None else wall
-                self.samples.append(self.running.finish(ended=ended, own_time=own_time))
+                fixtures = self.context.fixture_calls.charged_to(
+                    self.item, self.running.recorder, origin=self.running.origin
+                )
+                sample = self.running.finish(ended=ended, own_time=own_time, before=fixtures)
+                unseen = unseen_of(self.item, self.running.recorder, self.context)
+                self.samples.append(replace(sample, unseen=unseen))
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
@@ -141,18 +142,22 @@ class BudgetSession:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Generator[None, object, object]:
-        """What fixtures of a wider scope cost belongs to no sample."""
+        """Keep apart what fixtures of a wider scope send."""
         __tracebackhide__ = True
         if fixturedef.scope == "function":
             return (yield)
         running, children = self._now.running if self._now is not None else None, self._context.children
+        recorder, clock = (running.recorder, running.clock) if running is not None else (None, time.perf_counter)
         with ExitStack() as stack:
             if children is not None:
                 # What it starts may serve a marked test, whichever test it was first asked for by.
                 stack.enter_context(children.started_by_shared_fixture())
-            if running is not None:
-                stack.enter_context(running.recorder.outside(f"fixture {fixturedef.argname!r}"))
+            stack.enter_context(self._context.fixture_calls.setting_up(fixturedef, recorder=recorder, clock=clock))
             return (yield)
+
+    def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
+        """Forget what a fixture sent that was torn down."""
+        self._context.fixture_calls.torn_down(fixturedef)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Generator[None]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pytest_tokenbudget.baselines.production_file import EVERY_TEST, is_production, read_entry
 from pytest_tokenbudget.baselines.protocol import BaselineStore
-from pytest_tokenbudget.compare.gates import expand
-from pytest_tokenbudget.compare.learned_noise import learned_noise
+from pytest_tokenbudget.compare.rules import expand
+from pytest_tokenbudget.compare.shared_shift import learned_noise
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec
 from pytest_tokenbudget.plugin.location import TestLocation

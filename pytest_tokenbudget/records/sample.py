@@ -50,6 +50,46 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True)
+class OutsideCalls:
+    """Model calls that were seen in a sample and belong to something else.
+
+    Attributes:
+        where: What they belong to: ``"fixture 'index' (scope 'session')"``, ``"thread 'poller'"``.
+        kind: A fixture of a wider scope, or work that began before the sample.
+        calls: How many.
+        input_tokens: All that they read, ``None`` where that is not known.
+        models: Their models.
+        charged: To whom they are charged, in words; ``""`` for nobody.
+    """
+
+    where: str
+    kind: Literal["fixture", "earlier"]
+    calls: int
+    input_tokens: int | None = None
+    models: tuple[str, ...] = ()
+    charged: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """What was not seen of a sample, or was seen and belongs to something else.
+
+    Attributes:
+        connections: Connections that belong to no watched client.
+        model_connections: Those of them that go to a host that serves models.
+        clients: Client libraries that are imported and cannot be watched.
+        bypasses: What stands in the place of a watched method, so that requests do not pass it.
+        outside: Calls that belong to something else.
+    """
+
+    connections: tuple[Connection, ...] = ()
+    model_connections: tuple[Connection, ...] = ()
+    clients: tuple[str, ...] = ()
+    bypasses: tuple[str, ...] = ()
+    outside: tuple[OutsideCalls, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One execution of a test, from its function-scoped fixtures on.
 
@@ -66,6 +106,7 @@ class Sample:
         hosts: Hosts that were contacted, with the number of requests.
         turns: Turns of a scenario.
         messages: Notes for the reader.
+        unseen: What was not seen, or belongs to something else.
         own_time: s of the agent's own code, as measured on the real clock.
         windows: Start and end of each time in which a stage was open, by stage path, s since the sample's start; the whole
             test's call phase stands under ``""``. A stage that only a rule gave its calls to has none.
@@ -84,6 +125,7 @@ class Sample:
     hosts: dict[str, int] = field(default_factory=dict)
     turns: tuple[Turn, ...] = ()
     messages: tuple[str, ...] = ()
+    unseen: Unseen = Unseen()
     own_time: float | None = None
     windows: dict[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     schemas: dict[str, SchemaAnatomy] = field(default_factory=dict)

@@ -16,6 +16,7 @@ from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict, has_open_target, worst
 from pytest_tokenbudget.report.figures import percent
 from pytest_tokenbudget.report.provider_pace import pace_lines
+from pytest_tokenbudget.report.unseen import no_calls_lines, unseen_messages, unseen_notices
 from pytest_tokenbudget.settings import Settings
 
 
@@ -42,12 +43,15 @@ def assemble(
     """
     assert blank.budget is not None
     verdict: Verdict = worst(gates)
-    messages = list(samples[-1].messages)
-    said = list(notices)
+    last = samples[-1]
+    messages, said = list(last.messages), list(notices)
     paces = () if entry is None else provider_paces(samples, entry.speeds)
-    if not any(sample.calls for sample in samples):
+    if any(sample.calls for sample in samples):
+        said += unseen_notices(last.unseen)
+        messages += unseen_messages(last.unseen)
+    else:
         verdict = "no_calls"
-        messages = [*no_calls_lines(samples[-1], blank.watched), *messages]
+        messages = [*no_calls_lines(last, blank.watched), *messages]
     if entry is not None:
         differing = outcome_differences(earlier_outcomes, samples)
         if blank.budget.reduce and differing and verdict in ("ok", "improved", "new", "inconclusive"):
@@ -136,19 +140,6 @@ def outcome_differences(earlier: Sequence[Mapping[str, Any]], samples: Sequence[
             if then and sample.outcomes.get(name) not in then
         ]
     return list(dict.fromkeys(lines))
-
-
-def no_calls_lines(sample: Sample, watched: Sequence[str]) -> list[str]:
-    """What was watched and who was contacted, for a test in which no model call was seen."""
-    clients = ", ".join(watched) or "none: no HTTP client that can be watched was imported"
-    hosts = ", ".join(f"{host} ({count})" for host, count in sorted(sample.hosts.items())) or "none"
-    lines = [f"watched clients: {clients}", f"hosts that were contacted: {hosts}"]
-    if sample.unattributed:
-        lines.append(
-            "some requests look like model calls, but no wire format reads them; a conftest.py can add one "
-            "with the hook pytest_tokenbudget_wire_formats"
-        )
-    return lines
 
 
 def move_notes(gates: Sequence[GateResult]) -> list[str]:

@@ -100,7 +100,7 @@ def stage_composition(calls: Sequence[Call], first_answer: float = math.inf) -> 
     return StageComposition(
         calls=len(answered),
         counted=tuple(total.total(key) for key, total in sums.items()),
-        reported_input=sum(composition.input_tokens for composition in composed),
+        reported_input=sum(piece.tokens for composition in composed for piece in composition.pieces),
         output_tokens=_output_tokens(answered),
         reasoning_tokens=_reasoning_tokens(answered),
         failed_attempts=len(calls) - len(answered),

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
 
 from pytest_tokenbudget.records.composition import Composition, Piece, split
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens import openai_chat_tokens, openai_responses_tokens, profile_render
+from pytest_tokenbudget.tokens.chat_template import ChatTemplate, TemplateProblem, load_template
 from pytest_tokenbudget.tokens.counts import SHOWN, CountCache, Memo, TextCounts, digest
 from pytest_tokenbudget.tokens.fixed_prompt import fixed_part
 from pytest_tokenbudget.tokens.fragments import MILLI, Rendering
 from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
-from pytest_tokenbudget.tokens.profiles import profile_of
+from pytest_tokenbudget.tokens.profiles import DEFAULT, profile_of
 from pytest_tokenbudget.tokens.vocabularies import (
     CountTexts,
     EncodingChoice,
@@ -23,6 +24,7 @@ from pytest_tokenbudget.tokens.vocabularies import (
     fingerprint,
     load,
     stand_in,
+    tokenizer_file,
 )
 
 _WIDEST = Fraction(4)
@@ -72,12 +74,21 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """How the texts of one model are counted; ``own``: by what the project configured or handed in."""
+    """How the texts of one model are counted.
+
+    Attributes:
+        counts: Counts the texts.
+        encoding: Name of what counts.
+        exact: Whether it is the model's own.
+        own: Whether the project configured it or handed it in.
+        template: The model's own chat template, where it lies beside the vocabulary.
+    """
 
     counts: TextCounts
     encoding: str
     exact: bool
     own: bool = False
+    template: ChatTemplate | None = None
 
 
 class Counter:
@@ -103,6 +114,22 @@ class Counter:
         self._vocabularies: dict[str, TextCounts] = {}
         self._digests: dict[str, str] = {}
         self._memo = Memo()
+
+    def prompt_to(self, answered_by: str, prompt: Prompt, *, provider: str) -> Prompt:
+        """Give a prompt the model that answered, where the requested name says nothing: a deployment, an alias.
+
+        Args:
+            answered_by: The model that the answer names, ``"gpt-4o-2024-08-06"``.
+            prompt: What was asked, of ``"prod-chat"``.
+            provider: Provider, ``"azure.ai.openai"``.
+        """
+        if answered_by in ("", prompt.model) or self._knows(prompt.api, provider, prompt.model):
+            return prompt
+        return replace(prompt, model=answered_by) if self._knows(prompt.api, provider, answered_by) else prompt
+
+    def _knows(self, api: str, provider: str, model: str) -> bool:
+        """Tell whether a model's own encoding or its family's profile is known."""
+        return self._scale(provider, model).exact or profile_of(provider, api, model) is not DEFAULT
 
     def count_text(self, text: str, *, provider: str, model: str) -> Count:
         """Tokens of a bare text.
@@ -215,7 +242,14 @@ class Counter:
                 else openai_chat_tokens.render
             )
             return render(prompt, self._memo), scale.encoding
-        profile = profile_of(provider, prompt.api, prompt.model)
+        # Rules that were fitted to another tokenizer than the model's own make its prompts worse.
+        profile = DEFAULT if scale.own else profile_of(provider, prompt.api, prompt.model)
+        if scale.template is not None and prompt.api not in profile_render.BARE_APIS:
+            try:
+                return scale.template.render(prompt, provider=provider), f"{scale.encoding}, chat template"
+            except TemplateProblem:
+                # What the template refuses, the engine would have refused too, or it has another template.
+                pass
         if prompt.api in profile_render.BARE_APIS:
             weight = MILLI if scale.exact else round(profile.text * MILLI)
             rendering = profile_render.render_bare(prompt, weight=weight, estimated=not scale.exact)
@@ -249,7 +283,9 @@ class Counter:
         if counts is None:
             key = fingerprint(choice.name) if choice.configured else choice.name
             counts = self._vocabularies[choice.name] = TextCounts(key, _Lazy(choice), self._cache)
-        return _Scale(counts, choice.name, choice.exact, own=choice.configured)
+        path = tokenizer_file(choice.name) if choice.configured else None
+        template = load_template(path) if path is not None else None
+        return _Scale(counts, choice.name, choice.exact, own=choice.configured, template=template)
 
 
 def _each(count: Callable[[str], int], texts: Sequence[str]) -> list[int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from pytest_tokenbudget.tokens.fragments import bare_model
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -64,12 +66,43 @@ FITTED = "2026-11-27"
 DEFAULT = Profile("default", tools=40, call=9, schema_start=15)
 """Of all families that are not in the table: a template like most, no ratio."""
 
-TABLE: tuple[tuple[str, Profile], ...] = (
-    (
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """The models that a profile was measured on.
+
+    Attributes:
+        pattern: Regular expression of their names, found where a word of the name begins.
+        profile: What their prompts cost.
+        providers: Regular expression of those who serve them so; ``""`` for all. A provider adds prompts of its own.
+        api: The API that they are served so by; ``""`` for all.
+    """
+
+    pattern: str
+    profile: Profile
+    providers: str = ""
+    api: str = ""
+
+
+_VERTEX = Profile(
+    "Gemini on Vertex, 1.5, 2.0",
+    n=164,
+    start=0,
+    message=0,
+    schema=0,
+    tools=1.9,
+    tool_words=1.07,
+    call=0.3,
+    result=0.3,
+    splits_digits=True,
+)
+
+TABLE: tuple[Family, ...] = (
+    Family(
         r"claude-(instant|v2|2)",
         Profile("Claude 2", n=10, text=1, start=1),
     ),
-    (
+    Family(
         r"claude-(3-(haiku|opus|sonnet|5)|3\.5)",
         Profile(
             "Claude 3, 3.5",
@@ -85,7 +118,7 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             call=54.7,
         ),
     ),
-    (
+    Family(
         r"claude-3[-.]7",
         Profile(
             "Claude Sonnet 3.7",
@@ -101,7 +134,7 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             call=36.7,
         ),
     ),
-    (
+    Family(
         r"claude-((sonnet|opus)-4(-20|@|$|-0|:)|opus-4[-.]1|4-(sonnet|opus))",
         Profile(
             "Claude 4.0, 4.1",
@@ -118,7 +151,7 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             result=43.4,
         ),
     ),
-    (
+    Family(
         r"claude-((sonnet|haiku|opus)-4[-.][56]|4\.[56])",
         Profile(
             "Claude 4.5, 4.6",
@@ -136,7 +169,7 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             result=46.1,
         ),
     ),
-    (
+    Family(
         r"claude-opus-4[-.]7",
         Profile(
             "Claude Opus 4.7",
@@ -153,7 +186,7 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             keeps_reasoning=True,
         ),
     ),
-    (
+    Family(
         r"claude-(opus|fable)",
         Profile(
             "Claude Opus 4.8 on",
@@ -171,7 +204,7 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             keeps_reasoning=True,
         ),
     ),
-    (
+    Family(
         r"claude-",
         Profile(
             "Claude Sonnet 5 on",
@@ -188,22 +221,9 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             keeps_reasoning=True,
         ),
     ),
-    (
-        r"gemini-(1|2\.0)|^(gcp\.vertex_ai|vercel) .*gemini-",
-        Profile(
-            "Gemini on Vertex, 1.5, 2.0",
-            n=164,
-            start=0,
-            message=0,
-            schema=0,
-            tools=1.9,
-            tool_words=1.07,
-            call=0.3,
-            result=0.3,
-            splits_digits=True,
-        ),
-    ),
-    (
+    Family(r"gemini-(1|2\.0)", _VERTEX),
+    Family(r"gemini-", _VERTEX, providers=r"gcp\.vertex_ai|vercel"),
+    Family(
         r"gemini-2",
         Profile(
             "Gemini 2.5",
@@ -219,7 +239,7 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             keeps_reasoning=True,
         ),
     ),
-    (
+    Family(
         r"gemini-",
         Profile(
             "Gemini 3",
@@ -237,8 +257,8 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             keeps_reasoning=True,
         ),
     ),
-    (
-        r"^mistral_ai .*small",
+    Family(
+        r"(mi|magi|mini|dev)stral-small",
         Profile(
             "Mistral Small",
             n=76,
@@ -253,9 +273,10 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             keeps_reasoning=True,
             drops_unused_tools=True,
         ),
+        providers="mistral_ai",
     ),
-    (
-        r"^mistral|mistral|magistral|ministral|codestral|devstral|mixtral",
+    Family(
+        r"(mi|magi|mini|code|dev)stral|mixtral|pixtral|voxtral",
         Profile(
             "Mistral",
             n=127,
@@ -273,7 +294,7 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             drops_unused_tools=True,
         ),
     ),
-    (
+    Family(
         r"grok-(4\.[2-9]|[5-9])",
         Profile(
             "Grok 4.3 and later",
@@ -288,20 +309,22 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             keeps_reasoning=True,
         ),
     ),
-    (
+    Family(
         r"grok-4(-1)?-fast(-reasoning|$)|grok-4($|-0709)",
         Profile("Grok 4, reasoning", n=10, start=147, tools=153, tool_text=0.8, call=25, result=60),
     ),
-    (
+    Family(
         r"grok",
         Profile("Grok", n=25, text=0.975, start=-4.3, message=4.4, system=-5, tools=144.6, tool_text=0.996, result=9.6),
     ),
-    (
-        r"^deepseek openai.responses",
+    Family(
+        r"deepseek",
         Profile("DeepSeek in Responses", n=10, start=79, tools=227, result=22),
+        providers="deepseek",
+        api="openai.responses",
     ),
-    (
-        r"^deepseek",
+    Family(
+        r"deepseek",
         Profile(
             "DeepSeek",
             n=39,
@@ -314,9 +337,10 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             result=28.8,
             drops_unused_tools=True,
         ),
+        providers="deepseek",
     ),
-    (r"deepseek", Profile("DeepSeek elsewhere", n=10, start=-1, system=-4, forced=-50)),
-    (
+    Family(r"deepseek", Profile("DeepSeek elsewhere", n=10, start=-1, system=-4, forced=-50)),
+    Family(
         r"command-(a|r7b)",
         Profile(
             "Command A, R7B",
@@ -332,14 +356,14 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             keeps_reasoning=True,
         ),
     ),
-    (r"command", Profile("Command", n=10, text=1.35, start=-5, message=3.2, tools=828.2, tool=5)),
-    (
+    Family(r"command", Profile("Command", n=10, text=1.35, start=-5, message=3.2, tools=828.2, tool=5)),
+    Family(
         r"nova-2",
         Profile(
             "Nova 2", n=35, start=46, message=0, tools=819, tool=5, tool_text=1.02, result=30.1, splits_digits=True
         ),
     ),
-    (
+    Family(
         r"nova",
         Profile(
             "Nova",
@@ -354,18 +378,19 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             splits_digits=True,
         ),
     ),
-    (
-        r"^ollama .*gpt-oss",
+    Family(
+        r"gpt-oss",
         Profile("gpt-oss on Ollama", n=34, start=62, message=5, system=3, tools=14.6, tool_text=0.763, result=9),
+        providers="ollama",
     ),
-    (
+    Family(
         r"gpt-oss",
         Profile(
             "gpt-oss", n=22, start=62, message=5, system=30, schema_start=70, forced=-21.1, tool_text=0.984, result=8
         ),
     ),
-    (
-        r"qwen",
+    Family(
+        r"(code)?qwen",
         Profile(
             "Qwen",
             n=55,
@@ -381,8 +406,8 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             splits_digits=True,
         ),
     ),
-    (
-        r"llama",
+    Family(
+        r"(code)?llama",
         Profile(
             "Llama",
             n=41,
@@ -396,36 +421,35 @@ TABLE: tuple[tuple[str, Profile], ...] = (
             drops_unused_tools=True,
         ),
     ),
-    (r"glm", Profile("GLM", n=11, start=5, message=0, system=-5, schema=0.273, tool=5, keeps_reasoning=True)),
-    (r"titan", Profile("Titan", n=15, text=1.062, start=-2.8, message=2.4, tool=5, splits_digits=True)),
-    (r"palmyra", Profile("Palmyra", n=8, start=28, tool_text=2, call=0, result=0)),
-    (r"sonar", Profile("Sonar", n=11, start=0.5, message=0.5, system=-0.5, schema=0, tool=5)),
+    Family(r"glm", Profile("GLM", n=11, start=5, message=0, system=-5, schema=0.273, tool=5, keeps_reasoning=True)),
+    Family(r"titan", Profile("Titan", n=15, text=1.062, start=-2.8, message=2.4, tool=5, splits_digits=True)),
+    Family(r"palmyra", Profile("Palmyra", n=8, start=28, tool_text=2, call=0, result=0)),
+    Family(r"sonar", Profile("Sonar", n=11, start=0.5, message=0.5, system=-0.5, schema=0, tool=5)),
 )
-"""Pattern, searched in ``provider api model``, and profile; the first that is found counts."""
+"""The families; the first that matches counts."""
 
-_BY_API = (
-    ("anthropic.", "Claude 4.5, 4.6"),
-    ("google.", "Gemini 2.5"),
-    ("mistral.", "Mistral"),
-    ("cohere.", "Command A, R7B"),
+_NAMELESS = {"cohere.": "Command A, R7B"}
+"""Beginning of an API's name and the family that answers where a request names no model."""
+
+_COMPILED = tuple(
+    (re.compile(rf"(?<![a-z0-9])(?:{family.pattern})"), re.compile(family.providers or ".*"), family)
+    for family in TABLE
 )
-"""Beginning of the API's name and the family that most of its models are of, for names that no pattern knows."""
-
-_COMPILED = tuple((re.compile(pattern), profile) for pattern, profile in TABLE)
 
 
 def profile_of(provider: str, api: str, model: str) -> Profile:
-    """The profile of a model, :data:`DEFAULT` where no family is found."""
-    whole = f"{provider} {api} {model}".lower()
-    for pattern, profile in _COMPILED:
-        if pattern.search(whole):
-            return profile
-    for beginning, name in _BY_API:
-        if api.startswith(beginning):
-            return next((profile for _, profile in TABLE if profile.name == name), DEFAULT)
-    return DEFAULT
+    """Find the profile of a model by its name; :data:`DEFAULT` where no family has such a name.
+
+    The names of a provider or an API are no models': what Ollama serves is no Llama for that.
+    """
+    name = bare_model(model)
+    for pattern, providers, family in _COMPILED:
+        if pattern.search(name) and providers.fullmatch(provider) and (not family.api or api.startswith(family.api)):
+            return family.profile
+    nameless = next((wanted for start, wanted in _NAMELESS.items() if not name and api.startswith(start)), None)
+    return next((family.profile for family in TABLE if family.profile.name == nameless), DEFAULT)
 
 
 def families() -> tuple[Profile, ...]:
     """All profiles, the default one last."""
-    return (*(profile for _, profile in TABLE), DEFAULT)
+    return (*dict.fromkeys(family.profile for family in TABLE), DEFAULT)

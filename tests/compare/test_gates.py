@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from pytest_tokenbudget.compare.gates import expand
+from pytest_tokenbudget.compare.rules import expand
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 
 TEN, FIVE = Rule(Fraction(1, 10)), Rule(Fraction(1, 20))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from pytest_tokenbudget.compare.learned_noise import learned_noise
+from pytest_tokenbudget.compare.shared_shift import learned_noise
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 
 

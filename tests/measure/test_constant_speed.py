@@ -6,13 +6,14 @@ import pytest
 
 from pytest_tokenbudget.measure.constant_speed import (
     OWN_TIME_SLACK,
+    TimedCall,
     at_constant_speed,
     complete,
     fit_speeds,
     own_pace,
     provider_paces,
+    timeline,
 )
-from pytest_tokenbudget.measure.timeline import TimedCall, timeline
 from pytest_tokenbudget.records.baseline import Speed
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.sample import Sample, Values

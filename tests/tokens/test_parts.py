@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pytest_tokenbudget.records.composition import split
 from pytest_tokenbudget.records.prompt import Image, Message, Prompt, Text, Tool
 from pytest_tokenbudget.tokens.counter import Calibration
-from pytest_tokenbudget.tokens.counts import split
 from pytest_tokenbudget.tokens.media import anthropic_image, google_image, mistral_image, openai_image
 from pytest_tokenbudget.tokens.profiles import families, profile_of
 
@@ -79,12 +79,19 @@ def test_images_of_other_makers_follow_their_published_formulas():
         ("aws.bedrock", "bedrock.converse", "us.amazon.nova-micro-v1:0", "Nova"),
         ("groq", "openai.chat", "qwen/qwen3-32b", "Qwen"),
         ("groq", "openai.chat", "meta-llama/llama-4-scout", "Llama"),
-        ("anthropic", "anthropic.messages", "next-model", "Claude 4.5, 4.6"),
+        ("anthropic", "anthropic.messages", "claude-next", "Claude Sonnet 5 on"),
+        ("anthropic", "anthropic.messages", "next-model", "default"),
+        ("ollama", "ollama.chat", "phi4", "default"),
+        ("ollama", "openai.chat", "granite4:tiny", "default"),
+        ("ollama", "ollama.chat", "glm-4.6", "GLM"),
+        ("mistral_ai", "mistral.chat", "some-model", "default"),
+        ("groq", "openai.chat", "supernova-1", "default"),
+        ("cohere", "cohere.chat_v1", "", "Command A, R7B"),
         ("someone", "openai.chat", "something", "default"),
     ],
 )
-def test_a_models_family_is_found_by_provider_api_and_name(provider, api, model, family):
-    """Through gateways and regions; unknown names by their API, the rest by default."""
+def test_a_models_family_is_found_by_its_name(provider, api, model, family):
+    """Through gateways and regions, as a word of its own; never by the name of a provider or an API."""
     assert profile_of(provider, api, model).name == family
 
 
