@@ -142,7 +142,8 @@ class ChildProcesses:
         asked = recorder.answerer is not None or recorder.before_send is not None
         if asked:
             self._answering.begin(recorder)
-            if self._forked or any(child.runs for child in self._spool.children):
+            # Without fork, multiprocessing starts processes in ways that are not noticed.
+            if self._forked or not hasattr(os, "fork") or any(child.runs for child in self._spool.children):
                 self._answering.start()
         self._spool.state = ANSWERED if recorder.replays else ASKED if asked else WATCHED
         try:

@@ -51,6 +51,7 @@ class StartedProcesses:
             Watched(os, "system", self._system),
             Watched(os, "posix_spawn", self._posix_spawn),
             Watched(os, "posix_spawnp", self._posix_spawn),
+            *self._of_multiprocessing(),
         ):
             put_back = put_in_place(watched) if hasattr(watched.owner, watched.name) else None
             if put_back is not None:
@@ -60,6 +61,21 @@ class StartedProcesses:
         """Notice them no more."""
         while self._undo:
             self._undo.pop()()
+
+    def _of_multiprocessing(self) -> tuple[Watched, ...]:
+        """How multiprocessing starts processes that it does not fork; they run Python and say themselves that they are there."""
+        try:
+            import _posixsubprocess
+        except ImportError:  # Windows
+            return ()
+        return (Watched(_posixsubprocess, "fork_exec", self._fork_exec),)
+
+    def _fork_exec(self, original: Callable[..., int]) -> Callable[..., int]:
+        def fork_exec(*args: Any) -> int:
+            self._before()
+            return original(*args)
+
+        return fork_exec
 
     def _note(self, pid: int, command: tuple[str, ...], environment: Mapping[Any, Any] | None) -> None:
         given = os.environ if environment is None else environment
