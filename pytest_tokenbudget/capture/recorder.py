@@ -271,7 +271,7 @@ class Recorder:
             self.catch_up()
         now = self.clock()
         # Two threads may take their numbers in one order and get here in the other.
-        ordered = sorted(tuple(self._builders), key=lambda builder: builder.number)
+        ordered = sorted(self._builders, key=lambda builder: builder.number)
         mine = tuple(builder.exchange(now) for builder in ordered)
         others = () if self.elsewhere is None else self.elsewhere.exchanges(now)
         if not others:
