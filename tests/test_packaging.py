@@ -44,6 +44,8 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) ->
     assert {name.partition("/")[0] for name in names} == {"pytest_tokenbudget", info}
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "pytest_tokenbudget").rglob("*.py")}
     assert modules | {"pytest_tokenbudget/py.typed"} <= names
+    templates = (ROOT / "pytest_tokenbudget" / "report" / "page" / "templates").iterdir()
+    assert {path.relative_to(ROOT).as_posix() for path in templates} <= names
     assert f"{info}/licenses/LICENSE" in names
 
 

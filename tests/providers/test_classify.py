@@ -162,3 +162,12 @@ print(loaded)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "path", ["/images", "/api/videos", "/ocr", "/predictions", "/classify", "/rerank", "/moderations", "/x:predict"]
+)
+def test_an_applications_own_path_is_no_paid_model(path):
+    """It would make the cost of a test unknown: the body must be one that such a model takes."""
+    assert kind("POST", path, {"id": 7, "name": "cat.png"}) == "other"
+    assert kind("POST", path) == "other"

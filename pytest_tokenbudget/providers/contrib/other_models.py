@@ -1,7 +1,7 @@
 """Models that are no language models: images, sound, films, ranking, classification, moderation, text recognition.
 
 They are known, so that they are neither counted as calls nor reported as unknown. They cost money, so that what their
-answers say of their usage is read.
+answers say of their usage is read. Applications have paths such as ``/images`` too, so that the body must fit.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pytest_tokenbudget.providers.openai_chat import chat_usage, deployment
 from pytest_tokenbudget.providers.openai_responses import responses_usage
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
+from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
 from pytest_tokenbudget.records.call import BilledUsage, Operation, Reading, Usage
 from pytest_tokenbudget.records.exchange import Exchange
 
@@ -54,7 +54,8 @@ class Images(OtherModel):
 
     api = "openai.images"
     endpoints = (
-        Endpoint("paid", r"/images?([/_](generations?|generate|edits|variations))?$|/(text|image)[_-]to[_-]image$"),
+        Endpoint("paid", r"/images?[/_](generations?|generate|edits|variations)$|/(text|image)[_-]to[_-]image$"),
+        Endpoint("paid", r"/images?$", when=holds("prompt")),
     )
 
     def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
@@ -83,14 +84,20 @@ class Videos(OtherModel):
     """Films."""
 
     api = "openai.videos"
-    endpoints = (Endpoint("paid", r"/videos?([/_]generations?)?$|/(text|image)[_-]to[_-]video$|:predictLongRunning$"),)
+    endpoints = (
+        Endpoint("paid", r"/videos?[/_]generations?$|/(text|image)[_-]to[_-]video$|:predictLongRunning$"),
+        Endpoint("paid", r"/videos?$", when=holds("prompt")),
+    )
 
 
 class Moderation(OtherModel):
     """Moderation, which OpenAI gives away, and Bedrock's guardrails."""
 
     api = "openai.moderations"
-    endpoints = (Endpoint("paid", r"/moderations$|/guardrail/[^/]+/version/[^/]+/apply$"),)
+    endpoints = (
+        Endpoint("paid", r"/moderations$", when=holds("input")),
+        Endpoint("paid", r"/guardrail/[^/]+/version/[^/]+/apply$"),
+    )
 
     def read(self, request: Request, exchange: Exchange) -> Reading | None:
         """Read what it costs: nothing at OpenAI (platform.openai.com/docs/guides/moderation, read 2026-11)."""
@@ -104,7 +111,7 @@ class Rerank(OtherModel):
     """Ranking of documents: Cohere, Voyage, Jina and others."""
 
     api = "cohere.rerank"
-    endpoints = (Endpoint("paid", r"/(re-?rank|rerankings?)$"),)
+    endpoints = (Endpoint("paid", r"/(re-?rank|rerankings?)$", when=holds("query")),)
 
     def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
         """Cohere counts searches, of up to 100 documents each; the others tokens."""
@@ -115,14 +122,17 @@ class Classification(OtherModel):
     """Classification of texts."""
 
     api = "cohere.classify"
-    endpoints = (Endpoint("paid", r"/classif(y|ications?)$"),)
+    endpoints = (
+        Endpoint("paid", r"/classif(y|ications?)$", when=holds("inputs")),
+        Endpoint("paid", r"/classif(y|ications?)$", when=holds("input", "model")),
+    )
 
 
 class TextRecognition(OtherModel):
     """Text recognition."""
 
     api = "mistral.ocr"
-    endpoints = (Endpoint("paid", r"/ocr$"),)
+    endpoints = (Endpoint("paid", r"/ocr$", when=holds("document")),)
 
     def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
         """Pages are what is billed."""
@@ -134,7 +144,7 @@ class ReplicatePredictions(OtherModel):
 
     api = "replicate.predictions"
     endpoints = (
-        Endpoint("paid", r"/predictions$"),
+        Endpoint("paid", r"/predictions$", when=holds("input")),
         Endpoint("auxiliary", r"/predictions/[^/]+$", methods=("GET",), reads=True),
     )
 
@@ -151,7 +161,11 @@ class OtherPredictions(OtherModel):
     """Predictions of any model at Vertex AI, SageMaker's asynchronous endpoints and Hugging Face's pipelines."""
 
     api = "other.predictions"
-    endpoints = (Endpoint("paid", r":predict$|/async-invoke$|/pipeline/[^/]+$"),)
+    endpoints = (
+        Endpoint("paid", r":predict$", when=holds("instances")),
+        Endpoint("paid", r"/pipeline/[^/]+$", when=holds("inputs")),
+        Endpoint("paid", r"/endpoints/[^/]+/async-invocations$|/async-invoke$"),
+    )
 
 
 class AssistantRuns(OtherModel):
