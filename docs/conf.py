@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
+from typing import Any
 
 from pytest_tokenbudget.cli.main import COMMANDS, command_help
 
@@ -24,6 +25,9 @@ def _commands_page() -> str:
 
 
 (_DOCS / "commands.md").write_text(_commands_page(), encoding="utf-8")
+for _example in (_DOCS.parent / "conftest_examples").glob("*/README.md"):
+    _page = f"```{{include}} ../../conftest_examples/{_example.parent.name}/README.md\n```\n"
+    (_DOCS / "examples" / f"{_example.parent.name}.md").write_text(_page, encoding="utf-8")
 
 project = "pytest-tokenbudget"
 author = "The pytest-tokenbudget contributors"
@@ -43,3 +47,18 @@ autodoc_typehints = "description"
 html_theme = "furo"
 html_title = "pytest-tokenbudget"
 html_static_path = ["failing-run.svg", "page.png"]
+
+
+def _add_further_pages(_app: object, name: str, source: list[str]) -> None:
+    """List pages that the index does not name, so that none is out of reach."""
+    if name != "index":
+        return
+    named = set(source[0].splitlines())
+    further = [path.stem for path in sorted(_DOCS.glob("*.md")) if path.stem not in named | {"index"}]
+    toctree = "\n".join(["```{toctree}", ":caption: Further pages", ":maxdepth: 1", "", *further, "```"])
+    source[0] = source[0].replace("<!-- further pages -->", toctree if further else "")
+
+
+def setup(app: Any) -> None:
+    """Register what is done while the site is built."""
+    app.connect("source-read", _add_further_pages)

@@ -96,6 +96,8 @@ def _result(test: PairedTest) -> TestResult:
     blank = replace(measured, budget=test.budget, compared_with="", notices=(), played=None)
     outcomes = [sample.outcomes for sample in test.base]
     entry = entry_of(test.base)
-    return assemble(
+    judged = assemble(
         blank, test.gates, at_speed_of(entry, test.head), Settings(), entry=entry, earlier_outcomes=outcomes
     )
+    # The samples of the base cost money too.
+    return replace(judged, discarded=tuple(test.base))

@@ -79,7 +79,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     asked = Asked(arguments.max_increase, arguments.reduce, arguments.max_samples, suspected, arguments.report, summary)
     with sides(arguments.base, Path.cwd(), same_code=arguments.same_code) as trees:
         run = compare(arms(trees, arguments.passed_on), asked, _say)
-    for line in section_lines(run, verbosity=0 if arguments.quiet else 1):
+    for line in section_lines(run, verbosity=0 if arguments.quiet else 2, of_ab=True):
         print(line.text)
     return 0 if run.exit_ok else 1
 

@@ -15,6 +15,7 @@ from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
+from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.records.sample import Sample, Span, Traffic, Turn
 from pytest_tokenbudget.tokens.aggregate import stage_composition
 from pytest_tokenbudget.wording import counted
@@ -191,16 +192,35 @@ def problems_of(calls: Sequence[Call]) -> tuple[str, ...]:
         seen.update(dict.fromkeys(f"{call.api} ({model}): {text}" for text in call.problems))
         if call.succeeded and call.cost is None:
             seen[_why_no_cost(call, model)] = None
+        if call.answered_by == "mock" and call.prompt is not None and (hidden := _hidden_parts(call.prompt)):
+            seen[
+                f"a mock answered a call to {model}, so its input is counted from the request, which does not show what the"
+                f" provider adds for {', '.join(hidden)}: a limit on it says little"
+            ] = None
     return tuple(seen)
 
 
+_SERVER_SIDE = (
+    "previous_response_id",
+    "conversation",
+    "prompt",
+    "cachedContent",
+    "cached_content",
+    "container",
+    "mcp_servers",
+    "web_search_options",
+    "search_parameters",
+)
+"""Fields of requests that have the provider add to the input."""
+
+
+def _hidden_parts(prompt: Prompt) -> tuple[str, ...]:
+    """Name what has the provider add to the input of a request: tools that it runs itself, and state that it keeps."""
+    tools = [tool.kind for tool in prompt.tools if tool.kind not in ("function", "custom")]
+    return tuple(dict.fromkeys([*tools, *(name for name in _SERVER_SIDE if prompt.extra.get(name))]))
+
+
 def _why_no_cost(call: Call, model: str) -> str:
-    sides = {"input": call.usage.input_tokens}
-    if call.operation != "embeddings":
-        sides["output"] = call.usage.output_tokens
-    unknown = [side for side, tokens in sides.items() if tokens is None]
-    if unknown:
-        return (
-            f"the cost of a call to {model} ({call.provider}) is not known: its {' and '.join(unknown)} tokens are not"
-        )
-    return f"no price is known for {model} ({call.provider}); the ini option tokenbudget_prices can give one"
+    reason = call.cost_problem or f"no price is known for {model}"
+    remedy = "; the ini option tokenbudget_prices can give one" if "price" in reason else ""
+    return f"the cost of a call to {model} ({call.provider}) is not known: {reason}{remedy}"

@@ -163,6 +163,19 @@ class ScriptedModel:
         queue.waiting += [reply if callable(reply) else reply_of(reply) for reply in replies]
         return self
 
+    def __setattr__(self, name: str, value: object) -> None:
+        """Set an attribute; a method that is assigned instead of called would be ignored, and is an error.
+
+        Raises:
+            ScriptError: If the name is that of a method.
+        """
+        if callable(getattr(type(self), name, None)):
+            raise ScriptError(
+                f"scripted_llm.{name} = ... does nothing: it is a method",
+                remedy=f"scripted_llm.{name}({_described(value)})",
+            )
+        super().__setattr__(name, value)
+
     def respond_with(self, respond: Respond) -> Respond:
         """Answer what no queue answers with a function of the request; usable as a decorator."""
         self._respond = respond
@@ -377,3 +390,7 @@ def describe(reply: Reply | Respond) -> str:
     if reply.calls:
         return "tool call " + ", ".join(call.name for call in reply.calls)
     return repr(reply.text if len(reply.text) <= 40 else reply.text[:37] + "...")
+
+
+def _described(value: object) -> str:
+    return str(getattr(value, "__name__", None) or repr(value))

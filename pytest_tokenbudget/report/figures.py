@@ -97,7 +97,7 @@ def terminal_encoding() -> str | None:
     return getattr(sys.__stdout__, "encoding", None)
 
 
-_ASCII = str.maketrans({"→": "->", "µ": "u", "…": "..."})
+_ASCII = str.maketrans({"→": "->", "µ": "u", "…": "...", "·": "|"})
 
 
 def for_terminal(text: str, encoding: str | None) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_tokenbudget.explain.cache_prefix import find_break
 from pytest_tokenbudget.files import write_atomically
@@ -38,8 +39,17 @@ FORMAT: Literal[1] = 1
 
 def write(run: RunView, path: Path) -> None:
     """Write the report; folders are made as needed."""
-    text = json.dumps(run_json(run), indent=2, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(_finite(run_json(run)), indent=2, ensure_ascii=False, allow_nan=False)
     write_atomically(path, text.encode("utf-8", "backslashreplace") + b"\n")
+
+
+def _finite(value: Any) -> Any:
+    """The same data with ``null`` in the place of every number that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 def run_json(run: RunView) -> RunJson:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
+from pathlib import Path
 
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
@@ -48,8 +49,26 @@ def confirmation(nodeid: str, reports: Sequence[str], target: str) -> str:
         reports: Paths of the reports that this run writes; a JSON one tells the command what is suspected.
         target: Branch that a pull request goes to, ``""`` where that is not known.
     """
-    base = f"origin/{target}" if target else "main"
+    base = f"origin/{target}" if target else default_branch(Path.cwd())
     report = next((path for path in reports if path.endswith(".json") and not path.endswith(".bmf.json")), None)
     if report is not None:
         return f"tokenbudget ab {shlex.quote(base)} --confirm {shlex.quote(report)}"
     return f"tokenbudget ab {shlex.quote(base)} -- {shlex.quote(nodeid)}"
+
+
+def default_branch(place: Path) -> str:
+    """The default branch of the repository that a directory lies in: as its remote says, else ``main`` or ``master``.
+
+    The files of git are read instead of asking it: this is for the text of a failure, in a process that has just run a test.
+    """
+    git = next((folder / ".git" for folder in (place, *place.parents) if (folder / ".git").is_dir()), None)
+    if git is None:
+        return "main"
+    try:
+        said = (git / "refs/remotes/origin/HEAD").read_text(encoding="utf-8").strip()
+        if said.startswith("ref: refs/remotes/"):
+            return said.removeprefix("ref: refs/remotes/")
+    except (OSError, UnicodeDecodeError):
+        pass
+    local = git / "refs/heads"
+    return "master" if (local / "master").exists() and not (local / "main").exists() else "main"

@@ -14,7 +14,7 @@ from pytest_tokenbudget.report.remedies import remedies
 from pytest_tokenbudget.wording import counted, plain
 
 SHOWN_CAUSES = 5
-_PART_WORDS = {
+PART_WORDS = {
     "tools": "tool schemas",
     "system": "system prompt",
     "user": "user messages",
@@ -116,7 +116,7 @@ def cause_lines(causes: Sequence[Cause], unit: Unit) -> list[str]:
     """Causes, largest first; what is left of a long list stands in one line."""
     lines = []
     for cause in causes[:SHOWN_CAUSES]:
-        part = _PART_WORDS.get(cause.part, cause.part)
+        part = PART_WORDS.get(cause.part, cause.part)
         lines.append(f"{signed(cause.delta, unit):>10}  {part:<14} {plain(cause.text)}".rstrip())
     rest = causes[SHOWN_CAUSES:]
     if rest:

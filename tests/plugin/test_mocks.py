@@ -210,3 +210,28 @@ def _parameters(module: str, name: str) -> Any:
     from inspect import signature
 
     return signature(getattr(import_module(module), name).__init__).parameters
+
+
+def test_what_a_request_does_not_show_is_said(project: Any) -> None:
+    """The provider adds to the input for tools that it runs and for state that it keeps; a count here cannot know."""
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    project.write("""
+import httpx
+
+ANSWER = {
+    "id": "resp_2", "object": "response", "model": "gpt-4o", "status": "completed",
+    "output": [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "ok"}]}],
+    "usage": {"input_tokens": 404500, "output_tokens": 1, "total_tokens": 404501},
+}
+
+@token_budget("off")
+def test_agent():
+    with httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(200, json=ANSWER))) as client:
+        body = {"model": "gpt-4o", "input": "hello", "previous_response_id": "resp_1", "tools": [{"type": "web_search"}]}
+        client.post("https://api.example.com/v1/responses", json=body)
+""")
+    project.run().assert_outcomes(passed=1)
+    (call,) = project.test["calls"]
+    assert call["input_source"] == "counted"
+    (note,) = [message for message in project.test["messages"] if "a mock answered" in message]
+    assert "web_search, previous_response_id: a limit on it says little" in note

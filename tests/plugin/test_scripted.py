@@ -125,3 +125,16 @@ def test_calls_of_other_processes_are_counted(project: Any) -> None:
     project.run().assert_outcomes(passed=1)
     worker = project.test["stages"]["worker"]
     assert (worker["input_tokens"], worker["calls"], worker["latency"]) == (100, 1, 2.0)
+
+
+def test_a_method_that_is_assigned_is_an_error(project: Any) -> None:
+    """scripted_llm.respond_with = f would be ignored; the message shows the call."""
+    project.write("""
+@token_budget("10%")
+def test_agent(scripted_llm):
+    def answer(asked): return "hi"
+    scripted_llm.respond_with = answer
+""")
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*fix: scripted_llm.respond_with(answer)*"])
