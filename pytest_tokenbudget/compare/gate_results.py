@@ -154,7 +154,8 @@ class _Gates:
             ):
                 reason = decided_by_the_prompt(part)
                 return self._say(gate, spec, "regression", values, value=value, baseline=base, reason=reason, part=part)
-        equal = gate.kind == "max_increase" and not spec.timed and _all_equal(values, sessions)
+        timed = spec.timed and not (spec.name == "latency" and entry.speeds)
+        equal = gate.kind == "max_increase" and not timed and _all_equal(values, sessions)
         if equal and not _is_far_from_origin(gate, [values], entry):
             return self._say(gate, spec, "ok", values, value=value, baseline=value, part=part)
         result = self._judged(gate, spec, values, sessions, entry)

@@ -84,7 +84,7 @@ def _shares(
         return _at([Share("tools", tool, values[1] - values[0], f"{clean_name(tool)} {say_change(*values)}")], place)
     if metric in ADDITIVE:
         additive = ADDITIVE[metric]
-        shares = [share for leaf in found for share in leaf_shares(leaf, additive, unnamed=unnamed)]
+        shares = _with_moves([share for leaf in found for share in leaf_shares(leaf, additive, unnamed=unnamed)])
         if not shares and before is not None and after is not None and not (before.parts or after.parts):
             shares = _unread(before, after, values, additive.rest)
     elif metric not in (*_TIMES, *_CACHED, "cost"):
@@ -98,6 +98,25 @@ def _shares(
     else:
         return _at(time_shares(before, after, values, own_code=metric != "model_time"), place) or None
     return _at(shares, place)
+
+
+def _with_moves(shares: list[Share]) -> list[Share]:
+    """Say of a stage that appeared or vanished where its work came from or went to: it moved, and was not added or saved."""
+    found = []
+    for share in shares:
+        if share.part == "stage":
+            others: dict[str, Fraction] = {}
+            for other in shares:
+                if other.stage != share.stage:
+                    others[other.stage] = others.get(other.stage, Fraction(0)) + other.delta
+            against = {stage: delta for stage, delta in others.items() if delta * share.delta < 0}
+            if abs(sum(against.values(), Fraction(0))) >= abs(share.delta) / 2:
+                where = " and ".join(clean_name(stage) for stage in sorted(against))
+                text = f"{share.text}, moved {'from' if share.delta > 0 else 'to'} {where}"
+                found.append(replace(share, text=text))
+                continue
+        found.append(share)
+    return found
 
 
 def _at(shares: list[Share], stage: str) -> list[Share]:

@@ -168,19 +168,24 @@ def fit_speeds(samples: Sequence[Sample]) -> dict[str, dict[str, Speed]]:
 
 def complete(stored: Speeds, samples: Sequence[Sample]) -> dict[str, dict[str, Speed]]:
     """The stored speeds, and for stages and models without one those of the same model elsewhere, or of these samples."""
-    fitted = fit_speeds(samples)
     by_model: dict[str, Speed] = {}
     for models in stored.values():
         for model, speed in models.items():
             if model not in by_model or speed.calls > by_model[model].calls:
                 by_model[model] = speed
-    return {
-        stage: {
-            model: stored.get(stage, {}).get(model) or by_model.get(model) or fitted[stage][model]
-            for model in fitted[stage]
-        }
-        for stage in fitted
-    }
+    found: dict[str, dict[str, Speed]] = {}
+    fitted: Speeds | None = None
+    for call in _answered(samples):
+        stage, model = call.stage, _model(call)
+        if model in found.get(stage, {}) or _tokens(call) is None:
+            continue
+        known = stored.get(stage, {}).get(model) or by_model.get(model)
+        if known is None:
+            fitted = fit_speeds(samples) if fitted is None else fitted
+            known = fitted.get(stage, {}).get(model)
+        if known is not None:
+            found.setdefault(stage, {})[model] = known
+    return found
 
 
 def at_constant_speed(sample: Sample, speeds: Speeds, usual_own_time: float | None = None) -> Sample:

@@ -79,7 +79,7 @@ def _metric(composition: StageComposition | None, name: str) -> int:
     if name == "total_tokens":
         return composition.input_tokens + (composition.output_tokens or 0)
     if name == "failed_attempts":
-        return composition.attempts
+        return composition.failed_attempts
     return getattr(composition, name) or 0
 
 

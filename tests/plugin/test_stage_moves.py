@@ -30,6 +30,16 @@ def test_a_new_stage_is_no_improvement(project: Any) -> None:
     assert project.test["verdict"] not in ("improved", "regression")
 
 
+def test_the_causes_say_where_it_came_from(project: Any) -> None:
+    """A test that fails for another reason beside a move does not read as if a stage had been added."""
+    project.write(TEST.format(stage="main"))
+    project.run().assert_outcomes(passed=1)
+    project.write(TEST.format(stage="lookup") + '    ask("and something long at the end " * 60)\n')
+    project.run().assert_outcomes(failed=1)
+    texts = [cause["text"] for cause in project.test["causes"] if cause["metric"] == "input_tokens"]
+    assert any(text.startswith("lookup appeared: 4 calls") and text.endswith(", moved from main") for text in texts)
+
+
 def test_a_moved_call_meets_no_target(project: Any) -> None:
     """A wanted reduction of a stage is not reached by giving its work to another one."""
     project.write(TEST.format(stage="main"))
