@@ -25,6 +25,9 @@ def _commands_page() -> str:
 
 
 (_DOCS / "commands.md").write_text(_commands_page(), encoding="utf-8")
+for _example in (_DOCS.parent / "conftest_examples").glob("*/README.md"):
+    _page = f"```{{include}} ../../conftest_examples/{_example.parent.name}/README.md\n```\n"
+    (_DOCS / "examples" / f"{_example.parent.name}.md").write_text(_page, encoding="utf-8")
 
 project = "pytest-tokenbudget"
 author = "The pytest-tokenbudget contributors"

@@ -216,6 +216,15 @@ OPTIONS: tuple[Option, ...] = (
         "Bytes that a cassette may have.",
     ),
     Option(
+        "server_slots",
+        "",
+        "tokenbudget_server_slots",
+        "lines",
+        (),
+        "How many calls a model's server works on at a time, so that a replay projects their queue: 4, or lines such as "
+        "127.0.0.1* = 1",
+    ),
+    Option(
         "runs_per_month",
         "",
         "tokenbudget_runs_per_month",
@@ -355,6 +364,35 @@ def runs_per_month(lines: tuple[str, ...], nodeid: str) -> float | None:
     return None
 
 
+def server_slots(lines: tuple[str, ...], host: str) -> int | None:
+    """Tell how many calls the server of a host works on at a time.
+
+    Args:
+        lines: The lines of ``tokenbudget_server_slots``: a number for all hosts, or ``pattern = number``.
+        host: The host, with its port where it has one.
+
+    Returns:
+        The number; ``None`` where no line fits.
+
+    Raises:
+        SettingsError: If a line is neither; it names the line.
+    """
+    from fnmatch import fnmatchcase
+
+    for line in lines:
+        if line.startswith("#"):
+            continue
+        pattern, equals, value = (part.strip() for part in line.rpartition("="))
+        if not value.isdecimal() or not int(value[:9]) > 0 or (equals and not pattern):
+            raise SettingsError(
+                f"ini option tokenbudget_server_slots: {line!r} is neither a whole number from 1 nor host = number",
+                remedy="tokenbudget_server_slots = 4",
+            )
+        if not equals or fnmatchcase(host, pattern):
+            return int(value[:9])
+    return None
+
+
 class Settings(NamedTuple):
     """The options of a session; see :data:`OPTIONS` for the meaning of each field."""
 
@@ -380,6 +418,7 @@ class Settings(NamedTuple):
     redact: tuple[str, ...] = ()
     allow_secret: tuple[str, ...] = ()
     cassette_limit: float = 50_000_000.0
+    server_slots: tuple[str, ...] = ()
     runs_per_month: tuple[str, ...] = ()
     request_usage: bool = False
     child_processes: bool = True

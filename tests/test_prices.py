@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_tokenbudget.errors import PriceError
-from pytest_tokenbudget.prices import Price, PriceBook, Rate, parse_prices
-from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.prices import PriceBook
+from pytest_tokenbudget.rates import Price, Rate, parse_prices
+from pytest_tokenbudget.records.call import BilledUsage, Usage
 
 OWN = "my-model* = input 0.27, cached 0.07, cache_write 0.30, output 1.10"
 
@@ -271,8 +272,101 @@ def test_price_table_is_imported_only_for_a_cost_that_needs_it() -> None:
     code = (
         "import sys\n"
         "from pytest_tokenbudget.prices import PriceBook\n"
-        "from pytest_tokenbudget.records.call import Usage\n"
+        "from pytest_tokenbudget.records.call import BilledUsage, Usage\n"
         "PriceBook(own=['m = input 1, output 1']).cost('p', 'm', Usage(1, 1))\n"
         "sys.exit(any(name in sys.modules for name in ('genai_prices', 'httpx', 'httpx2', 'pydantic')))\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
+
+
+def billed(**quantities: Any) -> BilledUsage:
+    """What an answer says of its price; ``tier``, ``region``, ``speed`` and ``cost`` are its modifiers."""
+    modifiers = {"service_tier": "tier", "region": "region", "speed": "speed", "cost": "cost"}
+    told = {name: quantities.pop(word) for name, word in modifiers.items() if word in quantities}
+    return BilledUsage(tuple(sorted(quantities.items())), **told)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage", "told", "usd"),
+    [
+        ("anthropic", "claude-sonnet-4-5", Usage(1000, 0, 0, 1000), billed(cache_write_1h_tokens=600), 400 * 3.75 + 600 * 6),
+        ("anthropic", "claude-sonnet-4-5", Usage(1000, 0, 0, 1000), billed(cache_write_5m_tokens=1000), 1000 * 3.75),
+        ("anthropic", "claude-sonnet-4-5", Usage(100, 0), billed(web_searches=3), 100 * 3 + 3 * 10_000),
+        ("openai", "gpt-4o", Usage(100, 10), billed(web_searches=1, storage_searches=2), 250 + 100 + 10_000 + 5_000),
+        ("gcp.gemini", "gemini-2.5-flash", Usage(1000, 0), billed(input_audio_tokens=400), 600 * 0.3 + 400 * 1),
+        (
+            "gcp.gemini", "gemini-2.5-flash", Usage(1000, 0, 300), billed(input_audio_tokens=400, cache_audio_read_tokens=100),
+            400 * 0.3 + 300 * 1 + 200 * 0.03 + 100 * 0.1,
+        ),
+        ("gcp.gemini", "gemini-2.5-flash", Usage(1000, 0), billed(input_image_tokens=400), 1000 * 0.3),
+        ("gcp.gemini", "gemini-2.5-pro", Usage(200_001, 10), billed(), 200_001 * 2.5 + 10 * 15),
+        ("openai", "gpt-5", Usage(1000, 100, 200), billed(tier="flex"), 800 * 0.625 + 200 * 0.0625 + 100 * 5),
+        ("openai", "gpt-5", Usage(1000, 100, 200), billed(tier="priority"), 800 * 2.5 + 200 * 0.25 + 100 * 20),
+        ("openai", "gpt-5", Usage(1000, 100), billed(tier="batch"), 1000 * 0.625 + 100 * 5),
+        ("openrouter", "some/model", Usage(1000, 100), billed(cost=0.0042), 4200),
+        ("openai", "gpt-4o", Usage(1000, None), billed(cost=0.0042), 4200),
+        ("cohere", "command-r", Usage(900, 100), billed(billed_input_tokens=10, billed_output_tokens=100), 10 * 0.15 + 100 * 0.6),
+    ],
+)  # fmt: skip
+def test_money_is_what_the_answer_says_that_it_takes(
+    provider: str, model: str, usage: Usage, told: BilledUsage, usd: float
+) -> None:
+    """Kinds, searches, tiers, long contexts, and the provider's own amount before all of them; here in millionths of a USD."""
+    priced = PriceBook().price(provider, model, usage, billed=told, timestamp=NOON)
+    assert priced.reason == ""
+    assert priced.usd == pytest.approx(usd / 10**6, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage", "told", "reason"),
+    [
+        ("openai", "gpt-4o-audio-preview", Usage(10, 10), billed(input_audio_tokens=5), "no price is known for input audio tokens"),
+        ("openai", "gpt-4o", Usage(10, 10), billed(output_image_tokens=5), "no price is known for output image tokens"),
+        ("anthropic", "claude-sonnet-4-5", Usage(10, 10), billed(code_executions=1), "no price is known for code executions"),
+        ("anthropic", "claude-sonnet-4-5", Usage(10, 10), billed(region="us"), "for claude-sonnet-4-5 served as us"),
+        ("openai", "gpt-4o", Usage(10, 10), billed(tier="scale"), "no price is known for gpt-4o served as scale"),
+        ("anthropic", "claude-sonnet-4-5", Usage(10, 10), billed(tier="batch", speed="fast"), "served as batch, fast"),
+        ("openai", "no-such-model", Usage(10, 10), billed(tier="flex"), "no price is known for no-such-model"),
+        ("openai", "gpt-4o", Usage(10, None), billed(), "the output tokens are not known"),
+        ("openai", "gpt-4o", Usage(None, None), billed(), "the input and output tokens are not known"),
+    ],
+)  # fmt: skip
+def test_what_has_no_price_is_named(provider: str, model: str, usage: Usage, told: BilledUsage, reason: str) -> None:
+    """The cost is unknown then, and not that of something else."""
+    priced = PriceBook().price(provider, model, usage, billed=told, timestamp=NOON)
+    assert priced.usd is None
+    assert priced.reason.endswith(reason) or priced.reason == reason
+
+
+def test_own_prices_know_the_same_kinds_and_tiers() -> None:
+    """Sound, searches by the thousand, and a tier behind an ``@``; a plain line is not the price of another tier."""
+    book = PriceBook(
+        own=["m = input 1, output 2, input_audio 10, web_search 30, cache_write_1h 2", "m@priority = input 5, output 6"]
+    )
+    plain = billed(input_audio_tokens=500_000, web_searches=2)
+    assert book.cost("p", "m", Usage(1_000_000, 0), billed=plain) == pytest.approx(0.5 + 5 + 0.06)
+    assert book.cost("p", "m", Usage(1_000_000, 0), billed=billed(tier="priority")) == 5
+    flex = book.price("p", "m", Usage(1_000_000, 0), billed=billed(tier="flex"))
+    assert (flex.usd, flex.reason) == (None, "no price is known for m served as flex")
+
+
+AUDIO = st.builds(lambda audio, cached: (audio, min(audio, cached)), st.integers(0, 900), st.integers(0, 300))
+
+
+@given(st.integers(900, 400_000), st.integers(0, 900), AUDIO, st.integers(0, 3))
+def test_kinds_cost_what_the_library_computes(read: int, written: int, audio: tuple[int, int], searches: int) -> None:
+    """For every mixture of sound, cached sound, text and searches."""
+    import genai_prices
+
+    quantities = {"input_audio_tokens": audio[0], "cache_audio_read_tokens": audio[1], "web_searches": searches}
+    theirs = genai_prices.calc_price(
+        genai_prices.Usage(input_tokens=read, output_tokens=written, cache_read_tokens=audio[1], **quantities),
+        "gemini-2.5-flash",
+        provider_id="google",
+        genai_request_timestamp=NOON,
+    )
+    told = billed(**{name: number for name, number in quantities.items() if number})
+    ours = PriceBook().cost(
+        "gcp.gemini", "gemini-2.5-flash", Usage(read, written, audio[1]), billed=told, timestamp=NOON
+    )
+    assert math.isclose(ours, float(theirs.total_price), rel_tol=1e-12)

@@ -158,6 +158,9 @@ class Reader:
             return call
         usage, input_source, composition = self._input(found, compose=compose, seen=seen)
         usage, output_source = self._output(reading, usage)
+        priced = self.prices.price(
+            reading.provider, reading.model or reading.request_model, usage, api=reading.api, billed=reading.billed
+        )
         return replace(
             call,
             usage=usage,
@@ -165,7 +168,8 @@ class Reader:
             output_source=output_source,
             composition=composition,
             prompt=found.prompt() if composition is not None else None,
-            cost=self.prices.cost(reading.provider, reading.model or reading.request_model, usage, api=reading.api),
+            cost=priced.usd,
+            cost_problem=priced.reason,
         )
 
     def _unpriced(self, found: _Recognised, *, origin: float) -> Call:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.errors import SettingsError
-from pytest_tokenbudget.settings import OPTIONS, Option, Settings, is_ci, runs_per_month
+from pytest_tokenbudget.settings import OPTIONS, Option, Settings, is_ci, runs_per_month, server_slots
 
 _INI_TYPES: dict[str, Any] = {"lines": "linelist", "flag": "bool"}
 
@@ -57,6 +57,8 @@ def read_settings(config: pytest.Config) -> Settings:
         )
     for line in settings.runs_per_month:
         runs_per_month((line,), "")
+    for line in settings.server_slots:
+        server_slots((line,), "")
     return settings
 
 

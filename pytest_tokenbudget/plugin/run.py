@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tokenbudget.capture.function_stages import FunctionStages
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watched_clients, watching
 from pytest_tokenbudget.errors import BudgetExceeded, Diverged, TokenBudgetError
@@ -43,6 +42,7 @@ from pytest_tokenbudget.report.table import failure_text
 from pytest_tokenbudget.wording import counted
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.function_stages import FunctionStages
     from pytest_tokenbudget.plugin.ceiling import Ceiling
 
 _HOW_TO_REPEAT = 'what was measured before it decides (samples_in="process" repeats in fresh processes)'
@@ -181,6 +181,7 @@ class TestRun:
         self._longest = max(self._longest, time.monotonic() - self._began)
         self._judge.watched = watched_clients()
         self.running.messages += (*self.traffic.notes(), *self.running.recorder.notes())
+        self._judge.notices += self.traffic.notices()
         if self.context.children is not None:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
@@ -353,13 +354,15 @@ class TestRun:
 
 
 def _answered_by_a_cache(samples: Sequence[Sample]) -> Diverged:
-    from pytest_tokenbudget.plugin.repeat import caches_in_use
+    from pytest_tokenbudget.replay.response_caches import active_response_caches
 
+    known = "; ".join(active_response_caches())
+    hint = known or "look for functools.lru_cache, a dict in a module, or a cache of the framework"
     recorded, played = len(samples[0].calls), len(samples[-1].calls)
     return Diverged(
         f"{counted(recorded, 'call was', 'calls were')} recorded, and played at once in the same process the test made"
         f" {played}: a cache in the process answers instead of the model",
-        remedy=f"switch it off in the test ({caches_in_use()}), and record again",
+        remedy=f"switch it off in the test ({hint}), and record again",
     )
 
 

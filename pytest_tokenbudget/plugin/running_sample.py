@@ -221,12 +221,6 @@ def _hidden_parts(prompt: Prompt) -> tuple[str, ...]:
 
 
 def _why_no_cost(call: Call, model: str) -> str:
-    sides = {"input": call.usage.input_tokens}
-    if call.operation != "embeddings":
-        sides["output"] = call.usage.output_tokens
-    unknown = [side for side, tokens in sides.items() if tokens is None]
-    if unknown:
-        return (
-            f"the cost of a call to {model} ({call.provider}) is not known: its {' and '.join(unknown)} tokens are not"
-        )
-    return f"no price is known for {model} ({call.provider}); the ini option tokenbudget_prices can give one"
+    reason = call.cost_problem or f"no price is known for {model}"
+    remedy = "; the ini option tokenbudget_prices can give one" if "price" in reason else ""
+    return f"the cost of a call to {model} ({call.provider}) is not known: {reason}{remedy}"

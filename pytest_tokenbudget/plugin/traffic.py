@@ -25,7 +25,7 @@ from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.settings import Settings, is_ci
+from pytest_tokenbudget.settings import Settings, is_ci, server_slots
 from pytest_tokenbudget.tokens.counter import Counter
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Traffic:
         cassette: The cassette, if there is one.
         host_rules: Hosts that may not be reached, where answers are given locally.
         notes: Gives what a reader of the projected times should know.
+        notices: Gives what makes the projected times doubtful, which is shown also where nothing fails.
         problems: Asked when the test's body has ended: why the run does not fit its answers, ``None`` where it does.
     """
 
@@ -65,6 +66,7 @@ class Traffic:
     cassette: ChosenCassette | None = None
     host_rules: HostRules | None = None
     notes: Callable[[], tuple[str, ...]] = tuple
+    notices: Callable[[], tuple[str, ...]] = tuple
     problems: list[Callable[[], TokenBudgetError | None]] = field(default_factory=list)
 
     @contextmanager
@@ -132,6 +134,7 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
             counter=reader.counter,
             patterns=patterns,
             limit=int(context.settings.cassette_limit),
+            slots_of=lambda host: server_slots(context.settings.server_slots, host),
         )
         yield Traffic(
             clock,
@@ -141,6 +144,7 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
             host_rules=host_rules(context, recorded=player.hosts),
             problems=[player.problem],
             notes=player.notes,
+            notices=player.notices,
         )
 
 

@@ -150,6 +150,7 @@ class Call:
         server_tool_calls: Names of server-side tool calls, in order.
         finish_reason: Normalised finish reason.
         cost: USD, ``None`` where the price is unknown.
+        cost_problem: Why the cost is not known, in words; ``""`` where it is.
         composition: What the input consists of; ``None`` where the request could not be read.
         prompt: What was asked; not kept once the sample is composed.
         problems: What could not be read, in words.
@@ -178,6 +179,7 @@ class Call:
     server_tool_calls: tuple[str, ...] = ()
     finish_reason: str | None = None
     cost: float | int | None = None
+    cost_problem: str = ""
     composition: Composition | None = None
     prompt: Prompt | None = None
     problems: tuple[str, ...] = ()

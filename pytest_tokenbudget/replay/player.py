@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,12 +16,12 @@ from pytest_tokenbudget.providers.request import Request, parse_request, split_u
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.replay.auxiliary import AuxiliaryAnswers
 from pytest_tokenbudget.replay.cassette import DEFAULT_LIMIT, read_cassette
 from pytest_tokenbudget.replay.interaction import Interaction
-from pytest_tokenbudget.replay.matching import RECORD_AGAIN, Matcher, Wanted
+from pytest_tokenbudget.replay.matching import RECORD_AGAIN, AuxiliaryAnswers, Matcher, Wanted
+from pytest_tokenbudget.replay.projection import ServerLoad, Slope, slopes
 from pytest_tokenbudget.replay.redaction import Redactor
-from pytest_tokenbudget.replay.slope import Slope, slopes
+from pytest_tokenbudget.replay.response_caches import active_response_caches
 from pytest_tokenbudget.replay.timing import Holder, Schedule
 from pytest_tokenbudget.tokens.counter import Counter
 
@@ -57,6 +57,7 @@ class Player:
         counter: Counts requests.
         patterns: What was redacted in the recording is in the requests of now too.
         limit: How large the cassette may be, bytes.
+        slots_of: Tells how many calls a host works on at a time, ``None`` where that is not known.
 
     Attributes:
         hosts: Hosts of the recorded model calls, with ports where there are any.
@@ -74,6 +75,7 @@ class Player:
         counter: Counter,
         patterns: Sequence[re.Pattern[str]] = (),
         limit: int = DEFAULT_LIMIT,
+        slots_of: Callable[[str], int | None] = lambda host: None,
     ) -> None:
         interactions = read_cassette(path, limit=limit)
         self._redactor = Redactor(tuple(patterns))
@@ -87,6 +89,7 @@ class Player:
         self._matcher = Matcher(others, self._prompt_of)
         self._auxiliary = AuxiliaryAnswers(auxiliary, others)
         self._slopes: dict[str, Slope] = slopes(interactions)
+        self._load = ServerLoad(others, slots_of)
         self._failures: list[TokenBudgetError] = []
         self._corrected: Tally[str] = Tally()
         self._not_corrected: Tally[str] = Tally()
@@ -117,7 +120,22 @@ class Player:
 
     def problem(self) -> TokenBudgetError | None:
         """Say why the run does not fit the cassette, also where the agent swallowed the error; ``None`` where it does."""
-        return self._failures[0] if self._failures else self._matcher.left_over()
+        if self._failures:
+            return self._failures[0]
+        left_over = self._matcher.left_over()
+        if left_over is None:
+            return None
+        caches = active_response_caches()
+        if caches:
+            return Diverged(
+                f"{left_over.message}: a cache of a framework may have answered instead",
+                remedy=f"switch it off in tests ({'; '.join(caches)}); else {left_over.remedy}",
+            )
+        return left_over
+
+    def notices(self) -> tuple[str, ...]:
+        """Say what makes the projected times doubtful: more calls at once than when they were recorded."""
+        return self._load.notices()
 
     def notes(self) -> tuple[str, ...]:
         """Say what a reader of the projected times should know."""
@@ -154,7 +172,7 @@ class Player:
             then = self._auxiliary.match(request)
         except Diverged as error:
             raise self._fail(error) from None
-        return None if then is None else _Played(then, self._schedule(then, 0.0), None)
+        return None if then is None else _Played(then, self._schedule(then, 0.0, queues=False), None)
 
     def _given(self, played: _Played) -> LocalAnswer:
         """Give an answer that is due; one that the agent did not wait for when it was recorded is not known."""
@@ -220,11 +238,14 @@ class Player:
         first = then.times[0] if then.times else then.duration
         return max(slope.seconds_per_token * more, -first)
 
-    def _schedule(self, then: Interaction, later: float) -> Schedule:
+    def _schedule(self, then: Interaction, later: float, *, queues: bool = True) -> Schedule:
         if then.ending == "abandoned" and not then.chunks:
             return Schedule(self._clock, self._clock(), NEVER_ANSWERED_S)
-        times = tuple(time + later for time in then.times)
-        return Schedule(self._clock, self._clock(), times[0] if times else then.duration + later, times)
+        now = self._clock()
+        if queues:
+            later = max(later + self._load.delay(then, now, later), -then.duration)
+        times = tuple(max(0.0, time + later) for time in then.times)
+        return Schedule(self._clock, now, times[0] if times else max(0.0, then.duration + later), times)
 
     def _prompt_of(self, then: Interaction) -> Prompt | None:
         return self._classified[id(then)].prompt()

@@ -242,3 +242,48 @@ def test_agent(ask, scenario):
 """)
     project.run().assert_outcomes(passed=1)
     assert len(project.test["turns"]) == 4
+
+
+def test_an_agent_that_remembers_its_answers_is_told_so(project: Any) -> None:
+    """A cache in the process answers the second run: the recording is not to blame."""
+    project.write("""
+KNOWN = {}
+
+@token_budget("10%", replay=True)
+def test_agent(ask):
+    for prompt in ("a", "b"):
+        if prompt not in KNOWN:
+            KNOWN[prompt] = ask(prompt)
+""")
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    assert project.test["verdict"] == "diverged"
+    assert project.test["total"] == {}
+    result.stdout.fnmatch_lines(
+        ["*a cache in the process answers instead of the model*", "*switch it off in the test*"]
+    )
+
+
+def test_the_cassette_is_among_what_is_to_be_committed(project: Any) -> None:
+    """The advice names both files."""
+    project.write(_agent())
+    result = project.run("--tokenbudget-samples=1")
+    result.stdout.fnmatch_lines(["*wrote __budgets__/test_agent.json, __budgets__/cassettes/*.jsonl; commit them*"])
+
+
+@pytest.mark.parametrize("name", ['"a\\x1bb"', '"a\\nb"', '"\\x00"'])
+def test_names_of_cassettes_hold_no_control_characters(project: Any, name: str) -> None:
+    """The marker is refused before anything runs."""
+    project.write(f"@token_budget(replay={name})\ndef test_agent(ask):\n    ask()\n")
+    result = project.run()
+    assert result.ret != 0
+    result.stderr.fnmatch_lines(["*holds a control character*"])
+
+
+@pytest.mark.parametrize("name", ["日" * 120, "a" * 300])
+def test_long_names_become_short_files(project: Any, name: str) -> None:
+    """No name is longer than a file system takes, in bytes, and it is found again."""
+    project.write(f"@token_budget('10%', replay={name!r})\ndef test_agent(ask):\n    ask()\n")
+    project.run("--tokenbudget-samples=1").assert_outcomes(passed=1)
+    assert len(_cassette(project).name.encode()) < 255
+    project.run("--tokenbudget-traffic=replay").assert_outcomes(passed=1)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
@@ -363,3 +365,58 @@ def test_what_is_asked_beside_the_model_is_answered_too(played, tmp_path, replay
     assert replayed(path, lambda: ask(chat("a")))[0].problem() is None
     with pytest.raises(Diverged, match="asks GET /v1/files beside its model"):
         replayed(path, lambda: httpx.get("https://api.example.com/v1/files"))
+
+
+def _fan_out(calls):
+    async def run():
+        async with httpx.AsyncClient() as client:
+            await asyncio.gather(*(aask(client, chat(f"question {number}")) for number in range(calls)))
+
+    asyncio.run(run())
+
+
+def test_calls_that_share_a_server_queue_up(recorded, played):
+    """A fan-out of calls that were recorded one by one is projected as a queue where the slots are known, else told of."""
+    path, _ = recorded(
+        [text(f"{number}", duration=1.0) for number in range(8)],
+        lambda: [ask(chat(f"question {number}")) for number in range(8)],
+    )
+
+    def projected(slots):
+        with VirtualClock() as clock:
+            player = Player(path, clock=clock, formats=builtin_formats(), counter=COUNTER, slots_of=lambda host: slots)
+            played(player, clock)
+            _fan_out(8)
+            played.stop()
+            assert player.problem() is None
+            return clock(), player.notices()
+
+    end, notices = projected(None)
+    assert end == pytest.approx(1.0, abs=1e-4)
+    assert re.match("up to 8 calls to api.example.com are under way at once, 1 when it was recorded", *notices)
+    assert projected(1) == (pytest.approx(8.0, abs=1e-4), ())
+    assert projected(3) == (pytest.approx(3.0, abs=1e-4), ())
+
+
+def test_the_wait_of_the_recording_is_not_counted_twice(recorded, played):
+    """Where it was recorded with a queue, the same queue gives the same times."""
+    path, exchanges = recorded([text(f"{number}", duration=1.0 + number) for number in range(3)], lambda: _fan_out(3))
+    assert max(one.ended for one in exchanges) == 3.0
+    with VirtualClock() as clock:
+        player = Player(path, clock=clock, formats=builtin_formats(), counter=COUNTER, slots_of=lambda host: 1)
+        played(player, clock)
+        _fan_out(3)
+        played.stop()
+        assert clock() == pytest.approx(3.0, abs=1e-4)
+
+
+def test_the_cache_of_a_framework_is_named(recorded, replayed, monkeypatch):
+    """A run that a cache in the process answered does not ask for another recording."""
+    path, _ = recorded(["one", "two"], lambda: [ask(chat("a")), ask(chat("b"))])
+    monkeypatch.setitem(sys.modules, "dspy", SimpleNamespace(cache=SimpleNamespace(enable_memory_cache=True)))
+    problem = replayed(path, lambda: None)[0].problem()
+    assert "a cache of a framework may have answered instead" in problem.message
+    assert "DSPy: dspy.configure_cache(enable_disk_cache=False" in problem.remedy
+    monkeypatch.delitem(sys.modules, "dspy")
+    monkeypatch.setitem(sys.modules, "litellm", SimpleNamespace(cache=object()))
+    assert "LiteLLM: litellm.disable_cache()" in replayed(path, lambda: None)[0].problem().remedy

@@ -1,5 +1,5 @@
 """Child processes that run Python: what they see goes to the session through a spool.
 
-``environment.py`` has children run ``on_path/sitecustomize.py``; ``child.py`` records in the child and appends to its file;
-``spool.py`` reads the files in the session; ``frames.py`` is the form in which they are written.
+``child_processes.py`` is what the session has: it gives children what they need, and reads what they saw. ``child.py`` records in the
+child. Between them stand ``spool.py`` (files), ``asking.py`` and ``answering.py`` (questions before a request leaves).
 """
