@@ -15,6 +15,11 @@ from pytest_tokenbudget.records.call import NOTHING_BILLED, BilledUsage
 _STANDARD_TIERS = frozenset({"auto", "default", "standard", "standard_only", "on_demand", "on-demand", "unspecified"})
 _ANYWHERE = frozenset({"global", "not_available"})
 _MODALITIES = {"audio": "audio", "image": "image", "video": "video"}
+_PLAIN = frozenset(
+    f"{name}_tokens" for name in ("prompt", "completion", "total", "input", "output", "cached", "text", "reasoning")
+) | frozenset(f"{side}_tokens_details" for side in ("prompt", "completion", "input", "output"))
+"""Fields of usage that have no price of their own, as most usages have no others."""
+
 _TICKS_A_DOLLAR = 10**10
 """xAI counts money in ticks (docs.x.ai, "Cost tracking", read 2026-11)."""
 
@@ -36,7 +41,9 @@ def billed(
         speed: The speed as it was sent.
         cost: USD that the provider says it takes.
     """
-    found = [(name, number) for name, value in quantities.items() if (number := _number(value))]
+    found = [(name, number) for name, value in quantities.items() if value and (number := _number(value))]
+    if not (found or tier or region or speed) and cost is None:
+        return NOTHING_BILLED
     where, pace = as_str(region).lower(), as_str(speed).lower()
     told = BilledUsage(
         quantities=tuple(sorted(found)),
@@ -59,6 +66,9 @@ def openai_billed(usage: dict[str, Any], *, tier: object = None, tools: Mapping[
     read = as_dict(usage.get("prompt_tokens_details")) or as_dict(usage.get("input_tokens_details"))
     read = read or as_dict(usage.get("input_token_details"))
     wrote = as_dict(usage.get("completion_tokens_details")) or as_dict(usage.get("output_tokens_details"))
+    parts = (usage, read, wrote, tools or {})
+    if "cost" not in usage and not any(value and key not in _PLAIN for part in parts for key, value in part.items()):
+        return billed({}, tier=tier)
     xai = as_dict(usage.get("server_side_tool_usage_details"))
     router = as_dict(usage.get("server_tool_use_details")) or as_dict(usage.get("server_tool_use"))
     quantities: dict[str, object] = {

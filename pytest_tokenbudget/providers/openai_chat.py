@@ -408,6 +408,7 @@ class OpenAIChat(WireFormat):
     """Chat completions."""
 
     api = "openai.chat"
+    provider = "openai"
     endpoints = (
         Endpoint("call", r"/(chat|fim|agents)/completions$|/text/chatcompletion_v2$|/cortex/inference:complete$"),
         Endpoint("call", r"/prompts/.*/completions$|/prompts/completions$"),  # Portkey keeps the messages

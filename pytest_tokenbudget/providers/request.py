@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -37,10 +38,7 @@ class Request:
     @property
     def host(self) -> str:
         """The host in lower case, without port; ``""`` where the URL has none or is damaged."""
-        try:
-            return (self.url.hostname or "").rstrip(".")
-        except ValueError:
-            return ""
+        return _host_of(self.url.netloc)
 
     @property
     def port(self) -> int | None:
@@ -63,6 +61,14 @@ class Request:
         """The path segment behind a marker, percent-decoded: ``abc`` of ``/model/abc/converse``."""
         _, found, rest = self.path.rpartition(f"/{marker}/")
         return unquote(rest.split("/", 1)[0]) if found else ""
+
+
+@lru_cache(maxsize=256)
+def _host_of(netloc: str) -> str:
+    try:
+        return (SplitResult("", netloc, "", "", "").hostname or "").rstrip(".")
+    except ValueError:
+        return ""
 
 
 def parse_request(method: str, url: str, headers: Headers = (), body: bytes | None = None) -> Request:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import Cause
-from pytest_tokenbudget.records.gate import Unit
+from pytest_tokenbudget.records.gate import Unit, split_key
 from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import bound, change, number, signed
 from pytest_tokenbudget.report.means import money_a_month, month_change
@@ -125,6 +125,32 @@ def cause_lines(causes: Sequence[Cause], unit: Unit) -> list[str]:
     return lines
 
 
+def told_gates(gates: Iterable[GateResult]) -> list[GateResult]:
+    """The gates that are told, the worst first: a stage's only where it tells more than that of the stages around it."""
+    ordered = sorted(
+        gates, key=lambda gate: (SEVERITY.index(gate.verdict), gate.metric.count("."), gate.metric.count("/"))
+    )
+    told: list[GateResult] = []
+    for gate in ordered:
+        if not any(_tells_the_same(outer, gate) for outer in told):
+            told.append(gate)
+    return told
+
+
+def _tells_the_same(outer: GateResult, inner: GateResult) -> bool:
+    """A gate of a stage around tells the same where all of its change lies inside."""
+    around, name = split_key(outer.metric)
+    stage, other = split_key(inner.metric)
+    if name != other or around == stage or not (not around or stage.startswith(f"{around}/")):
+        return False
+    if (outer.kind, outer.statistic, outer.verdict) != (inner.kind, inner.statistic, inner.verdict):
+        return False
+    if None in (outer.value, outer.baseline, inner.value, inner.baseline):
+        return False
+    moved = (outer.value or 0) - (outer.baseline or 0)
+    return abs(moved - ((inner.value or 0) - (inner.baseline or 0))) <= 1e-9 * max(1.0, abs(moved))
+
+
 def failing_gates(result: TestResult) -> list[GateResult]:
     """The gates that fail a test, the worst first."""
     return sorted(
@@ -140,7 +166,7 @@ def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
         result: What is said of the test.
         reports: Paths of the reports that this run writes.
     """
-    gates = failing_gates(result) or [gate for gate in result.gates if gate.verdict == "inconclusive"]
+    gates = told_gates(failing_gates(result)) or [gate for gate in result.gates if gate.verdict == "inconclusive"]
     lines = [headline(result, gates)]
     lines += [f"  {line}" for line in table_lines(gates, result.causes)]
     month = month_change([result])
@@ -154,7 +180,7 @@ def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
 
 def headline(result: TestResult, gates: Sequence[GateResult]) -> str:
     """The first line, and the only one that pytest's summary shows: what grew, by how much, against what is allowed."""
-    return f"token budget: {_said(result, gates)}"
+    return _said(result, gates)
 
 
 def _said(result: TestResult, gates: Sequence[GateResult]) -> str:
@@ -174,4 +200,4 @@ def _said(result: TestResult, gates: Sequence[GateResult]) -> str:
     if first.value is None and first.reason:
         return f"{word(first)}: {plain(first.reason)}{more}"
     name, values, moved, allowed, said = gate_row(first)
-    return f"{said}: {name}  {'  '.join(part for part in (moved, values, allowed) if part)}{more}"
+    return f"{said}: {name} {', '.join(part for part in (moved, values, allowed) if part)}{more}"

@@ -203,7 +203,7 @@ def _stage_lines(result: TestResult) -> list[str]:
         (plain(stage) or "(test)", *(number(values.get(name), unit) for name, unit in STAGE_COLUMNS.items()))
         for stage, values in (*sorted(last.stages.items()), ("", last.total))
     ]
-    headers = ("stage", *(name.replace("_", " ") for name in STAGE_COLUMNS))
+    headers = ("stage", "input", "output", "calls", "failed", "latency", "cost")
     return tabulate(
         cells, headers=headers, tablefmt="plain", disable_numparse=True, colalign=("left",) + ("right",) * 6
     ).split("\n")

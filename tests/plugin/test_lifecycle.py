@@ -136,7 +136,7 @@ def test_a_renamed_stage_fails_the_gate_on_its_old_name(project: Any) -> None:
     project.write(source.format("wrkr"))
     result = project.run()
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["token budget: NO CALLS: stage 'worker' was never opened; opened: wrkr"])
+    result.stdout.fnmatch_lines(["NO CALLS: stage 'worker' was never opened; opened: wrkr"])
 
 
 def test_annotations_find_their_line(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """Exchanges of every API, written by hand after the providers' references.
 
-Shared by the tests of ``wire/`` and by ``benchmarks/wire_fuzz.py``.
+Shared by the tests of ``providers/`` and by ``benchmarks/wire_fuzz.py``.
 """
 
 from __future__ import annotations
