@@ -260,7 +260,7 @@ class TestRun:
                 if reason := self._why_no_further_sample():
                     return self._end_sampling(reason)
                 if undecided:
-                    from pytest_tokenbudget.plugin.progress import tell_undecided
+                    from pytest_tokenbudget.plugin.repeat import tell_undecided
 
                     tell_undecided(self.item, len(self.samples), undecided)
                 self._take_another()
