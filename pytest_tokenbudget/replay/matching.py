@@ -163,9 +163,6 @@ class Matcher:
         self._same: dict[tuple[str, bytes], deque[int]] = {}
         for number, recorded in enumerate(interactions):
             self._of_stage.setdefault(recorded.stage, {})[number] = None
-            key = _identity(recorded.body, urlsplit(recorded.url).path)
-            for stage in (recorded.stage, _ANY_STAGE):
-                self._same.setdefault((stage, key), deque()).append(number)
 
     def match(self, wanted: Wanted) -> Interaction:
         """Give the answer to a request.
@@ -221,11 +218,22 @@ class Matcher:
         return best if more > alike + OUT_OF_ORDER_MARGIN else likely
 
     def _find_same(self, wanted: Wanted, stage: str) -> int | None:
-        """Find the first unused answer whose recorded request was exactly the same."""
+        """Find the first unused answer whose recorded request was exactly the same: most often it is the next one."""
+        first = next(iter(self._unused if stage == _ANY_STAGE else self._of_stage[stage]), None)
+        if first is not None and wanted.body is not None and self._interactions[first].body == wanted.body:
+            return first
+        if not self._same:
+            self._index()
         numbers = self._same.get((stage, _identity(wanted.body, wanted.path)), deque())
         while numbers and numbers[0] not in self._unused:
             numbers.popleft()
         return numbers[0] if numbers else None
+
+    def _index(self) -> None:
+        for number, recorded in enumerate(self._interactions):
+            key = _identity(recorded.body, urlsplit(recorded.url).path)
+            for stage in (recorded.stage, _ANY_STAGE):
+                self._same.setdefault((stage, key), deque()).append(number)
 
     def _most_alike(self, wanted: Wanted, bag: TokenBag, candidates: Sequence[int]) -> tuple[float, int]:
         """Give the likeness and the number of the answer whose request is the most alike; of equals, the first."""
