@@ -18,6 +18,7 @@ from pytest_tokenbudget.cli.merge_files import MERGE, MERGE_DRIVER
 from pytest_tokenbudget.cli.render_report import RENDER
 from pytest_tokenbudget.cli.schemas import SCHEMA
 from pytest_tokenbudget.cli.textconv import TEXTCONV
+from pytest_tokenbudget.cli.whatif import WHATIF
 from pytest_tokenbudget.errors import TokenBudgetError
 
 COMMANDS: tuple[Command, ...] = (
@@ -32,6 +33,7 @@ COMMANDS: tuple[Command, ...] = (
     RENDER,
     SCHEMA,
     TEXTCONV,
+    WHATIF,
 )
 """All commands, in the order of ``--help``."""
 
