@@ -110,7 +110,7 @@ def _cassette(recording: str) -> Path:
 
 
 def _lines(found: TestResult, cuts: Cuts) -> Sequence[str]:
-    from pytest_tokenbudget.report.table import rows
+    from pytest_tokenbudget.report.table import rows, told_gates
     from pytest_tokenbudget.wording import plain
 
     what = [f"without the tool {name}" for name in cuts.drop_tools]
@@ -118,7 +118,7 @@ def _lines(found: TestResult, cuts: Cuts) -> Sequence[str]:
     what += [f"without the calls of {stage}" for stage in cuts.drop_stages]
     what += ["stable prefixes cached"] if cuts.cache else []
     lines = [f"{plain(found.nodeid)}: what if, {plain(', '.join(what))}"]
-    for row in rows(found.gates, found.causes, loud=False):
+    for row in rows(told_gates(found.gates), found.causes, loud=False):
         lines += [f"  {row.text}", *(f"      {text}" for text in row.below)]
     lines += [f"  note: {plain(note)}" for note in found.notices]
     return lines

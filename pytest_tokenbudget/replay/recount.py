@@ -18,6 +18,7 @@ from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.measure.reading import Reader, calibrated
 from pytest_tokenbudget.providers.classify import classify
 from pytest_tokenbudget.providers.request import JsonObject, Request, split_url
+from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, Piece, inside
 from pytest_tokenbudget.records.exchange import End, Exchange, TokenBasis
@@ -123,13 +124,24 @@ class _Recount:
         )
 
     def _causes(self, gate: GateResult, then: Measured, now: Measured) -> tuple[Cause, ...]:
-        """Explain a figure; the time of calls that are all still made depends on their size alone."""
+        """Explain a figure. What times and caches depend on is known here, and need not be told from compositions."""
         stage, name = split_key(gate.metric)
         was, value = gate.baseline, gate.value
-        if name == "latency" and not self._cuts.drop_stages and was is not None and value is not None:
-            read = [(side.stages[stage] if stage else side.total)["input_tokens"] or 0 for side in (then, now)]
-            text = f"{read[0]:,} -> {read[1]:,} tokens, and the time that the cassette tells for each"
-            return (Cause(gate.metric, stage, "input", "", value - was, text),) if was != value else ()
+        if was is None or value is None or was == value:
+            return ()
+        figures = [(side.stages.get(stage, {}) if stage else side.total) for side in (then, now)]
+        (calls, read), (calls_now, read_now) = [
+            (one.get("calls") or 0, one.get("input_tokens") or 0) for one in figures
+        ]
+        if name == "cached_input_tokens" and self._cuts.cache:
+            text = f"stable prefixes {was:,} -> {value:,} of {read_now:,} tokens read"
+            return (Cause(gate.metric, stage, "input", "", value - was, text),)
+        if name == "latency" and calls == calls_now:
+            text = f"{read:,} -> {read_now:,} tokens, and the time that the cassette tells for each"
+            return (Cause(gate.metric, stage, "input", "", value - was, text),)
+        if name == "latency":
+            text = f"{calls_now} instead of {calls} calls, {read:,} -> {read_now:,} tokens read"
+            return (Cause(gate.metric, stage, "calls", "", value - was, text),)
         return explain(name, stage, then.composition, now.composition, before_value=was, after_value=value)
 
     def _read(self, exchanges: Sequence[Exchange], *, cache: bool) -> tuple[Call, ...]:
@@ -354,7 +366,7 @@ def _measured(calls: Sequence[Call]) -> Measured:
 
 
 def _sample(calls: Sequence[Call], measured: Measured, reader: Reader) -> Sample:
-    schemas = {}
+    schemas: dict[str, SchemaAnatomy] = {}
     for call in calls:
         if call.prompt is not None and call.prompt.tools:
             schemas.update(reader.schemas.read(call.prompt, provider=call.provider))

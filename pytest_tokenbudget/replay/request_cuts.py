@@ -112,8 +112,11 @@ def shrink(definition: JsonObject, share: float, size: Callable[[JsonObject], in
         share: The wanted size as a part of the present one, from 0 to 1.
         size: Counts the tokens of a definition.
     """
+    if share >= 1:
+        return definition
     target = share * size(definition)
-    best, least, most = shorten_descriptions(definition, 0.0), 0.0, 1.0
+    least, most = 0.0, 1.0
+    best: JsonObject = shorten_descriptions(definition, 0.0)
     for _ in range(_SEARCH_STEPS):
         middle = (least + most) / 2
         tried = shorten_descriptions(definition, middle)
