@@ -53,7 +53,9 @@ class ShownTest:
         composition: What the input of each stage consists of, the stages inside it included.
         origins: The accepted value of each metric, by its full name, where it is known.
         outcomes: What the agent achieved.
+        samples: Samples that are kept.
         calls: The calls of its last sample; a baseline keeps none.
+        references: Names of the references that hold measurements of its test file.
     """
 
     test: str
@@ -64,18 +66,15 @@ class ShownTest:
     composition: Mapping[str, StageComposition]
     origins: Mapping[str, Number]
     outcomes: Mapping[str, Any]
+    samples: int
     calls: tuple[Call, ...] = ()
+    references: tuple[str, ...] = ()
 
     @property
     def rows(self) -> list[str]:
         """The stages that have a row of their own: ``main`` only where it is not the whole test."""
         named = sorted(stage for stage in self.stages if stage)
         return ["", *(named if named != ["main"] else [])]
-
-    @property
-    def samples(self) -> int:
-        """Values that are kept of the metric that has the most."""
-        return max((len(values) for values in self.stages.get("", {}).values()), default=0)
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -162,6 +161,7 @@ def _is_report(path: Path) -> bool:
 
 
 def _of_entry(test: str, path: Path, entry: BaselineEntry) -> ShownTest:
+    from pytest_tokenbudget.baselines.paths import DIRECTORY, references
     from pytest_tokenbudget.records.composition import inclusive
     from pytest_tokenbudget.records.gate import split_key
 
@@ -174,7 +174,20 @@ def _of_entry(test: str, path: Path, entry: BaselineEntry) -> ShownTest:
         if record.origin is not None:
             origins[key] = record.origin
     composition = inclusive(entry.composition)
-    return ShownTest(test, str(path), entry.traffic, entry.models, stages, composition, origins, entry.outcomes)
+    samples = max((len(record.values) for record in entry.metrics.values()), default=0)
+    others = references(path.parent.parent / f"{path.stem}.py") if path.parent.name == DIRECTORY else ()
+    return ShownTest(
+        test=test,
+        file=str(path),
+        traffic=entry.traffic,
+        models=entry.models,
+        stages=stages,
+        composition=composition,
+        origins=origins,
+        outcomes=entry.outcomes,
+        samples=samples,
+        references=others,
+    )
 
 
 def _of_report(result: TestResult, path: Path) -> ShownTest:
@@ -195,6 +208,7 @@ def _of_report(result: TestResult, path: Path) -> ShownTest:
         composition=inclusive(last.composition) if last else {},
         origins={},
         outcomes=last.outcomes if last else {},
+        samples=len(samples),
         calls=calls,
     )
 
@@ -215,7 +229,9 @@ def _test_lines(test: ShownTest, *, everything: bool, calls: bool) -> list[str]:
     from pytest_tokenbudget.wording import counted, plain
 
     models = ", ".join(plain(model, limit=60) for model in test.models)
-    facts = [plain(test.file), test.traffic, models, counted(test.samples, "value") + " kept"]
+    facts = [plain(test.file), test.traffic, models, counted(test.samples, "sample")]
+    if test.references:
+        facts.append(f"references: {', '.join(map(plain, test.references))}")
     lines = [paint(plain(test.test), "bold"), " | ".join(filter(None, facts)), ""]
     lines += _table(test, everything=everything)
     lines += _moved(test)
@@ -305,7 +321,7 @@ def _composition(test: ShownTest, *, everything: bool) -> list[str]:
     largest = max((part.tokens for parts in found.values() for part in parts), default=0)
     rows = []
     for stage, carried in found.items():
-        parts = sorted(carried, key=lambda part: -part.tokens)
+        parts = sorted((part for part in carried if part.tokens), key=lambda part: -part.tokens)
         shown = parts if everything else parts[:_PARTS]
         for part in shown:
             name = f"{PART_WORDS[part.part]} {plain(part.name, limit=40)}".strip()

@@ -87,7 +87,9 @@ def line_of(text: str, *beginning: str) -> list[str]:
 def test_a_test_is_shown_by_stages_and_parts(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Sums over the stages, how much a time varies, what moved since it was accepted, and each part with its bar."""
     store(root, {"test_a": stored(300, origin=200)})
+    store(root, {"test_a": stored(200)}, "before")
     text = shown(capsys, "tests/test_desk.py::test_a")
+    assert "test_desk.json | live | gpt-4o | 3 samples | references: before" in text
     assert line_of(text, "stage", "calls")[:3] == ["stage", "calls", "input"]
     assert line_of(text, "(test)")[1:3] == ["3", "350"]
     assert line_of(text, "worker", "2")[1:] == ["2", "300", "3", "s", "±33%"]
