@@ -11,13 +11,14 @@ from pytest_tokenbudget.ab.ab_options import parse_options
 from pytest_tokenbudget.ab.arms import Arm, collect, write_reports_at
 from pytest_tokenbudget.ab.confirm import Suspicion
 from pytest_tokenbudget.ab.interleave import Say, interleave
-from pytest_tokenbudget.ab.paired_judge import PairedJudge
-from pytest_tokenbudget.ab.paired_test import PairedTest, results_of
+from pytest_tokenbudget.ab.paired_test import PairedJudge, PairedTest, results_of
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.processes.transcript import Transcript
 from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer, write_reports, writer_for
 from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.stats.ranks import values_needed
+from pytest_tokenbudget.stats.statistic import level_of
 from pytest_tokenbudget.wording import counted
 
 _NAMED = 10
@@ -70,6 +71,14 @@ def compare(arms: tuple[Arm, Arm], asked: Asked, say: Say) -> RunView:
     options = parse_options(asked.increases, asked.reductions, max_samples=asked.max_samples, table=table)
     nodeids, messages = _common(arms, then, now, asked.suspicion)
     say(f"{counted(len(nodeids), 'test')}: {base.name} against {head.name}")
+    for metric, _ in options.reduce:
+        needed = None if metric.statistic == "mean" else values_needed(level_of(metric.statistic))
+        if needed is not None:
+            calls = -(-needed // asked.max_samples)
+            say(
+                f"{metric}: a bound on it needs {needed} pooled values; with --max-samples {asked.max_samples}"
+                f" a sample has to give {calls} or more"
+            )
     only = asked.suspicion.gates if asked.suspicion is not None else None
     judge = PairedJudge(table, family=asked.suspicion.family if asked.suspicion is not None else 1, only=only)
     tests = interleave(arms, nodeids, options, judge, say)
@@ -100,7 +109,9 @@ def _elsewhere(run: RunView, path: Path) -> None:
 def _headline(arms: tuple[Arm, Arm], tests: Sequence[PairedTest]) -> str:
     most = max((len(test.head) for test in tests), default=0)
     pairs = "1 pair" if most == 1 else f"up to {most} pairs"
-    return f"A/B: {arms[0].name} against {arms[1].name}, {pairs} of samples, interleaved"
+    undecided = sum(gate.verdict == "inconclusive" for test in tests for gate in test.gates)
+    why = "every gate is decided" if not undecided else f"{counted(undecided, 'gate')} undecided at the cap"
+    return f"A/B: {arms[0].name} against {arms[1].name}, {pairs} of samples, interleaved; stopped because {why}"
 
 
 def _common(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_tokenbudget.ab.paired_judge import GateKey
+from pytest_tokenbudget.ab.paired_test import GateKey
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL

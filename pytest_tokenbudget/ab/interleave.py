@@ -7,8 +7,7 @@ from dataclasses import replace
 
 from pytest_tokenbudget.ab.ab_options import AbOptions
 from pytest_tokenbudget.ab.arms import Arm, sample
-from pytest_tokenbudget.ab.paired_judge import PairedJudge
-from pytest_tokenbudget.ab.paired_test import PairedTest
+from pytest_tokenbudget.ab.paired_test import PairedJudge, PairedTest
 from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.verdict import FAILING

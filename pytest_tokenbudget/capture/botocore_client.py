@@ -10,8 +10,7 @@ from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.in_flight import in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.requests_client import PreparedLibrary
-from pytest_tokenbudget.capture.urllib3_body import teed_body
-from pytest_tokenbudget.capture.urllib3_local import play_botocore
+from pytest_tokenbudget.capture.urllib3_body import play_botocore, teed_body
 
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:

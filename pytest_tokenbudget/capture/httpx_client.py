@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.exchange_builder import is_encoded
-from pytest_tokenbudget.capture.httpx_local import play, play_async
-from pytest_tokenbudget.capture.httpx_streams import hidings_of, tees_of
+from pytest_tokenbudget.capture.httpx_streams import hidings_of, play, play_async, tees_of
 from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.request_usage import asking_for_usage, is_event_stream

@@ -1,9 +1,12 @@
-"""A method of a class, or a function of a module, replaced for a time and put back exactly."""
+"""Methods that are replaced for a time and put back exactly, and modules whose import somebody is told of."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import threading
+from collections.abc import Callable, Sequence
 from functools import wraps
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -78,3 +81,81 @@ def put_in_place(method: Watched) -> Patch | None:
     setattr(replacement, _MARK, method.owner)
     setattr(method.owner, method.name, replacement)
     return Patch(method, before, replacement)
+
+
+class ImportHook:
+    """A finder for ``sys.meta_path`` that finds nothing itself: it asks the others, and tells when a module is loaded.
+
+    Args:
+        wanted: Says by a module's full name whether it matters. It is asked for every import, so it is quick.
+        loaded: Called with the name of a module after its body has run.
+    """
+
+    def __init__(self, wanted: Callable[[str], bool], loaded: Callable[[str], None]) -> None:
+        self._wanted = wanted
+        self._loaded = loaded
+        self._asking = threading.local()
+
+    def start(self) -> None:
+        """Listen from now on."""
+        sys.meta_path.insert(0, self)
+
+    def stop(self) -> None:
+        """Listen no more."""
+        sys.meta_path[:] = [finder for finder in sys.meta_path if finder is not self]
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Find a module as all other finders do."""
+        if not self._wanted(name) or getattr(self._asking, "name", None) == name:
+            return None
+        self._asking.name = name
+        try:
+            spec = _found_by_others(self, name, path, target)
+        finally:
+            self._asking.name = None
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            telling: Any = _TellingLoader(spec.loader, lambda: self._loaded(name))
+            spec.loader = telling
+        return spec
+
+
+def _found_by_others(
+    me: ImportHook, name: str, path: Sequence[str] | None, target: ModuleType | None
+) -> ModuleSpec | None:
+    for finder in list(sys.meta_path):
+        find = getattr(finder, "find_spec", None)
+        spec: ModuleSpec | None = None if finder is me or find is None else find(name, path, target)
+        if spec is not None:
+            return spec
+    return None
+
+
+class _TellingLoader:
+    """A module's loader for the time of its loading; the module itself never sees it."""
+
+    def __init__(self, loader: Any, loaded: Callable[[], None]) -> None:
+        self._loader = loader
+        self._loaded = loaded
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_loader", "_loaded"):
+            raise AttributeError(name)
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """Make the module as its own loader does."""
+        create = getattr(self._loader, "create_module", None)
+        module: ModuleType | None = None if create is None else create(spec)
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Run the module's body, then tell."""
+        spec: Any = module.__spec__
+        if spec is not None and spec.loader is self:
+            spec.loader = self._loader
+        if getattr(module, "__loader__", None) is self:
+            module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        self._loaded()

@@ -270,7 +270,9 @@ class Recorder:
         if self._abandoned:
             self.catch_up()
         now = self.clock()
-        mine = tuple(builder.exchange(now) for builder in tuple(self._builders))
+        # Two threads may take their numbers in one order and get here in the other.
+        ordered = sorted(self._builders, key=lambda builder: builder.number)
+        mine = tuple(builder.exchange(now) for builder in ordered)
         others = () if self.elsewhere is None else self.elsewhere.exchanges(now)
         if not others:
             return mine

@@ -10,8 +10,7 @@ from typing import Any
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.in_flight import in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
-from pytest_tokenbudget.capture.urllib3_body import teed_body
-from pytest_tokenbudget.capture.urllib3_local import play_requests
+from pytest_tokenbudget.capture.urllib3_body import play_requests, teed_body
 from pytest_tokenbudget.records.exchange import Headers
 
 

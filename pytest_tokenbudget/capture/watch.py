@@ -11,8 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
-from pytest_tokenbudget.capture.import_hook import ImportHook
-from pytest_tokenbudget.capture.patching import Patch, Watched, put_in_place
+from pytest_tokenbudget.capture.patching import ImportHook, Patch, Watched, put_in_place
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder

@@ -68,6 +68,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from pytest_tokenbudget.ab.comparison import Asked, compare
     from pytest_tokenbudget.ab.confirm import suspicion
     from pytest_tokenbudget.ab.worktree import sides
+    from pytest_tokenbudget.report.highlights import lead, title
     from pytest_tokenbudget.report.terminal import section_lines
 
     _check(arguments.passed_on)
@@ -81,6 +82,8 @@ def _compare(arguments: argparse.Namespace) -> int:
         run = compare(arms(trees, arguments.passed_on), asked, _say)
     for line in section_lines(run, verbosity=0 if arguments.quiet else 2, of_ab=True):
         print(line.text)
+    sentence = lead(run)
+    print(f"{title(run)}{f': {sentence}' if sentence else ''}.")
     return 0 if run.exit_ok else 1
 
 

@@ -11,13 +11,15 @@ from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.cli.ab import AB
 from pytest_tokenbudget.cli.advise import ADVISE
 from pytest_tokenbudget.cli.comment import COMMENT
+from pytest_tokenbudget.cli.compare import COMPARE
 from pytest_tokenbudget.cli.footprint import FOOTPRINT
 from pytest_tokenbudget.cli.import_rows import IMPORT
+from pytest_tokenbudget.cli.merge_files import MERGE, MERGE_DRIVER
 from pytest_tokenbudget.cli.render_report import RENDER
 from pytest_tokenbudget.cli.schemas import SCHEMA
 from pytest_tokenbudget.errors import TokenBudgetError
 
-COMMANDS: tuple[Command, ...] = (AB, ADVISE, COMMENT, FOOTPRINT, IMPORT, RENDER, SCHEMA)
+COMMANDS: tuple[Command, ...] = (AB, ADVISE, COMMENT, COMPARE, FOOTPRINT, IMPORT, MERGE, MERGE_DRIVER, RENDER, SCHEMA)
 """All commands, in the order of ``--help``."""
 
 EXIT_ERROR = 2

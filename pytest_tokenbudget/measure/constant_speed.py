@@ -114,12 +114,12 @@ def _slack(call: TimedCall) -> float:
 Speeds = Mapping[str, Mapping[str, Speed]]
 """Speeds by stage path and model."""
 
-OWN_TIME_FACTOR = 2.0
-"""The agent's own code counts as it did in the baseline while it takes between half and twice that time: machines and
-cold starts differ by as much."""
+OWN_TIME_MOST, OWN_TIME_LEAST = 2.0, 0.2
+"""The agent's own code counts as it did in the baseline while it takes between a fifth and twice that time: machines differ
+by as much, and a baseline may be of a cold start."""
 
 OWN_TIME_SLACK = 0.25
-"""s by which it may be longer, whatever it was."""
+"""s by which it may be longer or shorter than that, whatever it was."""
 
 _DIGITS = 3
 _DEFF = 1.4
@@ -229,7 +229,7 @@ def own_pace(measured: float, usual: float) -> float:
     """
     if measured <= 0.0:
         return 1.0
-    most, least = OWN_TIME_FACTOR * usual + OWN_TIME_SLACK, usual / OWN_TIME_FACTOR
+    most, least = OWN_TIME_MOST * usual + OWN_TIME_SLACK, OWN_TIME_LEAST * usual - OWN_TIME_SLACK
     counted = usual + max(0.0, measured - most) - max(0.0, least - measured)
     return counted / measured
 

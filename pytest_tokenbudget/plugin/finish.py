@@ -1,22 +1,117 @@
-"""The end of a session, in the controller: everything is written, and shown."""
+"""The end of a session, in the controller: the suite's shift is judged, everything is written, and shown."""
 
 from __future__ import annotations
 
 import os
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from pytest_tokenbudget import __version__
+from pytest_tokenbudget.baselines.protocol import BaselineStore
+from pytest_tokenbudget.compare.shared_shift import suite_shift
+from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.plugin.options import read_settings
-from pytest_tokenbudget.plugin.suite_shift import suite_verdicts
-from pytest_tokenbudget.plugin.writing import write_baselines, write_session_reports
+from pytest_tokenbudget.plugin.writing import store_of, write_baselines, write_session_reports
 from pytest_tokenbudget.records.advice import Advice
-from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.composition import inside
+from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
 from pytest_tokenbudget.report.github import error_lines, workspace_root
 from pytest_tokenbudget.report.provider_pace import pace_lines, pooled_paces
 from pytest_tokenbudget.report.terminal import Tone, section_lines
 from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.settings import Settings
+from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
+
+Model = tuple[str, str]
+"""Provider and model."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """One latency gate: new over base, what is allowed of that, and the sessions that the base comes from."""
+
+    ratio: float
+    allowed: float
+    sessions: int
+
+
+def suite_verdicts(
+    config: pytest.Config, settings: Settings, results: Sequence[TestResult]
+) -> list[tuple[Verdict, str]]:
+    """A verdict for each provider and model with enough latency gates, from the stored baselines.
+
+    Returns:
+        As :func:`shifts`; empty where this run becomes what others are compared with.
+    """
+    if settings.replaces or sum(len(result.gates) for result in results) < ENOUGH_GATES:
+        return []
+    return shifts(results, store_of(config))
+
+
+def shifts(results: Sequence[TestResult], store: BaselineStore) -> list[tuple[Verdict, str]]:
+    """How the live latency gates of each provider and model moved together.
+
+    The allowed increase is the median of what the gates allow; so is the number of sessions that they compare with.
+
+    Args:
+        results: What was said of each test.
+        store: Where the baselines are.
+
+    Returns:
+        Verdict and sentence, sorted by provider and model; none below 20 gates.
+    """
+    groups: dict[Model, list[_Moved]] = defaultdict(list)
+    for result in results:
+        for gate in result.gates:
+            model = _model(result, gate)
+            if model is not None and gate.baseline and gate.value and gate.allowed is not None:
+                allowed = gate.allowed / gate.baseline - 1
+                groups[model].append(_Moved(gate.value / gate.baseline, allowed, _sessions(result, gate, store)))
+    said: list[tuple[Verdict, str]] = []
+    for (provider, name), gates in sorted(groups.items()):
+        shift = suite_shift(
+            [gate.ratio for gate in gates],
+            max_increase=_middle([gate.allowed for gate in gates]),
+            sessions=int(_middle([gate.sessions for gate in gates])),
+        )
+        if shift is not None:
+            said.append((shift.verdict, f"{provider} {name}: {shift.reason}"))
+    return said
+
+
+def _model(result: TestResult, gate: GateResult) -> Model | None:
+    """Who answered in a live latency gate's stage, where that was one model of one provider."""
+    stage, _, name = gate.metric.rpartition(".")
+    if name != "measured_latency" or gate.exact or gate.kind != "max_increase" or gate.statistic != "mean":
+        return None
+    models = {
+        (call.provider, call.model or call.request_model)
+        for sample in result.samples
+        for call in sample.calls
+        if call.succeeded and inside(call.stage, stage)
+    }
+    return models.pop() if len(models) == 1 else None
+
+
+def _sessions(result: TestResult, gate: GateResult, store: BaselineStore) -> int:
+    if result.against != "baseline" or not result.baseline_file:
+        return 1
+    try:
+        entry = store.read(Path(result.baseline_file)).get(result.key)
+    except TokenBudgetError:
+        return 1
+    record = entry.metrics.get(gate.metric) if entry is not None else None
+    return len(record.sessions) if record is not None else 1
+
+
+def _middle(values: Sequence[float]) -> float:
+    return sorted(values)[(len(values) - 1) // 2]
+
 
 _MARKUP: dict[Tone, dict[str, bool]] = {
     "bad": {"red": True},

@@ -1,15 +1,19 @@
-"""Which further samples a test needs, and how one of them is taken."""
+"""Which further samples a test needs, and what the terminal says of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import pytest
 
 from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult
+from pytest_tokenbudget.report.figures import percent
 from pytest_tokenbudget.settings import Settings
+from pytest_tokenbudget.wording import plain
 
 
 def further_samples(
@@ -51,3 +55,27 @@ def needs_warm_up(budget: Budget, settings: Settings, table: Mapping[str, Metric
         return False
     named = [*budget.rules, *budget.limit, *budget.reduce]
     return any(table[metric.name].timed for metric, _ in named)
+
+
+def tell_undecided(item: pytest.Item, taken: int, undecided: Sequence[GateResult]) -> None:
+    """Say on the terminal why a test runs again; nothing in workers and in quiet runs.
+
+    Args:
+        item: The test.
+        taken: Samples so far.
+        undecided: The gates that ask for further ones.
+    """
+    manager = item.config.pluginmanager
+    reporter = manager.get_plugin("terminalreporter")
+    if reporter is None or item.config.get_verbosity() < 0:
+        return
+    first = undecided[0]
+    others = f" and {len(undecided) - 1} more" if len(undecided) > 1 else ""
+    text = f"{item.name}: {first.metric} {percent(first.change)} undecided{others} at n = {taken}; sampling again"
+    capture = manager.get_plugin("capturemanager")
+    if capture is None:
+        reporter.write_line(plain(text))
+        return
+    with capture.global_and_fixture_disabled():
+        reporter.ensure_newline()
+        reporter.write_line(f"  {plain(text)}")

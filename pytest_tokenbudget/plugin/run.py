@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tokenbudget.capture.function_stages import FunctionStages
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import watched_clients, watching
 from pytest_tokenbudget.errors import BudgetExceeded, Diverged, TokenBudgetError
@@ -43,6 +42,7 @@ from pytest_tokenbudget.report.table import failure_text
 from pytest_tokenbudget.wording import counted
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.function_stages import FunctionStages
     from pytest_tokenbudget.plugin.ceiling import Ceiling
 
 _HOW_TO_REPEAT = 'what was measured before it decides (samples_in="process" repeats in fresh processes)'
@@ -260,7 +260,7 @@ class TestRun:
                 if reason := self._why_no_further_sample():
                     return self._end_sampling(reason)
                 if undecided:
-                    from pytest_tokenbudget.plugin.progress import tell_undecided
+                    from pytest_tokenbudget.plugin.repeat import tell_undecided
 
                     tell_undecided(self.item, len(self.samples), undecided)
                 self._take_another()

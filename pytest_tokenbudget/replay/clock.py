@@ -9,6 +9,7 @@ events like answers. ``docs/replay.md`` says how each kind of waiting is seen.
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from bisect import bisect_right
@@ -17,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from collections.abc import Set as AbstractSet
 from types import TracebackType
 from typing import Any, Protocol
+from weakref import WeakSet
 
 from pytest_tokenbudget.replay.event_loop import VirtualLoop, hook_loops_of_this_thread
 from pytest_tokenbudget.replay.thread_activity import (
@@ -120,6 +122,7 @@ class VirtualClock:
         self._callers.add(me)
         self._bystanders = frozenset(thread_snapshot({me}))
         self._running = True
+        _RUNNING.add(self)
         self._undo.append(hook_loops_of_this_thread(self._hook))
         self._really_sleep = before = time.sleep
         time.sleep = replacement = self._sleep
@@ -144,6 +147,11 @@ class VirtualClock:
         for loop in self._loops.values():
             loop.unhook()
         self._loops.clear()
+
+    def stop_in_forked_child(self) -> None:
+        """Let real time pass in a process that was forked: the run goes on in the other one, which is asked for answers."""
+        self._running = False
+        self._lock = threading.Lock()  # a thread that does not exist here may have held it
 
     def hold_until(self, due: float) -> None:
         """Return when it is ``due`` (virtual s); blocks the calling thread."""
@@ -320,3 +328,16 @@ class VirtualClock:
             return
         self._sleeps[me] += not self._answers_under_way
         self._hold(self._now + seconds)
+
+
+_RUNNING: WeakSet[VirtualClock] = WeakSet()
+
+
+def _stop_in_forked_child() -> None:
+    for clock in _RUNNING:
+        clock.stop_in_forked_child()
+
+
+# Python cannot be told to forget who wants to know about forks, so the module is told once, for all clocks.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_stop_in_forked_child)

@@ -13,7 +13,7 @@ from threading import Lock
 from urllib.parse import urlsplit
 
 from pytest_tokenbudget.errors import Diverged
-from pytest_tokenbudget.providers.request import JsonObject
+from pytest_tokenbudget.providers.request import JsonObject, Request
 from pytest_tokenbudget.records.prompt import Image, Message, Part, Prompt, Reasoning, Text, ToolCall, ToolResult
 from pytest_tokenbudget.replay.interaction import Interaction
 
@@ -163,9 +163,6 @@ class Matcher:
         self._same: dict[tuple[str, bytes], deque[int]] = {}
         for number, recorded in enumerate(interactions):
             self._of_stage.setdefault(recorded.stage, {})[number] = None
-            key = _identity(recorded.body, urlsplit(recorded.url).path)
-            for stage in (recorded.stage, _ANY_STAGE):
-                self._same.setdefault((stage, key), deque()).append(number)
 
     def match(self, wanted: Wanted) -> Interaction:
         """Give the answer to a request.
@@ -221,11 +218,22 @@ class Matcher:
         return best if more > alike + OUT_OF_ORDER_MARGIN else likely
 
     def _find_same(self, wanted: Wanted, stage: str) -> int | None:
-        """Find the first unused answer whose recorded request was exactly the same."""
+        """Find the first unused answer whose recorded request was exactly the same: most often it is the next one."""
+        first = next(iter(self._unused if stage == _ANY_STAGE else self._of_stage[stage]), None)
+        if first is not None and wanted.body is not None and self._interactions[first].body == wanted.body:
+            return first
+        if not self._same:
+            self._index()
         numbers = self._same.get((stage, _identity(wanted.body, wanted.path)), deque())
         while numbers and numbers[0] not in self._unused:
             numbers.popleft()
         return numbers[0] if numbers else None
+
+    def _index(self) -> None:
+        for number, recorded in enumerate(self._interactions):
+            key = _identity(recorded.body, urlsplit(recorded.url).path)
+            for stage in (recorded.stage, _ANY_STAGE):
+                self._same.setdefault((stage, key), deque()).append(number)
 
     def _most_alike(self, wanted: Wanted, bag: TokenBag, candidates: Sequence[int]) -> tuple[float, int]:
         """Give the likeness and the number of the answer whose request is the most alike; of equals, the first."""
@@ -280,3 +288,35 @@ def _said(prompt: Prompt | None) -> str:
     texts = [text for part in prompt.messages[-1].parts if (text := getattr(part, "text", None))]
     said = " ".join(" ".join(texts).split())
     return f"last message {said if len(said) <= 60 else said[:57] + '...'!r}"
+
+
+class AuxiliaryAnswers:
+    """Answers auxiliary requests: by method and path in the order of the recording, the last one over and over.
+
+    Args:
+        auxiliary: The recorded auxiliary requests.
+        others: All other interactions of the cassette, whose hosts are those of models.
+    """
+
+    def __init__(self, auxiliary: Sequence[Interaction], others: Sequence[Interaction]) -> None:
+        self._hosts = {urlsplit(one.url).netloc for one in (*auxiliary, *others)}
+        self._left: dict[tuple[str, str], deque[Interaction]] = {}
+        for one in auxiliary:
+            self._left.setdefault((one.method, urlsplit(one.url).path), deque()).append(one)
+
+    def match(self, request: Request) -> Interaction | None:
+        """The answer to an auxiliary request; ``None`` where it goes to a host that no recorded call went to.
+
+        Raises:
+            Diverged: If a recorded API is asked for what was not recorded.
+        """
+        path = request.url.path
+        left = self._left.get((request.method, path))
+        if left:
+            return left.popleft() if len(left) > 1 else left[0]
+        if request.url.netloc not in self._hosts:
+            return None
+        raise Diverged(
+            f"the run asks {request.method} {path} beside its model, and the cassette has no answer to it",
+            remedy=RECORD_AGAIN,
+        )

@@ -16,14 +16,12 @@ from pytest_tokenbudget.providers.request import Request, parse_request, split_u
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.replay.auxiliary import AuxiliaryAnswers
 from pytest_tokenbudget.replay.cassette import DEFAULT_LIMIT, read_cassette
 from pytest_tokenbudget.replay.interaction import Interaction
-from pytest_tokenbudget.replay.matching import RECORD_AGAIN, Matcher, Wanted
+from pytest_tokenbudget.replay.matching import RECORD_AGAIN, AuxiliaryAnswers, Matcher, Wanted
+from pytest_tokenbudget.replay.projection import ServerLoad, Slope, slopes
 from pytest_tokenbudget.replay.redaction import Redactor
 from pytest_tokenbudget.replay.response_caches import active_response_caches
-from pytest_tokenbudget.replay.server_load import ServerLoad
-from pytest_tokenbudget.replay.slope import Slope, slopes
 from pytest_tokenbudget.replay.timing import Holder, Schedule
 from pytest_tokenbudget.tokens.counter import Counter
 

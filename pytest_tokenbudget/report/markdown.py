@@ -26,8 +26,7 @@ from pytest_tokenbudget.report.highlights import (
 )
 from pytest_tokenbudget.report.means import money_a_month, month_change
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
-from pytest_tokenbudget.report.remedies import remedies
-from pytest_tokenbudget.report.table import gate_row, metric_name
+from pytest_tokenbudget.report.table import gate_row, metric_name, remedies
 from pytest_tokenbudget.report.view import RunView, unattributed_text
 from pytest_tokenbudget.wording import plain
 

@@ -12,8 +12,7 @@ import pytest
 from pytest_tokenbudget.ab.ab_options import AbOptions, parse_options
 from pytest_tokenbudget.ab.arms import import_path, move_into
 from pytest_tokenbudget.ab.interleave import interleave
-from pytest_tokenbudget.ab.paired_judge import PairedJudge
-from pytest_tokenbudget.ab.paired_test import results_of
+from pytest_tokenbudget.ab.paired_test import PairedJudge, results_of
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.processes.transcript import Transcript

@@ -129,7 +129,7 @@ def _value(compositions: Any, metric: str) -> int:
         "tool_schema_tokens": sum(p.tokens for p in composition.parts if p.part == "tools"),
         "tool_calls": sum(p.distinct for p in composition.parts if p.part == "tool_results"),
         "total_tokens": composition.input_tokens + (composition.output_tokens or 0),
-        "failed_attempts": composition.attempts,
+        "failed_attempts": composition.failed_attempts,
     }
     return sums[name] if name in sums else getattr(composition, name)
 

@@ -102,7 +102,8 @@ def test_own_code_counts_as_usual_until_it_is_far_from_it() -> None:
     busy = _sample(_call(0.5, 2.0), ended=13.0)
     assert _latency(busy, usual=1.0) == pytest.approx(2.0 + 1.0 + (11.0 - 2.0 - OWN_TIME_SLACK), rel=0.005)
     assert own_pace(0.0, 1.0) == 1.0
-    assert own_pace(0.1, 1.0) * 0.1 == pytest.approx(1.0 - 0.4)
+    assert own_pace(0.1, 0.8) * 0.1 == pytest.approx(0.8)  # the baseline was a cold start
+    assert own_pace(1.0, 10.0) == pytest.approx(10.0 - (2.0 - OWN_TIME_SLACK - 1.0))
 
 
 def test_replayed_runs_and_unknown_tokens_stay_as_they_are() -> None:

@@ -34,6 +34,16 @@ def work(number):
         return ask(f"part {number}").json()["usage"]["prompt_tokens"]
 
 
+def work_in_a_loop(number):
+    import asyncio
+
+    async def main():
+        await asyncio.sleep(0.01)
+        return await asyncio.to_thread(work, number)
+
+    return asyncio.run(main())
+
+
 if __name__ == "__main__":
     ask(" ".join(sys.argv[1:]))
 """
@@ -310,7 +320,7 @@ def test_agent():
     agent.ask("here")
     with stage("worker"):
         subprocess.run([sys.executable, "agent.py", "script"], check=True)
-    child = multiprocessing.get_context("fork").Process(target=agent.work, args=(1,))
+    child = multiprocessing.get_context("fork").Process(target=agent.work_in_a_loop, args=(1,))
     child.start()
     child.join()
     assert child.exitcode == 0

@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.measure.metrics import metric_table
+from pytest_tokenbudget.plugin.finish import shifts
 from pytest_tokenbudget.plugin.stored_baselines import count_timed_gates
-from pytest_tokenbudget.plugin.suite_shift import shifts
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
-from pytest_tokenbudget.report.remedies import confirmation, remedies
+from pytest_tokenbudget.report.table import confirmation, remedies
 from pytest_tokenbudget.report.view import RunView
 
 STORE: Any = SimpleNamespace(

@@ -6,7 +6,9 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-RECEIVE = 1 << 16
+RECEIVE = (1 << 17) - 4096
+"""Bytes that are read at once: a body of 64 KB with its head, and no more than is allocated cheaply."""
+
 MOST_HEAD = 1 << 18
 """Bytes of a head, at most."""
 

@@ -1,0 +1,77 @@
+"""Baselines of several jobs, or of two branches, become one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from pytest_tokenbudget.baselines.format import dump, load
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
+from pytest_tokenbudget.records.composition import StageComposition
+
+STAGES = {"router": StageComposition(1), "worker": StageComposition(2)}
+
+
+def entry(router: int, worker: int) -> BaselineEntry:
+    """A test of two stages."""
+    values = {"router.input_tokens": router, "worker.input_tokens": worker, "input_tokens": router + worker}
+    metrics = {name: MetricRecord(((value,),), value) for name, value in values.items()}
+    return BaselineEntry(metrics=metrics, composition=STAGES, traffic="replay")
+
+
+def command(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run ``tokenbudget``."""
+    line = [sys.executable, "-m", "pytest_tokenbudget", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def test_shards_are_merged_to_the_bytes_of_one_run(tmp_path: Path) -> None:
+    """Each job ran a part of the tests; in any order the union is what one job would have written."""
+    tests = {f"test_{n}": entry(n, 10 * n) for n in range(1, 5)}
+    shards = [tmp_path / "a.json", tmp_path / "b.json"]
+    for number, shard in enumerate(shards):
+        shard.write_bytes(dump({key: one for key, one in tests.items() if int(key[-1]) % 2 == number}))
+    for order in (shards, shards[::-1]):
+        out = tmp_path / "tests" / "__budgets__" / "test_desk.json"
+        done = command("merge", *order, "-o", out)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert out.read_bytes() == dump(tests)
+
+
+def test_a_file_that_is_no_baseline_is_an_error(tmp_path: Path) -> None:
+    """One error with the place, exit code 2, and nothing is written."""
+    (tmp_path / "a.json").write_text("{")
+    for file in ("a.json", "none.json"):
+        done = command("merge", tmp_path / file, "-o", tmp_path / "c.json")
+        assert done.returncode == 2
+        assert file in done.stderr
+        assert "Traceback" not in done.stderr
+        assert not (tmp_path / "c.json").exists()
+
+
+def test_branches_that_changed_different_figures_merge_by_themselves(tmp_path: Path) -> None:
+    """Other tests, or other stages of one; the sums over stages follow."""
+    sides = {
+        "base": {"test_a": entry(10, 100), "test_b": entry(1, 2)},
+        "ours": {"test_a": entry(20, 100), "test_b": entry(1, 2)},
+        "theirs": {"test_a": entry(10, 300), "test_c": entry(5, 6)},
+    }
+    paths = [tmp_path / name for name in sides]
+    for path, entries in zip(paths, sides.values(), strict=True):
+        path.write_bytes(dump(entries))
+    assert command("merge-driver", *paths, "tests/__budgets__/x.json").returncode == 0
+    assert load(paths[1].read_bytes(), paths[1]) == {"test_a": entry(20, 300), "test_c": entry(5, 6)}
+
+
+def test_a_figure_that_both_branches_changed_is_a_conflict_that_names_it(tmp_path: Path) -> None:
+    """Exit code 1, and the branch's own file stays as it was."""
+    paths = [tmp_path / name for name in ("base", "ours", "theirs")]
+    for path, worker in zip(paths, (100, 200, 300), strict=True):
+        path.write_bytes(dump({"test_a": replace(entry(10, worker), models=("m",))}))
+    before = paths[1].read_bytes()
+    done = command("merge-driver", *paths, "x.json")
+    assert done.returncode == 1
+    assert "x.json: changed on both sides: test_a metrics input_tokens worker" in done.stderr
+    assert paths[1].read_bytes() == before
