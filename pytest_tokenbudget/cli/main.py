@@ -17,9 +17,22 @@ from pytest_tokenbudget.cli.import_rows import IMPORT
 from pytest_tokenbudget.cli.merge_files import MERGE, MERGE_DRIVER
 from pytest_tokenbudget.cli.render_report import RENDER
 from pytest_tokenbudget.cli.schemas import SCHEMA
+from pytest_tokenbudget.cli.textconv import TEXTCONV
 from pytest_tokenbudget.errors import TokenBudgetError
 
-COMMANDS: tuple[Command, ...] = (AB, ADVISE, COMMENT, COMPARE, FOOTPRINT, IMPORT, MERGE, MERGE_DRIVER, RENDER, SCHEMA)
+COMMANDS: tuple[Command, ...] = (
+    AB,
+    ADVISE,
+    COMMENT,
+    COMPARE,
+    FOOTPRINT,
+    IMPORT,
+    MERGE,
+    MERGE_DRIVER,
+    RENDER,
+    SCHEMA,
+    TEXTCONV,
+)
 """All commands, in the order of ``--help``."""
 
 EXIT_ERROR = 2

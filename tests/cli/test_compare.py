@@ -68,3 +68,12 @@ def test_a_side_that_is_not_there_is_an_error(side: str, repository: Path) -> No
     assert done.returncode == 2
     assert side.rstrip(":") in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_baseline_is_shown_as_lines_for_git_diff(tmp_path: Path) -> None:
+    """One figure a line, with those that no file holds."""
+    line = [sys.executable, "-m", "pytest_tokenbudget", "textconv", str(write(tmp_path, 1500))]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "test_a input_tokens 1,500\n" in done.stdout
+    assert "test_a tool_schema_tokens 1,500\n" in done.stdout
