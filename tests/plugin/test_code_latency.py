@@ -37,7 +37,7 @@ def test_an_unchanged_run_is_decided_on_one_sample(slow: Any) -> None:
     """A provider that is three times slower today changes nothing of the code; it is told, and fails nothing."""
     slow.write(LOOP.format(calls=4))
     slow.run().assert_outcomes(passed=1)
-    assert '"speed": {"main": {"gpt-4o": [' in slow.baseline
+    assert '"main": {"gpt-4o": [' in slow.baseline
     slow.server.play(lambda asked: Reply(delay=0.09))
     result = slow.run("-v")
     result.assert_outcomes(passed=1)
