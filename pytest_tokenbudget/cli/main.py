@@ -17,6 +17,8 @@ from pytest_tokenbudget.cli.import_rows import IMPORT
 from pytest_tokenbudget.cli.merge_files import MERGE, MERGE_DRIVER
 from pytest_tokenbudget.cli.render_report import RENDER
 from pytest_tokenbudget.cli.schemas import SCHEMA
+from pytest_tokenbudget.cli.show import SHOW
+from pytest_tokenbudget.cli.show_history import HISTORY
 from pytest_tokenbudget.cli.textconv import TEXTCONV
 from pytest_tokenbudget.cli.whatif import WHATIF
 from pytest_tokenbudget.errors import TokenBudgetError
@@ -27,11 +29,13 @@ COMMANDS: tuple[Command, ...] = (
     COMMENT,
     COMPARE,
     FOOTPRINT,
+    HISTORY,
     IMPORT,
     MERGE,
     MERGE_DRIVER,
     RENDER,
     SCHEMA,
+    SHOW,
     TEXTCONV,
     WHATIF,
 )
