@@ -90,29 +90,19 @@ def _call(call: Mapping[str, Any], prices: PriceBook) -> CallEvidence:
 
 
 def _stage(path: str, paths: Sequence[str], test: Mapping[str, Any]) -> StageEvidence:
-    """A stage's own parts, without those of the stages inside it."""
-    children = [other for other in paths if other.rpartition("/")[0] == path]
-    inner: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for child in children:
-        for part in test["parts"][child]:
-            inner.setdefault((part["part"], part["name"]), []).append(part)
-    own = []
-    for part in test["parts"][path]:
-        others = inner.get((part["part"], part["name"]), [])
-        tokens = part["tokens"] - sum(other["tokens"] for other in others)
-        if tokens > 0:
-            calls = part["calls"] - sum(other["calls"] for other in others)
-            repeated = part["repeated_tokens"] - sum(other["repeated_tokens"] for other in others)
-            own.append(
-                PartEvidence(
-                    part["part"], part["name"], tokens, max(1, calls), part["largest"], max(0, min(repeated, tokens))
-                )
-            )
+    """A stage's own parts; its fresh input is given with that of the stages inside it, which is taken off."""
+    own = tuple(
+        PartEvidence(
+            part["part"], part["name"], part["tokens"], part["calls"], part["largest"], part["repeated_tokens"]
+        )
+        for part in test["parts"][path]
+        if part["tokens"] > 0
+    )
     fresh = test["stages"].get(path, {}).get("fresh_input_tokens")
-    for child in children:
+    for child in (other for other in paths if other.rpartition("/")[0] == path):
         inside = test["stages"].get(child, {}).get("fresh_input_tokens")
         fresh = None if fresh is None or inside is None else fresh - inside
-    return StageEvidence(path, tuple(own), None if fresh is None else round(fresh))
+    return StageEvidence(path, own, None if fresh is None else round(fresh))
 
 
 def production_weights(tests: Sequence[TestEvidence], production: Production) -> dict[str, float]:
