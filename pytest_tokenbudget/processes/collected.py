@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tokenbudget.errors import CollectionFailed
-from pytest_tokenbudget.processes.fresh_pytest import Wanted, own_environment, run_pytest
+from pytest_tokenbudget.processes.fresh_pytest import OPTIONS, Wanted, own_environment, run_pytest
 from pytest_tokenbudget.wording import plain
 
 _NO_TESTS = 5
@@ -64,15 +64,16 @@ def collect(arguments: Sequence[str], *, place: Path) -> Collection:
         CollectionFailed: If pytest cannot say which tests there are.
     """
     told = run_pytest(arguments, Wanted(None, stored=True), place=place, environment=own_environment())
-    if told.exit_code not in (0, _NO_TESTS):
-        raise CollectionFailed(
-            f"pytest cannot collect the tests (exit code {told.exit_code}):\n{_visible(told.output)}",
-            remedy="make `python -m pytest --collect-only` succeed, in this folder and with this Python",
-        )
-    if told.stored is None:
+    unknown = "unrecognized arguments" in told.output and OPTIONS[0] in told.output
+    if unknown or (told.stored is None and told.exit_code in (0, _NO_TESTS)):
         raise CollectionFailed(
             f"pytest ran without the plugin:\n{_visible(told.output)}",
             remedy="remove `-p no:tokenbudget`, and where plugins are not loaded by themselves add `-p tokenbudget`",
+        )
+    if told.stored is None or told.exit_code not in (0, _NO_TESTS):
+        raise CollectionFailed(
+            f"pytest cannot collect the tests (exit code {told.exit_code}):\n{_visible(told.output)}",
+            remedy="make `python -m pytest --collect-only` succeed, in this folder and with this Python",
         )
     if told.stored["narrowed"]:
         raise CollectionFailed(

@@ -20,6 +20,14 @@ REPOSITORY = Path(__file__).parents[2]
 CASSETTE = next((REPOSITORY / "conftest_examples" / "quickstart").rglob("*.jsonl"))
 FORMAT_1 = REPOSITORY / "tests" / "baselines" / "format_1" / "test_desk.json"
 TEST = 'from pytest_tokenbudget import token_budget\n@token_budget("10%", replay=True)\ndef test_a(): pass\n'
+OLD_TESTS = """
+import pytest
+def test_one_plain_call(): pass
+def test_played(): pass
+def test_says_where_the_lamp_is(): pass
+@pytest.mark.parametrize("name", ["Ana", "B\u00f6 [x]"])
+def test_three_samples(name): pass
+"""
 
 
 @dataclass(frozen=True)
@@ -89,8 +97,7 @@ def test_old_baselines_are_found_and_migrated(project: Project) -> None:
     entries = load(old, FORMAT_1)
     path = project.budgets / "test_desk.json"
     path.write_bytes(old)
-    names = "".join(f"def {key}(): pass\n" for key in entries)
-    (project.root / "tests" / "test_desk.py").write_text(TEST + names, encoding="utf-8")
+    (project.root / "tests" / "test_desk.py").write_text(TEST + OLD_TESTS, encoding="utf-8")
     code, found = project.findings()
     assert (code, path.read_bytes()) == (1, old)
     assert [(one["text"], one["remedy"]) for one in found] == [
