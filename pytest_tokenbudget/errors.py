@@ -129,3 +129,9 @@ class ImportRowsError(TokenBudgetError):
     """Rows of production that cannot be read."""
 
     slug = "import"
+
+
+class WhatIfError(TokenBudgetError):
+    """A change that ``tokenbudget whatif`` cannot try on a recorded run."""
+
+    slug = "whatif"

@@ -9,6 +9,7 @@ from pathlib import Path
 from pytest_tokenbudget import git
 from pytest_tokenbudget.baselines.format import load
 from pytest_tokenbudget.errors import GitError, TokenBudgetError
+from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.baseline import BaselineEntry
 
 REVISIONS = 30
@@ -19,6 +20,14 @@ MOST_BYTES = 24 * 2**20
 
 LARGEST_FILE = 8 * 2**20
 """Bytes of one old file that are read."""
+
+NOTABLE = 0.005
+"""Relative change of a stored value from which on it is a jump."""
+
+NOTABLE_TIME = 0.1
+"""The relative change from which on a time has jumped."""
+
+_TIMES = frozenset(spec.name for spec in BUILTIN_METRICS if spec.timed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,45 @@ class Revision:
     time: int
     subject: str
     entries: Mapping[str, BaselineEntry]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredValue:
+    """The value of a metric that a revision stored.
+
+    Attributes:
+        value: Mean of its newest session, in the metric's unit.
+        origin: The value that was first stored or last accepted; ``None`` where it is not known.
+        revision: The revision.
+    """
+
+    value: float
+    origin: float | None
+    revision: Revision
+
+
+def stored_values(key: str, metric: str, revisions: Sequence[Revision]) -> list[StoredValue]:
+    """The values of a metric of a test, oldest first; revisions that hold none are left out.
+
+    Args:
+        key: Key of the test in its file.
+        metric: Full name of the metric.
+        revisions: The revisions of its file, oldest first.
+    """
+    found: list[StoredValue] = []
+    for revision in revisions:
+        entry = revision.entries.get(key)
+        record = entry.metrics.get(metric) or entry.pooled.get(metric) if entry is not None else None
+        if record is not None and record.sessions and record.sessions[-1]:
+            session = record.sessions[-1]
+            found.append(StoredValue(sum(session) / len(session), record.origin, revision))
+    return found
+
+
+def is_jump(metric: str, before: float, now: float) -> bool:
+    """Tell whether a stored value is notably another than before; times vary by themselves, so more is asked of them."""
+    notable = NOTABLE_TIME if metric.rpartition(".")[2] in _TIMES else NOTABLE
+    return abs(now - before) > notable * abs(before)
 
 
 def histories(

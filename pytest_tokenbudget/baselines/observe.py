@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_tokenbudget.baselines.derive import ONLY_STAGE, add, quotient, subtract
 from pytest_tokenbudget.baselines.outcomes import storable
-from pytest_tokenbudget.measure.constant_speed import at_speed_of, complete, fit_speeds
+from pytest_tokenbudget.measure.constant_speed import at_speed_of, complete, fit_speeds, with_own_code
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, OPEN_TIMES
 from pytest_tokenbudget.records.baseline import (
     LARGEST,
@@ -86,7 +86,8 @@ def observe(samples: Sequence[Sample], standing: BaselineEntry | None = None) ->
     if not samples:
         raise ValueError("no sample to observe")
     at_speeds = standing if standing is not None and standing.speeds else None
-    speeds = fit_speeds(samples) if at_speeds is None else complete(at_speeds.speeds, samples)
+    fitted = fit_speeds(samples) if at_speeds is None else complete(at_speeds.speeds, samples)
+    speeds = with_own_code(fitted, samples, {} if at_speeds is None else at_speeds.speeds)
     samples = at_speed_of(at_speeds, samples)
     typical = _typical(samples)
     stages = all_stages(stage for sample in samples for stage in (*sample.stages, *sample.composition))

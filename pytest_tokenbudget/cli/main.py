@@ -19,7 +19,10 @@ from pytest_tokenbudget.cli.merge_files import MERGE, MERGE_DRIVER
 from pytest_tokenbudget.cli.prune import PRUNE
 from pytest_tokenbudget.cli.render_report import RENDER
 from pytest_tokenbudget.cli.schemas import SCHEMA
+from pytest_tokenbudget.cli.show import SHOW
+from pytest_tokenbudget.cli.show_history import HISTORY
 from pytest_tokenbudget.cli.textconv import TEXTCONV
+from pytest_tokenbudget.cli.whatif import WHATIF
 from pytest_tokenbudget.errors import TokenBudgetError
 
 COMMANDS: tuple[Command, ...] = (
@@ -29,13 +32,16 @@ COMMANDS: tuple[Command, ...] = (
     COMPARE,
     DOCTOR,
     FOOTPRINT,
+    HISTORY,
     IMPORT,
     MERGE,
     MERGE_DRIVER,
     PRUNE,
     RENDER,
     SCHEMA,
+    SHOW,
     TEXTCONV,
+    WHATIF,
 )
 """All commands, in the order of ``--help``."""
 

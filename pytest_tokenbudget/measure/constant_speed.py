@@ -121,6 +121,10 @@ by as much, and a baseline may be of a cold start."""
 OWN_TIME_SLACK = 0.25
 """s by which it may be longer or shorter than that, whatever it was."""
 
+OWN_CODE = "(own code)"
+"""Under this name, and the whole test's stage, the speeds of a baseline keep what the agent's own code took, s: all latencies of
+the baseline were reckoned with it, so that later runs must be too."""
+
 _DIGITS = 3
 _DEFF = 1.4
 """Calls of one run resemble each other: see the noise of live times in ``compare``."""
@@ -144,7 +148,10 @@ def at_speed_of(entry: BaselineEntry | None, samples: Sequence[Sample]) -> tuple
 
 
 def usual_own_time(entry: BaselineEntry) -> float | None:
-    """s that the agent's own code took in a baseline, on average; ``None`` where it is not known."""
+    """s of the agent's own code that the latencies of a baseline were reckoned with; ``None`` where it is not known."""
+    kept = entry.speeds.get("", {}).get(OWN_CODE)
+    if kept is not None:
+        return kept.call
     record = entry.metrics.get("own_time")
     return None if record is None else float(mean(record.values))
 
@@ -164,6 +171,18 @@ def fit_speeds(samples: Sequence[Sample]) -> dict[str, dict[str, Speed]]:
                 a, b, c = (float(f"{value:.{_DIGITS}g}") for value in fitted)
                 speeds.setdefault(stage, {})[model] = Speed(a, b, c, len(calls))
     return speeds
+
+
+def with_own_code(speeds: Speeds, samples: Sequence[Sample], stored: Speeds) -> dict[str, dict[str, Speed]]:
+    """Speeds with the time of the agent's own code: the stored one, or that of these samples where none is stored."""
+    kept = stored.get("", {}).get(OWN_CODE)
+    own = [value for sample in samples if (value := sample.total.get("own_time")) is not None]
+    if kept is None and own:
+        kept = Speed(float(f"{float(mean(own)):.{_DIGITS}g}"), 0.0, 0.0, len(own))
+    found = {stage: dict(models) for stage, models in speeds.items()}
+    if kept is not None and found:
+        found.setdefault("", {})[OWN_CODE] = kept
+    return found
 
 
 def complete(stored: Speeds, samples: Sequence[Sample]) -> dict[str, dict[str, Speed]]:

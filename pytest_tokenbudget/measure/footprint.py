@@ -134,6 +134,7 @@ def footprint_call(found: Footprint, *, stage: str, started: float) -> Call:
         input_source="counted",
         output_source="counted",
         composition=found.composition,
+        answered_by="mock",  # no model took any time
     )
 
 

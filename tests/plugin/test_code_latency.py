@@ -37,7 +37,7 @@ def test_an_unchanged_run_is_decided_on_one_sample(slow: Any) -> None:
     """A provider that is three times slower today changes nothing of the code; it is told, and fails nothing."""
     slow.write(LOOP.format(calls=4))
     slow.run().assert_outcomes(passed=1)
-    assert '"speed": {"main": {"gpt-4o": [' in slow.baseline
+    assert '"main": {"gpt-4o": [' in slow.baseline
     slow.server.play(lambda asked: Reply(delay=0.09))
     result = slow.run("-v")
     result.assert_outcomes(passed=1)
@@ -131,3 +131,17 @@ def test_a_grown_prompt_fails_on_one_sample(project: Any) -> None:
     assert (gate["verdict"], gate["exact"]) == ("regression", True)
     assert gate["exact_part"]["value"] > 1.3 * gate["exact_part"]["baseline"]
     result.stdout.fnmatch_lines(["*decided by the prompt alone: * more tokens in each of 5 calls*"])
+
+
+def test_an_update_leaves_the_time_of_the_agents_own_code(slow: Any) -> None:
+    """All latencies of a baseline are reckoned with one time of the agent's own code, so that an update moves none of them."""
+    own_code = "\n    __import__('time').sleep({})\n"
+    slow.write(LOOP.format(calls=4) + own_code.format(0.12))
+    slow.run().assert_outcomes(passed=1)
+    stored = slow.gate("latency")["value"] if slow.test["gates"] else slow.test["total"]["latency"]
+    slow.write(LOOP.format(calls=4).replace("look it up", "look it up twice") + own_code.format(0.04))
+    slow.run("--tokenbudget-update").assert_outcomes(passed=1)
+    slow.run().assert_outcomes(passed=1)
+    gate = slow.gate("latency")
+    assert gate["verdict"] == "ok"
+    assert gate["value"] == pytest.approx(stored, rel=0.05)

@@ -81,7 +81,7 @@ from pathlib import Path
 
 TOOLS = json.loads(Path("tools.json").read_text())
 
-@token_budget({"input_tokens": "5%"})
+@token_budget("5%")
 def test_tools(footprint):
     found = footprint(tools=TOOLS, system="You are a desk.", model="gpt-4.1")
     assert set(found.tools) == {"find"}
@@ -106,6 +106,8 @@ def test_a_grown_tool_fails_without_a_model(project) -> None:
     gate = project.gate("input_tokens")
     assert gate["verdict"] == "regression"
     assert gate["exact"]
+    assert project.test["samples"] == 1
+    assert {each["metric"] for each in project.test["gates"] if "latency" in each["metric"]} == set()
     assert project.test["causes"][0]["name"] == "find"
     assert project.test["causes"][0]["delta"] == gate["value"] - gate["baseline"]
 
@@ -200,7 +202,7 @@ def test_bad_input_of_the_command_is_an_error(
 
 def test_each_tool_has_a_metric_of_its_own(project) -> None:
     """``tools.NAME`` and ``tools.*`` are gated by limits and by the baseline, of the whole test and of a stage."""
-    source = PROJECT.replace('{"input_tokens": "5%"}', RULES)
+    source = PROJECT.replace('"5%"', RULES)
     write_tool(project, "Finds things.")
     project.write(source)
     project.run().assert_outcomes(passed=1)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pytest_tokenbudget.baselines.history import Revision
+from pytest_tokenbudget.baselines.history import Revision, StoredValue, is_jump, stored_values
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import number, percent, unit_of
 from pytest_tokenbudget.report.means import now_value
@@ -16,11 +16,6 @@ METRICS = ("input_tokens", "output_tokens", "calls", "cost", "latency")
 HEIGHT = 40
 SHOWN_JUMPS = 6
 SHOWN_TESTS = 12
-
-_NOTABLE = {"latency": 0.1}
-"""Relative change of a stored value from which on it is a jump; times vary by themselves."""
-
-_NOTABLE_OTHERS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +73,12 @@ class Moved:
     trend: Trend
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """A stored value and the revision that stored it."""
-
-    value: float
-    revision: Revision
-
-
 def trends(result: TestResult, revisions: Sequence[Revision]) -> list[Trend]:
     """The metrics of a test that were not always what they are now."""
     found = []
     for metric in METRICS:
         now = now_value(result, metric)
-        stored = _stored(result.key, metric, revisions)
+        stored = stored_values(result.key, metric, revisions)
         if stored and now is not None and any(one.value != now for one in stored):
             found.append(_trend(metric, stored, now))
     return found
@@ -102,7 +89,7 @@ def moved_tests(results: Iterable[TestResult], past: dict[str, tuple[Revision, .
     found: list[tuple[float, Moved]] = []
     for result in results:
         revisions = past.get(result.baseline_file, ())
-        stored, now = _stored(result.key, "input_tokens", revisions), now_value(result, "input_tokens")
+        stored, now = stored_values(result.key, "input_tokens", revisions), now_value(result, "input_tokens")
         if len(stored) > 1 and now is not None:
             file, _, name = result.nodeid.partition("::")
             moved = abs(now / stored[0].value - 1) if stored[0].value else 0.0
@@ -111,19 +98,7 @@ def moved_tests(results: Iterable[TestResult], past: dict[str, tuple[Revision, .
     return [shown for _, shown in sorted(found, key=lambda pair: -pair[0])[:SHOWN_TESTS]]
 
 
-def _stored(key: str, metric: str, revisions: Sequence[Revision]) -> list[_Stored]:
-    """The values of a metric, oldest first: of each revision, that of its newest session."""
-    found: list[_Stored] = []
-    for revision in revisions:
-        entry = revision.entries.get(key)
-        record = entry.metrics.get(metric) if entry is not None else None
-        if record is not None and record.sessions and record.sessions[-1]:
-            session = record.sessions[-1]
-            found.append(_Stored(sum(session) / len(session), revision))
-    return found
-
-
-def _trend(metric: str, stored: Sequence[_Stored], now: float) -> Trend:
+def _trend(metric: str, stored: Sequence[StoredValue], now: float) -> Trend:
     values = [*(one.value for one in stored), now]
     low, high = min(values), max(values)
     # A line that moves by less than a fiftieth is drawn flat, not as if it had jumped.
@@ -136,7 +111,7 @@ def _trend(metric: str, stored: Sequence[_Stored], now: float) -> Trend:
     points, jumps = [], []
     for index, one in enumerate(stored):
         before = stored[index - 1].value if index else None
-        if before is None or not _jumped(metric, before, one.value):
+        if before is None or not is_jump(metric, before, one.value):
             continue
         jump = _jump(one, before)
         jumps.append(jump)
@@ -156,11 +131,7 @@ def _trend(metric: str, stored: Sequence[_Stored], now: float) -> Trend:
     )
 
 
-def _jumped(metric: str, before: float, now: float) -> bool:
-    return abs(now - before) > _NOTABLE.get(metric, _NOTABLE_OTHERS) * abs(before)
-
-
-def _jump(one: _Stored, before: float) -> Jump:
+def _jump(one: StoredValue, before: float) -> Jump:
     when = datetime.fromtimestamp(min(max(one.revision.time, 0), 2**40), UTC)
     return Jump(
         commit=one.revision.commit[:8],

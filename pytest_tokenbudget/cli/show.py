@@ -1,0 +1,439 @@
+"""``tokenbudget show``: a stored or reported test as a person reads it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.errors import BaselineError, ReportError
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.cli.targets import Target
+    from pytest_tokenbudget.records.baseline import BaselineEntry, Number
+    from pytest_tokenbudget.records.call import Call
+    from pytest_tokenbudget.records.composition import StageComposition
+    from pytest_tokenbudget.records.verdict import TestResult
+
+MAIN_METRICS = (
+    *("calls", "failed_attempts", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "cost"),
+    "latency",
+)
+"""The columns of the table, as far as any stage has them; ``--all`` shows every metric."""
+
+_QUIET_ZERO = frozenset({"failed_attempts", "cached_input_tokens", "reasoning_tokens"})
+"""Metrics that get no column where all their values are 0."""
+
+_FEW_TESTS = 3
+"""So many tests are shown whole; of more each gets a line."""
+
+_COLUMNS = 7
+"""Metrics side by side in one table."""
+
+_PARTS = 8
+"""Parts of a stage that are shown."""
+
+_BAR = 24
+
+
+@dataclass(frozen=True, slots=True)
+class ShownTest:
+    """One test, from a baseline or from a report.
+
+    Attributes:
+        test: Its node id.
+        file: The file that it was read from.
+        traffic: Where the answers came from.
+        models: The models that answered.
+        stages: All known values by stage and metric, oldest first; the whole test stands under ``""``.
+        composition: What the input of each stage consists of, the stages inside it included.
+        origins: The accepted value of each metric, by its full name, where it is known.
+        outcomes: What the agent achieved.
+        samples: Samples that are kept.
+        calls: The calls of its last sample; a baseline keeps none.
+        references: Names of the references that hold measurements of its test file.
+    """
+
+    test: str
+    file: str
+    traffic: str
+    models: tuple[str, ...]
+    stages: Mapping[str, Mapping[str, Sequence[Number]]]
+    composition: Mapping[str, StageComposition]
+    origins: Mapping[str, Number]
+    outcomes: Mapping[str, Any]
+    samples: int
+    calls: tuple[Call, ...] = ()
+    references: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> list[str]:
+        """The stages that have a row of their own: ``main`` only where it is not the whole test."""
+        named = sorted(stage for stage in self.stages if stage)
+        return ["", *(named if named != ["main"] else [])]
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "example: tokenbudget show tests/test_desk.py::test_refunds; tokenbudget show production; "
+        "tokenbudget show report.json --calls. Exit codes: 0 shown, 2 nothing has this name, or it cannot be read."
+    )
+    parser.add_argument(
+        "target",
+        nargs="?",
+        default=".",
+        metavar="PATH|NODEID|NAME",
+        help="a folder, a test file, a baseline, a JSON report, a node id, or the name of a reference or a test "
+        "(default: all baselines of this folder)",
+    )
+    parser.add_argument(
+        "--against", default="baseline", metavar="NAME", help="show this reference of the tests (default: %(default)s)"
+    )
+    parser.add_argument("--calls", action="store_true", help="list the calls one by one; needs a JSON report")
+    parser.add_argument("--all", action="store_true", help="leave out no test, no metric and no part")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
+    from pytest_tokenbudget.baselines.production_file import is_production, read_production
+    from pytest_tokenbudget.cli.import_rows import production_json, production_lines
+    from pytest_tokenbudget.cli.targets import find_targets
+    from pytest_tokenbudget.cli.terminal_text import paint, write_lines
+    from pytest_tokenbudget.wording import plain
+
+    against = arguments.against if arguments.against == BASELINE else check_reference(arguments.against)
+    targets = find_targets("." if arguments.target == BASELINE else arguments.target, against=against)
+    production = {target.path: read_production(target.path) for target in targets if is_production(target.path)}
+    tests = [test for target in targets if target.path not in production for test in _read(target)]
+    if arguments.calls and not any(test.calls for test in tests):
+        raise ReportError(
+            "there are no calls to list: a baseline keeps none",
+            remedy="pytest --tokenbudget-report=report.json; tokenbudget show report.json --calls",
+        )
+    if arguments.json:
+        shown = [_test_json(test, calls=arguments.calls) for test in tests]
+        found = [{"file": str(path), **production_json(one)} for path, one in production.items()]
+        print(json.dumps({"tests": shown, "production": found}, indent=2))
+        return 0
+    lines: list[str] = []
+    for path, one in production.items():
+        models = ", ".join(plain(model, limit=60) for model in one.models)
+        facts = " | ".join(filter(None, ("production", one.source, models)))
+        lines += [paint(plain(str(path)), "bold"), plain(facts), "", *production_lines(one), ""]
+    if len(tests) > _FEW_TESTS and not arguments.all and not arguments.calls:
+        lines += _overview(tests)
+    else:
+        for test in tests:
+            lines += [*_test_lines(test, everything=arguments.all, calls=arguments.calls), ""]
+    write_lines(lines[:-1])
+    return 0
+
+
+def _read(target: Target) -> list[ShownTest]:
+    """The tests of a file that are meant."""
+    from pytest_tokenbudget.cli.targets import choose_keys, node_id, read_stored
+    from pytest_tokenbudget.report.from_json import read_report
+
+    if not target.wanted and _is_report(target.path):
+        return [_of_report(result, target.path) for result in read_report(target.path).results]
+    entries = read_stored(target.path)
+    keys = choose_keys(entries, target.wanted)
+    if not keys:
+        known = ", ".join(sorted(entries)[:3]) + (", ..." if len(entries) > 3 else "")
+        raise BaselineError(
+            f"{target.path}: holds no test {target.wanted!r}" + (f" (it holds {known})" if known else ""),
+            remedy=f"`tokenbudget show {target.path}` lists what it holds; a run of the test writes its entry",
+        )
+    return [_of_entry(node_id(target.path, key), target.path, entries[key]) for key in keys]
+
+
+def _is_report(path: Path) -> bool:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False  # whoever reads it as a baseline says what is wrong
+    return isinstance(found, dict) and isinstance(found.get("tests"), list)
+
+
+def _of_entry(test: str, path: Path, entry: BaselineEntry) -> ShownTest:
+    from pytest_tokenbudget.baselines.paths import DIRECTORY, references
+    from pytest_tokenbudget.records.composition import inclusive
+    from pytest_tokenbudget.records.gate import split_key
+
+    stages: dict[str, dict[str, Sequence[Number]]] = {"": {}}
+    origins: dict[str, Number] = {}
+    for key, record in (entry.metrics | entry.pooled).items():
+        stage, metric = split_key(key)
+        if record.values:
+            stages.setdefault(stage, {})[metric] = record.values
+        if record.origin is not None:
+            origins[key] = record.origin
+    composition = inclusive(entry.composition)
+    samples = max((len(record.values) for record in entry.metrics.values()), default=0)
+    others = references(path.parent.parent / f"{path.stem}.py") if path.parent.name == DIRECTORY else ()
+    return ShownTest(
+        test=test,
+        file=str(path),
+        traffic=entry.traffic,
+        models=entry.models,
+        stages=stages,
+        composition=composition,
+        origins=origins,
+        outcomes=entry.outcomes,
+        samples=samples,
+        references=others,
+    )
+
+
+def _of_report(result: TestResult, path: Path) -> ShownTest:
+    from pytest_tokenbudget.records.composition import inclusive
+
+    samples = result.samples
+    last = samples[-1] if samples else None
+    stages = {"": _columns([sample.total for sample in samples])}
+    for stage in sorted({stage for sample in samples for stage in sample.stages}):
+        stages[stage] = _columns([sample.stages.get(stage, {}) for sample in samples])
+    calls = last.calls if last else ()
+    return ShownTest(
+        test=result.nodeid,
+        file=str(path),
+        traffic=last.traffic if last else "",
+        models=tuple(sorted({call.model or call.request_model for call in calls if call.succeeded} - {""})),
+        stages=stages,
+        composition=inclusive(last.composition) if last else {},
+        origins={},
+        outcomes=last.outcomes if last else {},
+        samples=len(samples),
+        calls=calls,
+    )
+
+
+def _columns(samples: Sequence[Mapping[str, Number | None]]) -> dict[str, Sequence[Number]]:
+    """The values of each metric over the samples: unknown where one is, 0 where a sample did not open the stage."""
+    found: dict[str, Sequence[Number]] = {}
+    for metric in dict.fromkeys(metric for values in samples for metric in values):
+        column = [values.get(metric) if values else 0 for values in samples]
+        known = [value for value in column if value is not None]
+        if len(known) == len(column):
+            found[metric] = known
+    return found
+
+
+def _test_lines(test: ShownTest, *, everything: bool, calls: bool) -> list[str]:
+    from pytest_tokenbudget.cli.terminal_text import paint
+    from pytest_tokenbudget.wording import counted, plain
+
+    models = ", ".join(plain(model, limit=60) for model in test.models)
+    facts = [plain(test.file), test.traffic, models, counted(test.samples, "sample")]
+    if test.references:
+        facts.append(f"references: {', '.join(map(plain, test.references))}")
+    lines = [paint(plain(test.test), "bold"), " | ".join(filter(None, facts)), ""]
+    lines += _table(test, everything=everything)
+    lines += _moved(test)
+    lines += _composition(test, everything=everything)
+    if test.outcomes:
+        said = (f"{plain(str(name), limit=60)} = {plain(json.dumps(value))}" for name, value in test.outcomes.items())
+        lines += ["", f"outcomes: {', '.join(said)}"]
+    if calls and test.calls:
+        lines += ["", *_call_table(test.calls)]
+    return lines
+
+
+def _metrics(test: ShownTest, *, everything: bool) -> list[str]:
+    from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
+
+    known = {metric for values in test.stages.values() for metric in values}
+    builtin = [spec.name for spec in BUILTIN_METRICS]
+    order = [*builtin, *sorted(known.difference(builtin))] if everything else [*MAIN_METRICS]
+    return [
+        metric
+        for metric in order
+        if metric in known
+        and (everything or metric not in _QUIET_ZERO or any(any(row.get(metric, ())) for row in test.stages.values()))
+    ]
+
+
+def _table(test: ShownTest, *, everything: bool) -> list[str]:
+    """Stages by metrics, as many tables below each other as the metrics need."""
+    metrics = _metrics(test, everything=everything)
+    lines: list[str] = []
+    varies = False
+    for start in range(0, len(metrics), _COLUMNS if everything else len(MAIN_METRICS)):
+        chosen = metrics[start : start + (_COLUMNS if everything else len(MAIN_METRICS))]
+        rows = []
+        for stage in test.rows:
+            cells = [_cell(metric, test.stages[stage].get(metric, ())) for metric in chosen]
+            varies = varies or any("±" in cell for cell in cells)
+            rows.append((_stage(stage), *cells))
+        lines += ([""] if lines else []) + _tabulated(rows, ("stage", *map(_heading, chosen)), left=1)
+    if varies:
+        lines.append("± standard deviation of the values that are kept")
+    return lines
+
+
+def _cell(metric: str, values: Sequence[Number]) -> str:
+    from statistics import stdev
+
+    from pytest_tokenbudget.report.figures import number, unit_of
+    from pytest_tokenbudget.stats.statistic import mean
+
+    if not values:
+        return "-"
+    middle = mean(values)
+    share = stdev(map(float, values)) / middle if len(values) > 1 and middle > 0 else 0
+    return number(middle, unit_of(metric)) + (f" ±{share:.0%}" if share >= 0.005 else "")
+
+
+def _moved(test: ShownTest) -> list[str]:
+    """The metrics that updates moved away from what was accepted; those of a stage only beside its name."""
+    from pytest_tokenbudget.baselines.history import is_jump
+    from pytest_tokenbudget.report.figures import number, percent, unit_of
+    from pytest_tokenbudget.stats.statistic import mean
+    from pytest_tokenbudget.wording import plain
+
+    lines = []
+    for stage in test.rows:
+        for metric in MAIN_METRICS:
+            key = f"{stage}.{metric}" if stage else metric
+            values, origin = test.stages[stage].get(metric, ()), test.origins.get(key)
+            if values and origin is not None and is_jump(metric, origin, now := mean(values)):
+                both = f"{number(origin, unit_of(metric))} → {number(now, unit_of(metric))}"
+                change = percent(now / origin - 1) if origin else "new"
+                lines.append(f"  {plain(key)} {both} {change}")
+    return ["", "since it was first stored or last accepted:", *lines] if lines else []
+
+
+def _composition(test: ShownTest, *, everything: bool) -> list[str]:
+    """The parts of the input as bars; shaded is what an earlier call of the stage had sent already."""
+    from pytest_tokenbudget.cli.terminal_text import bar
+    from pytest_tokenbudget.report.prompt_tree import PART_WORDS
+    from pytest_tokenbudget.wording import plain
+
+    named = [stage for stage in test.rows if stage in test.composition]
+    outer = [stage for stage in named if stage and (everything or "/" not in stage)] or [""]
+    found = {stage: test.composition[stage].parts for stage in outer if stage in test.composition}
+    total = sum(part.tokens for stage in found if "/" not in stage for part in found[stage]) or 1
+    largest = max((part.tokens for parts in found.values() for part in parts), default=0)
+    rows = []
+    for stage, carried in found.items():
+        parts = sorted((part for part in carried if part.tokens), key=lambda part: -part.tokens)
+        shown = parts if everything else parts[:_PARTS]
+        for part in shown:
+            name = f"{PART_WORDS[part.part]} {plain(part.name, limit=40)}".strip()
+            drawn = bar(
+                part.tokens / largest if largest else 0,
+                _BAR,
+                again=part.repeated_tokens / part.tokens if part.tokens else 0,
+            )
+            rows.append(
+                (_stage(stage), name, f"{part.calls:,}", f"{part.tokens:,}", f"{part.tokens / total:.0%}", drawn)
+            )
+        if rest := parts[len(shown) :]:
+            tokens = sum(part.tokens for part in rest)
+            rows.append((_stage(stage), f"{len(rest)} smaller parts", "", f"{tokens:,}", f"{tokens / total:.0%}", ""))
+    if not rows:
+        return []
+    headings = ("stage", "input", "calls", "tokens", "share", f"{bar(0.2, 5)} new {bar(0.2, 5, again=1)} sent again")
+    return ["", *_tabulated(rows, headings, left=2, bars=True)]
+
+
+def _call_table(calls: Iterable[Call]) -> list[str]:
+    from pytest_tokenbudget.report.figures import number, seconds
+    from pytest_tokenbudget.wording import plain
+
+    rows = []
+    for call in sorted(calls, key=lambda call: call.started):
+        said = call.error if call.error is not None else ", ".join(call.tool_calls) or call.finish_reason or ""
+        rows.append(
+            (
+                _stage(call.stage),
+                plain(call.model or call.request_model, limit=40),
+                seconds(call.started),
+                seconds(call.latency),
+                number(call.ttft, "s"),
+                *map(number, (call.usage.input_tokens, call.usage.cached_input_tokens, call.usage.output_tokens)),
+                number(call.cost, "USD"),
+                ("failed: " if call.error is not None else "") + plain(said, limit=60),
+            )
+        )
+    headings = ("stage", "model", "start", "latency", "ttft", "input", "cached", "output", "cost", "answer")
+    return _tabulated(rows, headings, left=2, bars=True)
+
+
+def _overview(tests: Sequence[ShownTest]) -> Iterator[str]:
+    """A line a test."""
+    from pytest_tokenbudget.wording import counted, plain
+
+    metrics = ("calls", "input_tokens", "output_tokens", "cost", "latency")
+    rows = [
+        (
+            plain(test.test, limit=100),
+            *(_cell(metric, test.stages[""].get(metric, ())) for metric in metrics),
+            test.traffic,
+        )
+        for test in tests
+    ]
+    yield from _tabulated(rows, ("test", *map(_heading, metrics), "traffic"), left=1, bars=True)
+    yield f"{counted(len(tests), 'test')}; `tokenbudget show NODEID` shows one with its stages, --all shows all so"
+    yield ""
+
+
+def _stage(stage: str) -> str:
+    from pytest_tokenbudget.wording import plain
+
+    return plain(stage, limit=40) or "(test)"
+
+
+def _heading(metric: str) -> str:
+    from pytest_tokenbudget.wording import plain
+
+    return plain(metric.removesuffix("_tokens").replace("_", " "), limit=40)
+
+
+def _tabulated(rows: Sequence[Sequence[str]], headings: Sequence[str], *, left: int, bars: bool = False) -> list[str]:
+    """An aligned table: so many columns are aligned to the left, with ``bars`` the last one too."""
+    from tabulate import tabulate
+
+    aligned = ["left"] * left + ["right"] * (len(headings) - left)
+    if bars:
+        aligned[-1] = "left"
+    text = tabulate(
+        rows, headers=headings, tablefmt="simple", disable_numparse=True, colalign=aligned if rows else None
+    )
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def _test_json(test: ShownTest, *, calls: bool) -> dict[str, Any]:
+    from pytest_tokenbudget.report.json_report import call_json, parts_json
+    from pytest_tokenbudget.stats.statistic import mean
+
+    shown: dict[str, Any] = {
+        "test": test.test,
+        "file": test.file,
+        "traffic": test.traffic,
+        "models": list(test.models),
+        "stages": {
+            stage: {
+                metric: {
+                    "mean": mean(values),
+                    "min": min(values),
+                    "max": max(values),
+                    "n": len(values),
+                    "origin": test.origins.get(f"{stage}.{metric}" if stage else metric),
+                }
+                for metric, values in metrics.items()
+            }
+            for stage, metrics in test.stages.items()
+        },
+        "parts": parts_json(test.composition),
+        "outcomes": dict(test.outcomes),
+    }
+    return shown | ({"calls": [call_json(call) for call in test.calls]} if calls else {})
+
+
+SHOW = Command("show", "show a baseline, a reference or a report as a person reads it", _arguments, _run)

@@ -1,0 +1,68 @@
+"""Draws bars and lines of text, coloured on a terminal, in signs that its encoding has."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Literal
+
+Colour = Literal["bold", "dim", "red", "green"]
+
+_CODES: dict[Colour, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32"}
+_BLOCKS, _BLOCKS_ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
+_BAR, _BAR_ASCII = ("█", "▒"), ("#", ":")
+"""What is drawn in full, and what is shaded."""
+
+
+def coloured() -> bool:
+    """Tell whether standard output is a terminal that shows colours, and nobody asked for none (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def paint(text: str, colour: Colour) -> str:
+    """Text in a colour, where standard output shows colours."""
+    return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if text and coloured() else text
+
+
+def write_lines(lines: Iterable[str]) -> None:
+    """Print lines. Characters that the encoding of standard output lacks become its substitutes, and no error."""
+    from pytest_tokenbudget.report.figures import for_terminal
+
+    encoding = sys.stdout.encoding or "ascii"
+    for line in lines:
+        print(for_terminal(line, encoding).encode(encoding, "replace").decode(encoding))
+
+
+def bar(share: float, width: int, *, again: float = 0.0) -> str:
+    """A bar.
+
+    Args:
+        share: How much of the width is drawn, from 0 to 1. What is more than 0 is one character at the least.
+        width: Characters of a whole bar.
+        again: Which part of what is drawn is shaded, from 0 to 1.
+    """
+    length = max(1, round(width * share)) if share > 0 else 0
+    shaded = min(length, round(length * again))
+    full, shade = _BAR if _has_blocks() else _BAR_ASCII
+    return full * (length - shaded) + shade * shaded
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Values as a row of blocks. A range below a fiftieth of the values is drawn flat, not as if they had jumped."""
+    if not values:
+        return ""
+    blocks = _BLOCKS if _has_blocks() else _BLOCKS_ASCII
+    low, high = min(values), max(values)
+    span = max(high - low, max(abs(low), abs(high)) / 50)
+    if not span:
+        return blocks[0] * len(values)
+    return "".join(blocks[min(7, int(8 * (value - low) / span))] for value in values)
+
+
+def _has_blocks() -> bool:
+    try:
+        "".join((_BLOCKS, *_BAR)).encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True

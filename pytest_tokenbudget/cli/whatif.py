@@ -1,0 +1,127 @@
+"""``tokenbudget whatif``: what a cut would bring, recounted on the recorded requests before it is made."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.errors import WhatIfError
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.records.verdict import TestResult
+    from pytest_tokenbudget.replay.recount import Cuts
+
+_SHARE_EXAMPLE = "--shrink calendar_write=50%"
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = (
+        "example: tokenbudget whatif tests/test_desk.py::test_books --drop-tool mail_send --shrink calendar_write=50%%"
+    )
+    parser.add_argument("recording", metavar="NODEID|CASSETTE", help="a test with a cassette, or the cassette's file")
+    parser.add_argument(
+        "--drop-tool", action="append", default=[], metavar="NAME", help="offer this tool in no request; repeatable"
+    )
+    parser.add_argument(
+        "--shrink",
+        action="append",
+        default=[],
+        metavar="NAME=SHARE",
+        help="cut this tool's descriptions until its schema has this share of its tokens, such as 50%%; repeatable",
+    )
+    parser.add_argument(
+        "--drop-stage", action="append", default=[], metavar="STAGE", help="leave out this stage's calls; repeatable"
+    )
+    parser.add_argument("--cache", action="store_true", help="count every stable prefix as read from the cache")
+    parser.add_argument(
+        "--stage",
+        action="append",
+        default=[],
+        metavar="RULE",
+        help="a line of tokenbudget_stages, for stages that stand in no code: 'finalize = system:*into JSON*'; repeatable",
+    )
+    parser.add_argument("--json", action="store_true", help="print the test of a JSON report instead of text")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.capture.stage_rules import parse_stage_rules
+    from pytest_tokenbudget.measure.reading import Reader, StageFinder
+    from pytest_tokenbudget.prices import PriceBook
+    from pytest_tokenbudget.providers.registry import builtin_formats
+    from pytest_tokenbudget.replay.cassette import read_cassette
+    from pytest_tokenbudget.replay.recount import Cuts, recount
+    from pytest_tokenbudget.tokens.counter import Counter
+
+    cuts = Cuts(
+        drop_tools=tuple(arguments.drop_tool),
+        shrink=dict(map(_share, arguments.shrink)),
+        drop_stages=tuple(arguments.drop_stage),
+        cache=arguments.cache,
+    )
+    if cuts == Cuts():
+        raise WhatIfError("there is no change to try", remedy="give --drop-tool, --shrink, --drop-stage or --cache")
+    stages = StageFinder(parse_stage_rules(arguments.stage), hook=lambda **_: None)
+    reader = Reader(builtin_formats(), Counter(), PriceBook(), stages)
+    interactions = read_cassette(_cassette(arguments.recording))
+    found = recount(interactions, cuts, reader, nodeid=arguments.recording)
+    if arguments.json:
+        from pytest_tokenbudget.report.json_report import test_json
+
+        print(json.dumps(test_json(found), indent=2))
+    else:
+        print("\n".join(_lines(found, cuts)))
+    return 0
+
+
+def _share(text: str) -> tuple[str, float]:
+    """Parse ``calendar_write=50%`` or ``calendar_write=0.5``."""
+    name, _, share = text.rpartition("=")
+    try:
+        found = float(share.removesuffix("%")) / (100 if share.endswith("%") else 1)
+    except ValueError:
+        found = -1.0
+    if not name or not 0 <= found <= 1:
+        raise WhatIfError(f"--shrink {text}: not a tool with a share from 0 % to 100 %", remedy=_SHARE_EXAMPLE)
+    return name, found
+
+
+def _cassette(recording: str) -> Path:
+    """Find the cassette: the file that was named, or the one of the test."""
+    from pytest_tokenbudget.baselines.paths import cassette_directory, cassette_file_name
+
+    file, _, test = recording.partition("::")
+    if not test:
+        return Path(recording)
+    directory = cassette_directory(Path(file))
+    path = directory / cassette_file_name(f"{Path(file).stem}.{test}")
+    if path.is_file():
+        return path
+    others = sorted(directory.glob("*.jsonl")) if directory.is_dir() else []
+    listed = ", ".join(str(other) for other in others[:5])
+    raise WhatIfError(
+        f"{recording}: there is no cassette {path}",
+        remedy=f"pytest {recording} --tokenbudget-traffic=record"
+        + (f"; or name the file where the marker names its cassette: {listed}" if listed else ""),
+    )
+
+
+def _lines(found: TestResult, cuts: Cuts) -> Sequence[str]:
+    from pytest_tokenbudget.report.table import rows, told_gates
+    from pytest_tokenbudget.wording import plain
+
+    what = [f"without the tool {name}" for name in cuts.drop_tools]
+    what += [f"{name} cut to {share:.3g} of its tokens" for name, share in cuts.shrink.items()]
+    what += [f"without the calls of {stage}" for stage in cuts.drop_stages]
+    what += ["stable prefixes cached"] if cuts.cache else []
+    lines = [f"{plain(found.nodeid)}: what if, {plain(', '.join(what))}"]
+    for row in rows(told_gates(found.gates), found.causes, loud=False):
+        lines += [f"  {row.text}", *(f"      {text}" for text in row.below)]
+    lines += [f"  note: {plain(note)}" for note in found.notices]
+    return lines
+
+
+WHATIF = Command("whatif", "what a cut would bring, recounted on the recorded requests", _arguments, _run)
