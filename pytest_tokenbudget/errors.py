@@ -101,6 +101,12 @@ class ABError(TokenBudgetError):
     slug = "ab"
 
 
+class CollectionFailed(TokenBudgetError):
+    """Pytest cannot say which tests there are."""
+
+    slug = "collection"
+
+
 class GitError(TokenBudgetError):
     """Git cannot be run, or does not answer."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +61,12 @@ def load(data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS) -> dict[
     """
     document = read_document(data, path, steps=steps)
     return {key: to_entry(test) for key, test in document["tests"].items()}
+
+
+def format_of(data: bytes) -> int:
+    """Tell the format of a file that :func:`load` can read."""
+    number: int = json.loads(data)["format"]
+    return number
 
 
 def schema() -> dict[str, Any]:

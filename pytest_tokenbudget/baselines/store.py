@@ -8,7 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from pytest_tokenbudget import files
-from pytest_tokenbudget.baselines.format import dump, load
+from pytest_tokenbudget.baselines.format import dump, format_of, load
+from pytest_tokenbudget.baselines.migrations import FORMAT
 from pytest_tokenbudget.baselines.protocol import Change
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.records.baseline import BaselineEntry
@@ -71,6 +72,32 @@ class JsonStore:
             entries = {key: entry for key, entry in standing.items() if key in existing}
             self._replace(path, standing, entries)
         return tuple(sorted(standing.keys() - entries.keys()))
+
+    def migrate(self, path: Path) -> bool:
+        """Write a file of an older format in the format of now; its entries stay what they are.
+
+        Returns:
+            Whether the file was of an older format.
+
+        Raises:
+            BaselineError: If it cannot be read or written; the file stays as it was.
+        """
+        with self._exclusive(path):
+            entries = self.read(path)
+            data = path.read_bytes()
+            if format_of(data) == FORMAT:
+                return False
+            written = dump(entries)
+            if load(written, path) != entries:
+                raise BaselineError(
+                    f"{path}: its figures would not be the same in format {FORMAT}; it stays as it is",
+                    remedy="pytest --tokenbudget-update measures them anew",
+                )
+            try:
+                files.write_atomically(path, written)
+            except OSError as error:
+                raise _failed(path, "written", error) from error
+        return True
 
     def _replace(self, path: Path, standing: Mapping[str, BaselineEntry], entries: Mapping[str, BaselineEntry]) -> bool:
         if entries == standing:

@@ -85,6 +85,12 @@ _UNWATCHED = (
 )
 """Modules of client libraries that are not watched, and their packages."""
 
+WATCHED_PACKAGES = tuple(dict.fromkeys(family.package for family in FAMILIES if family.package))
+"""The client libraries that are watched."""
+
+UNWATCHED_PACKAGES = tuple(dict.fromkeys(package for _, package in _UNWATCHED))
+"""Client libraries that are known and not watched."""
+
 
 def unwatched_clients() -> tuple[str, ...]:
     """The client libraries that are imported and not watched."""

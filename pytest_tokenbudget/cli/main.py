@@ -12,9 +12,11 @@ from pytest_tokenbudget.cli.ab import AB
 from pytest_tokenbudget.cli.advise import ADVISE
 from pytest_tokenbudget.cli.comment import COMMENT
 from pytest_tokenbudget.cli.compare import COMPARE
+from pytest_tokenbudget.cli.doctor import DOCTOR
 from pytest_tokenbudget.cli.footprint import FOOTPRINT
 from pytest_tokenbudget.cli.import_rows import IMPORT
 from pytest_tokenbudget.cli.merge_files import MERGE, MERGE_DRIVER
+from pytest_tokenbudget.cli.prune import PRUNE
 from pytest_tokenbudget.cli.render_report import RENDER
 from pytest_tokenbudget.cli.schemas import SCHEMA
 from pytest_tokenbudget.cli.show import SHOW
@@ -28,11 +30,13 @@ COMMANDS: tuple[Command, ...] = (
     ADVISE,
     COMMENT,
     COMPARE,
+    DOCTOR,
     FOOTPRINT,
     HISTORY,
     IMPORT,
     MERGE,
     MERGE_DRIVER,
+    PRUNE,
     RENDER,
     SCHEMA,
     SHOW,

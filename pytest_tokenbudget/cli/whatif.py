@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,24 +38,13 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--drop-stage", action="append", default=[], metavar="STAGE", help="leave out this stage's calls; repeatable"
     )
     parser.add_argument("--cache", action="store_true", help="count every stable prefix as read from the cache")
-    parser.add_argument(
-        "--stage",
-        action="append",
-        default=[],
-        metavar="RULE",
-        help="a line of tokenbudget_stages, for stages that stand in no code: 'finalize = system:*into JSON*'; repeatable",
-    )
     parser.add_argument("--json", action="store_true", help="print the test of a JSON report instead of text")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.capture.stage_rules import parse_stage_rules
-    from pytest_tokenbudget.measure.reading import Reader, StageFinder
-    from pytest_tokenbudget.prices import PriceBook
-    from pytest_tokenbudget.providers.registry import builtin_formats
+    from pytest_tokenbudget.plugin.project_context import project_context
     from pytest_tokenbudget.replay.cassette import read_cassette
     from pytest_tokenbudget.replay.recount import Cuts, recount
-    from pytest_tokenbudget.tokens.counter import Counter
 
     cuts = Cuts(
         drop_tools=tuple(arguments.drop_tool),
@@ -64,10 +54,11 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     if cuts == Cuts():
         raise WhatIfError("there is no change to try", remedy="give --drop-tool, --shrink, --drop-stage or --cache")
-    stages = StageFinder(parse_stage_rules(arguments.stage), hook=lambda **_: None)
-    reader = Reader(builtin_formats(), Counter(), PriceBook(), stages)
-    interactions = read_cassette(_cassette(arguments.recording))
-    found = recount(interactions, cuts, reader, nodeid=arguments.recording)
+    path = _cassette(arguments.recording)
+    # Its stages, tokenizers and prices are those that a replay of the test has.
+    context = project_context(_tests_of(path))
+    interactions = read_cassette(path, limit=int(context.settings.cassette_limit))
+    found = recount(interactions, cuts, context.reader, nodeid=arguments.recording)
     if arguments.json:
         from pytest_tokenbudget.report.json_report import test_json
 
@@ -104,9 +95,17 @@ def _cassette(recording: str) -> Path:
     listed = ", ".join(str(other) for other in others[:5])
     raise WhatIfError(
         f"{recording}: there is no cassette {path}",
-        remedy=f"pytest {recording} --tokenbudget-traffic=record"
+        remedy=f"record it, with token_budget(..., replay=True): pytest {shlex.quote(recording)} --tokenbudget-traffic=record"
         + (f"; or name the file where the marker names its cassette: {listed}" if listed else ""),
     )
+
+
+def _tests_of(cassette: Path) -> Path:
+    """The folder of the tests that a cassette belongs to; the working directory where it lies somewhere else."""
+    from pytest_tokenbudget.baselines.paths import cassette_directory
+
+    tests = cassette.parent.parent.parent
+    return tests if cassette.parent == cassette_directory(tests / "test.py") else Path()
 
 
 def _lines(found: TestResult, cuts: Cuts) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""The plugin's side of ``tokenbudget ab``: which tests to run is read from a file, what they measured goes into another.
+"""The plugin's side of a command that runs pytest: which tests to run is read from a file, what they measured goes into another.
 
 The command starts pytest in a process of its own for each sample, and says where the files are in an environment variable.
 """
@@ -35,6 +35,10 @@ class ArmSide:
         self._reports: list[str] = wanted.get("reports", [])
         self._place = place
         self._writes = not hasattr(config, "workerinput")
+        if wanted.get("stored"):
+            from pytest_tokenbudget.plugin.collected_tests import CollectedTests
+
+            config.pluginmanager.register(CollectedTests(config, self._write), "tokenbudget-collected-tests")
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:

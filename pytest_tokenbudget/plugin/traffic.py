@@ -180,7 +180,7 @@ def choose_cassette(
     mode = settings.traffic
     if mode == "live" or (budget.replay is None and mode != "replay"):
         return None
-    path = cassette_directory(item.path) / cassette_file_name(budget.replay or _readable_name(item))
+    path = cassette_path(item, budget.replay)
     if recorded:
         return ChosenCassette(path, records=False)
     if mode == "record":
@@ -195,8 +195,10 @@ def choose_cassette(
     return ChosenCassette(path, records=True)
 
 
-def _readable_name(item: pytest.Item) -> str:
-    return f"{item.path.stem}.{plain_nodeid(item).partition('::')[2]}"
+def cassette_path(item: pytest.Item, name: str | None) -> Path:
+    """Path of a test's cassette: under the name that its marker gives, else under the test's own."""
+    own = f"{item.path.stem}.{plain_nodeid(item).partition('::')[2]}"
+    return cassette_directory(item.path) / cassette_file_name(name or own)
 
 
 def write_cassette(path: Path, exchanges: Sequence[Exchange], reader: Reader, settings: Settings) -> None:

@@ -44,6 +44,7 @@ class Wanted:
         other: Root of a tree from which none of its code may come.
         run: What is reported, where it is asked to write reports.
         reports: Absolute paths of these reports.
+        stored: Whether to say where the files of each collected test are stored.
     """
 
     tests: Sequence[str] | None
@@ -51,6 +52,7 @@ class Wanted:
     other: str = ""
     run: RunView | None = None
     reports: Sequence[str] = ()
+    stored: bool = False
 
 
 def own_environment() -> dict[str, str]:
@@ -76,7 +78,13 @@ def run_pytest(arguments: Sequence[str], wanted: Wanted, *, place: Path, environ
     """
     with tempfile.TemporaryDirectory(prefix="tokenbudget-arm-") as name:
         files = Path(name)
-        told = {"only": wanted.tests, "own": wanted.own, "other": wanted.other, "reports": list(wanted.reports)}
+        told = {
+            "only": wanted.tests,
+            "own": wanted.own,
+            "other": wanted.other,
+            "reports": list(wanted.reports),
+            "stored": wanted.stored,
+        }
         (files / "wanted.json").write_text(json.dumps(told), encoding="utf-8")
         if wanted.run is not None:
             (files / "run.json").write_text(encode(wanted.run), encoding="ascii")

@@ -30,6 +30,7 @@ class Transcript:
         failures: Phase and text of each failure, by node id.
         skipped: Node ids of tests that were skipped (or failed as expected).
         foreign: Modules that it imported from the other side's tree, and their files.
+        stored: Where the files of the tests are stored, ``None`` where it was not asked or did not come that far.
     """
 
     exit_code: int
@@ -43,6 +44,7 @@ class Transcript:
     failures: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     skipped: frozenset[str] = frozenset()
     foreign: tuple[tuple[str, str], ...] = ()
+    stored: Mapping[str, Any] | None = None
 
 
 def read_transcript(path: Path, *, exit_code: int, output: str, seconds: float) -> Transcript:
@@ -59,6 +61,7 @@ def read_transcript(path: Path, *, exit_code: int, output: str, seconds: float) 
     foreign: list[tuple[str, str]] = []
     formats: list[str] = []
     problems: list[str] = []
+    stored: Mapping[str, Any] | None = None
     try:
         for line in path.read_text(encoding="ascii").splitlines() if path.exists() else ():
             said: dict[str, Any] = json.loads(line)
@@ -66,6 +69,7 @@ def read_transcript(path: Path, *, exit_code: int, output: str, seconds: float) 
             metrics += [_spec(*spec) for spec in said.get("metrics", ())]
             formats += said.get("formats", ())
             problems += said.get("problems", ())
+            stored = said.get("stored", stored)
             if "result" in said:
                 result = decode(said["result"])
                 results[result.nodeid] = result
@@ -92,6 +96,7 @@ def read_transcript(path: Path, *, exit_code: int, output: str, seconds: float) 
         failures,
         frozenset(skipped),
         tuple(foreign),
+        stored,
     )
 
 

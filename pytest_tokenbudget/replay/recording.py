@@ -40,9 +40,17 @@ class LeakCheck:
     Args:
         redactor: Holds the project's patterns; none of them may match any more.
         allowed: Kinds and names of findings that are no secrets.
+        about: How the messages begin.
     """
 
-    def __init__(self, redactor: Redactor, allowed: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        redactor: Redactor,
+        allowed: frozenset[str] = frozenset(),
+        *,
+        about: str = "the cassette is not written",
+    ) -> None:
+        self._about = about
         self._redactor = redactor
         self._syntax = Redactor(tuple(one for one in redactor.patterns if '"' in one.pattern))
         self._allowed = allowed
@@ -101,13 +109,13 @@ class LeakCheck:
         )
         if pattern is not None:
             raise CassetteError(
-                f"the cassette is not written: {where} still holds what {pattern!r} of tokenbudget_redact matches",
+                f"{self._about}: {where} still holds what {pattern!r} of tokenbudget_redact matches",
                 remedy="make the pattern match within one text, or keep it out of what the model is told and says",
             )
         secret = find_secret(text, self._allowed)
         if secret is not None:
             raise CassetteError(
-                f"the cassette is not written: {where} holds what looks like a key ({secret.kind}, {secret.shown})",
+                f"{self._about}: {where} holds what looks like a key ({secret.kind}, {secret.shown})",
                 remedy="keep it out of prompts and answers, add a pattern to tokenbudget_redact that matches it, or, if it"
                 f" is none, tokenbudget_allow_secret = {secret.name}",
             )

@@ -35,6 +35,9 @@ _FILES = {
 }
 """tiktoken's file of an encoding and its SHA-256 (``tiktoken_ext/openai_public.py``, tiktoken 0.14)."""
 
+ENCODINGS = tuple(sorted(_FILES))
+"""The encodings of OpenAI's models."""
+
 _URL = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 
 

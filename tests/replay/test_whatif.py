@@ -175,6 +175,22 @@ def test_the_command_prints_the_table_and_refuses_what_was_not_recorded(
         assert said in shown
 
 
+def test_stages_and_prices_are_those_of_the_project(agent: Agent, whatif: Any) -> None:
+    """What the ini file and the conftest say of a replay holds here too."""
+    agent.pytester.makeini(
+        "[pytest]\nasyncio_default_fixture_loop_scope = function\ntokenbudget_stages =\n    outside = url:*/v1/*\n"
+    )
+    agent.pytester.makeconftest("def pytest_tokenbudget_price(provider, model, usage):\n    return 0.25\n")
+    replayed = agent.run(mail=False)
+    asked = whatif(NODEID, "--drop-tool", "mail_send")
+    assert asked["total"]["cost"] == replayed["total"]["cost"] == 1.0
+    (name,) = Path("__budgets__", "cassettes").glob("*.jsonl")
+    text = name.read_text(encoding="utf-8").replace('"stage":"worker/finalize"', '"stage":""')
+    name.write_text(text, encoding="utf-8")
+    asked = whatif(str(name), "--drop-stage", "outside")
+    assert (asked["before"]["stages"]["outside"]["calls"], asked["total"]["calls"]) == (1, 3)
+
+
 def _loop(calls: int = 10) -> list[Interaction]:
     """A loop with a growing history, each call as long as its input says."""
     found, now = [], 0.0
