@@ -171,13 +171,11 @@ def _context(billed: BilledUsage) -> dict[str, str]:
 
 def _rate_of(listed: Any) -> Rate | None:
     """Give our prices from a ``ModelPrice``."""
-    from genai_prices import units
-
     read = _price(listed, "input_mtok")
     request = getattr(listed, "requests_kcount", None)
     extra = {}
-    for name, unit in units._get_registry().units.items():  # the table of what the library prices has no public name
-        if name not in _PLAIN_UNITS and (price := _price(listed, unit.price_key, unit.per)) is not None:
+    for name, (key, per) in _extra_units().items():
+        if (price := _price(listed, key, per)) is not None:
             extra[name] = price
     # A price for sound, whichever way it goes, is one for the seconds that were listened to.
     if "audio_seconds" in extra:
@@ -194,6 +192,19 @@ def _rate_of(listed: Any) -> Rate | None:
         request=Fraction(request) * 1000 if request is not None else Fraction(0),
         extra=extra,
     )
+
+
+def _extra_units() -> dict[str, tuple[str, int]]:
+    """Name what the library prices beside plain tokens: by quantity, the key of its price and the number of units it is for."""
+    try:
+        from genai_prices import units
+    except ImportError:  # before 0.0.60 it knew sound and no table of units
+        return {
+            "input_audio_tokens": ("input_audio_mtok", MILLION),
+            "output_audio_tokens": ("output_audio_mtok", MILLION),
+        }
+    known = units._get_registry().units  # the table has no public name
+    return {name: (unit.price_key, unit.per) for name, unit in known.items() if name not in _PLAIN_UNITS}
 
 
 _PLAIN_UNITS = frozenset(

@@ -109,7 +109,7 @@ def test_live_runs_are_interleaved_and_adaptive(repository: Any, llm_server: Any
     repository.write(prompt=404)
     done = repository.ab(
         "main",
-        "--max-increase", "latency=1000%",
+        "--max-increase", "measured_latency=1000%",
         "--max-samples", "5",
         inside="tests",
         args=("test_agent.py",),

@@ -289,7 +289,7 @@ def test_an_answer_that_was_long_once_is_no_regression(project: Any) -> None:
 
 def test_strict_fails_what_is_inconclusive(project: Any) -> None:
     """--tokenbudget-strict turns an inconclusive gate into a failure."""
-    project.write('@token_budget({"latency.p95": "10%"}, samples=1)\ndef test_agent(ask):\n    ask()\n')
+    project.write('@token_budget({"measured_latency.p95": "10%"}, samples=1)\ndef test_agent(ask):\n    ask()\n')
     project.run().assert_outcomes(passed=1)
     project.run().assert_outcomes(passed=1)
     assert project.test["verdict"] == "inconclusive"
