@@ -17,6 +17,9 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 # Many tests start processes of their own; without byte code each would compile all of its libraries anew.
 unexport PYTHONDONTWRITEBYTECODE
 
+# The suite runs on all cores; `make test PYTEST_ARGS="tests/providers -k anthropic"` runs a part of it on one.
+PYTEST_ARGS ?= -n auto
+
 both  := .venv
 httpx := .venv-httpx
 bin   := $(both)/bin

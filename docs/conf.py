@@ -61,4 +61,8 @@ def _add_further_pages(_app: object, name: str, source: list[str]) -> None:
 
 def setup(app: Any) -> None:
     """Register what is done while the site is built."""
+    from pygments.lexers.special import TextLexer
+
+    # Code hosts draw these diagrams; the site shows their text, which is made to be read too.
+    app.add_lexer("mermaid", TextLexer)
     app.connect("source-read", _add_further_pages)
