@@ -90,14 +90,27 @@ def _judge(test: PairedTest, judge: PairedJudge, cap: int) -> None:
     test.wanted = 0 if decided else min(next_batch(test.gates), cap - len(test.head))
 
 
+SHOWN_UNDECIDED = 5
+"""Gates that are shown after each pair, those that are still undecided."""
+
+
 def _report(tests: Sequence[PairedTest], pair: int, say: Say) -> None:
-    from pytest_tokenbudget.report.figures import percent
-    from pytest_tokenbudget.wording import plain
+    """Say after each pair what is undecided: the estimate, its interval, what is allowed, and how many pairs may follow."""
+    from pytest_tokenbudget.report.figures import bound, percent
+    from pytest_tokenbudget.wording import counted, plain
 
     waiting = [test for test in tests if test.wanted]
     if not waiting:
         return
-    first = waiting[0]
-    gate = next((gate for gate in first.gates if gate.more), None)
-    about = f": {gate.metric} {percent(gate.change)} undecided" if gate is not None else ""
-    say(f"  {len(waiting)} of {len(tests)} tests undecided after {pair}; {plain(first.nodeid)}{about}")
+    say(f"  {len(waiting)} of {counted(len(tests), 'test')} undecided after {counted(pair, 'pair')}")
+    open_gates = [(test, gate) for test in waiting for gate in test.gates if gate.more]
+    for test, gate in open_gates[:SHOWN_UNDECIDED]:
+        between = ""
+        if gate.lower is not None and gate.upper is not None:
+            between = f" (between {bound(gate.lower)} and {bound(gate.upper)})"
+        wanted = f"{counted(gate.more, 'more pair')} at least"
+        rule = gate.rule.replace("%", " %")
+        name = plain(test.nodeid.rpartition("::")[2] or test.nodeid, limit=60)
+        say(f"    {name}  {plain(gate.metric)} {percent(gate.change)}{between}, rule {rule}; {wanted}")
+    if len(open_gates) > SHOWN_UNDECIDED:
+        say(f"    and {counted(len(open_gates) - SHOWN_UNDECIDED, 'gate')} more")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -122,7 +123,8 @@ def test_live_runs_are_interleaved_and_adaptive(repository: Any, llm_server: Any
     assert "".join(order).startswith("ABBAAB")
     assert order.count("A") == order.count("B") <= 5
     assert len(llm_server.ledger) == len(order)
-    assert "undecided after 1" in done.err
+    assert "undecided after 1 pair" in done.err
+    assert re.search(r"measured_latency [+-][\d.,]+ %.*, rule \+1000 %; \d+ more pairs? at least", done.err), done.err
 
 
 def _move_agent(repository: Any, installed: Path, sitecustomize: str) -> None:
