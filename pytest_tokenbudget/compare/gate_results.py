@@ -17,6 +17,7 @@ from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Kind, Terms, noise_prior
 from pytest_tokenbudget.compare.values import sample_values, stored_sessions
+from pytest_tokenbudget.measure.constant_speed import has_unusual_own_time
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.call import Call
@@ -225,7 +226,10 @@ class _Gates:
         given = self.given
         kind: Kind = "latency" if spec.timed else "count"
         if spec.name == "latency" and entry.speeds:
-            kind = "count"  # at constant speed it is what the code decides, with the noise of counts
+            # At constant speed it is what the code decides, with the noise of counts; but the agent's own code is measured
+            # on a real clock, and a process that starts is slower than one that runs.
+            unusual = any(has_unusual_own_time(sample, entry) for sample in given.samples)
+            kind = "latency" if unusual else "count"
         # Of times both sides must be projected; the agent's own code is measured on the real clock always.
         if self.replayed and spec.name != "own_time" and (not spec.timed or entry.traffic != "live"):
             kind = "exact"

@@ -239,6 +239,14 @@ def _on_virtual_clock(sample: Sample, speeds: Speeds, usual_own_time: float | No
     return calls, timeline(timed, pace)
 
 
+def has_unusual_own_time(sample: Sample, entry: BaselineEntry) -> bool:
+    """Tell whether the agent's own code took so much longer or shorter than in a baseline that it counts by itself."""
+    own, usual = sample.total.get("own_time"), usual_own_time(entry)
+    if own is None or usual is None:
+        return False
+    return own > OWN_TIME_MOST * usual + OWN_TIME_SLACK or own < OWN_TIME_LEAST * usual - OWN_TIME_SLACK
+
+
 def own_pace(measured: float, usual: float) -> float:
     """Factor by which the agent's own time is multiplied, so that it counts only where it is not the usual one.
 

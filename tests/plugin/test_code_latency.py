@@ -145,3 +145,13 @@ def test_an_update_leaves_the_time_of_the_agents_own_code(slow: Any) -> None:
     gate = slow.gate("latency")
     assert gate["verdict"] == "ok"
     assert gate["value"] == pytest.approx(stored, rel=0.05)
+
+
+def test_one_cold_start_is_no_regression(slow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent's own code is measured on a real clock: one sample in which it took seconds longer proves nothing."""
+    body = LOOP.format(calls=4).replace("})", "}, samples=1)")
+    slow.write(body + "    import os, time\n    time.sleep(float(os.environ.get('COLD', '0')))\n")
+    slow.run().assert_outcomes(passed=1)
+    monkeypatch.setenv("COLD", "1.3")
+    slow.run().assert_outcomes(passed=1)
+    assert slow.gate("latency")["verdict"] == "inconclusive"
