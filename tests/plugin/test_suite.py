@@ -73,8 +73,11 @@ def test_a_slower_suite_fails_a_run_though_every_test_passed() -> None:
     assert RunView("1", "gate", (), (), ("ok",)).exit_ok
 
 
-def test_a_failure_against_a_stored_time_names_its_confirmation(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_against_a_stored_time_names_its_confirmation(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A live time may have drifted; tokens and projected times have not."""
+    monkeypatch.chdir(tmp_path)  # of a repository with a remote the branch there would be named
     failed = GateResult("worker.latency", "mean", "+20%", "max_increase", 1.0, 2.0, "regression", exact=False)
     lines = remedies(TestResult("t.py::test_a[x y]", "regression", (failed,)))
     assert any("unconfirmed" in line and "tokenbudget ab main -- 't.py::test_a[x y]'" in line for line in lines)
@@ -85,8 +88,9 @@ def test_a_failure_against_a_stored_time_names_its_confirmation(monkeypatch: pyt
     assert any("`tokenbudget ab origin/trunk --confirm out/report.json`" in line for line in lines)
 
 
-def test_the_report_to_confirm_is_the_json_one() -> None:
+def test_the_report_to_confirm_is_the_json_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Not the one in Bencher's format, whose name ends like it."""
+    monkeypatch.chdir(tmp_path)
     assert confirmation("t", ("a.bmf.json", "b.md"), "") == "tokenbudget ab main -- t"
     assert confirmation("t", ("a.bmf.json", "b.json"), "") == "tokenbudget ab main --confirm b.json"
 
