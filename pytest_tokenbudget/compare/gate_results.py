@@ -241,7 +241,9 @@ class _Gates:
             kind = "exact"  # the code alone decides the schema of a tool
         prior = given.noise if kind == "latency" else None
         # A stage's own code is measured on a real clock, whose noise is no change of the code.
-        noise = CLOCK_NOISE if spec.name == "latency" and entry.speeds else Fraction(0)
+        # A rule that somebody wrote holds as it is written.
+        is_default_latency = spec.name == "latency" and bool(entry.speeds) and not gate.explicit
+        noise = CLOCK_NOISE if is_default_latency else Fraction(0)
         return Terms(
             kind=kind,
             increase=gate.rule.fraction,
