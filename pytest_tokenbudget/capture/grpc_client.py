@@ -417,10 +417,10 @@ def _async_read(
             if message is not end:
                 if messages:
                     begun.message(message)
-            elif (error := await _error_of(self)) is None:
+            elif (failure := await _error_of(self)) is None:
                 begun.finish()
             else:
-                begun.failed(error)
+                begun.failed(failure)
         return message
 
     return read
