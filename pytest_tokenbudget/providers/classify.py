@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from pytest_tokenbudget.providers.body import header
-from pytest_tokenbudget.providers.hosts import is_model_host, provider_of
 from pytest_tokenbudget.providers.loose import as_dict, as_list, as_str
+from pytest_tokenbudget.providers.names import is_model_host, provider_of
 from pytest_tokenbudget.providers.request import Request, split_url
 from pytest_tokenbudget.providers.wire_format import Endpoint, FormatGroup, Kind, WireFormat
 from pytest_tokenbudget.records.exchange import Headers

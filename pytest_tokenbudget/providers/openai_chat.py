@@ -13,8 +13,8 @@ from typing import Any
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text, keep_told
 from pytest_tokenbudget.providers.billing import openai_billed
 from pytest_tokenbudget.providers.chat_prompt import chat_prompt
-from pytest_tokenbudget.providers.hosts import COMPATIBLE
 from pytest_tokenbudget.providers.loose import as_dict, as_str, count, dicts, first_count, parse
+from pytest_tokenbudget.providers.names import COMPATIBLE
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
