@@ -30,8 +30,7 @@ from pytest_tokenbudget.plugin.repeat import further_samples, needs_warm_up
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.plugin.test_judge import TestJudge
 from pytest_tokenbudget.plugin.time_limit import TimeLimit
-from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, write_cassette
-from pytest_tokenbudget.plugin.unseen_traffic import unseen_of
+from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, unseen_of, write_cassette
 from pytest_tokenbudget.providers.classify import body_limit
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_tokenbudget.baselines.paths import cassette_directory, cassette_file_name
-from pytest_tokenbudget.capture.connections import HostRules, recorded_hosts
 from pytest_tokenbudget.capture.local_answer import Answerer
+from pytest_tokenbudget.capture.network import HostRules, recorded_hosts
+from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.watch import bypasses, unwatched_clients
 from pytest_tokenbudget.errors import CassetteError, TokenBudgetError
 from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.measure.reading import Reader
@@ -25,6 +27,7 @@ from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.prompt import Prompt
+from pytest_tokenbudget.records.sample import Unseen
 from pytest_tokenbudget.settings import Settings, is_ci, server_slots
 from pytest_tokenbudget.tokens.counter import Counter
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.capture.stage_rules import StageRule
     from pytest_tokenbudget.replay.clock import VirtualClock
     from pytest_tokenbudget.replay.script import ScriptedModel
+
 
 SCRIPT_FIXTURE = "scripted_llm"
 
@@ -239,3 +243,21 @@ def scripted_model(
         return counter.count_output(text, provider=provider, model=model).tokens
 
     return ScriptedModel(clock=clock, count=count, count_text=count_text, formats=formats, rules=rules)
+
+
+def unseen_of(item: pytest.Item, recorder: Recorder, context: SessionContext) -> Unseen:
+    """Put together what a sample's recorder and the watched clients know.
+
+    Args:
+        item: The test.
+        recorder: The recorder of its sample.
+        context: The session's tools.
+    """
+    connections, rules = recorder.connections.noted(), host_rules(context)
+    return Unseen(
+        connections=connections,
+        model_connections=tuple(one for one in connections if rules.serves_models(one.host, one.port)),
+        clients=unwatched_clients(),
+        bypasses=(*bypasses(), *dict.fromkeys(recorder.connections.bypasses)),
+        outside=context.fixture_calls.seen_by(item, recorder),
+    )
