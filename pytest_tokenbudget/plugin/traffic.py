@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_tokenbudget.baselines.paths import cassette_directory, cassette_file_name
-from pytest_tokenbudget.capture.local_answer import Answerer
 from pytest_tokenbudget.capture.network import HostRules, recorded_hosts
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import bypasses, unwatched_clients
@@ -32,6 +31,7 @@ from pytest_tokenbudget.settings import Settings, is_ci, server_slots
 from pytest_tokenbudget.tokens.counter import Counter
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.local_answer import Answerer
     from pytest_tokenbudget.capture.stage_rules import StageRule
     from pytest_tokenbudget.replay.clock import VirtualClock
     from pytest_tokenbudget.replay.script import ScriptedModel

@@ -31,6 +31,11 @@ class Image:
     detail: str | None = None
     reference: str = ""
 
+    @property
+    def is_sized(self) -> bool:
+        """Whether a formula for its tokens has all that it needs."""
+        return self.detail == "low" or (self.width is not None and self.height is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class File:

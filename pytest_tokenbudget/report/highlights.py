@@ -9,8 +9,8 @@ from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, TestResult
 from pytest_tokenbudget.report.figures import now_value, number, percent, summed
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.table import failing_gates
-from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.wording import plain
 
 METRIC_ORDER = ("input_tokens", "output_tokens", "calls", "cost", "latency")

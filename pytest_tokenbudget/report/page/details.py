@@ -10,6 +10,7 @@ from pytest_tokenbudget.records.composition import within
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
 from pytest_tokenbudget.report.figures import money_a_month, month_change, now_value, number, percent, signed, unit_of
+from pytest_tokenbudget.report.formats import unattributed_text
 from pytest_tokenbudget.report.highlights import cause_words, main_causes, sentence
 from pytest_tokenbudget.report.page import icicle, waterfall
 from pytest_tokenbudget.report.page.gate_bars import GateBar, gate_bar
@@ -19,7 +20,6 @@ from pytest_tokenbudget.report.page.trend import Trend, trends
 from pytest_tokenbudget.report.page.waterfall import Waterfall, lanes_of
 from pytest_tokenbudget.report.prompt_tree import PART_ORDER, PART_WORDS, tree, tree_of
 from pytest_tokenbudget.report.table import gate_row
-from pytest_tokenbudget.report.view import unattributed_text
 from pytest_tokenbudget.wording import plain
 
 SHOWN_CAUSES = 15
