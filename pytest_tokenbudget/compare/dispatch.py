@@ -19,12 +19,11 @@ from typing import Any, cast
 from pytest_tokenbudget.compare.count_rule import judge_counts
 from pytest_tokenbudget.compare.drift_rule import judge_drift
 from pytest_tokenbudget.compare.exact_rule import judge_exact, nothing_to_compare
-from pytest_tokenbudget.compare.judged import Judged
 from pytest_tokenbudget.compare.latency_rule import judge_latency
 from pytest_tokenbudget.compare.rules import parse_reduction
 from pytest_tokenbudget.compare.tail_rule import judge_by_ranks, judge_tail
 from pytest_tokenbudget.compare.target_rule import judge_target
-from pytest_tokenbudget.compare.terms import ALPHA, Allowance, Kind, Terms, allowance, noise_prior
+from pytest_tokenbudget.compare.terms import ALPHA, Allowance, Judged, Kind, Terms, allowance, noise_prior
 from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL, median
 from pytest_tokenbudget.wording import counted
 

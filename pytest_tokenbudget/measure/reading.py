@@ -282,10 +282,10 @@ class _Recognised:
 def _left(exchange: Exchange, reading: Reading) -> Exchange:
     """An exchange whose answer was whole, though its consumer neither read to the end of the body nor closed it.
 
-    Some SDKs go away with the event that says why the model stopped, and leave the connection to the garbage collector.
-    The call ended with the last piece that arrived, not with the sample.
+    Some SDKs go away with the event that says why the model stopped, and leave the connection to the garbage collector,
+    or are cancelled while they wait for the end of the body. The call ended with the last piece that arrived.
     """
-    if exchange.end != "open" or reading.finish_reason is None or not exchange.chunk_times:
+    if exchange.end not in ("open", "cancelled") or reading.finish_reason is None or not exchange.chunk_times:
         return exchange
     return replace(exchange, end="closed", ended=exchange.chunk_times[-1])
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tokenbudget import __version__
-from pytest_tokenbudget.baselines.protocol import BaselineStore
+from pytest_tokenbudget.baselines.store import BaselineStore
 from pytest_tokenbudget.compare.shared_shift import suite_shift
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.plugin.options import read_settings
@@ -21,8 +21,8 @@ from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
 from pytest_tokenbudget.report.github import error_lines, workspace_root
-from pytest_tokenbudget.report.provider_pace import pace_lines, pooled_paces
 from pytest_tokenbudget.report.terminal import Tone, section_lines
+from pytest_tokenbudget.report.test_result import pace_lines, pooled_paces
 from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES

@@ -30,8 +30,7 @@ from pytest_tokenbudget.plugin.repeat import further_samples, needs_warm_up
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.plugin.test_judge import TestJudge
 from pytest_tokenbudget.plugin.time_limit import TimeLimit
-from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, write_cassette
-from pytest_tokenbudget.plugin.unseen_traffic import unseen_of
+from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, unseen_of, write_cassette
 from pytest_tokenbudget.providers.classify import body_limit
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.gate import Budget
@@ -171,14 +170,14 @@ class TestRun:
             with self.limit.paused():
                 self._take_sample(clock(), time.perf_counter() - began)
                 self._check_ceiling(error)
-                self._check_traffic()
+                self._check_traffic(error)
                 if not is_xfailed(self.item):
                     self.result = test_result.failed_on_its_own(self._judged())
             raise
         with self.limit.paused():
             self._take_sample(clock(), time.perf_counter() - began)
             self._check_ceiling(None)
-            self._check_traffic()
+            self._check_traffic(None)
             if self.subtest_failed:
                 self.result = test_result.failed_on_its_own(self._judged())
             else:
@@ -218,19 +217,31 @@ class TestRun:
     def _check_ceiling(self, error: BaseException | None) -> None:
         """Fail where a ceiling of ``stop_at`` was passed, whatever the agent made of it."""
         if self._ceiling is not None and self._ceiling.passed:
-            cause = None if _is_refusal(error) else error
+            cause = None if _is_caused_by(error, BudgetExceeded) else error
             self._fail(test_result.stopped(self._judged(), self._ceiling.note), cause)
 
-    def _check_traffic(self) -> None:
-        """Fail where the run does not fit its recorded or scripted answers."""
+    def _check_traffic(self, error: BaseException | None) -> None:
+        """Fail where the run does not fit its recorded or scripted answers.
+
+        A body that failed on its own may have left answers over: its own error is shown then.
+
+        Args:
+            error: What the test's body raised, if it did.
+        """
         assert self.traffic is not None
         refused = self.running.recorder.connections.refusals if self.running is not None else []
-        problem = self.traffic.divergence() or next(iter(refused), None)
+        problem = self.traffic.failure() or next(iter(refused), None)
+        if problem is None and error is None:
+            problem = self.traffic.left_over()
         if problem is None:
             return
         if self._recorded and len(self.samples[-1].calls) < len(self.samples[0].calls):
             problem = _answered_by_a_cache(self.samples)
-        self._fail(test_result.diverged(self._judged(), problem))
+        result = test_result.diverged(self._judged(), problem)
+        if error is not None and not _is_caused_by(error, TokenBudgetError):
+            said = f"the test's own error: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            result = replace(result, messages=(*result.messages, said))
+        self._fail(result, error)
 
     def _record(self) -> None:
         """Keep the live run of a test that passed in its cassette."""
@@ -404,10 +415,10 @@ def _answered_by_a_cache(samples: Sequence[Sample]) -> Diverged:
     )
 
 
-def _is_refusal(error: BaseException | None) -> bool:
-    """Whether an error is our own refusal, or what an SDK made of it."""
-    while error is not None and not isinstance(error, BudgetExceeded):
-        error = error.__cause__
+def _is_caused_by(error: BaseException | None, kind: type[TokenBudgetError]) -> bool:
+    """Whether an error is one of ours, or what an SDK made of it."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
     return error is not None
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pytest_tokenbudget.baselines.production_file import EVERY_TEST, is_production, read_entry
-from pytest_tokenbudget.baselines.protocol import BaselineStore
+from pytest_tokenbudget.baselines.store import BaselineStore
 from pytest_tokenbudget.compare.rules import expand
 from pytest_tokenbudget.compare.shared_shift import learned_noise
 from pytest_tokenbudget.errors import TokenBudgetError

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, TestResult
-from pytest_tokenbudget.report.figures import number, percent
-from pytest_tokenbudget.report.means import now_value, summed
+from pytest_tokenbudget.report.figures import now_value, number, percent, summed
 from pytest_tokenbudget.report.table import failing_gates
 from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.wording import plain

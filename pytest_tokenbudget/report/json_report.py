@@ -16,7 +16,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition, inclusive
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import Before, ExactPart, GateResult, TestResult
-from pytest_tokenbudget.report.means import mean_values
+from pytest_tokenbudget.report.figures import mean_values
 from pytest_tokenbudget.report.view import RunView
 
 if TYPE_CHECKING:

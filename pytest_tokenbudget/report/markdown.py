@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
-from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
+from pytest_tokenbudget.report.figures import money_a_month, month_change, number, percent, signed, unit_of
 from pytest_tokenbudget.report.highlights import (
     METRIC_ORDER,
     JoinedCause,
@@ -25,7 +25,6 @@ from pytest_tokenbudget.report.highlights import (
     total,
     worst_first,
 )
-from pytest_tokenbudget.report.means import money_a_month, month_change
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
 from pytest_tokenbudget.report.table import gate_row, metric_name, remedies
 from pytest_tokenbudget.report.view import RunView, unattributed_text

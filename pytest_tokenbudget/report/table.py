@@ -13,8 +13,7 @@ from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import Unit, split_key
 from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, TestResult, Verdict
-from pytest_tokenbudget.report.figures import bound, change, number, signed
-from pytest_tokenbudget.report.means import money_a_month, month_change
+from pytest_tokenbudget.report.figures import bound, change, money_a_month, month_change, number, signed
 from pytest_tokenbudget.wording import counted, plain
 
 _TIMED = frozenset(spec.name for spec in BUILTIN_METRICS if spec.timed)

@@ -9,9 +9,8 @@ from pytest_tokenbudget.baselines.history import Revision
 from pytest_tokenbudget.records.composition import within
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
-from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
+from pytest_tokenbudget.report.figures import money_a_month, month_change, now_value, number, percent, signed, unit_of
 from pytest_tokenbudget.report.highlights import cause_words, main_causes, sentence
-from pytest_tokenbudget.report.means import money_a_month, month_change, now_value
 from pytest_tokenbudget.report.page import icicle, waterfall
 from pytest_tokenbudget.report.page.gate_bars import GateBar, gate_bar
 from pytest_tokenbudget.report.page.icicle import Icicle

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.figures import number, percent, signed, unit_of
+from pytest_tokenbudget.report.figures import money_a_month, month_change, number, percent, signed, unit_of
 from pytest_tokenbudget.report.highlights import JoinedCause, Total, joined_causes, total
-from pytest_tokenbudget.report.means import money_a_month, month_change
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
 from pytest_tokenbudget.wording import plain
 
