@@ -32,6 +32,7 @@ from pytest_tokenbudget.plugin.test_judge import TestJudge
 from pytest_tokenbudget.plugin.time_limit import TimeLimit
 from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, unseen_of, write_cassette
 from pytest_tokenbudget.providers.classify import body_limit
+from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import TestResult
@@ -41,6 +42,8 @@ from pytest_tokenbudget.report.table import failure_text
 from pytest_tokenbudget.wording import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_tokenbudget.capture.function_stages import FunctionStages
     from pytest_tokenbudget.plugin.ceiling import Ceiling
 
@@ -82,6 +85,9 @@ class TestRun:
         self.subtest_failed = False
         self._judge = TestJudge(budget, TestLocation.of(item, budget.against), context)
         self._recorded: str = ""
+        self._asked: Sequence[Call] = ()
+        self._cassette: Path | None = None
+        self._overwritten: bytes | None = None
         self._played: Sample | None = None
         self._discarded: list[Sample] = []
         self._began = 0.0
@@ -102,6 +108,7 @@ class TestRun:
         self.traffic = traffic = self._open.enter_context(
             traffic_for(self.item, self.budget, context, recorded=bool(self._recorded))
         )
+        self._cassette = None if traffic.cassette is None else traffic.cassette.path
         recorder = Recorder(
             clock=traffic.clock,
             answerer=traffic.answerer,
@@ -129,6 +136,8 @@ class TestRun:
         """End the sample, whatever ended the test; nothing that was put in place for it stays."""
         self._stop_watching()
         self.finished = not self.repeating
+        if self.finished:
+            self._asked = ()
 
     def _stop_watching(self) -> None:
         self._open.close()
@@ -194,10 +203,16 @@ class TestRun:
                     self.item, self.running.recorder, origin=self.running.origin
                 )
                 sample = self.running.finish(ended=ended, own_time=own_time, before=fixtures)
+                if self._cassette is not None or self._is_arm():
+                    self._asked = self.running.asked
                 unseen = unseen_of(self.item, self.running.recorder, self.context)
                 self.samples.append(replace(sample, unseen=unseen))
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+    def _is_arm(self) -> bool:
+        """Whether a command compares this run with another one."""
+        return self.context.config.pluginmanager.has_plugin("tokenbudget-arm")
 
     def _check_ceiling(self, error: BaseException | None) -> None:
         """Fail where a ceiling of ``stop_at`` was passed, whatever the agent made of it."""
@@ -236,6 +251,7 @@ class TestRun:
         if cassette is None or not cassette.records:
             return
         exchanges, context = self.running.recorder.exchanges(), self.context
+        self._overwritten = _content(cassette.path)
         try:
             write_cassette(cassette.path, exchanges, context.reader, context.settings)
         except TokenBudgetError as error:
@@ -328,7 +344,7 @@ class TestRun:
         if self._settled():
             return
         with self.limit.paused():
-            self.result = self._judged()
+            self.result = self._with_texts(self._judged())
             if self.result.failed:
                 self._fail(self.result)
 
@@ -355,6 +371,20 @@ class TestRun:
             recorded_cassette=self._recorded,
         )
 
+    def _with_texts(self, result: TestResult) -> TestResult:
+        """Say which words changed, or hand them over to the command that compares this run with another one."""
+        asked, self._asked = self._asked, ()
+        if not asked:
+            return result
+        from pytest_tokenbudget.plugin import changed_texts
+
+        if self._is_arm():
+            return replace(result, texts=changed_texts.texts_now(asked, self.context))
+        if self._cassette is None:
+            return result
+        earlier = self._overwritten if self._recorded else _content(self._cassette)
+        return changed_texts.with_changed_texts(result, asked, self._cassette, earlier, self.context)
+
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
         """Fail the test with what is said of it."""
         __tracebackhide__ = True
@@ -362,6 +392,14 @@ class TestRun:
         forget_kept(self.item)
         text = failure_text(result, reports=self.context.settings.reports)
         raise pytest.fail.Exception(for_terminal(text, terminal_encoding()), pytrace=False) from cause
+
+
+def _content(path: Path) -> bytes | None:
+    """The bytes of a file, ``None`` where it is not there or cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _answered_by_a_cache(samples: Sequence[Sample]) -> Diverged:

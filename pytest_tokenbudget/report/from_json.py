@@ -255,6 +255,7 @@ def _cause(cause: _Json) -> Cause:
         name=_text(cause, "name", ""),
         delta=_number(cause.get("delta"), "delta") or 0,
         text=_text(cause, "text", ""),
+        diff=tuple(_texts(cause, "diff")),
     )
 
 

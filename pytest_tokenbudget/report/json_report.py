@@ -292,4 +292,5 @@ def cause_json(cause: Cause) -> CauseJson:
         "name": cause.name,
         "delta": cause.delta,
         "text": cause.text,
+        "diff": list(cause.diff),
     }
