@@ -210,6 +210,7 @@ def _advice(advice: _Json) -> Advice:
         sure=_word(advice, "sure", get_args(Certainty)),
         text=_text(advice, "text", ""),
         tests=tuple(_texts(advice, "tests")),
+        recounted=bool(advice.get("recounted")),
     )
 
 

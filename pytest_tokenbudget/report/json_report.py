@@ -82,6 +82,7 @@ def advice_json(advice: Advice) -> AdviceJson:
         "sure": advice.sure,
         "text": advice.text,
         "tests": list(advice.tests),
+        "recounted": advice.recounted,
     }
 
 
