@@ -11,15 +11,23 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from ledger_server import LedgerServer
 
 import pytest_tokenbudget
 
-# A loaded machine is no failure. In CI the same examples in every run; at a desk new ones, to find what is wrong still.
-settings.register_profile("desk", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, database=None)
-settings.load_profile("ci" if "CI" in os.environ else "desk")
+# A red run is to mean that a change is wrong: the same few examples in every run, and a loaded machine is no failure.
+# `make fuzz` looks for what is still wrong, with new examples and with the tests in another order.
+settings.register_profile(
+    "steady",
+    max_examples=50,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("fuzz", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
 def pytest_sessionstart() -> None:

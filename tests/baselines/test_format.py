@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_tokenbudget.baselines.format import dump, load, schema
@@ -17,7 +17,6 @@ from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Spe
 from pytest_tokenbudget.records.composition import FixedPrompt, PartTotal, StageComposition, within
 
 PATH = Path("tests/__budgets__/test_a.json")
-property_test = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 GOLDEN = """\
 {
@@ -112,7 +111,6 @@ def test_an_empty_file_of_entries_is_readable() -> None:
     assert load(dump({}), PATH) == {}
 
 
-@property_test
 @given(data=st.data())
 def test_what_is_written_is_read_back(data: st.DataObject, strategies) -> None:
     """Every record is there again with its values, further ones follow from them, and writing again gives the same bytes."""
@@ -159,7 +157,6 @@ def _same_values(one: MetricRecord, other: MetricRecord) -> bool:
     return sessions and origins
 
 
-@property_test
 @given(data=st.data())
 def test_bytes_do_not_depend_on_insertion_order(data: st.DataObject, strategies) -> None:
     """The same entries in another order are the same bytes."""
@@ -167,7 +164,6 @@ def test_bytes_do_not_depend_on_insertion_order(data: st.DataObject, strategies)
     assert dump(dict(reversed(entries.items()))) == dump(entries)
 
 
-@property_test
 @given(data=st.data())
 def test_every_file_is_plain_json(data: st.DataObject, strategies) -> None:
     """Any JSON reader gets the same values, in sorted order, from strict UTF-8 with a newline at the end."""
