@@ -51,6 +51,9 @@ def pytest_sessionstart() -> None:
     ):
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+    # These stay for good. Else each collection of garbage, one a test, would look at all of their objects again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
