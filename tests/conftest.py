@@ -30,7 +30,8 @@ settings.register_profile("fuzz", max_examples=1000, deadline=None, suppress_hea
 settings.load_profile("steady")
 
 
-def pytest_sessionstart() -> None:
+@pytest.fixture(scope="session")
+def inner_imports() -> None:
     """Import what inner sessions import: each of them puts ``sys.modules`` back, and would load it all over again.
 
     Of our own modules it would then know some twice, and what one made, another would not take for its own.
@@ -45,11 +46,13 @@ def pytest_sessionstart() -> None:
         "anthropic",
         "pydantic",
         "pytest_httpx",
+        "pytest_randomly",
         "pytest_recording",
         "tabulate",
         "toktok",
     ):
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(ImportError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             importlib.import_module(name)
     # These stay for good. Else each collection of garbage, one a test, would look at all of their objects again.
     gc.collect()
@@ -76,8 +79,11 @@ def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _inner_agents_leave_no_litter(request: pytest.FixtureRequest) -> Iterator[None]:
     """Agents in a session inside a test leave clients open, as users' do; the next test is not to be blamed for them."""
+    has_inner_sessions = "pytester" in request.fixturenames
+    if has_inner_sessions:
+        request.getfixturevalue("inner_imports")
     yield
-    if "pytester" in request.fixturenames:
+    if has_inner_sessions:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()
