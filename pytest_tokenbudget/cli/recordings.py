@@ -46,10 +46,12 @@ def find_cassette(recording: str) -> Path:
     if there:
         listed = ", ".join(map(str, there[:5]))
         raise WhatIfError(f"{recording}: these are {len(there)} tests with a cassette", remedy=f"name one: {listed}")
+    others = sorted(own.parent.glob("*.jsonl")) if own.parent.is_dir() else []
     raise WhatIfError(
         f"{recording}: there is no cassette {named[0] if named else own}",
         remedy="record it, with token_budget(..., replay=True): "
-        f"pytest {shlex.quote(recording)} --tokenbudget-traffic=record",
+        f"pytest {shlex.quote(recording)} --tokenbudget-traffic=record"
+        + (f"; or name one of the files: {', '.join(map(str, others[:5]))}" if others else ""),
     )
 
 
