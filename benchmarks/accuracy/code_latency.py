@@ -126,5 +126,5 @@ def simulate(task: tuple[Cell, int]) -> Outcome:
         base, new = (_value(sample, "measured_latency") for sample in (before, after))
         outcome.stored[judge([[base]], [new], max_increase=LIMIT, fixed=True).verdict] += 1
         (pace,) = provider_paces([after], speeds)
-        outcome.provider_said += pace.ratio > TOLD_FROM
+        outcome.provider_said += is_told(pace) and pace.ratio > 1.0
     return outcome

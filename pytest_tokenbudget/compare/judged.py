@@ -76,6 +76,7 @@ class Judged:
         note: The reason, where it is known at once.
         standard: For a wanted reduction: ``proven`` or ``demonstrated``; ``None`` where neither is met.
         target: For a wanted reduction: 1 - R, the ratio that is wanted at most; else ``nan``.
+        baseline_missing: Further baseline values without which no number of new ones decides it; 0 where there are enough.
     """
 
     verdict: Verdict
@@ -89,6 +90,7 @@ class Judged:
     note: str = ""
     standard: Standard | None = None
     target: float = math.nan
+    baseline_missing: int = 0
 
     @property
     def exact(self) -> bool:

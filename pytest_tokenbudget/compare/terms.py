@@ -55,6 +55,7 @@ class Terms:
         cap: Most new values that will be drawn, ``None`` for the plan's cap.
         screen: p below which a suspicion against a stored baseline is worth more samples.
         shift: Log-ratio that the whole suite moved by, which is taken off.
+        confirms_improvements: Whether a decrease is worth more samples, because improvements are kept.
     """
 
     kind: Kind
@@ -72,6 +73,7 @@ class Terms:
     cap: int | None = None
     screen: float = SCREENING_LEVEL
     shift: float = 0.0
+    confirms_improvements: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges.
