@@ -17,8 +17,7 @@ from pathlib import Path
 
 from benchmarks.figures import Figure, report
 from pytest_tokenbudget.baselines import evolve
-from pytest_tokenbudget.baselines.protocol import Change
-from pytest_tokenbudget.baselines.store import JsonStore
+from pytest_tokenbudget.baselines.store import Change, JsonStore
 from pytest_tokenbudget.measure.measured import measure
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.records.baseline import BaselineEntry

@@ -7,7 +7,7 @@ modules are private.
 
 from __future__ import annotations
 
-from pytest_tokenbudget.baselines.protocol import BaselineStore, Change
+from pytest_tokenbudget.baselines.store import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import MetricSpec, StageView
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator
@@ -29,7 +29,7 @@ from pytest_tokenbudget.replay.replies import (
     tool_call,
     unreachable,
 )
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView
 
 __all__ = [
     "BaselineEntry",

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.baselines.protocol import BaselineStore
+    from pytest_tokenbudget.baselines.store import BaselineStore
     from pytest_tokenbudget.measure.metrics import MetricSpec
     from pytest_tokenbudget.providers.wire_format import WireFormat
     from pytest_tokenbudget.records.call import Call, Usage
     from pytest_tokenbudget.records.verdict import TestResult
-    from pytest_tokenbudget.report.view import RunView
+    from pytest_tokenbudget.report.formats import RunView
 
 
 @pytest.hookspec

@@ -16,10 +16,9 @@ from pytest_tokenbudget.compare import judge
 from pytest_tokenbudget.measure.constant_speed import at_constant_speed, fit_speeds, provider_paces
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.sample import Sample, Values
+from pytest_tokenbudget.report.test_result import is_told
 
 LIMIT = 0.20
-TOLD_FROM = 1.1
-"""Ratio from which a run says that its provider was slower."""
 SIGMA, DRIFT = 0.4, 0.3
 CHANGES = ("none", "one more call in four", "+60 % output", "fan-out made sequential", "provider 1.6 times slower")
 

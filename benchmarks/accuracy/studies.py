@@ -12,8 +12,8 @@ from benchmarks.accuracy.rivals import RIVALS
 from benchmarks.accuracy.sampling import Sampled, sample_until_decided
 from benchmarks.accuracy.traces import COUNTS, FAMILIES, Interleaved, Stored
 from pytest_tokenbudget.compare import judge
-from pytest_tokenbudget.compare.judged import Judged
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
+from pytest_tokenbudget.compare.terms import Judged
 
 LIMIT = 0.20
 RIVAL_VALUES = 12

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pytest_tokenbudget.baselines.merge import merge_entries
 from pytest_tokenbudget.baselines.observe import TIMES, Observation, observe
-from pytest_tokenbudget.baselines.protocol import Change
+from pytest_tokenbudget.baselines.store import Change
 from pytest_tokenbudget.records.baseline import MAX_SESSIONS, BaselineEntry, MetricRecord, Session
 from pytest_tokenbudget.records.composition import StageComposition, inside, within
 from pytest_tokenbudget.records.gate import Metric, split_key

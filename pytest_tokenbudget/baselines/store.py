@@ -1,18 +1,75 @@
-"""Reads and writes baselines in files beside the tests: what is used where no hook brings another store."""
+"""A store of baselines: the shape behind a hook, and the store of files beside the tests that is used without one."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 from pytest_tokenbudget import files
 from pytest_tokenbudget.baselines.format import dump, format_of, load
 from pytest_tokenbudget.baselines.migrations import FORMAT
-from pytest_tokenbudget.baselines.protocol import Change
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.records.baseline import BaselineEntry
+
+Change = Callable[[BaselineEntry | None], BaselineEntry | None]
+"""From the entry that stands in the store now (``None``: there is none) to the one that shall stand there.
+
+Returning the argument itself leaves the entry alone; returning ``None`` removes it. It is called under the store's
+lock with what another session may have written a moment ago, so it must not rest on an entry that was read earlier.
+"""
+
+
+class BaselineStore(Protocol):
+    """Reads and writes the baselines of one test file at a time.
+
+    A path names a baseline (``tests/__budgets__/test_calendar.json``). A store that is not made of files may take it as
+    a mere key.
+    """
+
+    def read(self, path: Path) -> dict[str, BaselineEntry]:
+        """Read all entries of a test file.
+
+        Args:
+            path: The baseline's path.
+
+        Returns:
+            Entries by key (node id within the test file); empty where nothing is stored.
+
+        Raises:
+            BaselineError: If something is stored that cannot be read.
+        """
+
+    def update(self, path: Path, changes: Mapping[str, Change]) -> bool:
+        """Change some entries, in one step that no other session can interrupt.
+
+        Args:
+            path: The baseline's path.
+            changes: What becomes of an entry, by its key; entries without a change stay as they stand now.
+
+        Returns:
+            Whether anything was written. Nothing is where the changes leave all as it is.
+
+        Raises:
+            BaselineError: If it cannot be read or written; what was stored stays as it was.
+        """
+
+    def prune(self, path: Path, existing: Collection[str]) -> tuple[str, ...]:
+        """Remove the entries of tests that exist no more.
+
+        Args:
+            path: The baseline's path.
+            existing: Keys of the tests that exist.
+
+        Returns:
+            The keys that were removed, sorted.
+
+        Raises:
+            BaselineError: As for :meth:`update`.
+        """
+
 
 LOCK_TIMEOUT_S = 30.0
 
@@ -29,7 +86,7 @@ class JsonStore:
         self._parsed: dict[Path, tuple[bytes, dict[str, BaselineEntry]]] = {}
 
     def read(self, path: Path) -> dict[str, BaselineEntry]:
-        """Read all entries of a file; none where there is no file. See :class:`~.protocol.BaselineStore`.
+        """Read all entries of a file; none where there is no file. See :class:`BaselineStore`.
 
         The file is always read, but parsed only where its bytes are not those of the last time.
         """
@@ -45,7 +102,7 @@ class JsonStore:
         return dict(known[1])
 
     def update(self, path: Path, changes: Mapping[str, Change]) -> bool:
-        """Change some entries of a file. See :class:`~.protocol.BaselineStore`.
+        """Change some entries of a file. See :class:`BaselineStore`.
 
         The file is read again under the lock, so what another session wrote meanwhile is what the changes start from.
         It is replaced only where an entry differs afterwards: else not even its time stamp moves.
@@ -65,7 +122,7 @@ class JsonStore:
     def prune(self, path: Path, existing: Collection[str]) -> tuple[str, ...]:
         """Remove the entries of tests that exist no more; a file without entries goes too.
 
-        See :class:`~.protocol.BaselineStore`.
+        See :class:`BaselineStore`.
         """
         with self._exclusive(path):
             standing = self.read(path)

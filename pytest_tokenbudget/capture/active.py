@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.connections import ConnectionLog
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
     from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
+    from pytest_tokenbudget.capture.network import ConnectionLog
     from pytest_tokenbudget.capture.recorder import OpenSpan
 
 

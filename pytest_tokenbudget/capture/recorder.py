@@ -12,9 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
-from pytest_tokenbudget.capture.bodies import HELD, BodyLimit, request_size
-from pytest_tokenbudget.capture.connections import ConnectionLog, HostRules, is_loopback, split_port
-from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
+from pytest_tokenbudget.capture.exchange_builder import HELD, BodyLimit, ExchangeBuilder, Library, request_size
+from pytest_tokenbudget.capture.network import ConnectionLog, HostRules, is_loopback, split_port
 from pytest_tokenbudget.capture.ownership import SampleWork
 
 if TYPE_CHECKING:

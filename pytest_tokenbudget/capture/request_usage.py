@@ -6,7 +6,7 @@ import re
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.capture.bodies import builtin_formats
+from pytest_tokenbudget.capture.exchange_builder import builtin_formats
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.records.exchange import Headers

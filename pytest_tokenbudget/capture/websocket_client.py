@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.bodies import builtin_formats
+from pytest_tokenbudget.capture.exchange_builder import builtin_formats
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.unanswerable import begin_unanswerable
 from pytest_tokenbudget.capture.websocket_turns import Conversation, JsonObject, Received, conversation_at

@@ -51,7 +51,7 @@ def _driver_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _drive(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.baselines.three_way import merge_branches
+    from pytest_tokenbudget.baselines.merge import merge_branches
     from pytest_tokenbudget.wording import plain
 
     sides = [

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from pytest_tokenbudget.compare.exact_rule import Comparison, judge_exact
-from pytest_tokenbudget.compare.judged import Judged
 from pytest_tokenbudget.compare.latency_rule import (
     LogRatioEvidence,
     Ordered,
@@ -17,7 +16,7 @@ from pytest_tokenbudget.compare.latency_rule import (
 )
 from pytest_tokenbudget.compare.sequential import QUIET
 from pytest_tokenbudget.compare.tail_rule import judge_by_ranks
-from pytest_tokenbudget.compare.terms import Terms
+from pytest_tokenbudget.compare.terms import Judged, Terms
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.distributions import upper_quantile
 from pytest_tokenbudget.stats.log_ratio import LogRatio, fit

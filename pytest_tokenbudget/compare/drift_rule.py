@@ -9,8 +9,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 from pytest_tokenbudget.compare.exact_rule import Comparison, nothing_to_compare
-from pytest_tokenbudget.compare.judged import Judged, change, quotient
-from pytest_tokenbudget.compare.terms import Terms
+from pytest_tokenbudget.compare.terms import Judged, Terms, change, quotient
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.distributions import tail
 from pytest_tokenbudget.stats.log_ratio import DF_PER_VALUE, moderated_variance

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pytest_tokenbudget.compare.judged import Judged, change, quotient
-from pytest_tokenbudget.compare.terms import Terms
+from pytest_tokenbudget.compare.terms import Judged, Terms, change, quotient
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.statistic import Number, exceeds, falls_short, level_of, quantile, rational, rational_mean
 

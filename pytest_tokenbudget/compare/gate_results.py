@@ -11,12 +11,11 @@ from math import isfinite
 from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
 from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
 from pytest_tokenbudget.compare.exact_part import METRICS, decided_by_the_prompt, exact_part
-from pytest_tokenbudget.compare.judged import Judged
 from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_answers
 from pytest_tokenbudget.compare.rules import expand, names_any_tool
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
-from pytest_tokenbudget.compare.terms import Kind, Terms, noise_prior
+from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, noise_prior
 from pytest_tokenbudget.compare.values import sample_values, stored_sessions
 from pytest_tokenbudget.measure.constant_speed import has_unusual_own_time
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, MetricSpec

@@ -7,8 +7,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_tokenbudget.compare.judged import Judged, change
-from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN, Terms
+from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN, Judged, Terms, change
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.distributions import exceedance_of_middle, upper_quantile
 from pytest_tokenbudget.stats.log_ratio import LogRatio, fit, moderated_variance

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pytest_tokenbudget.compare.judged import change
-from pytest_tokenbudget.compare.terms import ALPHA, STORED_TAU
+from pytest_tokenbudget.compare.terms import ALPHA, STORED_TAU, change
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.stats.distributions import upper_quantile
 from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES, ScalePrior, learn_prior

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from pytest_tokenbudget.compare.judged import Judged, change, quotient
-from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN, Terms
+from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN, Judged, Terms, change, quotient
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.ranks import exceedance_test, mann_whitney, upper_bound, values_needed
 from pytest_tokenbudget.stats.statistic import exceeds, falls_short, level_of, quantile, rational, statistic

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pytest_tokenbudget.compare.exact_rule import exact_statistic
-from pytest_tokenbudget.compare.judged import Judged, Standard, change, quotient
 from pytest_tokenbudget.compare.sequential import QUIET
 from pytest_tokenbudget.compare.tail_rule import REPEATED, session_factor
-from pytest_tokenbudget.compare.terms import Terms
+from pytest_tokenbudget.compare.terms import Judged, Standard, Terms, change, quotient
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.log_ratio import fit
 from pytest_tokenbudget.stats.ranks import exceedance_test, mann_whitney, upper_bound, values_needed

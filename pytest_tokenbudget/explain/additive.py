@@ -8,8 +8,14 @@ from fractions import Fraction
 
 from pytest_tokenbudget.explain.cache_prefix import fresh_shares
 from pytest_tokenbudget.explain.phrases import clean_name, say_instead, say_tokens
-from pytest_tokenbudget.explain.shares import Share, merge_shares
-from pytest_tokenbudget.explain.token_shares import read_shares, reasoning_shares, tool_call_shares, written_shares
+from pytest_tokenbudget.explain.shares import (
+    Share,
+    merge_shares,
+    read_shares,
+    reasoning_shares,
+    tool_call_shares,
+    written_shares,
+)
 from pytest_tokenbudget.records.composition import PART_NAMES, Compositions, PartName, StageComposition, inside
 from pytest_tokenbudget.wording import counted
 

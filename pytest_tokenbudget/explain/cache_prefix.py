@@ -7,8 +7,7 @@ from fractions import Fraction
 
 from pytest_tokenbudget.explain.growth import FIXED, give_to_calls, new_effect
 from pytest_tokenbudget.explain.phrases import say_detail, say_own_change, say_part, say_tokens
-from pytest_tokenbudget.explain.shares import Share, merge_shares
-from pytest_tokenbudget.explain.token_shares import calls_share, pairs, with_drift
+from pytest_tokenbudget.explain.shares import Share, calls_share, merge_shares, pairs, with_drift
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition
 from pytest_tokenbudget.wording import counted
 

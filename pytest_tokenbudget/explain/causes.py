@@ -1,17 +1,23 @@
-"""Turns two compositions and two values of a metric into the causes of the difference."""
+"""Finds the causes of a difference between two values of a metric, and the causes of the gates that fail."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from pytest_tokenbudget.explain.additive import ADDITIVE, Leaf, leaf_shares, leaves, present
-from pytest_tokenbudget.explain.cost_and_time import UnitPrices, cache_shares, cost_shares, time_shares
+from pytest_tokenbudget.explain.cost_and_time import UnitPrices, cache_shares, cost_shares, latency_causes, time_shares
 from pytest_tokenbudget.explain.phrases import clean_name, say_change, say_instead
 from pytest_tokenbudget.explain.shares import Share, merge_shares, round_floats, round_whole
+from pytest_tokenbudget.measure.metrics import OPEN_TIMES
+from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.composition import Cause, Compositions, StageComposition, within
-from pytest_tokenbudget.records.gate import TOOL_PREFIX, is_tool_metric, split_key
+from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric, split_key
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import GateResult
+from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL
 
 NEGLIGIBLE_SHARE = Fraction(1, 10**9)
 """Of values that are no whole numbers, a share that is smaller than this part of the largest is no cause."""
@@ -182,3 +188,46 @@ def _merge_negligible(shares: list[Share]) -> list[Share]:
     kept = [share for share in shares if abs(share.delta) > NEGLIGIBLE_SHARE * abs(shares[0].delta)]
     dust = sum((share.delta for share in shares[len(kept) :]), Fraction(0))
     return [replace(kept[0], delta=kept[0].delta + dust), *kept[1:]] if kept else []
+
+
+def outcome_notes(entry: BaselineEntry, samples: Sequence[Sample]) -> list[str]:
+    """Outcomes that differ from the baseline's."""
+    lines = []
+    for sample in samples:
+        for name in sorted({*entry.outcomes, *sample.outcomes}):
+            then, now = entry.outcomes.get(name), sample.outcomes.get(name)
+            if then != now:
+                lines.append(f"outcome {name!r} was {then!r}, is {now!r}")
+    return list(dict.fromkeys(lines))
+
+
+def explain_gates(
+    gates: Sequence[GateResult], entry: BaselineEntry | None, samples: Sequence[Sample]
+) -> tuple[Cause, ...]:
+    """The causes of every gate that is not within its bounds, or is suspected not to be."""
+    causes: dict[tuple[str, str, str], Cause] = {}
+    if entry is None:
+        return ()
+    for gate in gates:
+        if gate.value is None or gate.baseline is None or not _calls_for_causes(gate):
+            continue
+        stage, name = split_key(gate.metric)
+        timed = latency_causes(Metric(stage, name), entry, samples) if name in OPEN_TIMES else None
+        for cause in timed or explain(
+            name,
+            stage,
+            entry.composition,
+            samples[-1].composition,
+            before_value=gate.baseline,
+            after_value=gate.value,
+        ):
+            causes.setdefault((cause.metric, f"{cause.stage}:{cause.part}", cause.name + cause.text), cause)
+    return tuple(causes.values())
+
+
+def _calls_for_causes(gate: GateResult) -> bool:
+    """Whether it is outside its bounds, or undecided and suspected: what chance does is not explained."""
+    if gate.verdict == "inconclusive":
+        above = gate.value is not None and gate.allowed is not None and gate.value > gate.allowed
+        return above and (gate.p is None or gate.p < SCREENING_LEVEL)
+    return gate.verdict not in ("ok", "new")

@@ -8,7 +8,7 @@ from pytest_tokenbudget.explain.additive import leaves
 from pytest_tokenbudget.explain.cache_prefix import behind_breaks, find_break
 from pytest_tokenbudget.explain.growth import is_similar, mean_size
 from pytest_tokenbudget.explain.phrases import clean_name, say_instead, say_part
-from pytest_tokenbudget.explain.token_shares import pairs, say_models
+from pytest_tokenbudget.explain.shares import pairs, say_models
 from pytest_tokenbudget.records.composition import Compositions, PartTotal, StageComposition
 
 _SHOWN_NAMES = 5

@@ -1,15 +1,34 @@
-"""Splits a difference among its reasons, and rounds the shares so that the sum stays."""
+"""Splits a difference among its reasons: calls, parts of the input, answers, reasoning, tools.
+
+The shares are rounded so that their sum stays.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import permutations
 from math import factorial
 
-from pytest_tokenbudget.explain.phrases import say_tokens
+from pytest_tokenbudget.explain.growth import (
+    FIXED,
+    Effect,
+    carried_effect,
+    gathered_effect,
+    give_to_calls,
+    limit_change,
+)
+from pytest_tokenbudget.explain.phrases import (
+    clean_name,
+    say_change,
+    say_detail,
+    say_instead,
+    say_own_change,
+    say_tokens,
+)
+from pytest_tokenbudget.records.composition import PART_NAMES, PartName, PartTotal, StageComposition
 
 Value = Callable[..., Fraction]
 
@@ -145,3 +164,191 @@ def round_floats(deltas: Sequence[Fraction], total: Fraction) -> list[float]:
     smallest = min(range(len(deltas)), key=lambda i: (abs(deltas[i]), i))
     rounded[smallest] += total - sum(rounded)
     return [float(value) for value in rounded]
+
+
+Key = tuple[PartName, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A part before and after.
+
+    Attributes:
+        key: Part and name.
+        before: Its totals before, ``None`` where absent.
+        after: Its totals after, ``None`` where absent.
+    """
+
+    key: Key
+    before: PartTotal | None
+    after: PartTotal | None
+
+    @property
+    def same_content(self) -> bool:
+        """Whether the same texts were sent, by their digest."""
+        return (
+            self.before is not None
+            and self.after is not None
+            and bool(self.before.digest)
+            and (self.before.digest, self.before.distinct) == (self.after.digest, self.after.distinct)
+        )
+
+    def recounted(self, more_calls: int) -> bool:
+        """Whether the same texts, sent as often a call, merely count otherwise: another tokenizer or another scale.
+
+        Args:
+            more_calls: Change in the stage's number of calls.
+        """
+        if not self.same_content or self.before is None or self.after is None:
+            return False
+        if not self.before.largest or not self.before.calls:
+            return False
+        further = self.after.calls - self.before.calls
+        if further != limit_change(further, more_calls):
+            return False
+        expected = Fraction(self.before.tokens * self.after.largest, self.before.largest)
+        per_call = expected * self.after.calls / self.before.calls if self.key[0] in FIXED else expected
+        return abs(self.after.tokens - per_call) <= max(Fraction(self.after.tokens, 10), Fraction(self.after.calls))
+
+
+def pairs(before: StageComposition, after: StageComposition, parts: Collection[str] = PART_NAMES) -> Iterator[Pair]:
+    """The parts of two compositions side by side, in the order of their names."""
+    was = {(part.part, part.name): part for part in before.parts if part.part in parts}
+    now = {(part.part, part.name): part for part in after.parts if part.part in parts}
+    for key in sorted({*was, *now}):
+        yield Pair(key, was.get(key), now.get(key))
+
+
+def read_shares(before: StageComposition, after: StageComposition, parts: Collection[str] = PART_NAMES) -> list[Share]:
+    """The shares in the difference of the input tokens of two compositions of one stage.
+
+    Args:
+        before: The composition before.
+        after: The composition now.
+        parts: The parts that the metric counts.
+
+    Returns:
+        Shares that add up to the difference of the sums of these parts.
+    """
+    calls: list[tuple[str, Fraction]] = []
+    own: list[Share] = []
+    drift: list[Fraction] = []
+    for pair in pairs(before, after, parts):
+        effect = _effect(pair, before.calls, after.calls)
+        calls.append((say_detail(pair.key[0]), effect.calls))
+        if pair.recounted(after.calls - before.calls):
+            drift.append(effect.own)
+        else:
+            own.append(Share(*pair.key, effect.own, say_own_change(pair.before, pair.after)))
+    shares = [calls_share(before, after, calls), *own]
+    return [share for share in with_drift(shares, sum(drift, Fraction(0)), before, after) if share.delta]
+
+
+def calls_share(before: StageComposition, after: StageComposition, details: list[tuple[str, Fraction]]) -> Share:
+    """More or fewer calls, and what they consist of."""
+    text = say_instead(after.calls, before.calls, "call")
+    return Share("calls", "", sum((size for _, size in details), Fraction(0)), text, details=tuple(details))
+
+
+def _effect(pair: Pair, calls_before: int, calls_after: int) -> Effect:
+    part = pair.key[0]
+    if part not in FIXED:
+        return gathered_effect(pair.before, pair.after, calls_before, calls_after)
+    effect = carried_effect(pair.before, pair.after, calls_after - calls_before)
+    return give_to_calls(effect, calls_after - calls_before) if part == "framing" else effect
+
+
+def with_drift(shares: list[Share], drift: Fraction, before: StageComposition, after: StageComposition) -> list[Share]:
+    """Give the change in the count of unchanged texts to what caused it.
+
+    With another model it is the model. Otherwise the provider's tokenizer counts an unchanged text as before, and only
+    the scale by which local counts are fitted to the provider's number has moved: because of the parts that did change,
+    which therefore share it in proportion to their size. Where nothing changed that could carry it, it stands alone.
+    """
+    if not drift:
+        return shares
+    if before.models != after.models:
+        return [*shares, Share("model", "", drift, _model_text(before, after, drift))]
+    own = [share for share in shares if share.part not in ("framing", "calls") and share.delta]
+    for carriers in (own, [share for share in shares if share.part == "calls"]):
+        weight = sum((abs(share.delta) for share in carriers), Fraction(0))
+        if abs(drift) <= weight:
+            kept = [share for share in shares if share not in carriers]
+            return [*kept, *(replace(each, delta=each.delta + drift * abs(each.delta) / weight) for each in carriers)]
+    return [*shares, Share("framing", "", drift, "the same texts count otherwise than before")]
+
+
+def _model_text(before: StageComposition, after: StageComposition, drift: Fraction) -> str:
+    more = "more" if drift > 0 else "fewer"
+    return f"{say_models(before, after)}: the same texts count {say_tokens(abs(drift))} {more}"
+
+
+def say_models(before: StageComposition, after: StageComposition) -> str:
+    """``gpt-4o -> gpt-4.1``."""
+    return f"{_names(before)} -> {_names(after)}"
+
+
+def _names(composition: StageComposition) -> str:
+    return ", ".join(clean_name(model) for model in composition.models[:3]) or "unknown model"
+
+
+Shares = Callable[[StageComposition, StageComposition], list[Share]]
+"""Shares in the difference of a metric, from two compositions of one stage."""
+
+
+def written_shares(before: StageComposition, after: StageComposition) -> list[Share]:
+    """The shares in the difference of the output tokens: calls times what each wrote, reasoning apart.
+
+    Returns:
+        Shares that add up to the difference; none where either output is unknown.
+    """
+    if before.output_tokens is None or after.output_tokens is None:
+        return []
+    split = before.reasoning_tokens is not None or after.reasoning_tokens is not None
+    was = _each_call(before, split=split)
+    now = _each_call(after, split=split)
+    if not (before.calls and after.calls):
+        return []
+    factors_before = [Fraction(before.calls), *was]
+    factors_after = [Fraction(after.calls), *now]
+    calls, answers, reasoning = shapley(lambda n, w, r: n * (w + r), factors_before, factors_after)
+    shares = [
+        calls_share(before, after, [(say_detail("output"), calls)]),
+        Share("output", "", answers, f"answers {say_change(was[0], now[0])} tokens a call"),
+        Share("reasoning", "", reasoning, f"reasoning {say_change(was[1], now[1])} tokens a call"),
+    ]
+    return [share for share in shares if share.delta]
+
+
+def reasoning_shares(before: StageComposition, after: StageComposition) -> list[Share]:
+    """The shares in the difference of the reasoning tokens."""
+    if not (before.calls and after.calls):
+        return []
+    was = Fraction(before.reasoning_tokens or 0, before.calls)
+    now = Fraction(after.reasoning_tokens or 0, after.calls)
+    calls, reasoning = shapley(lambda n, r: n * r, [Fraction(before.calls), was], [Fraction(after.calls), now])
+    shares = [
+        calls_share(before, after, [(say_detail("reasoning"), calls)]),
+        Share("reasoning", "", reasoning, f"reasoning {say_change(was, now)} tokens a call"),
+    ]
+    return [share for share in shares if share.delta]
+
+
+def tool_call_shares(before: StageComposition, after: StageComposition) -> list[Share]:
+    """The shares in the difference of the tool calls, as far as their results came back into the input."""
+    shares = []
+    for pair in pairs(before, after, ("tool_results",)):
+        was = pair.before.distinct if pair.before is not None else 0
+        now = pair.after.distinct if pair.after is not None else 0
+        text = f"{clean_name(pair.key[1]) or 'tools'}: {say_instead(now, was, 'result')}"
+        shares.append(Share("tool_results", pair.key[1], Fraction(now - was), text))
+    return [share for share in shares if share.delta]
+
+
+def _each_call(composition: StageComposition, *, split: bool) -> tuple[Fraction, Fraction]:
+    """Answer and reasoning of a call on average."""
+    if not composition.calls:
+        return Fraction(0), Fraction(0)
+    written = composition.output_tokens or 0
+    reasoning = (composition.reasoning_tokens or 0) if split else 0
+    return Fraction(written - reasoning, composition.calls), Fraction(reasoning, composition.calls)

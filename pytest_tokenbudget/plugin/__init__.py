@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tokenbudget.plugin.attached_result import as_text
-from pytest_tokenbudget.plugin.controller import Controller
+from pytest_tokenbudget.plugin.controller import Controller, as_text
 from pytest_tokenbudget.plugin.fixtures import budget, footprint, llm_proxy, scenario, scripted_llm
 from pytest_tokenbudget.plugin.options import add_options
 from pytest_tokenbudget.settings import MARKER, marker_signature

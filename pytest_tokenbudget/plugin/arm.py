@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tokenbudget.plugin.attached_result import attached_to
+from pytest_tokenbudget.plugin.controller import attached_to
 from pytest_tokenbudget.plugin.location import plain_nodeid
 from pytest_tokenbudget.plugin.marker import has_budget
 from pytest_tokenbudget.settings import MARKER

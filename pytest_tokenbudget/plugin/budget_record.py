@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_tokenbudget.baselines.outcomes import storable
+from pytest_tokenbudget.baselines.observe import storable
 from pytest_tokenbudget.capture.stage import checked_path, current_path
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import parse_metric

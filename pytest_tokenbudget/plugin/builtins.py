@@ -12,8 +12,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from pytest_tokenbudget.baselines.protocol import BaselineStore
-from pytest_tokenbudget.baselines.store import JsonStore
+from pytest_tokenbudget.baselines.store import BaselineStore, JsonStore
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.providers.wire_format import WireFormat

@@ -1,19 +1,53 @@
-"""Where the results of all tests meet: baselines and reports are written here, and here alone.
+"""The results of all tests come to the controller on pytest's reports. It alone writes baselines and reports.
 
 Imported in every session: what it needs is imported when the first measurement arrives.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_tokenbudget.plugin.attached_result import attached_to
-
 if TYPE_CHECKING:
+    import pytest
+
     from pytest_tokenbudget.records.verdict import TestResult
-    from pytest_tokenbudget.report.view import RunView
+    from pytest_tokenbudget.report.formats import RunView
+
+
+_HERE = os.getpid()
+
+
+def attach(report: pytest.TestReport, result: TestResult) -> None:
+    """Attach a result to a report; as text in a forked process, whose reports hold plain data only (pytest-forked)."""
+    attached: Any = result
+    if os.getpid() != _HERE:
+        from pytest_tokenbudget.report.transport import encode
+
+        attached = encode(result)
+    report.tokenbudget = attached  # type: ignore[attr-defined]  # pytest keeps further attributes of reports
+
+
+def attached_to(report: Any) -> TestResult | None:
+    """The result that is attached to a report, ``None`` where there is none."""
+    attached: TestResult | str | None = getattr(report, "tokenbudget", None)
+    if isinstance(attached, str):
+        from pytest_tokenbudget.report.transport import decode
+
+        report.tokenbudget = attached = decode(attached)
+    return attached
+
+
+def as_text(report: Any) -> str | None:
+    """The result that is attached to a report as plain text, ``None`` where there is none."""
+    attached: TestResult | str | None = getattr(report, "tokenbudget", None)
+    if attached is None or isinstance(attached, str):
+        return attached
+    from pytest_tokenbudget.report.transport import encode
+
+    return encode(attached)
 
 
 class Controller:

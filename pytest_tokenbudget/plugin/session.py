@@ -12,8 +12,8 @@ import pytest
 
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
-from pytest_tokenbudget.plugin.attached_result import attach
 from pytest_tokenbudget.plugin.context import SessionContext
+from pytest_tokenbudget.plugin.controller import attach
 from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings

@@ -13,8 +13,8 @@ from typing import Any
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text, keep_told
 from pytest_tokenbudget.providers.billing import openai_billed
 from pytest_tokenbudget.providers.chat_prompt import chat_prompt
-from pytest_tokenbudget.providers.hosts import COMPATIBLE
 from pytest_tokenbudget.providers.loose import as_dict, as_str, count, dicts, first_count, parse
+from pytest_tokenbudget.providers.names import COMPATIBLE
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
@@ -36,6 +36,7 @@ Calls = dict[tuple[object, object], str]
 
 _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _ASK = b',"stream_options":{"include_usage":true}}'
+_AGENT_RUNTIME = re.compile(r"/runtimes/[^/]+/invocations$")
 _REASONING = ("reasoning_content", "reasoning")
 _DEPLOYMENTS = ("deployments", "engines", "serving-endpoints", "endpoints")
 
@@ -47,9 +48,9 @@ def deployment(request: Request) -> str:
 
 
 def _asks_chat(request: Request) -> bool:
-    """Completions, model serving and raw prediction paths: the messages in the body tell."""
+    """Completions, model serving and raw prediction paths: the messages in the body tell, but not of Bedrock's agents."""
     body = request.body
-    if body is None or "/publishers/anthropic/" in request.path:
+    if body is None or "/publishers/anthropic/" in request.path or _AGENT_RUNTIME.search(request.path):
         return False
     return isinstance(body.get("messages"), list) and "anthropic_version" not in body
 

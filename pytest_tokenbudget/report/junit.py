@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.means import now_value
+from pytest_tokenbudget.report.figures import now_value
 from pytest_tokenbudget.report.table import gate_row, metric_name
 from pytest_tokenbudget.wording import plain
 

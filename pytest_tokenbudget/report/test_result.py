@@ -1,23 +1,161 @@
-"""The one place where a test's samples, gates and baseline become the result that is reported of it."""
+"""A test's samples, gates and baseline become its :class:`TestResult` here, with the notices that people read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import notes
-from pytest_tokenbudget.explain.gate_causes import explain_gates
+from pytest_tokenbudget.explain.causes import explain_gates
 from pytest_tokenbudget.measure.constant_speed import provider_paces
 from pytest_tokenbudget.records.baseline import BaselineEntry
-from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict, has_open_target, worst
+from pytest_tokenbudget.records.sample import Connection, OutsideCalls, Sample, Unseen
+from pytest_tokenbudget.records.verdict import GateResult, ProviderPace, TestResult, Verdict, has_open_target, worst
 from pytest_tokenbudget.report.figures import percent
-from pytest_tokenbudget.report.provider_pace import pace_lines
-from pytest_tokenbudget.report.unseen import no_calls_lines, unseen_messages, unseen_notices
 from pytest_tokenbudget.settings import Settings
+from pytest_tokenbudget.wording import counted, plain
+
+TOLD_FROM = 1.1
+"""Ratio from which a model's speed is told, and below whose inverse."""
+
+KNOWN_WITHIN = 2.5
+"""Factor within which the ratio has to be known: one call against a baseline of one call says nothing."""
+
+
+def pace_lines(paces: Iterable[ProviderPace], *, what: str) -> list[str]:
+    """A sentence for each model that was faster or slower than in the baseline.
+
+    Args:
+        paces: Their speeds.
+        what: What has not caused it: ``this change``.
+    """
+    return [
+        f"{plain(pace.provider)} {plain(pace.model)} is {_times(pace.ratio)} per token than in the baseline"
+        f" ({pace.lower:.2g} to {pace.upper:.2g} times its time, {counted(pace.calls, 'call')}): not {what}"
+        for pace in paces
+        if is_told(pace)
+    ]
+
+
+def is_told(pace: ProviderPace) -> bool:
+    """Whether a model's speed has changed by enough, and is known well enough, to be told."""
+    has_changed = not 1.0 / TOLD_FROM < pace.ratio < TOLD_FROM
+    return has_changed and (pace.upper < KNOWN_WITHIN * pace.ratio or not pace.lower <= 1.0 <= pace.upper)
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g} times slower" if ratio > 1.0 else f"{1.0 / ratio:.2g} times faster"
+
+
+def pooled_paces(results: Sequence[TestResult]) -> list[ProviderPace]:
+    """The speed of each model over all tests of a session.
+
+    The logarithms of the tests' ratios are averaged, each weighted by the inverse of its squared margin.
+    """
+    groups: dict[tuple[str, str], list[ProviderPace]] = {}
+    for result in results:
+        for pace in result.paces:
+            groups.setdefault((pace.provider, pace.model), []).append(pace)
+    return [_pooled(groups[key]) for key in sorted(groups)]
+
+
+def _pooled(paces: Sequence[ProviderPace]) -> ProviderPace:
+    weights = [max(1e-6, math.log(pace.upper / pace.ratio)) ** -2 for pace in paces]
+    location = sum(w * math.log(pace.ratio) for w, pace in zip(weights, paces, strict=True)) / sum(weights)
+    margin = sum(weights) ** -0.5
+    lower, ratio, upper = (math.exp(location + offset) for offset in (-margin, 0.0, margin))
+    return ProviderPace(paces[0].model, paces[0].provider, ratio, lower, upper, sum(pace.calls for pace in paces))
+
+
+_LOCAL = ("localhost", "127.", "::1")
+_SHOWN = 5
+
+FIXTURE_LINE = "`tokenbudget_fixture_calls = each` in the ini file charges each test that uses it"
+EARLIER_LINE = "`tokenbudget_charge_earlier_work = true` in the ini file charges the test with them"
+CLIENT_LINE = (
+    "ask the model through httpx, requests, aiohttp or botocore, send the client to `llm_proxy.url_for(...)`, or say what it"
+    " used with `budget.record(...)`"
+)
+
+
+def unseen_notices(unseen: Unseen) -> list[str]:
+    """Sentences that are shown also where nothing fails: calls that are not charged, connections to models."""
+    return [*map(_outside, unseen.outside), *_to_models(unseen.model_connections)]
+
+
+def unseen_messages(unseen: Unseen) -> list[str]:
+    """Sentences for whoever looks closer: connections of no watched client, clients that are not watched."""
+    others = [one for one in unseen.connections if one not in unseen.model_connections and not _is_local(one)]
+    lines = []
+    if others:
+        lines.append(f"connections of no watched client: {_listed(others)}")
+    if unseen.clients:
+        lines.append(f"imported and not watched: {', '.join(unseen.clients)}; what it sends is not seen: {CLIENT_LINE}")
+    return lines
+
+
+def no_calls_lines(sample: Sample, watched: Sequence[str]) -> list[str]:
+    """Say what was watched and who was contacted in a test without a model call, and what to do for each likely reason."""
+    unseen = sample.unseen
+    clients = ", ".join(watched) or "none: no HTTP client that can be watched was imported"
+    hosts = ", ".join(f"{host} ({count})" for host, count in sorted(sample.hosts.items())) or "none"
+    lines = [f"watched clients: {clients}", f"hosts that were contacted: {hosts}"]
+    if sample.unattributed:
+        lines.append(
+            "some requests look like model calls, but no wire format reads them; a conftest.py can add one "
+            "with the hook pytest_tokenbudget_wire_formats"
+        )
+    lines += map(_outside, unseen.outside)
+    if unseen.connections:
+        lines.append(f"connections of no watched client: {_listed(unseen.connections)}: {CLIENT_LINE}")
+    if unseen.clients:
+        lines.append(f"imported and not watched: {', '.join(unseen.clients)}: {CLIENT_LINE}")
+    lines += (f"{bypass}, so that requests do not pass what is watched" for bypass in unseen.bypasses)
+    if not (unseen.outside or unseen.connections or unseen.clients or unseen.bypasses or sample.unattributed):
+        lines.append(
+            "the model may have been asked before the test (a cache, an import, an earlier test), or by a process that is not"
+            " watched (the fixture llm_proxy watches any)"
+        )
+    return lines
+
+
+def _outside(calls: OutsideCalls) -> str:
+    one = calls.calls == 1
+    read = "" if calls.input_tokens is None else f", {calls.input_tokens:,} input tokens"
+    number = f"{calls.calls} model call{'' if one else 's'}"
+    detail = f" ({', '.join(filter(None, calls.models)) or 'no model known'}{read})"
+    verb = "is" if one else "are"
+    if calls.kind == "earlier":
+        return f"{number} from work that began before this test {verb} not charged to it: {calls.where}{detail}; {EARLIER_LINE}"
+    if calls.charged:
+        return f"{number} of {calls.where} {verb} charged to {calls.charged}{detail}"
+    return f"{number} of {calls.where} {verb} not charged to this test{detail}; {FIXTURE_LINE}"
+
+
+def _to_models(connections: Sequence[Connection]) -> Iterator[str]:
+    if connections:
+        yield f"not counted: connections to a model that belong to no watched client: {_listed(connections)}: {CLIENT_LINE}"
+
+
+def _listed(connections: Iterable[Connection]) -> str:
+    shown = [_connection(one) for one in connections]
+    rest = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
+    return ", ".join(shown[:_SHOWN]) + rest
+
+
+def _connection(connection: Connection) -> str:
+    port = "" if connection.port in (None, 443) else f":{connection.port}"
+    times = "" if connection.count == 1 else f" ({connection.count} times)"
+    by = f" by {connection.opened_by}" if connection.opened_by else ""
+    return f"{connection.host}{port}{times}{by}"
+
+
+def _is_local(connection: Connection) -> bool:
+    return connection.host.startswith(_LOCAL)
 
 
 def assemble(

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_tokenbudget.baselines.format import dump, load
-from pytest_tokenbudget.baselines.outcomes import storable
+from pytest_tokenbudget.baselines.observe import storable
 from pytest_tokenbudget.records.baseline import BaselineEntry
 
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from pytest_tokenbudget.compare import judge
 from pytest_tokenbudget.compare.dispatch import Sessions
-from pytest_tokenbudget.compare.judged import Judged
-from pytest_tokenbudget.compare.terms import Kind
+from pytest_tokenbudget.compare.terms import Judged, Kind
 from pytest_tokenbudget.records.gate import Rule
 
 SESSIONS = [[1.0, 1.1, 0.9, 1.05], [0.95, 1.0, 1.1, 1.02], [1.0, 0.97, 1.08, 1.1], [0.9, 1.0, 1.0, 1.05], [1.1] * 4]

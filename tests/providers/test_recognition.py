@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 from wire_samples import exchange
 
-from pytest_tokenbudget.providers.hosts import provider_of
-from pytest_tokenbudget.providers.names import PROVIDERS_BEFORE, current_provider, finish_reason
+from pytest_tokenbudget.providers.names import PROVIDERS_BEFORE, current_provider, finish_reason, provider_of
 from pytest_tokenbudget.providers.openai_chat import OpenAIChat
 from pytest_tokenbudget.providers.read import ReadExchange, polled, read, settled
 from pytest_tokenbudget.providers.registry import builtin_formats

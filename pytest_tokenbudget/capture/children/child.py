@@ -14,11 +14,9 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.bodies import builtin_body_limit
-from pytest_tokenbudget.capture.children.frames import SUFFIX, encode
-from pytest_tokenbudget.capture.children.protocol import ANSWERED, ASKED, IDLE, WATCHED, Address
-from pytest_tokenbudget.capture.connections import ConnectionLog
-from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
+from pytest_tokenbudget.capture.children.protocol import ANSWERED, ASKED, IDLE, SUFFIX, WATCHED, Address, encode
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library, builtin_body_limit
+from pytest_tokenbudget.capture.network import ConnectionLog
 from pytest_tokenbudget.capture.recorder import OpenSpan
 from pytest_tokenbudget.capture.watch import take_over
 

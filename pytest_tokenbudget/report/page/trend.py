@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 
 from pytest_tokenbudget.baselines.history import Revision, StoredValue, is_jump, stored_values
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.figures import number, percent, unit_of
-from pytest_tokenbudget.report.means import now_value
+from pytest_tokenbudget.report.figures import now_value, number, percent, unit_of
 from pytest_tokenbudget.wording import plain
 
 METRICS = ("input_tokens", "output_tokens", "calls", "cost", "latency")
