@@ -5,26 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.compare.exact_rule import Comparison, judge_exact
-from pytest_tokenbudget.compare.latency_rule import (
-    LogRatioEvidence,
-    Ordered,
-    guard_attainable,
-    is_decrease,
-    is_increase,
-)
 from pytest_tokenbudget.compare.sequential import QUIET
-from pytest_tokenbudget.compare.tail_rule import judge_by_ranks
 from pytest_tokenbudget.compare.terms import Judged, Terms
 from pytest_tokenbudget.records.verdict import Verdict
-from pytest_tokenbudget.stats.distributions import upper_quantile
-from pytest_tokenbudget.stats.log_ratio import LogRatio, fit
-from pytest_tokenbudget.stats.ranks import smallest_p
 from pytest_tokenbudget.stats.statistic import exceeds, median, rational
 from pytest_tokenbudget.wording import counted
 
+if TYPE_CHECKING:
+    from pytest_tokenbudget.compare.latency_rule import Ordered
+    from pytest_tokenbudget.stats.log_ratio import LogRatio
+
 _MOST_MISSING = 10
+"""Baseline values that are looked for at most: ten make every test significant that can be."""
+
 _SEPARATED_FROM = 10
 _SEPARATED_BY = 0.75
 """Share of the new values' range. Without it a low first value of a noisy count gives up to 4 % false alarms, with it
@@ -46,6 +42,8 @@ def judge_counts(base: Sequence[float], new: Sequence[float], sessions: int, ter
     if base[0] == base[-1] and new[0] == new[-1]:
         return _judge_quiet(base, new, sessions, terms)
     if base[0] <= 0 or new[0] <= 0 or terms.statistic != "mean":
+        from pytest_tokenbudget.compare.tail_rule import judge_by_ranks
+
         return judge_by_ranks(base, new, sessions, terms)
     return _judge_noisy(base, new, sessions, terms)
 
@@ -73,6 +71,9 @@ def _judge_quiet(base: Sequence[float], new: Sequence[float], sessions: int, ter
 
 
 def _judge_noisy(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> Judged:
+    from pytest_tokenbudget.compare.latency_rule import LogRatioEvidence, is_decrease, is_increase
+    from pytest_tokenbudget.stats.log_ratio import fit
+
     base_logs, new_logs = [math.log(v) for v in base], [math.log(v) for v in new]
     fitted, _ = fit(base_logs, new_logs, sessions, terms.noise)
     n = fitted.n
@@ -109,6 +110,8 @@ def _judge_noisy(base: Sequence[float], new: Sequence[float], sessions: int, ter
 
 def baseline_samples_missing(terms: Terms, m: int, n: int) -> int:
     """Tell how many values a baseline lacks, so that a test of counts that vary can be significant at the last look."""
+    from pytest_tokenbudget.compare.latency_rule import guard_attainable
+
     if terms.paired:
         return 0
     at = max(n, terms.plan.cap if terms.cap is None else min(terms.cap, terms.plan.cap))
@@ -126,6 +129,9 @@ def _is_separated(terms: Terms, fitted: LogRatio, base: Ordered, new: Ordered) -
 
     How far apart is measured by how far they lie apart from each other.
     """
+    from pytest_tokenbudget.stats.distributions import upper_quantile
+    from pytest_tokenbudget.stats.ranks import smallest_p
+
     n = fitted.n
     if n < _SEPARATED_FROM or smallest_p(fitted.m, n) <= terms.guard(n):
         return False

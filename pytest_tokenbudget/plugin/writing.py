@@ -16,7 +16,7 @@ from pytest_tokenbudget.baselines.store import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import explain
 from pytest_tokenbudget.files import shown_path
-from pytest_tokenbudget.plugin.builtins import register_builtins
+from pytest_tokenbudget.plugin.context import register_builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number
 from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import TestResult
