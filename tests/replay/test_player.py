@@ -172,7 +172,7 @@ def test_a_call_beyond_the_recording_takes_the_answer_of_the_most_alike(recorded
     path, _ = recorded(told, lambda: [ask(chat("the weather in Rome")), ask(chat("a train to Oslo"))])
     asked = ("the weather in Rome", "a train to Oslo", "the weather in Rome again")
     player, now, end = replayed(path, lambda: [ask(chat(said)) for said in asked])
-    assert player.problem() is None
+    assert (player.failure(), player.left_over()) == (None, None)
     assert b"One." in b"".join(now[2].chunks)
     assert [one.token_basis.estimated for one in now] == [False, False, True]
     assert end == pytest.approx(9.0, abs=0.01)
@@ -266,7 +266,7 @@ def test_a_known_stage_takes_nothing_from_others(recorded, replayed):
 
     path, _ = recorded(["a", "b"], lambda: agent(1))
     player, now, _ = replayed(path, lambda: agent(2))
-    assert player.problem() is None
+    assert (player.failure(), player.left_over()) == (None, None)
     assert said == ["a", "a", "b"]
     assert [one.token_basis.estimated for one in now] == [False, True, False]
 
