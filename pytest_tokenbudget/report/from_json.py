@@ -290,6 +290,7 @@ def _call(call: _Json) -> Call:
         server_tool_calls=tuple(_texts(call, "server_tool_calls")),
         finish_reason=None if finish is None else str(finish),
         cost=_number(call.get("cost"), "cost"),
+        estimated=bool(call.get("estimated")),
     )
 
 

@@ -223,6 +223,7 @@ def call_json(call: Call) -> CallJson:
         "server_tool_calls": list(call.server_tool_calls),
         "finish_reason": call.finish_reason,
         "cost": call.cost,
+        "estimated": call.estimated,
     }
 
 

@@ -108,6 +108,7 @@ class CallJson(TypedDict):
     server_tool_calls: list[str]
     finish_reason: str | None
     cost: float | None
+    estimated: bool
 
 
 class SampleJson(TypedDict):

@@ -228,7 +228,8 @@ def _summary_lines(results: Sequence[TestResult], *, of_ab: bool) -> Iterator[Li
     worst: Tone = "bad" if any(result.failed or not result.passed for result in results) else "good"
     yield Line(f"{_counts(results)} · {_spent(results, of_ab=of_ab)}", worst)
     if any(gate.verdict == "regression" and result.failed for result in results for gate in result.gates) and not of_ab:
-        yield Line("wanted? pytest --tokenbudget-update, and commit the new numbers")
+        record = " --tokenbudget-traffic=record" if any(result.has_estimates for result in results) else ""
+        yield Line(f"wanted? pytest{record} --tokenbudget-update, and commit the new numbers")
     if any(call.input_source == "counted" for result in results for call in _calls(result.samples) if call.stream):
         yield Line(
             "some streams report no usage and were counted locally (tokenbudget_request_usage = true asks for it)",
