@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_tokenbudget.baselines.evolve import Mode, change
 from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
 from pytest_tokenbudget.baselines.store import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import explain
 from pytest_tokenbudget.files import shown_path
-from pytest_tokenbudget.plugin.builtins import register_builtins
+from pytest_tokenbudget.plugin.context import register_builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number
 from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import number, percent
-from pytest_tokenbudget.report.formats import Writer, write_reports, writer_for
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView, Writer, write_reports, writer_for
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.statistic import mean
 from pytest_tokenbudget.wording import counted, plain
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.baselines.evolve import Mode
 
 _SHOWN: dict[str, tuple[str, Unit]] = {
     "input_tokens": ("input", "tokens"),
@@ -157,8 +160,13 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     written: list[Path] = []
     accepted: list[Acceptance] = []
     files: dict[Path, dict[str, TestResult]] = {}
+    estimated: list[TestResult] = []
     for result in results:
-        if result.passed and result.samples and result.verdict not in ("no_calls", "diverged"):
+        if not result.passed or not result.samples or result.verdict in ("no_calls", "diverged"):
+            continue
+        if result.has_estimates:
+            estimated.append(result)
+        else:
             files.setdefault(_target(result, settings), {})[result.key] = result
     for path, tests in sorted(files.items()):
         try:
@@ -175,6 +183,8 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
         except TokenBudgetError as error:
             problems.append(str(error))
     asked = settings.replaces or settings.ratchet
+    if asked:
+        problems += map(_not_stored, estimated)
     if settings.mode == "report" and not asked:
         # What cannot be read has been said of each test, and a run that only reports is not failed by it.
         problems = []
@@ -182,6 +192,14 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     written += sorted(cassettes)
     notes = _notes(config, written, asked=asked and bool(files) and not problems)
     return Written(tuple(problems), (*accepted_lines(accepted), *notes))
+
+
+def _not_stored(result: TestResult) -> str:
+    """Say why an update leaves a test out whose figures are estimated."""
+    return (
+        f"{result.nodeid}: not stored, some of its calls are beyond the recording and estimated;"
+        f" record it: `pytest {shlex.quote(result.nodeid)} --tokenbudget-traffic=record --tokenbudget-update`"
+    )
 
 
 def _notes(config: pytest.Config, written: Sequence[Path], *, asked: bool) -> Iterator[str]:
@@ -204,6 +222,8 @@ def _target(result: TestResult, settings: Settings) -> Path:
 def _changes(
     stored: Mapping[str, BaselineEntry], tests: Mapping[str, TestResult], settings: Settings
 ) -> dict[str, Change]:
+    from pytest_tokenbudget.baselines.evolve import change
+
     changes: dict[str, Change] = {}
     for key, result in tests.items():
         entry = stored.get(key)

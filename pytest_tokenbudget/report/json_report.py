@@ -17,7 +17,7 @@ from pytest_tokenbudget.records.composition import Cause, StageComposition, incl
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import Before, ExactPart, GateResult, TestResult
 from pytest_tokenbudget.report.figures import mean_values
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.report.json_shape import (
@@ -82,6 +82,7 @@ def advice_json(advice: Advice) -> AdviceJson:
         "sure": advice.sure,
         "text": advice.text,
         "tests": list(advice.tests),
+        "recounted": advice.recounted,
     }
 
 
@@ -222,6 +223,7 @@ def call_json(call: Call) -> CallJson:
         "server_tool_calls": list(call.server_tool_calls),
         "finish_reason": call.finish_reason,
         "cost": call.cost,
+        "estimated": call.estimated,
     }
 
 
@@ -292,4 +294,5 @@ def cause_json(cause: Cause) -> CauseJson:
         "name": cause.name,
         "delta": cause.delta,
         "text": cause.text,
+        "diff": list(cause.diff),
     }
