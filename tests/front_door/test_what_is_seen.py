@@ -113,6 +113,23 @@ def test_calls_of_wider_fixtures_may_be_charged(run: Any, mode: str, calls: dict
         )
 
 
+def test_a_marker_charges_the_calls_of_wider_fixtures(run: Any) -> None:
+    """For its test alone, whichever test has the fixture set up; the report says so."""
+    tests = FIXTURES.replace(
+        '@token_budget("off")\ndef test_second', '@token_budget("off", fixture_calls="each")\ndef test_second'
+    )
+    both = ("-k", "test_first or test_second")
+    for options in (both, (*both, "--deselect", "test_agent.py::test_first")):
+        result, found = run(tests, *options)
+        assert found["test_second"]["total"]["calls"] == 3
+        assert [test["total"]["calls"] for name, test in found.items() if name != "test_second"] in ([1], [])
+        result.stdout.fnmatch_lines(
+            ["*2 model calls of fixture 'index'* are charged to this test, as to each that uses it*"]
+        )
+    result, _ = run(tests.replace('"each"', '"every"'), *both)
+    result.stderr.fnmatch_lines(["*token_budget: fixture_calls: 'every' is no way to charge them*"])
+
+
 def test_calls_of_earlier_work(run: Any) -> None:
     """A thread and a task that began before the test are listed and not charged, unless the project says so."""
     tests = """
