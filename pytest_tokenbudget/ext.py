@@ -29,7 +29,7 @@ from pytest_tokenbudget.replay.replies import (
     tool_call,
     unreachable,
 )
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView
 
 __all__ = [
     "BaselineEntry",

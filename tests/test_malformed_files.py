@@ -149,7 +149,7 @@ def play(path: Path) -> None:
             for _ in range(2):
                 with suppress(httpx.HTTPError):
                     client.post(URL, json=BODY)
-        player.problem()
+        player.left_over()
         player.notes()
 
 

@@ -97,16 +97,20 @@ def complete(records: Records, scope: Scope, origins: Origins) -> dict[str, Metr
 def essential(records: Records, scope: Scope) -> tuple[dict[str, MetricRecord], dict[str, Number | None]]:
     """Leave out the records that :func:`complete` gives back.
 
+    What follows from the records is added first. A rule may need a figure that is not among them, but that follows
+    from them: without it the file would hold more than the same file holds after it was read and written again.
+
     Returns:
         The records that must be stored, and the origins of left out records that their rule does not give.
     """
-    kept = dict(records)
+    known = complete(records, scope, {})
+    kept = dict(known)
     origins: dict[str, Number | None] = {}
     for step in _steps(scope):
-        for key, derived in step.redundant(records):
+        for key, derived in step.redundant(known):
             del kept[key]
-            if not _same_origin(derived.origin, records[key].origin):
-                origins[key] = records[key].origin
+            if not _same_origin(derived.origin, known[key].origin):
+                origins[key] = known[key].origin
     return kept, origins
 
 

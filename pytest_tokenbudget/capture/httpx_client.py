@@ -12,7 +12,6 @@ from pytest_tokenbudget.capture.exchange_builder import is_encoded
 from pytest_tokenbudget.capture.httpx_streams import hidings_of, play, play_async, tees_of
 from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
-from pytest_tokenbudget.capture.request_usage import asking_for_usage, is_event_stream
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.records.exchange import Headers
@@ -176,6 +175,8 @@ def _asked(library: HttpxLibrary, in_flight: InFlightRequest, request: Any, opti
     """The request that is sent: the caller's, or one that asks for usage in its place."""
     if not (in_flight.requests_usage and options.get("stream")):
         return request
+    from pytest_tokenbudget.capture.request_usage import asking_for_usage
+
     asked = asking_for_usage(library.module, request)
     if asked is None:
         return request
@@ -186,6 +187,8 @@ def _asked(library: HttpxLibrary, in_flight: InFlightRequest, request: Any, opti
 def _returned(library: HttpxLibrary, in_flight: InFlightRequest, response: Any, request: Any, asked: Any) -> Any:
     """The response, as if the caller's own request had been sent."""
     if asked is not request:
+        from pytest_tokenbudget.capture.request_usage import is_event_stream
+
         headers = library.header_pairs(response.headers)
         in_flight.hides_usage = response.status_code == 200 and is_event_stream(headers) and not is_encoded(headers)
         if response.request is asked:

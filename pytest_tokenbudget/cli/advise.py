@@ -52,7 +52,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _production(path: Path | None) -> Production | None:
     """What production recorded: the file that was named, or the one of this folder where there is one."""
-    from pytest_tokenbudget.baselines.production_file import production_path, read_production
+    from pytest_tokenbudget.baselines.paths import production_path
+    from pytest_tokenbudget.baselines.production_file import read_production
 
     chosen = path or production_path(Path())
     return read_production(chosen) if path is not None or chosen.is_file() else None

@@ -57,8 +57,7 @@ def find_stored(folders: Sequence[Path]) -> StoredFiles:
     Raises:
         SettingsError: If one is no folder.
     """
-    from pytest_tokenbudget.baselines.paths import CASSETTES
-    from pytest_tokenbudget.baselines.production_file import is_production
+    from pytest_tokenbudget.baselines.paths import CASSETTES, is_production
 
     baselines: dict[Path, None] = {}
     cassettes: dict[Path, None] = {}

@@ -67,8 +67,7 @@ def stored_file(test_file: Path, against: str = "baseline") -> Path:
 
     The file of production stands in for a reference that does not exist, as it does when the test runs.
     """
-    from pytest_tokenbudget.baselines.paths import BASELINE, baseline_path
-    from pytest_tokenbudget.baselines.production_file import find_production
+    from pytest_tokenbudget.baselines.paths import BASELINE, baseline_path, find_production
 
     if not test_file.name:
         raise BaselineError("a node id without a file", remedy="tests/test_desk.py::test_refunds")
@@ -144,8 +143,7 @@ def _tests_named(name: str, against: str) -> list[Target]:
 
 def _stored_files(folder: Path, against: str) -> Iterator[Path]:
     """The files of baselines, or of a reference, below a folder or in it."""
-    from pytest_tokenbudget.baselines.paths import BASELINE, DIRECTORY
-    from pytest_tokenbudget.baselines.production_file import is_production
+    from pytest_tokenbudget.baselines.paths import BASELINE, DIRECTORY, is_production
 
     if folder.absolute().parent.name == DIRECTORY:
         yield from folder.glob("*.json")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_tokenbudget.records.verdict import TestResult
-    from pytest_tokenbudget.report.view import RunView
+    from pytest_tokenbudget.report.formats import RunView
 
 
 _HERE = os.getpid()

@@ -20,10 +20,9 @@ from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
-from pytest_tokenbudget.report.github import error_lines, workspace_root
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.terminal import Tone, section_lines
 from pytest_tokenbudget.report.test_result import pace_lines, pooled_paces
-from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
 
@@ -165,6 +164,8 @@ def show(run: RunView, terminal: pytest.TerminalReporter) -> None:
     """Show the section at the end of the terminal's output, and in GitHub Actions the annotations."""
     verbosity = terminal.config.get_verbosity()
     if os.environ.get("GITHUB_ACTIONS"):
+        from pytest_tokenbudget.report.github import error_lines, workspace_root
+
         for line in error_lines(run, root=workspace_root(terminal.config.rootpath)):
             terminal.write_line(line)
     lines = section_lines(run, verbosity=verbosity)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tokenbudget.baselines.paths import BASELINE, baseline_path
-from pytest_tokenbudget.baselines.production_file import find_production
+from pytest_tokenbudget.baselines.paths import BASELINE, baseline_path, find_production
 from pytest_tokenbudget.files import shown_path
 
 

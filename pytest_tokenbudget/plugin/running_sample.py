@@ -39,6 +39,7 @@ class RunningSample:
         turn_marks: Start and end of each turn of a scenario, s since the sample's start.
         messages: Notes for the reader.
         on_record: Told of each call that the test records by hand; may raise to end the run.
+        asked: The calls of the finished sample, with their prompts.
     """
 
     recorder: Recorder
@@ -52,6 +53,7 @@ class RunningSample:
     turn_marks: list[tuple[float, float]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     on_record: Callable[[Call], None] | None = None
+    asked: Sequence[Call] = ()
 
     @contextmanager
     def turn(self, number: int) -> Iterator[None]:
@@ -105,7 +107,7 @@ class RunningSample:
         """
         exchanges = (*before, *self.recorder.exchanges())
         read = self.reader.read_all(exchanges, origin=self.origin)
-        calls = self._with_recorded(read.calls)
+        self.asked = calls = self._with_recorded(read.calls)
         measured = self._measure(calls, self.spans(), self.call_phase(ended), own_time, read.paid)
         return Sample(
             calls=tuple(without_prompt(call) for call in calls),

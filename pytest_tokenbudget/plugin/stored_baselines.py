@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from pytest_tokenbudget.baselines.production_file import EVERY_TEST, is_production, read_entry
+from pytest_tokenbudget.baselines.paths import is_production
 from pytest_tokenbudget.baselines.store import BaselineStore
 from pytest_tokenbudget.compare.rules import expand
 from pytest_tokenbudget.compare.shared_shift import learned_noise
@@ -16,6 +16,9 @@ from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.stats.log_ratio import ScalePrior
+
+EVERY_TEST = "*"
+"""Key of an entry that all tests share."""
 
 
 class StoredBaselines:
@@ -66,10 +69,16 @@ class StoredBaselines:
     def _read(self, path: Path) -> Mapping[str, BaselineEntry]:
         if path not in self._entries:
             try:
-                self._entries[path] = read_entry(path) if is_production(path) else self._store.read(path)
+                self._entries[path] = _production(path) if is_production(path) else self._store.read(path)
             except TokenBudgetError as error:
                 self._entries[path], self._problems[path] = {}, error
         return self._entries[path]
+
+
+def _production(path: Path) -> Mapping[str, BaselineEntry]:
+    from pytest_tokenbudget.baselines.production_file import read_entry
+
+    return {EVERY_TEST: read_entry(path)}
 
 
 def count_timed_gates(budget: Budget, entry: BaselineEntry, table: Mapping[str, MetricSpec]) -> int:

@@ -6,10 +6,10 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_tokenbudget.baselines.evolve import Mode, change
 from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
 from pytest_tokenbudget.baselines.store import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
@@ -20,11 +20,13 @@ from pytest_tokenbudget.records.baseline import BaselineEntry, Number
 from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import number, percent
-from pytest_tokenbudget.report.formats import Writer, write_reports, writer_for
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView, Writer, write_reports, writer_for
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.statistic import mean
 from pytest_tokenbudget.wording import counted, plain
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.baselines.evolve import Mode
 
 _SHOWN: dict[str, tuple[str, Unit]] = {
     "input_tokens": ("input", "tokens"),
@@ -204,6 +206,8 @@ def _target(result: TestResult, settings: Settings) -> Path:
 def _changes(
     stored: Mapping[str, BaselineEntry], tests: Mapping[str, TestResult], settings: Settings
 ) -> dict[str, Change]:
+    from pytest_tokenbudget.baselines.evolve import change
+
     changes: dict[str, Change] = {}
     for key, result in tests.items():
         entry = stored.get(key)

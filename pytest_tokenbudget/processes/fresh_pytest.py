@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pytest_tokenbudget.processes.interrupts import deferred
 from pytest_tokenbudget.processes.transcript import Transcript, read_transcript
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.transport import encode
-from pytest_tokenbudget.report.view import RunView
 
 PLACE = "TOKENBUDGET_ARM"
 """Environment variable: the directory that holds ``wanted.json`` and takes ``transcript.jsonl``."""

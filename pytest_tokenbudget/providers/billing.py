@@ -15,9 +15,11 @@ from pytest_tokenbudget.records.call import NOTHING_BILLED, BilledUsage
 _STANDARD_TIERS = frozenset({"auto", "default", "standard", "standard_only", "on_demand", "on-demand", "unspecified"})
 _ANYWHERE = frozenset({"global", "not_available"})
 _MODALITIES = {"audio": "audio", "image": "image", "video": "video"}
-_PLAIN = frozenset(
-    f"{name}_tokens" for name in ("prompt", "completion", "total", "input", "output", "cached", "text", "reasoning")
-) | frozenset(f"{side}_tokens_details" for side in ("prompt", "completion", "input", "output"))
+_PLAIN = frozenset({
+    "prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens", "cached_tokens", "text_tokens",
+    "reasoning_tokens", "prompt_tokens_details", "completion_tokens_details", "input_tokens_details",
+    "output_tokens_details",
+})  # fmt: skip
 """Fields of usage that have no price of their own, as most usages have no others."""
 
 _TICKS_A_DOLLAR = 10**10

@@ -218,7 +218,7 @@ def provider_of(request: Request, maker: str, hosts: Mapping[str, str]) -> str:
         The provider as OpenTelemetry names it (``gen_ai.provider.name``), else a short name in lower case.
     """
     host = request.host
-    found = _amazon(host) or _vertex(host) or _foundry(host, request.path) or _by_suffix(host, hosts)
+    found = _amazon(host) or _vertex(host) or _foundry(host, request.path) or by_suffix(host, hosts)
     if found is not None:
         return found
     if request.port == OLLAMA_PORT:
@@ -233,10 +233,11 @@ def is_model_host(host: str, hosts: Mapping[str, str]) -> bool:
         host: The host, in lower case, without port.
         hosts: Suffix of a host -> provider.
     """
-    return (_amazon(host) or _vertex(host) or _by_suffix(host, hosts)) is not None
+    return (_amazon(host) or _vertex(host) or by_suffix(host, hosts)) is not None
 
 
-def _by_suffix(host: str, hosts: Mapping[str, str]) -> str | None:
+def by_suffix(host: str, hosts: Mapping[str, str]) -> str | None:
+    """The provider of the longest suffix of a host that is known; ``None`` where none is."""
     while "." in host:
         if host in hosts:
             return hosts[host]

@@ -36,6 +36,7 @@ Calls = dict[tuple[object, object], str]
 
 _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _ASK = b',"stream_options":{"include_usage":true}}'
+_AGENT_RUNTIME = re.compile(r"/runtimes/[^/]+/invocations$")
 _REASONING = ("reasoning_content", "reasoning")
 _DEPLOYMENTS = ("deployments", "engines", "serving-endpoints", "endpoints")
 
@@ -47,9 +48,9 @@ def deployment(request: Request) -> str:
 
 
 def _asks_chat(request: Request) -> bool:
-    """Completions, model serving and raw prediction paths: the messages in the body tell."""
+    """Completions, model serving and raw prediction paths: the messages in the body tell, but not of Bedrock's agents."""
     body = request.body
-    if body is None or "/publishers/anthropic/" in request.path:
+    if body is None or "/publishers/anthropic/" in request.path or _AGENT_RUNTIME.search(request.path):
         return False
     return isinstance(body.get("messages"), list) and "anthropic_version" not in body
 

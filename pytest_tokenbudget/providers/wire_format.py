@@ -5,7 +5,7 @@ Public as ``pytest_tokenbudget.ext.WireFormat``: the built-in APIs and those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -154,9 +154,16 @@ class WireFormat:
 
 
 class FormatGroup(WireFormat):
-    """Stands for several formats that are asked after all others, and imported then."""
+    """Stands for several formats that are imported when no format before it knows a request."""
 
-    @property
-    def formats(self) -> tuple[WireFormat, ...]:
-        """The formats, in the order in which they are asked."""
-        raise NotImplementedError
+    formats: tuple[WireFormat, ...]
+    """The formats, in the order in which they are asked."""
+
+
+def each_format(formats: Iterable[WireFormat]) -> Iterator[WireFormat]:
+    """Give the formats one by one, and those of a group in its place."""
+    for one in formats:
+        if isinstance(one, FormatGroup):
+            yield from one.formats
+        else:
+            yield one

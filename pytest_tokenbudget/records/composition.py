@@ -361,6 +361,7 @@ class Cause:
         name: Tool or stage name, else ``""``.
         delta: Its share of the difference, in the metric's unit.
         text: The reason in words.
+        diff: Lines of a unified diff of the text that changed, redacted; empty where the texts are not known.
     """
 
     metric: str
@@ -369,3 +370,4 @@ class Cause:
     name: str
     delta: float | int
     text: str
+    diff: tuple[str, ...] = ()

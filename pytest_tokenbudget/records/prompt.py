@@ -31,6 +31,11 @@ class Image:
     detail: str | None = None
     reference: str = ""
 
+    @property
+    def is_sized(self) -> bool:
+        """Whether a formula for its tokens has all that it needs."""
+        return self.detail == "low" or (self.width is not None and self.height is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class File:
@@ -152,3 +157,20 @@ class Prompt:
     output_schema: OutputSchema | None = None
     opaque_reasoning: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptText:
+    """A system prompt or a tool's schema as the calls of a stage carried it, redacted as cassettes are.
+
+    Attributes:
+        stage: Path of the stage.
+        part: ``system`` or ``tools``.
+        name: Name of the tool, ``""`` for a system prompt.
+        texts: The different texts, in the order in which they were first sent; none where they may not be shown.
+    """
+
+    stage: str
+    part: Literal["system", "tools"]
+    name: str
+    texts: tuple[str, ...]

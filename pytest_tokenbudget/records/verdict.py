@@ -8,6 +8,7 @@ from typing import Literal
 
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.gate import Budget, GateKind, Unit
+from pytest_tokenbudget.records.prompt import PromptText
 from pytest_tokenbudget.records.sample import Sample, Values
 
 Verdict = Literal[
@@ -198,6 +199,7 @@ class TestResult:
         paces: How fast each model was beside the baseline, where live times can be compared.
         runs_per_month: How often the project runs this a month, for estimates of money; ``None`` where it does not say.
         recorded_cassette: Path of the cassette that this run recorded, ``""`` for none.
+        texts: The texts of its prompts, where a command compares them with those of another run.
     """
 
     __test__ = False
@@ -224,6 +226,7 @@ class TestResult:
     runs_per_month: float | None = None
     paces: tuple[ProviderPace, ...] = ()
     recorded_cassette: str = ""
+    texts: tuple[PromptText, ...] = ()
 
     @property
     def stored(self) -> tuple[Sample, ...]:

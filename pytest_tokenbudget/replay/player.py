@@ -118,10 +118,12 @@ class Player:
         await played.schedule.before_head_async()
         return self._given(played)
 
-    def problem(self) -> TokenBudgetError | None:
-        """Say why the run does not fit the cassette, also where the agent swallowed the error; ``None`` where it does."""
-        if self._failures:
-            return self._failures[0]
+    def failure(self) -> TokenBudgetError | None:
+        """Give the error of the first request that has no answer, also where the agent swallowed it; ``None`` for none."""
+        return self._failures[0] if self._failures else None
+
+    def left_over(self) -> TokenBudgetError | None:
+        """Say which recorded calls the run did not make; ``None`` where it made all."""
         left_over = self._matcher.left_over()
         if left_over is None:
             return None

@@ -21,11 +21,11 @@ from pytest_tokenbudget.providers.request import JsonObject, Request, split_url
 from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, Piece, inside
-from pytest_tokenbudget.records.exchange import End, Exchange, TokenBasis
+from pytest_tokenbudget.records.exchange import Exchange, TokenBasis
 from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult, Verdict, worst
-from pytest_tokenbudget.replay.interaction import Interaction
+from pytest_tokenbudget.replay.interaction import Interaction, exchange_of
 from pytest_tokenbudget.replay.projection import Slope, slopes
 from pytest_tokenbudget.replay.redaction import dump
 from pytest_tokenbudget.replay.request_cuts import change_tools, shrink, tools_of
@@ -38,8 +38,6 @@ _ALWAYS_SHOWN = ("input_tokens", "latency", "cost")
 
 _WRITES_COST = ("anthropic", "aws.bedrock")
 """Providers that take more for input that is written to a cache (Anthropic "Prompt caching", read 2026-11-28)."""
-
-_ENDS: Mapping[str, End] = {"complete": "complete", "cut": "cut", "failed": "failed", "abandoned": "cancelled"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,26 +279,13 @@ def _exchanges(planned: Sequence[_Planned]) -> list[Exchange]:
 
 
 def _exchange(plan: _Planned, number: int, started: float, ended: float) -> Exchange:
-    then = plan.then
-    return Exchange(
-        client="cassette",
-        method=then.method,
-        url=then.url,
-        request_headers=(("content-type", "application/json"),),
-        request_body=None if plan.body is None else dump(plan.body).encode("utf-8", "surrogatepass"),
-        status=then.status or None,
-        response_headers=then.headers,
-        chunks=then.chunks,
-        chunk_times=tuple(started + max(0.0, time + plan.later) for time in then.times),
-        streamed=len(then.chunks) > 1,
+    recorded = exchange_of(replace(plan.then, body=plan.body), number)
+    return replace(
+        recorded,
+        chunk_times=tuple(started + max(0.0, time + plan.later) for time in plan.then.times),
         started=started,
         ended=ended,
-        end=_ENDS[then.ending],
-        error=then.fault,
-        stage=then.stage,
-        answered_by="replay",
         token_basis=plan.basis,
-        sequence=number,
     )
 
 

@@ -22,8 +22,8 @@ from pytest_tokenbudget.records.gate import GateKind, Unit
 from pytest_tokenbudget.records.sample import Sample, Traffic, Turn, Values
 from pytest_tokenbudget.records.verdict import SEVERITY, Before, GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import unit_of
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.json_report import FORMAT
-from pytest_tokenbudget.report.view import RunView
 
 LARGEST_REPORT = 256 * 2**20
 """Bytes of a report that are read: 2,000 tests take about 50 MiB."""
@@ -255,6 +255,7 @@ def _cause(cause: _Json) -> Cause:
         name=_text(cause, "name", ""),
         delta=_number(cause.get("delta"), "delta") or 0,
         text=_text(cause, "text", ""),
+        diff=tuple(_texts(cause, "diff")),
     )
 
 

@@ -17,7 +17,7 @@ from pytest_tokenbudget.records.composition import Cause, StageComposition, incl
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import Before, ExactPart, GateResult, TestResult
 from pytest_tokenbudget.report.figures import mean_values
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.report.json_shape import (
@@ -292,4 +292,5 @@ def cause_json(cause: Cause) -> CauseJson:
         "name": cause.name,
         "delta": cause.delta,
         "text": cause.text,
+        "diff": list(cause.diff),
     }

@@ -66,7 +66,11 @@ class GateJson(TypedDict):
 
 
 class CauseJson(TypedDict):
-    """One reason why a metric changed; those of a metric add up to its difference."""
+    """One reason why a metric changed; those of a metric add up to its difference.
+
+    ``diff`` holds lines of a unified diff of the tool's schema or of the system prompt, redacted as cassettes are; it is empty
+    where there is no recording of both sides.
+    """
 
     metric: str
     stage: str
@@ -74,6 +78,7 @@ class CauseJson(TypedDict):
     name: str
     delta: float | int
     text: str
+    diff: list[str]
 
 
 class CallJson(TypedDict):

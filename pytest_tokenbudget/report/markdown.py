@@ -6,6 +6,7 @@ last line is the command that accepts the change.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import quote
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
 from pytest_tokenbudget.report.figures import money_a_month, month_change, number, percent, signed, unit_of
+from pytest_tokenbudget.report.formats import RunView, unattributed_text
 from pytest_tokenbudget.report.highlights import (
     METRIC_ORDER,
     JoinedCause,
@@ -26,7 +28,6 @@ from pytest_tokenbudget.report.highlights import (
 )
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
 from pytest_tokenbudget.report.table import gate_row, metric_name, remedies
-from pytest_tokenbudget.report.view import RunView, unattributed_text
 from pytest_tokenbudget.wording import plain
 
 LONGEST = 65_000
@@ -35,6 +36,8 @@ LONGEST = 65_000
 SHOWN_ROWS = 60
 SHOWN_CAUSES = 30
 SHOWN_NOTES = 40
+SHOWN_DIFFS = 5
+SHOWN_DIFF_LINES = 30
 _SIGNS = {"ok": "✅", "improved": "🎉", "new": "🆕", "inconclusive": "❔"}
 _BAD = "❌"
 
@@ -87,7 +90,8 @@ def markdown(run: RunView, *, link: str = "", name: str = "") -> str:
     # The first line, the table and the command are what matters: the folded parts give way where there is no room.
     causes = _fitting(_causes(results), LONGEST - _length([*above, *below]) - 200)
     notes = _fitting(_notes(run, results), LONGEST - _length([*above, *causes, *below]) - 200)
-    return "\n".join([*above, *causes, *notes, *below]).rstrip() + f"\n\n{marker(name)}\n"
+    diffs = _diffs(results, LONGEST - _length([*above, *causes, *notes, *below]) - 200)
+    return "\n".join([*above, *causes, *diffs, *notes, *below]).rstrip() + f"\n\n{marker(name)}\n"
 
 
 def _address(link: str) -> str:
@@ -221,6 +225,27 @@ def _causes(results: Sequence[TestResult]) -> list[str]:
     if len(causes) > SHOWN_CAUSES:
         lines.append(f"- {len(causes) - SHOWN_CAUSES} smaller causes")
     return [*lines, "", "</details>", ""]
+
+
+def _diffs(results: Sequence[TestResult], room: int) -> list[str]:
+    """The words that changed, a folded part for each of the largest causes that knows them."""
+    lines: list[str] = []
+    shown: set[tuple[str, ...]] = set()
+    for cause in joined_causes(result for result in results):
+        if not cause.diff or cause.diff in shown or len(shown) == SHOWN_DIFFS:
+            continue
+        shown.add(cause.diff)
+        kept = [plain(line) for line in cause.diff[:SHOWN_DIFF_LINES]]
+        kept += [f"… {len(cause.diff) - len(kept):,} more in the report"] if len(cause.diff) > len(kept) else []
+        part = PART_WORDS.get(cause.part, cause.part)
+        what = html.escape(plain(f"{part} {cause.name}".rstrip()))
+        # A fence ends at one that is as long: this one is longer than any run of its sign in the text.
+        fence = "`" * (1 + max([2, *(len(run) for line in kept for run in re.findall("`+", line))]))
+        head = f"<details><summary>The words that changed: {what}</summary>"
+        block = [head, "", f"{fence}diff", *kept, fence, "", "</details>", ""]
+        if _length([*lines, *block]) <= room:
+            lines += block
+    return lines
 
 
 def _cause(cause: JoinedCause) -> str:

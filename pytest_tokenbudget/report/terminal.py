@@ -12,9 +12,9 @@ from pytest_tokenbudget.records.gate import Unit, split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import dollars, number, percent, signed, unit_of
+from pytest_tokenbudget.report.formats import RunView, unattributed_text
 from pytest_tokenbudget.report.highlights import joined_causes, total
 from pytest_tokenbudget.report.table import PART_WORDS, SHOWN_CAUSES, failing_gates, gate_row, metric_name, rows, word
-from pytest_tokenbudget.report.view import RunView, unattributed_text
 from pytest_tokenbudget.wording import counted, plain
 
 Tone = Literal["bad", "good", "doubtful", "faint", "plain"]

@@ -16,8 +16,6 @@ from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.prompt import File, Image, Message, Prompt, Reasoning, Text, Tool, ToolCall, ToolResult
 from pytest_tokenbudget.tokens.counts import Memo, compact_json
 from pytest_tokenbudget.tokens.fragments import MILLI, Fragment, Rendering, bare_model, framing
-from pytest_tokenbudget.tokens.media import file_fragment, image_fragment, image_known
-from pytest_tokenbudget.tokens.typescript import Dialect, namespace, response_format
 
 PART_OF: dict[str, PartName] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool_results"}
 """The part of the composition that a role's texts belong to."""
@@ -90,6 +88,8 @@ def content(parts: Iterable[object], part: PartName, name: str, model: str) -> I
             if held:
                 yield Fragment(part, name, "".join(held))
                 held = []
+            from pytest_tokenbudget.tokens.media import file_fragment, image_fragment
+
             if isinstance(item, Image):
                 yield image_fragment(item, provider="openai", model=model)
             else:
@@ -106,7 +106,7 @@ def uncertain(parts: Iterable[object]) -> bool:
                 return True
         elif (
             (isinstance(item, File) and item.text is None)
-            or (isinstance(item, Image) and not image_known(item))
+            or (isinstance(item, Image) and not item.is_sized)
             or (isinstance(item, Reasoning) and item.opaque)
         ):
             return True
@@ -249,6 +249,8 @@ def _tools(
     else:
         # the section joins the system message; without one it makes its own
         yield framing(5 if instructed else 5 + MESSAGE, "tools")
+    from pytest_tokenbudget.tokens.typescript import Dialect, namespace
+
     yield from namespace(functions, memo, Dialect(unions_explained=True), apart=kind.reasoning)
     if choice in {tool.name for tool in functions} and not kind.reasoning:
         yield Fragment("framing", text=choice or "", identity="tool_choice", fixed=7 * MILLI)
@@ -258,6 +260,8 @@ def _schema(prompt: Prompt, kind: Family, *, instructed: bool, tools: bool) -> I
     """The schema of a structured output, and its name in the header of each answer that is no tool call."""
     if prompt.output_schema is None:
         return
+    from pytest_tokenbudget.tokens.typescript import response_format
+
     yield Fragment("framing", text=response_format(prompt.output_schema))
     answers = sum(message.role == "assistant" and not has_calls(message) for message in prompt.messages)
     answers += not tools

@@ -116,7 +116,29 @@ def test_an_empty_file_of_entries_is_readable() -> None:
 @given(data=st.data())
 def test_what_is_written_is_read_back(data: st.DataObject, strategies) -> None:
     """Every record is there again with its values, further ones follow from them, and writing again gives the same bytes."""
-    entries = data.draw(strategies.entries)
+    assert_read_back(data.draw(strategies.entries))
+
+
+@pytest.mark.parametrize(
+    ("metrics", "parts"),
+    [
+        # The stage's figure is a copy of the whole test's, which nobody measured, but which follows from the parts.
+        (
+            {"calls": MetricRecord(((0,),)), "main.system_tokens": MetricRecord(((0,),), 0)},
+            (PartTotal("system", "", 0, 0, 0, 0, ""),),
+        ),
+        # Of the model's time and the agent's own, the smaller is stored: here the one that is not there.
+        ({"measured_latency": MetricRecord(((5.0,),), 5.0), "model_time": MetricRecord(((4.0,),), 4.0)}, ()),
+    ],
+)
+def test_what_follows_from_a_figure_that_follows_is_not_stored(
+    metrics: dict[str, MetricRecord], parts: tuple[PartTotal, ...]
+) -> None:
+    """The file is the same after it was read and written again, whichever figures an entry began with."""
+    assert_read_back({"t": BaselineEntry(metrics=metrics, composition={"main": StageComposition(0, parts)})})
+
+
+def assert_read_back(entries: dict[str, BaselineEntry]) -> None:
     written = dump(entries)
     read = load(written, PATH)
     assert read.keys() == entries.keys()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.channel import Channel, connect, listen
-from pytest_tokenbudget.capture.children.frames import Frame
+from pytest_tokenbudget.capture.children.protocol import Frame
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.capture.recorder import Recorder, same_request

@@ -15,8 +15,7 @@ from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.exchange_frames import begun_exchange, ended_exchange
-from pytest_tokenbudget.capture.children.frames import SUFFIX, BrokenFile, Frame, decode
-from pytest_tokenbudget.capture.children.protocol import IDLE
+from pytest_tokenbudget.capture.children.protocol import IDLE, SUFFIX, BrokenFile, Frame, decode
 from pytest_tokenbudget.capture.recorder import same_request
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Span

@@ -10,16 +10,16 @@ from pytest_tokenbudget.records.composition import within
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
 from pytest_tokenbudget.report.figures import money_a_month, month_change, now_value, number, percent, signed, unit_of
+from pytest_tokenbudget.report.formats import unattributed_text
 from pytest_tokenbudget.report.highlights import cause_words, main_causes, sentence
 from pytest_tokenbudget.report.page import icicle, waterfall
 from pytest_tokenbudget.report.page.gate_bars import GateBar, gate_bar
 from pytest_tokenbudget.report.page.icicle import Icicle
-from pytest_tokenbudget.report.page.overview import CauseRow
+from pytest_tokenbudget.report.page.overview import CauseRow, diff_rows
 from pytest_tokenbudget.report.page.trend import Trend, trends
 from pytest_tokenbudget.report.page.waterfall import Waterfall, lanes_of
 from pytest_tokenbudget.report.prompt_tree import PART_ORDER, PART_WORDS, tree, tree_of
 from pytest_tokenbudget.report.table import gate_row
-from pytest_tokenbudget.report.view import unattributed_text
 from pytest_tokenbudget.wording import plain
 
 SHOWN_CAUSES = 15
@@ -189,6 +189,7 @@ def _figures(result: TestResult) -> list[Figure]:
 
 def _causes(result: TestResult) -> list[CauseRow]:
     causes = main_causes(result)[:SHOWN_CAUSES]
+    diffs = {cause.diff: number for number, cause in reversed(list(enumerate(causes))) if cause.diff}
     largest: dict[str, float] = {}
     for cause in causes:
         largest[cause.metric] = max(largest.get(cause.metric, 0.0), abs(cause.delta))
@@ -203,8 +204,9 @@ def _causes(result: TestResult) -> list[CauseRow]:
             text=plain(cause.text).removeprefix(f"{plain(cause.stage)}: ").replace(" -> ", " → "),
             metric=plain(cause.metric, limit=120),
             tests=(),
+            diff=diff_rows(cause.diff) if diffs.get(cause.diff) == number else (),
         )
-        for cause in causes
+        for number, cause in enumerate(causes)
     ]
 
 

@@ -50,7 +50,10 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class CauseRow:
-    """A cause that tests share: ``part`` decides the colour, ``bar`` is its width in per cent of the largest."""
+    """A cause that tests share: ``part`` decides the colour, ``bar`` is its width in per cent of the largest.
+
+    ``diff`` holds the words that changed: each line with the colour that it has.
+    """
 
     delta: str
     tone: str
@@ -61,6 +64,7 @@ class CauseRow:
     text: str
     metric: str
     tests: tuple[str, ...]
+    diff: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,11 +146,15 @@ def cause_rows(results: Iterable[TestResult]) -> tuple[list[CauseRow], int]:
     largest: dict[str, float] = defaultdict(float)
     for cause in causes:
         largest[cause.metric] = max(largest[cause.metric], abs(cause.delta))
-    rows = [_cause_row(cause, largest[cause.metric]) for cause in causes[:SHOWN_CAUSES]]
+    diffs = {cause.diff: number for number, cause in reversed(list(enumerate(causes))) if cause.diff}
+    rows = [
+        _cause_row(cause, largest[cause.metric], has_diff=diffs.get(cause.diff) == number)
+        for number, cause in enumerate(causes[:SHOWN_CAUSES])
+    ]
     return rows, max(0, len(causes) - SHOWN_CAUSES)
 
 
-def _cause_row(cause: JoinedCause, largest: float) -> CauseRow:
+def _cause_row(cause: JoinedCause, largest: float, *, has_diff: bool) -> CauseRow:
     return CauseRow(
         delta=signed(cause.delta, unit_of(cause.metric)),
         tone=_tone(cause.delta),
@@ -157,7 +165,14 @@ def _cause_row(cause: JoinedCause, largest: float) -> CauseRow:
         text=cause.text,
         metric=cause.metric.replace("_", " "),
         tests=cause.tests,
+        diff=diff_rows(cause.diff) if has_diff else (),
     )
+
+
+def diff_rows(diff: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The lines of a diff, each with its colour."""
+    tones = {"+": "worse", "-": "better"}
+    return tuple((tones.get(line[:1], "same"), plain(line)) for line in diff)
 
 
 def by_stage(results: Iterable[TestResult], colours: Mapping[str, str]) -> list[Share]:
