@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from pytest_tokenbudget.cli import Command
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_tokenbudget.records.baseline import BaselineEntry
 
 _DRIVER = "tokenbudget merge-driver %O %A %B %P"
@@ -67,7 +69,7 @@ def _drive(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path) -> dict[str, BaselineEntry]:
+def _read(path: Path) -> Mapping[str, BaselineEntry]:
     from pytest_tokenbudget.baselines.format import load
     from pytest_tokenbudget.errors import BaselineError
 

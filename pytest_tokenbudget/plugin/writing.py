@@ -155,12 +155,14 @@ class Written:
 def write_baselines(config: pytest.Config, settings: Settings, results: Sequence[TestResult]) -> Written:
     """Write what this run changes in the stored numbers; what one file cannot take keeps no other from being written."""
     store = store_of(config)
+    asked = settings.replaces or settings.ratchet
     problems: list[str] = []
     written: list[Path] = []
     accepted: list[Acceptance] = []
     files: dict[Path, dict[str, TestResult]] = {}
     for result in results:
-        if result.passed and result.samples and result.verdict not in ("no_calls", "diverged"):
+        countable = result.passed and result.samples and result.verdict not in ("no_calls", "diverged")
+        if countable and (asked or not _met_its_entry(result)):
             files.setdefault(_target(result, settings), {})[result.key] = result
     for path, tests in sorted(files.items()):
         try:
@@ -176,7 +178,6 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
                 ]
         except TokenBudgetError as error:
             problems.append(str(error))
-    asked = settings.replaces or settings.ratchet
     if settings.mode == "report" and not asked:
         # What cannot be read has been said of each test, and a run that only reports is not failed by it.
         problems = []
@@ -184,6 +185,11 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     written += sorted(cassettes)
     notes = _notes(config, written, asked=asked and bool(files) and not problems)
     return Written(tuple(problems), (*accepted_lines(accepted), *notes))
+
+
+def _met_its_entry(result: TestResult) -> bool:
+    """Whether a test was compared with what is stored of it, so that only an option can change that."""
+    return result.before is not None and result.against == BASELINE
 
 
 def _notes(config: pytest.Config, written: Sequence[Path], *, asked: bool) -> Iterator[str]:
