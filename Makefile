@@ -5,6 +5,7 @@
 #
 # and for contributors:
 #
+#   make fuzz    the tests of properties once more with many new examples, and all tests in another order
 #   make check   format, lint, types, import contracts, tests, build: what has to be green
 #   make bench   what the plugin costs, as one table
 #   make lock    write requirements/*.txt anew
@@ -25,13 +26,17 @@ httpx := .venv-httpx
 frameworks := .venv-frameworks
 bin   := $(both)/bin
 
-.PHONY: demo test check bench lint build test-httpx test-frameworks lock docs picture pictures clean
+.PHONY: demo test fuzz check bench lint build test-httpx test-frameworks lock docs picture pictures clean
 
 demo: $(both)/.made
 	@$(bin)/python conftest_examples/calendar_agent/demo.py
 
 test: $(both)/.made
 	$(bin)/python -m pytest $(PYTEST_ARGS)
+
+# Random on purpose, so no part of `make check`: what it finds is kept as an example beside the test.
+fuzz: $(both)/.made
+	$(bin)/python -m pytest -p randomly --hypothesis-profile=fuzz $(PYTEST_ARGS)
 
 check: lint test build
 
