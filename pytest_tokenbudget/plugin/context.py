@@ -1,4 +1,8 @@
-"""What all marked tests of a session share: settings, the reader of exchanges, the metrics, the stored baselines."""
+"""What all marked tests of a session share: settings, the reader of exchanges, the metrics, the stored baselines.
+
+The built-in formats, metrics, reports and store are registered here through the hooks that a user's conftest.py uses. They
+come last, so that whatever a project adds is asked first.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +12,51 @@ from typing import Any
 
 import pytest
 
+from pytest_tokenbudget.baselines.store import BaselineStore, JsonStore
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules
-from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
+from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader, StageFinder
-from pytest_tokenbudget.plugin.builtins import register_builtins
 from pytest_tokenbudget.plugin.fixture_calls import FixtureCalls
 from pytest_tokenbudget.plugin.stored_baselines import StoredBaselines
 from pytest_tokenbudget.prices import PriceBook
+from pytest_tokenbudget.providers.registry import builtin_formats
+from pytest_tokenbudget.providers.wire_format import WireFormat
+from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer
 from pytest_tokenbudget.settings import Settings, pairs
 from pytest_tokenbudget.tokens.counter import Counter
+
+NAME = "tokenbudget-builtins"
+
+
+class Builtins:
+    """What the plugin brings along."""
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_wire_formats(self) -> list[WireFormat]:
+        """Every API in ``providers/``."""
+        return list(builtin_formats())
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_metrics(self) -> list[MetricSpec]:
+        """The table of metrics."""
+        return list(BUILTIN_METRICS)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_baseline_store(self) -> BaselineStore:
+        """JSON files beside the tests."""
+        return JsonStore()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_report_formats(self) -> Mapping[str, Writer]:
+        """The reports in ``report/``."""
+        return BUILTIN_FORMATS
+
+
+def register_builtins(config: pytest.Config) -> None:
+    """Register them, once a session."""
+    if not config.pluginmanager.has_plugin(NAME):
+        config.pluginmanager.register(Builtins(), NAME)
 
 
 @dataclass(frozen=True, slots=True)

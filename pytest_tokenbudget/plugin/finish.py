@@ -147,14 +147,14 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
             *pace_lines(pooled_paces(results), what="these changes"),
             *written.notes,
         ),
-        advice=_advice(results) if settings.reports else (),
+        advice=_advice(results) if settings.reports or config.get_verbosity() > 1 else (),
         ended_ok=ended_ok,
     )
     return write_session_reports(config, settings, run)
 
 
 def _advice(results: tuple[TestResult, ...]) -> tuple[Advice, ...]:
-    """What could be saved, for the reports."""
+    """What could be saved, for the reports and for a verbose run."""
     from pytest_tokenbudget.report.evidence import advice_of
 
     return advice_of(results)

@@ -112,6 +112,7 @@ class TestJudge:
             self._may_create() or settings.replaces,
             self.context.table,
             suite=self.context.baselines,
+            confirms_improvements=settings.ratchet,
             fixed=self.is_final or (settings.samples or self.budget.samples) is not None,
         )
 

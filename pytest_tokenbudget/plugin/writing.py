@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from pytest_tokenbudget.baselines.store import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import explain
 from pytest_tokenbudget.files import shown_path
-from pytest_tokenbudget.plugin.builtins import register_builtins
+from pytest_tokenbudget.plugin.context import register_builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number
 from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import TestResult
@@ -160,9 +161,13 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     written: list[Path] = []
     accepted: list[Acceptance] = []
     files: dict[Path, dict[str, TestResult]] = {}
+    estimated: list[TestResult] = []
     for result in results:
-        countable = result.passed and result.samples and result.verdict not in ("no_calls", "diverged")
-        if countable and (asked or not _met_its_entry(result)):
+        if not result.passed or not result.samples or result.verdict in ("no_calls", "diverged"):
+            continue
+        if result.has_estimates:
+            estimated.append(result)
+        elif asked or not _met_its_entry(result):
             files.setdefault(_target(result, settings), {})[result.key] = result
     for path, tests in sorted(files.items()):
         try:
@@ -178,6 +183,8 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
                 ]
         except TokenBudgetError as error:
             problems.append(str(error))
+    if asked:
+        problems += map(_not_stored, estimated)
     if settings.mode == "report" and not asked:
         # What cannot be read has been said of each test, and a run that only reports is not failed by it.
         problems = []
@@ -190,6 +197,14 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
 def _met_its_entry(result: TestResult) -> bool:
     """Whether a test was compared with what is stored of it, so that only an option can change that."""
     return result.before is not None and result.against == BASELINE
+
+
+def _not_stored(result: TestResult) -> str:
+    """Say why an update leaves a test out whose figures are estimated."""
+    return (
+        f"{result.nodeid}: not stored, some of its calls are beyond the recording and estimated;"
+        f" record it: `pytest {shlex.quote(result.nodeid)} --tokenbudget-traffic=record --tokenbudget-update`"
+    )
 
 
 def _notes(config: pytest.Config, written: Sequence[Path], *, asked: bool) -> Iterator[str]:
