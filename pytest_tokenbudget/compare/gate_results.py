@@ -17,7 +17,7 @@ from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, noise_prior
 from pytest_tokenbudget.compare.values import sample_values, stored_sessions
-from pytest_tokenbudget.measure.constant_speed import has_unusual_own_time
+from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S, has_unusual_own_time
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.call import Call
@@ -32,9 +32,6 @@ from pytest_tokenbudget.wording import counted
 
 LEARNED_SESSIONS = 5
 """Sessions of measured times that a default latency gate waits for."""
-
-CLOCK_NOISE = Fraction(1, 20)
-"""s by which two times at constant speed differ without a reason in the code."""
 
 _NUMBERS_OF_CALLS = frozenset({"calls", "failed_attempts"})
 """What the code does and no answer makes up: never estimated."""
@@ -256,7 +253,7 @@ class _Gates:
         # A stage's own code is measured on a real clock, whose noise is no change of the code.
         # A rule that somebody wrote holds as it is written.
         is_default_latency = spec.name == "latency" and bool(entry.speeds) and not gate.explicit
-        noise = CLOCK_NOISE if is_default_latency else Fraction(0)
+        noise = CLOCK_NOISE_S if is_default_latency else Fraction(0)
         return Terms(
             kind=kind,
             increase=gate.rule.fraction,

@@ -97,11 +97,9 @@ _VERTEX = Profile(
     splits_digits=True,
 )
 
+# fmt: off  # a row a family
 TABLE: tuple[Family, ...] = (
-    Family(
-        r"claude-(instant|v2|2)",
-        Profile("Claude 2", n=10, text=1, start=1),
-    ),
+    Family(r"claude-(instant|v2|2)", Profile("Claude 2", n=10, text=1, start=1)),
     Family(
         r"claude-(3-(haiku|opus|sonnet|5)|3\.5)",
         Profile(
@@ -426,6 +424,7 @@ TABLE: tuple[Family, ...] = (
     Family(r"palmyra", Profile("Palmyra", n=8, start=28, tool_text=2, call=0, result=0)),
     Family(r"sonar", Profile("Sonar", n=11, start=0.5, message=0.5, system=-0.5, schema=0, tool=5)),
 )
+# fmt: on
 """The families; the first that matches counts."""
 
 _NAMELESS = {"cohere.": "Command A, R7B"}
