@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from math import isfinite
+from typing import Protocol
 
 from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
 from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
@@ -44,6 +45,26 @@ _UNKNOWN: Mapping[GateKind, Verdict] = {
 """Verdicts of gates that were named by the user and whose value is not known."""
 
 
+class Suite(Protocol):
+    """What the other tests of a session say of live times; asked for only where such times are judged."""
+
+    @property
+    def family(self) -> int:
+        """Number of gates in the session that compare live times, among which the level is shared out."""
+
+    @property
+    def noise(self) -> ScalePrior | None:
+        """The noise of live times that the baselines of the tests teach; ``None`` where they say too little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """No suite: a test by itself, or one whose number of gates is known beforehand."""
+
+    family: int = 1
+    noise: ScalePrior | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class GateInput:
     """What the gates of a test are judged on.
@@ -54,10 +75,9 @@ class GateInput:
         entry: The stored baseline or reference; ``None`` where there is none.
         may_create: Whether a missing baseline is created by this run, as opposed to being a failure.
         table: The known metrics.
-        family: Number of latency gates in the session, among which the level is shared out.
+        suite: What the other tests of the session say of live times.
         fixed: Whether the number of samples is fixed, as opposed to adaptive.
         paired: Whether the baseline's samples were taken in this very run, interleaved with the new ones.
-        noise: The noise of live times that the suite's baselines teach, if they teach enough.
         confirms_improvements: Whether a decrease is worth more samples, because improvements are kept.
     """
 
@@ -66,10 +86,9 @@ class GateInput:
     entry: BaselineEntry | None
     may_create: bool
     table: Mapping[str, MetricSpec]
-    family: int = 1
+    suite: Suite = Alone()
     fixed: bool = True
     paired: bool = False
-    noise: ScalePrior | None = None
     confirms_improvements: bool = False
 
 
@@ -249,7 +268,7 @@ class _Gates:
             kind = "exact"
         if is_tool_metric(spec.name):
             kind = "exact"  # the code alone decides the schema of a tool
-        prior = given.noise if kind == "latency" else None
+        prior = given.suite.noise if kind == "latency" else None
         # A stage's own code is measured on a real clock, whose noise is no change of the code.
         # A rule that somebody wrote holds as it is written.
         is_default_latency = spec.name == "latency" and bool(entry.speeds) and not gate.explicit
@@ -265,7 +284,7 @@ class _Gates:
             learned=prior is not None,
             paired=given.paired,
             fixed=given.fixed,
-            family=given.family,
+            family=given.suite.family if kind == "latency" else 1,
             cap=None if spec.pooled is not None else given.budget.max_samples,
             confirms_improvements=given.confirms_improvements,
         )
