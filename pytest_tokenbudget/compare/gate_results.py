@@ -17,7 +17,7 @@ from pytest_tokenbudget.compare.rules import expand, names_any_tool
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, noise_prior
-from pytest_tokenbudget.compare.values import sample_values, stored_sessions
+from pytest_tokenbudget.compare.values import sample_values, stored_sessions, token_sources
 from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S, has_unusual_own_time
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
@@ -362,7 +362,7 @@ class _Gates:
         if spec.unit not in ("tokens", "USD"):
             return ""
         if stage not in self.sources:
-            self.sources[stage] = _sources(self.given.samples, stage)
+            self.sources[stage] = token_sources(self.given.samples, stage)
         read, written = self.sources[stage]
         if spec.name in ("input_tokens", "fresh_input_tokens"):
             return read
@@ -406,22 +406,6 @@ def _tools(given: GateInput) -> Collection[tuple[str, str]]:
         for part in found.parts
         if part.part == "tools"
     }
-
-
-def _sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:
-    """The least sure source of a stage's input tokens and of its output tokens."""
-    read: set[str | None] = set()
-    written: set[str | None] = set()
-    for sample in samples:
-        for call in sample.calls:
-            if call.error is None and inside(call.stage, stage):
-                read.add(call.input_source)
-                written.add(call.output_source)
-    return _least_sure(read), _least_sure(written)
-
-
-def _least_sure(found: set[str | None]) -> str:
-    return "counted" if "counted" in found else "calibrated" if "calibrated" in found else ""
 
 
 def why_unknown(metric: str, spec: MetricSpec) -> str:
