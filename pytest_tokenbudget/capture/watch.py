@@ -40,6 +40,11 @@ FAMILIES: tuple[Family, ...] = (
     Family("requests", "requests", "requests_client"),
     Family("aiohttp", "aiohttp", "aiohttp_client"),
     Family("botocore.httpsession", "botocore", "botocore_client"),
+    Family("lm15.transports", "lm15", "lm15_client"),
+    Family("dspy._vendor.lm15.transports", "dspy", "lm15_client"),
+    # What others send by means of, where nobody does.
+    Family("http.client", "http.client", "stdlib_client"),
+    Family("urllib3.connectionpool", "urllib3", "urllib3_client"),
     # gRPC and WebSockets.
     Family("grpc", "grpc", "grpc_client"),
     Family("grpc.aio", "grpc", "grpc_client"),

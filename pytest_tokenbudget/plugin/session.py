@@ -151,7 +151,10 @@ class BudgetSession:
             if children is not None:
                 # What it starts may serve a marked test, whichever test it was first asked for by.
                 stack.enter_context(children.started_by_shared_fixture())
-            stack.enter_context(self._context.fixture_calls.setting_up(fixturedef, recorder=recorder, clock=clock))
+            mode = None if self._now is None else self._now.budget.fixture_calls
+            stack.enter_context(
+                self._context.fixture_calls.setting_up(fixturedef, recorder=recorder, clock=clock, mode=mode)
+            )
             return (yield)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
