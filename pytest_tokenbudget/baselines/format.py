@@ -236,7 +236,26 @@ def dump(entries: Mapping[str, BaselineEntry]) -> bytes:
         return _SURROGATE.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text).encode()
 
 
-def load(data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS) -> dict[str, BaselineEntry]:
+class Entries(Mapping[str, BaselineEntry]):
+    """The entries of a file by test key, each made from its document when it is asked for."""
+
+    def __init__(self, documents: Mapping[str, Document]) -> None:
+        self._documents = documents
+
+    def __getitem__(self, key: str) -> BaselineEntry:
+        return to_entry(self._documents[key])
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._documents
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._documents)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+
+def load(data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS) -> Entries:
     """Read the bytes of a file.
 
     Args:
@@ -251,8 +270,7 @@ def load(data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS) -> dict[
         BaselineError: If it is not a baseline of this or an older format; the message says what is wrong at which
             line or key and how to fix it.
     """
-    document = read_document(data, path, steps=steps)
-    return {key: to_entry(test) for key, test in document["tests"].items()}
+    return Entries(read_document(data, path, steps=steps)["tests"])
 
 
 def format_of(data: bytes) -> int:
