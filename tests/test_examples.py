@@ -37,6 +37,30 @@ CHANGES = {
         f"and tells its state. {'Ask twice. ' * 12}",
         "find_order",
     ),
+    "agentscope_calendar": (
+        "desk.py",
+        "Write an event into the calendar.",
+        f"Write an event into the calendar. {'Read the day first. ' * 8}",
+        "calendar_write",
+    ),
+    "langgraph": (
+        "support_graph.py",
+        "and tells its state",
+        f"and tells its state. {'Ask twice. ' * 12}",
+        "find_order",
+    ),
+    "live_latency": (
+        "review.py",
+        "EXPERTS_AT_ONCE = 3",
+        "EXPERTS_AT_ONCE = 1",
+        "side by side",
+    ),
+    "sharded_ci": (
+        "test_desk.py",
+        "Answer in one sentence.",
+        "Answer in one sentence, in plain words, and never guess.",
+        "system",
+    ),
     "service_in_a_process": (
         "service.py",
         "in one sentence",
@@ -51,6 +75,8 @@ NEEDS = {
     "mcp_server": ("mcp",),
     "pydantic_ai": ("pydantic_ai",),
     "openai_agents": ("agents",),
+    "agentscope_calendar": ("agentscope",),
+    "langgraph": ("langgraph", "langchain_openai"),
     "service_in_a_process": ("openai", "starlette", "uvicorn"),
 }
 """Libraries without which an example is skipped; openai where nothing stands here."""

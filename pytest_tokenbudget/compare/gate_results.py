@@ -27,7 +27,7 @@ from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import ExactPart, GateResult, Verdict
 from pytest_tokenbudget.stats.log_ratio import ScalePrior
 from pytest_tokenbudget.stats.ranks import values_needed
-from pytest_tokenbudget.stats.statistic import as_number, exceeds, level_of, rational, statistic
+from pytest_tokenbudget.stats.statistic import as_number, exceeds, falls_short, level_of, rational, statistic
 from pytest_tokenbudget.wording import counted
 
 LEARNED_SESSIONS = 5
@@ -35,6 +35,9 @@ LEARNED_SESSIONS = 5
 
 CLOCK_NOISE = Fraction(1, 20)
 """s by which two times at constant speed differ without a reason in the code."""
+
+_NUMBERS_OF_CALLS = frozenset({"calls", "failed_attempts"})
+"""What the code does and no answer makes up: never estimated."""
 
 _UNKNOWN: Mapping[GateKind, Verdict] = {
     "limit": "over_limit",
@@ -58,6 +61,7 @@ class GateInput:
         fixed: Whether the number of samples is fixed, as opposed to adaptive.
         paired: Whether the baseline's samples were taken in this very run, interleaved with the new ones.
         noise: The noise of live times that the suite's baselines teach, if they teach enough.
+        confirms_improvements: Whether a decrease is worth more samples, because improvements are kept.
     """
 
     budget: Budget
@@ -69,6 +73,7 @@ class GateInput:
     fixed: bool = True
     paired: bool = False
     noise: ScalePrior | None = None
+    confirms_improvements: bool = False
 
 
 def judge_gates(given: GateInput) -> tuple[GateResult, ...]:
@@ -151,13 +156,8 @@ class _Gates:
             base = _shown_base(gate, spec, sessions)
             return self._say(gate, spec, verdict, values, value=value, baseline=base, reason=reason)
         part = self._exact_part(gate, entry)
-        if part is not None and part.value > part.baseline:
-            base = _shown_base(gate, spec, sessions)
-            if exceeds(
-                rational(base) + part.value - part.baseline, rational(base), gate.rule.fraction, gate.rule.slack
-            ):
-                reason = decided_by_the_prompt(part)
-                return self._say(gate, spec, "regression", values, value=value, baseline=base, reason=reason, part=part)
+        if part is not None and (decided := self._decided_by_the_prompt(gate, spec, values, sessions, part)):
+            return decided
         timed = spec.timed and not (spec.name == "latency" and entry.speeds)
         equal = gate.kind == "max_increase" and not timed and _all_equal(values, sessions)
         if equal and not _is_far_from_origin(gate, [values], entry):
@@ -173,6 +173,20 @@ class _Gates:
         if self.replayed or gate.kind != "max_increase" or metric.name not in METRICS or metric.statistic != "mean":
             return None
         return exact_part(entry.composition, self.given.samples, metric.stage)
+
+    def _decided_by_the_prompt(
+        self, gate: Gate, spec: MetricSpec, values: Sequence[Number], sessions: Sequence[Session], part: ExactPart
+    ) -> GateResult | None:
+        """The result where the exact part alone leaves what is allowed, at the baseline's number of calls."""
+        base, value = _shown_base(gate, spec, sessions), statistic(values, gate.metric.statistic)
+        then, moved = rational(base), rational(base) + part.value - part.baseline
+        verdict: Verdict = "regression"
+        if not exceeds(moved, then, gate.rule.fraction, gate.rule.slack):
+            if value > base or not falls_short(moved, then, gate.rule.fraction, gate.rule.slack):
+                return None
+            verdict = "improved"
+        reason = decided_by_the_prompt(part)
+        return self._say(gate, spec, verdict, values, value=value, baseline=base, reason=reason, part=part)
 
     def _without_baseline(self, gate: Gate) -> tuple[Verdict, str]:
         given = self.given
@@ -191,7 +205,6 @@ class _Gates:
     ) -> GateResult:
         terms = self._terms(gate, spec, entry)
         default = not gate.explicit and gate.metric.name in DEFAULT_GATES
-        learning = default and not self.given.paired and terms.kind == "latency"
         compared = sessions[-1:] if terms.kind == "exact" else sessions
         if gate.kind == "reduce":
             assert gate.reduction is not None
@@ -200,8 +213,9 @@ class _Gates:
             judged = judge_values(compared, values, terms)
         verdict, more = judged.verdict, judged.more
         reason = judged.reason if gate.kind == "reduce" or verdict == "inconclusive" else ""
-        learning = learning and verdict == "inconclusive"
-        if learning:
+        learning = default and not self.given.paired and verdict == "inconclusive"
+        learning = learning and (terms.kind == "latency" or judged.baseline_missing > 0)
+        if learning and terms.kind == "latency":
             reason = _what_comes_by_itself(sessions)
         if spec.pooled is not None:
             verdict, more, reason = self._pooled(gate, judged, values, reason)
@@ -256,6 +270,7 @@ class _Gates:
             fixed=given.fixed,
             family=given.family,
             cap=None if spec.pooled is not None else given.budget.max_samples,
+            confirms_improvements=given.confirms_improvements,
         )
 
     def _pooled(self, gate: Gate, judged: Judged, values: Sequence[Number], reason: str) -> tuple[Verdict, int, str]:
@@ -325,7 +340,9 @@ class _Gates:
         )
 
     def _source(self, stage: str, spec: MetricSpec) -> str:
-        """How a token metric was obtained where not from the provider: ``counted`` or ``calibrated``, else ``""``."""
+        """How a metric was obtained where not from the provider: ``estimated``, ``counted``, ``calibrated``, else ``""``."""
+        if spec.name not in _NUMBERS_OF_CALLS and self._has_estimates(stage):
+            return "estimated"
         if spec.unit not in ("tokens", "USD"):
             return ""
         if stage not in self.sources:
@@ -336,6 +353,11 @@ class _Gates:
         if spec.name == "output_tokens":
             return written
         return "counted" if "counted" in (read, written) else read or written
+
+    def _has_estimates(self, stage: str) -> bool:
+        """Whether a replay had no answer to a call of a stage, and gave that of another one."""
+        calls = (call for sample in self.given.samples for call in sample.calls)
+        return any(call.estimated and inside(call.stage, stage) for call in calls)
 
     def who_answers(self, stage: str) -> WhoAnswers:
         """Who answers in a stage, set against the baseline; interleaved runs are there to compare models."""

@@ -60,6 +60,7 @@ class Terms:
         cap: Most new values that will be drawn, ``None`` for the plan's cap.
         screen: p below which a suspicion against a stored baseline is worth more samples.
         shift: Log-ratio that the whole suite moved by, which is taken off.
+        confirms_improvements: Whether a decrease is worth more samples, because improvements are kept.
     """
 
     kind: Kind
@@ -77,6 +78,7 @@ class Terms:
     cap: int | None = None
     screen: float = SCREENING_LEVEL
     shift: float = 0.0
+    confirms_improvements: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -277,6 +279,7 @@ class Judged:
         note: The reason, where it is known at once.
         standard: For a wanted reduction: ``proven`` or ``demonstrated``; ``None`` where neither is met.
         target: For a wanted reduction: 1 - R, the ratio that is wanted at most; else ``nan``.
+        baseline_missing: Further baseline values without which no number of new ones decides it; 0 where there are enough.
     """
 
     verdict: Verdict
@@ -290,6 +293,7 @@ class Judged:
     note: str = ""
     standard: Standard | None = None
     target: float = math.nan
+    baseline_missing: int = 0
 
     @property
     def exact(self) -> bool:

@@ -201,6 +201,7 @@ class Reader:
             finish_reason=reading.finish_reason,
             problems=reading.problems,
             answered_by=exchange.answered_by,
+            estimated=exchange.token_basis is not None and exchange.token_basis.estimated,
         )
         return replace(call, stage=self.stage_of(exchange, call, found.prompt))
 

@@ -149,7 +149,9 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
             *pace_lines(pooled_paces(results), what="these changes"),
             *written.notes,
         ),
-        advice=_advice(results, session_prices(config, settings)) if settings.reports else (),
+        advice=_advice(results, session_prices(config, settings))
+        if settings.reports or config.get_verbosity() > 1
+        else (),
         ended_ok=ended_ok,
     )
     register_builtins(config).caches.save()
@@ -157,7 +159,7 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
 
 
 def _advice(results: tuple[TestResult, ...], prices: PriceBook) -> tuple[Advice, ...]:
-    """What could be saved, for the reports."""
+    """What could be saved, for the reports and for a verbose run."""
     from pytest_tokenbudget.report.evidence import advice_of
 
     return advice_of(results, prices)

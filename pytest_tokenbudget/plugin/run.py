@@ -233,6 +233,8 @@ class TestRun:
         problem = self.traffic.failure() or next(iter(refused), None)
         if problem is None and error is None:
             problem = self.traffic.left_over()
+        if problem is None and self._recorded and any(call.estimated for call in self.samples[-1].calls):
+            problem = _calls_more_each_time(self.samples)
         if problem is None:
             return
         if self._recorded and len(self.samples[-1].calls) < len(self.samples[0].calls):
@@ -412,6 +414,15 @@ def _answered_by_a_cache(samples: Sequence[Sample]) -> Diverged:
         f"{counted(recorded, 'call was', 'calls were')} recorded, and played at once in the same process the test made"
         f" {played}: a cache in the process answers instead of the model",
         remedy=f"switch it off in the test ({hint}), and record again",
+    )
+
+
+def _calls_more_each_time(samples: Sequence[Sample]) -> Diverged:
+    recorded, played = len(samples[0].calls), len(samples[-1].calls)
+    return Diverged(
+        f"{counted(recorded, 'call was', 'calls were')} recorded, and played at once in the same process the test made"
+        f" {played}: something keeps what the run before said",
+        remedy="look for a fixture of a wider scope, or a list in a module, that holds the conversation",
     )
 
 

@@ -112,6 +112,7 @@ class TestJudge:
             self.context.table,
             family=baselines.family,
             noise=baselines.noise,
+            confirms_improvements=settings.ratchet,
             fixed=self.is_final or (settings.samples or self.budget.samples) is not None,
         )
 

@@ -137,6 +137,10 @@ class WireFormat:
             The reading; its provider may be left empty, it is found by the host then. ``None`` where the answer shows that
             the request was none of this API after all; the next format is asked then.
         """
+        return self.read_answer(request, exchange, "")
+
+    def read_answer(self, request: Request, exchange: Exchange, provider: str) -> Reading | None:
+        """Read an exchange whose provider is known, as :meth:`read` does."""
         response = response_of(exchange)
         accumulator = ResponseAccumulator()
         self.parse(response, accumulator)
@@ -146,6 +150,7 @@ class WireFormat:
             accumulator,
             response,
             api=self.api_of(request),
+            provider=provider,
             status=exchange.status,
             operation=self.operation_of(request, response),
             asked_stream=self.asks_stream(request),

@@ -156,6 +156,7 @@ class Call:
         problems: What could not be read, in words.
         answered_by: Who answered, see :class:`~pytest_tokenbudget.records.exchange.Exchange`: no time of a ``"mock"`` says
             anything about a model.
+        estimated: Whether a replay had no answer to it, and gave a recorded one of the same stage and kind instead.
     """
 
     stage: str
@@ -184,6 +185,7 @@ class Call:
     prompt: Prompt | None = None
     problems: tuple[str, ...] = ()
     answered_by: AnsweredBy = "network"
+    estimated: bool = False
 
     @property
     def succeeded(self) -> bool:

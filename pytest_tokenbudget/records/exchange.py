@@ -26,10 +26,12 @@ class TokenBasis:
         recorded: The provider's number for the recorded request, ``None`` where it told none.
         counted: The local count of the recorded request; ``None`` where the request of now is the same, so that nothing
             has to be counted.
+        estimated: Whether the recording has no answer of this request, and a recorded one of its kind was given instead.
     """
 
     recorded: int | None
     counted: int | None = None
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,13 +85,14 @@ class GateResult:
         sigma: Standard deviation of a single logarithm that was assumed.
         p: p-value of statistical gates.
         reason: One sentence for verdicts that need one, and what would decide it.
-        source: How the value was obtained where not from the provider: ``counted`` or ``calibrated``.
+        source: How the value was obtained where not from the provider: ``counted``, ``calibrated``, or ``estimated`` where
+            a replay had no answer to a call.
         allowed: The largest value that the rule allows, in the metric's unit, ``None`` where there is no baseline.
         drift: Relative increase since the origin, where it is beyond twice the allowance; else ``None``.
         more: Further samples that are wanted to decide it; 0 where it is decided, or cannot be.
         exact_part: What the code alone decides of a live token metric; ``None`` where that is not known.
-        learning: Whether it is a default gate on a time whose evidence comes by itself, with further sessions: it is no
-            doubt about the test.
+        learning: Whether it is a default gate on a time, or on a count that varies, whose evidence comes by itself, with
+            further sessions: it is no doubt about the test.
     """
 
     metric: str
@@ -232,3 +233,8 @@ class TestResult:
     def stored(self) -> tuple[Sample, ...]:
         """The samples that a baseline is made of."""
         return self.samples if self.played is None else (self.played,)
+
+    @property
+    def has_estimates(self) -> bool:
+        """Whether a replay had no answer to one of its calls, and gave that of another one: such numbers are not stored."""
+        return any(call.estimated for sample in self.samples for call in sample.calls)

@@ -49,19 +49,52 @@ class Cuts:
         shrink: The share of its tokens that a tool's schema keeps, from 0 to 1, by the tool's name.
         drop_stages: Paths of the stages whose calls are not made any more.
         cache: Whether the provider serves every stable prefix from its cache.
+        stage: Path of the stage whose own calls alone are changed; ``None``: all are.
+        keeps_used_tools: Whether a dropped tool stays in those requests whose answer calls it.
     """
 
     drop_tools: tuple[str, ...] = ()
     shrink: Mapping[str, float] = field(default_factory=dict)
     drop_stages: tuple[str, ...] = ()
     cache: bool = False
+    stage: str | None = None
+    keeps_used_tools: bool = False
 
 
-def recount(interactions: Sequence[Interaction], cuts: Cuts, reader: Reader, *, nodeid: str) -> TestResult:
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recorded run as it is read: what each change is compared with.
+
+    Attributes:
+        interactions: The recorded requests and answers, in the order of their starts.
+        exchanges: The same as exchanges.
+        calls: The model calls among them.
+        measured: Their figures.
+    """
+
+    interactions: tuple[Interaction, ...]
+    exchanges: tuple[Exchange, ...]
+    calls: tuple[Call, ...]
+    measured: Measured
+
+    @classmethod
+    def read(cls, interactions: Sequence[Interaction], reader: Reader) -> Recording:
+        """Read the recorded requests and answers of one run."""
+        ordered = tuple(sorted(interactions, key=lambda one: one.started))
+        exchanges = tuple(_exchanges([_Planned(one, one.body, TokenBasis(one.input_tokens)) for one in ordered]))
+        calls = reader.read_all(exchanges, origin=0.0).calls
+        return cls(ordered, exchanges, calls, _measured(calls))
+
+    def result(self, reader: Reader, *, nodeid: str) -> TestResult:
+        """Give the recorded run in the form of a test's result."""
+        return TestResult(nodeid, "ok", samples=(_sample(self.calls, self.measured, reader),))
+
+
+def recount(recording: Recording, cuts: Cuts, reader: Reader, *, nodeid: str) -> TestResult:
     """Compare a recorded run with the same run after a change.
 
     Args:
-        interactions: The recorded requests and answers.
+        recording: The recorded run.
         cuts: The change.
         reader: Reads and counts the calls.
         nodeid: The test, or the cassette's path.
@@ -72,7 +105,7 @@ def recount(interactions: Sequence[Interaction], cuts: Cuts, reader: Reader, *, 
     Raises:
         WhatIfError: If no recorded request has the tool, or no call is in the stage, that is to be changed.
     """
-    return _Recount(interactions, cuts, reader).result(nodeid)
+    return _Recount(recording, cuts, reader).result(nodeid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +122,11 @@ class _Planned:
 class _Recount:
     """Recounts one recorded run."""
 
-    def __init__(self, interactions: Sequence[Interaction], cuts: Cuts, reader: Reader) -> None:
-        self._interactions = sorted(interactions, key=lambda one: one.started)
+    def __init__(self, recording: Recording, cuts: Cuts, reader: Reader) -> None:
+        self._recording = recording
         self._cuts = cuts
         self._reader = reader
-        self._slopes: dict[str, Slope] = slopes(interactions)
+        self._slopes: dict[str, Slope] = slopes(recording.interactions)
         self._shrunk: dict[tuple[str, str, str], JsonObject] = {}
         self._notes: dict[str, None] = {}
         self._unknown_slopes: dict[str, int] = {}
@@ -101,13 +134,15 @@ class _Recount:
 
     def result(self, nodeid: str) -> TestResult:
         """Compare both sides."""
-        unchanged = [_Planned(one, one.body, TokenBasis(one.input_tokens)) for one in self._interactions]
-        exchanges = _exchanges(unchanged)
-        before = self._read(exchanges, cache=False)
-        self._check_names(before)
-        planned = [self._plan(one, exchange) for one, exchange in zip(self._interactions, exchanges, strict=True)]
-        after = self._read(_exchanges(planned), cache=self._cuts.cache)
-        then, now = _measured(before), _measured(after)
+        recorded = self._recording
+        self._check_names(recorded.calls)
+        planned = [
+            self._plan(one, exchange) for one, exchange in zip(recorded.interactions, recorded.exchanges, strict=True)
+        ]
+        after = self._reader.read_all(_exchanges(planned), origin=0.0).calls
+        if self._cuts.cache:
+            after = _with_cache(after, self._reader, stage=self._cuts.stage)
+        then, now = recorded.measured, _measured(after)
         gates = tuple(_gates(then, now))
         return TestResult(
             nodeid=nodeid,
@@ -115,7 +150,7 @@ class _Recount:
             gates=gates,
             samples=(_sample(after, now, self._reader),),
             causes=tuple(cause for gate in gates for cause in self._causes(gate, then, now)),
-            notices=(*self._notes, *self._time_notes(), *self._assumptions(before)),
+            notices=(*self._notes, *self._time_notes(), *self._assumptions(recorded.calls)),
             against="recording",
             compared_with="the recorded run",
             before=Before(then.total, then.stages, then.composition),
@@ -142,12 +177,8 @@ class _Recount:
             return (Cause(gate.metric, stage, "calls", "", value - was, text),)
         return explain(name, stage, then.composition, now.composition, before_value=was, after_value=value)
 
-    def _read(self, exchanges: Sequence[Exchange], *, cache: bool) -> tuple[Call, ...]:
-        calls = self._reader.read_all(exchanges, origin=0.0).calls
-        return _with_cache(calls, self._reader) if cache else calls
-
     def _check_names(self, calls: Sequence[Call]) -> None:
-        offered = {name for one in self._interactions if one.body is not None for name in tools_of(one.body)}
+        offered = {name for one in self._recording.interactions if one.body is not None for name in tools_of(one.body)}
         for name in (*self._cuts.drop_tools, *self._cuts.shrink):
             if name not in offered:
                 raise _unknown("no recorded request offers a tool", name, offered)
@@ -157,14 +188,16 @@ class _Recount:
                 raise _unknown("no recorded call is in a stage", stage, stages)
 
     def _plan(self, then: Interaction, exchange: Exchange) -> _Planned:
-        if self._is_dropped(exchange):
-            return _Planned(then, then.body, TokenBasis(then.input_tokens), is_dropped=True)
-        body = then.body
-        if body is None or not (self._cuts.drop_tools or self._cuts.shrink):
-            return _Planned(then, body, TokenBasis(then.input_tokens))
+        body, cuts = then.body, self._cuts
+        unchanged = _Planned(then, body, TokenBasis(then.input_tokens))
+        stage = self._stage_of(exchange) if cuts.drop_stages or cuts.stage is not None else None
+        if stage is not None and any(inside(stage, dropped) for dropped in cuts.drop_stages):
+            return replace(unchanged, is_dropped=True)
+        if body is None or not (cuts.drop_tools or cuts.shrink) or cuts.stage not in (None, stage):
+            return unchanged
         changed = self._change(then, body)
         if changed == body:
-            return _Planned(then, body, TokenBasis(then.input_tokens))
+            return unchanged
         self._recounted += 1
         counted_then, counted_now = self._count(then, body), self._count(then, changed)
         basis = TokenBasis(None) if counted_then is None else TokenBasis(then.input_tokens, counted_then)
@@ -173,16 +206,14 @@ class _Recount:
             later = self._seconds_later(then, calibrated(counted_now, then.input_tokens, counted_then))
         return _Planned(then, changed, basis, later)
 
-    def _is_dropped(self, exchange: Exchange) -> bool:
-        if not self._cuts.drop_stages:
-            return False
+    def _stage_of(self, exchange: Exchange) -> str | None:
         call = self._reader.read(exchange, origin=0.0, compose=False)
-        return isinstance(call, Call) and any(inside(call.stage, stage) for stage in self._cuts.drop_stages)
+        return call.stage if isinstance(call, Call) else None
 
     def _change(self, then: Interaction, body: JsonObject) -> JsonObject:
         def change(name: str, definition: JsonObject) -> JsonObject | None:
             if name in self._cuts.drop_tools:
-                return None
+                return definition if self._cuts.keeps_used_tools and name in then.tool_calls else None
             share = self._cuts.shrink.get(name)
             return definition if share is None else self._shrink(then, body, name, definition, share)
 
@@ -289,11 +320,19 @@ def _exchange(plan: _Planned, number: int, started: float, ended: float) -> Exch
     )
 
 
-def _with_cache(calls: Sequence[Call], reader: Reader) -> tuple[Call, ...]:
-    """Count as cached what a call has in common with the beginning of an earlier one of the same model."""
+def _with_cache(calls: Sequence[Call], reader: Reader, *, stage: str | None) -> tuple[Call, ...]:
+    """Count as cached what a call has in common with the beginning of an earlier one of the same model.
+
+    Args:
+        calls: The calls of a run.
+        reader: Prices what is cached.
+        stage: The stage whose own calls alone are served; ``None``: all are.
+    """
     served = [0] * len(calls)
     wanted = [0] * len(calls)
     for number, call in enumerate(calls):
+        if stage not in (None, call.stage):
+            continue
         least = MINIMUM_PREFIX.get(call.provider, DEFAULT_MINIMUM_PREFIX)
         for other, earlier in enumerate(calls[:number]):
             if _answered(earlier) > call.started or (earlier.provider, earlier.model) != (call.provider, call.model):

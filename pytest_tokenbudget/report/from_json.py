@@ -210,6 +210,7 @@ def _advice(advice: _Json) -> Advice:
         sure=_word(advice, "sure", get_args(Certainty)),
         text=_text(advice, "text", ""),
         tests=tuple(_texts(advice, "tests")),
+        recounted=bool(advice.get("recounted")),
     )
 
 
@@ -289,6 +290,7 @@ def _call(call: _Json) -> Call:
         server_tool_calls=tuple(_texts(call, "server_tool_calls")),
         finish_reason=None if finish is None else str(finish),
         cost=_number(call.get("cost"), "cost"),
+        estimated=bool(call.get("estimated")),
     )
 
 

@@ -82,6 +82,7 @@ def advice_json(advice: Advice) -> AdviceJson:
         "sure": advice.sure,
         "text": advice.text,
         "tests": list(advice.tests),
+        "recounted": advice.recounted,
     }
 
 
@@ -222,6 +223,7 @@ def call_json(call: Call) -> CallJson:
         "server_tool_calls": list(call.server_tool_calls),
         "finish_reason": call.finish_reason,
         "cost": call.cost,
+        "estimated": call.estimated,
     }
 
 

@@ -108,6 +108,7 @@ class CallJson(TypedDict):
     server_tool_calls: list[str]
     finish_reason: str | None
     cost: float | None
+    estimated: bool
 
 
 class SampleJson(TypedDict):
@@ -199,7 +200,10 @@ class TestJson(TypedDict):
 
 
 class AdviceJson(TypedDict):
-    """One thing that could be saved in a run of all tests. ``cost`` in USD, ``seconds`` in s, null where not known."""
+    """One thing that could be saved in a run of all tests. ``cost`` in USD, ``seconds`` in s, null where not known.
+
+    ``recounted``: counted on the recorded requests with the cut made; else a sum of measured parts.
+    """
 
     kind: AdviceKind
     stage: str
@@ -212,6 +216,7 @@ class AdviceJson(TypedDict):
     sure: Certainty
     text: str
     tests: list[str]
+    recounted: bool
 
 
 class RunJson(TypedDict):

@@ -33,7 +33,8 @@ def remedies(result: TestResult, *, reports: Sequence[str] = ()) -> list[str]:
         else:
             lines.append(f"write the reference first: `pytest --tokenbudget-reference={result.against}`")
     if any(gate.verdict == "regression" and gate.value is not None for gate in result.gates):
-        lines.append("wanted? `pytest --tokenbudget-update`, and commit the new numbers")
+        record = " --tokenbudget-traffic=record" if result.has_estimates else ""
+        lines.append(f"wanted? `pytest{record} --tokenbudget-update`, and commit the new numbers")
     if any(_drifts(gate) for gate in result.gates):
         lines.append(
             "unconfirmed: a time of today against one of another day. To confirm it without the provider's drift: "

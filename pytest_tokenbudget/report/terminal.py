@@ -11,6 +11,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.gate import Unit, split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult, Verdict
+from pytest_tokenbudget.report.advice_text import advice_lines
 from pytest_tokenbudget.report.figures import dollars, number, percent, signed, unit_of
 from pytest_tokenbudget.report.formats import RunView, unattributed_text
 from pytest_tokenbudget.report.highlights import joined_causes, total
@@ -18,6 +19,8 @@ from pytest_tokenbudget.report.table import PART_WORDS, SHOWN_CAUSES, failing_ga
 from pytest_tokenbudget.wording import counted, plain
 
 Tone = Literal["bad", "good", "doubtful", "faint", "plain"]
+
+SHOWN_ADVICE = 5
 
 SHOWN_REASONS = 2
 """Reasons why gates are inconclusive that are shown without being asked for, the most frequent first."""
@@ -57,12 +60,22 @@ def section_lines(run: RunView, *, verbosity: int, of_ab: bool = False) -> list[
     lines += [Line(plain(message)) for message in run.messages]
     lines += [Line(plain(text), "bad") for problem in run.problems for text in f"ERROR: {problem}".splitlines()]
     lines += [Line(plain(note)) for note in run.notes]
+    if verbosity > 1 and run.advice:
+        lines += _advice_lines(run)
     lines += _summary_lines(run.results, of_ab=of_ab)
     # A name from outside must not begin a command in GitHub's log.
     return [
         Line(line.text.replace("::", ": :", 1) if line.text.startswith("::") else line.text, line.tone)
         for line in lines
     ]
+
+
+def _advice_lines(run: RunView) -> list[Line]:
+    """What could be saved, the largest first; money of a month where all tests' agents run equally often."""
+    often = {result.runs_per_month for result in run.results}
+    runs = often.pop() if len(often) == 1 else None
+    lines = advice_lines(run.advice, top=SHOWN_ADVICE, runs_per_month=runs)
+    return [Line("what could be saved (tokenbudget advise):"), *(Line(f"  {line}".rstrip()) for line in lines)]
 
 
 def _test_lines(result: TestResult, verbosity: int) -> list[Line]:
@@ -215,7 +228,8 @@ def _summary_lines(results: Sequence[TestResult], *, of_ab: bool) -> Iterator[Li
     worst: Tone = "bad" if any(result.failed or not result.passed for result in results) else "good"
     yield Line(f"{_counts(results)} · {_spent(results, of_ab=of_ab)}", worst)
     if any(gate.verdict == "regression" and result.failed for result in results for gate in result.gates) and not of_ab:
-        yield Line("wanted? pytest --tokenbudget-update, and commit the new numbers")
+        record = " --tokenbudget-traffic=record" if any(result.has_estimates for result in results) else ""
+        yield Line(f"wanted? pytest{record} --tokenbudget-update, and commit the new numbers")
     if any(call.input_source == "counted" for result in results for call in _calls(result.samples) if call.stream):
         yield Line(
             "some streams report no usage and were counted locally (tokenbudget_request_usage = true asks for it)",

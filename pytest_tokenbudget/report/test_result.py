@@ -22,6 +22,9 @@ from pytest_tokenbudget.wording import counted, plain
 TOLD_FROM = 1.1
 """Ratio from which a model's speed is told, and below whose inverse."""
 
+KNOWN_WITHIN = 2.5
+"""Factor within which the ratio has to be known: one call against a baseline of one call says nothing."""
+
 
 def pace_lines(paces: Iterable[ProviderPace], *, what: str) -> list[str]:
     """A sentence for each model that was faster or slower than in the baseline.
@@ -34,8 +37,14 @@ def pace_lines(paces: Iterable[ProviderPace], *, what: str) -> list[str]:
         f"{plain(pace.provider)} {plain(pace.model)} is {_times(pace.ratio)} per token than in the baseline"
         f" ({pace.lower:.2g} to {pace.upper:.2g} times its time, {counted(pace.calls, 'call')}): not {what}"
         for pace in paces
-        if not 1.0 / TOLD_FROM < pace.ratio < TOLD_FROM
+        if is_told(pace)
     ]
+
+
+def is_told(pace: ProviderPace) -> bool:
+    """Whether a model's speed has changed by enough, and is known well enough, to be told."""
+    has_changed = not 1.0 / TOLD_FROM < pace.ratio < TOLD_FROM
+    return has_changed and (pace.upper < KNOWN_WITHIN * pace.ratio or not pace.lower <= 1.0 <= pace.upper)
 
 
 def _times(ratio: float) -> str:

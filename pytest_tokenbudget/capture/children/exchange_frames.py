@@ -49,7 +49,7 @@ def end_frame(exchange: Exchange) -> bytes:
         "error": exchange.error,
         "agent": exchange.agent,
         "answered_by": exchange.answered_by,
-        "basis": None if basis is None else [basis.recorded, basis.counted],
+        "basis": None if basis is None else [basis.recorded, basis.counted, basis.estimated],
     }
     return encode(head, b"".join(exchange.chunks))
 
