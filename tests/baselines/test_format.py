@@ -199,7 +199,6 @@ def test_a_lone_surrogate_becomes_the_text_of_its_escape() -> None:
     assert load(written, PATH)["test_a"].models == ("gpt\\udc80",)
 
 
-@property_test
 @given(data=st.data())
 def test_a_file_that_was_checked_before_gives_the_same_entries(data: st.DataObject, strategies) -> None:
     """It is parsed and not validated again."""
