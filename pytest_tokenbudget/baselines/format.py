@@ -251,9 +251,26 @@ def dump(entries: Mapping[str, BaselineEntry]) -> bytes:
         return _SURROGATE.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text).encode()
 
 
-def load(
-    data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS, checked: DiskCache | None = None
-) -> dict[str, BaselineEntry]:
+class Entries(Mapping[str, BaselineEntry]):
+    """The entries of a file by test key, each made from its document when it is asked for."""
+
+    def __init__(self, documents: Mapping[str, Document]) -> None:
+        self._documents = documents
+
+    def __getitem__(self, key: str) -> BaselineEntry:
+        return to_entry(self._documents[key])
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._documents
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._documents)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+
+def load(data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS, checked: DiskCache | None = None) -> Entries:
     """Read the bytes of a file.
 
     Args:
@@ -269,8 +286,7 @@ def load(
         BaselineError: If it is not a baseline of this or an older format; the message says what is wrong at which
             line or key and how to fix it.
     """
-    document = read_document(data, path, steps=steps, checked=checked or checked_cache(None))
-    return {key: to_entry(test) for key, test in document["tests"].items()}
+    return Entries(read_document(data, path, steps=steps, checked=checked or checked_cache(None))["tests"])
 
 
 def format_of(data: bytes) -> int:
