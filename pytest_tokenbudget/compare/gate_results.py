@@ -17,9 +17,9 @@ from pytest_tokenbudget.compare.rules import expand, names_any_tool
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, noise_prior
-from pytest_tokenbudget.compare.values import has_estimates, sample_values, stored_sessions, token_sources
+from pytest_tokenbudget.compare.values import has_estimates, sample_values, stored_sessions, token_sources, why_unknown
 from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S, has_unusual_own_time
-from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, PROVIDER_PACE, MetricSpec
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, PROVIDER_PACE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import inclusive, inside
@@ -425,18 +425,6 @@ def _tools(given: GateInput) -> Collection[tuple[str, str]]:
         for part in found.parts
         if part.part == "tools"
     }
-
-
-def why_unknown(metric: str, spec: MetricSpec) -> str:
-    """The reason why a metric has no value."""
-    reason = f"{metric} is not known"
-    if spec.unit == "USD":
-        return f"{reason}: the price of a model is unknown; name it in the ini option tokenbudget_prices"
-    if spec.pooled is not None:
-        return f"{reason}: no call has it" + (" (ttft needs a streamed call)" if spec.name == "ttft" else "")
-    if spec.name in OPTIONAL_USAGE:
-        return f"{reason}: the provider's usage does not say it"
-    return f"{reason}: a call carried no usage and could not be counted"
 
 
 def _all_equal(values: Sequence[Number], sessions: Sequence[Session]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_tokenbudget.measure.metrics import PROVIDER_PACE, MetricSpec, tool_tokens
+from pytest_tokenbudget.measure.metrics import OPTIONAL_USAGE, PROVIDER_PACE, MetricSpec, tool_tokens
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.composition import inside, within
 from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric
@@ -55,6 +55,18 @@ def stored_sessions(entry: BaselineEntry, metric: Metric, spec: MetricSpec) -> t
     records = entry.pooled if spec.pooled is not None else entry.metrics
     record = records.get(metric.key)
     return () if record is None else tuple(session for session in record.sessions if session)
+
+
+def why_unknown(metric: str, spec: MetricSpec) -> str:
+    """The reason why a metric has no value."""
+    reason = f"{metric} is not known"
+    if spec.unit == "USD":
+        return f"{reason}: the price of a model is unknown; name it in the ini option tokenbudget_prices"
+    if spec.pooled is not None:
+        return f"{reason}: no call has it" + (" (ttft needs a streamed call)" if spec.name == "ttft" else "")
+    if spec.name in OPTIONAL_USAGE:
+        return f"{reason}: the provider's usage does not say it"
+    return f"{reason}: a call carried no usage and could not be counted"
 
 
 def has_estimates(samples: Sequence[Sample], stage: str) -> bool:
