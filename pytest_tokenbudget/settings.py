@@ -302,6 +302,12 @@ ARGUMENTS: tuple[Argument, ...] = (
         "None",
         "Serve the model's answers from a cassette: `True` for the test's own, or the name of one.",
     ),
+    Argument(
+        "fixture_calls",
+        "None",
+        'Calls of fixtures of a wider scope: `"apart"` from the test, charged to `"each"` test that uses the fixture, or '
+        '`"shared"`: to the first that uses it. By default as `tokenbudget_fixture_calls` says.',
+    ),
 )
 
 MARKER = "token_budget"

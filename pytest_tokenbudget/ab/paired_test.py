@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from pytest_tokenbudget.ab.arms import Arm
 from pytest_tokenbudget.baselines.observe import observe, session_values
-from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
+from pytest_tokenbudget.compare.gate_results import Alone, GateInput, judge_gates
 from pytest_tokenbudget.explain.text_diffs import with_text_diffs
 from pytest_tokenbudget.measure.constant_speed import at_speed_of
 from pytest_tokenbudget.measure.metrics import MetricSpec
@@ -49,7 +49,7 @@ class PairedJudge:
             entry,
             False,
             self.table,
-            family=self.family,
+            suite=Alone(self.family),
             fixed=False,
             paired=True,
         )

@@ -94,13 +94,27 @@ class Forwarder(Protocol):
         """The URL and the stage that a URL of this server stands for; ``None`` for the URL of another server."""
 
 
+class Epoch:
+    """The time from the outermost watch's begin to its end.
+
+    It shows what an earlier epoch left behind (a stage in a generator that nobody finished).
+
+    Attributes:
+        host_names: Names of hosts that were looked up in it, by address.
+    """
+
+    __slots__ = ("host_names",)
+
+    def __init__(self) -> None:
+        self.host_names: dict[str, str] = {}
+
+
 class Active:
     """The recorders of the watches that are on, outermost first.
 
     Attributes:
         recorders: The recorders; replaced as a whole, so that a reader needs no lock.
-        epoch: An object that stands for the time from the outermost watch's begin to its end; ``None`` between such
-            times. It shows what an earlier epoch left behind (a stage in a generator that nobody finished).
+        epoch: The epoch of now; ``None`` where nobody watches.
         forwarders: The servers of the plugin that forward what is sent to them.
     """
 
@@ -109,7 +123,7 @@ class Active:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.recorders: tuple[ActiveRecorder, ...] = ()
-        self.epoch: object | None = None
+        self.epoch: Epoch | None = None
         self.forwarders: tuple[Forwarder, ...] = ()
 
     def meant_address(self, url: str, stage: str) -> tuple[str, str]:
@@ -128,7 +142,7 @@ class Active:
         """Begin a watch."""
         with self._lock:
             if not self.recorders:
-                self.epoch = object()
+                self.epoch = Epoch()
             self.recorders = (*self.recorders, recorder)
 
     def remove(self, recorder: ActiveRecorder) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -318,13 +318,10 @@ class Recorder:
         )
         return mine if self.elsewhere is None else (*mine, *self.elsewhere.spans())
 
-    def hosts(self) -> dict[str, int]:
-        """Hosts that were contacted (with the port where it is not the scheme's own), and the number of requests."""
-        counts: dict[str, int] = {}
-        for exchange in self.exchanges():
-            host = _host(exchange.url)
-            counts[host] = counts.get(host, 0) + 1
-        return dict(sorted(counts.items()))
+
+def hosts_of(exchanges: Iterable[Exchange]) -> dict[str, int]:
+    """Hosts that were contacted (with the port where it is not the scheme's own), and the number of requests."""
+    return dict(sorted(Counter(_host(exchange.url) for exchange in exchanges).items()))
 
 
 def same_request(url: str, body: bytes, asked: str, sent: bytes | None) -> bool:

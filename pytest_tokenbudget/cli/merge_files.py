@@ -12,6 +12,8 @@ from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_tokenbudget.records.baseline import BaselineEntry
 
 _DRIVER = "tokenbudget merge-driver %O %A %B %P"
@@ -106,7 +108,7 @@ def _drive(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path) -> dict[str, BaselineEntry]:
+def _read(path: Path) -> Mapping[str, BaselineEntry]:
     from pytest_tokenbudget.baselines.format import load
     from pytest_tokenbudget.errors import BaselineError
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +91,7 @@ def repository_root() -> Path:
         return Path.cwd()
 
 
-def read_stored(path: Path) -> dict[str, BaselineEntry]:
+def read_stored(path: Path) -> Mapping[str, BaselineEntry]:
     """The entries of a file.
 
     Raises:

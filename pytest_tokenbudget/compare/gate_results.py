@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import lru_cache
 from math import isfinite
+from typing import Protocol
 
 from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
 from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
@@ -16,8 +17,8 @@ from pytest_tokenbudget.compare.rules import expand, names_any_tool
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, noise_prior
-from pytest_tokenbudget.compare.values import sample_values, stored_sessions
-from pytest_tokenbudget.measure.constant_speed import has_unusual_own_time
+from pytest_tokenbudget.compare.values import sample_values, stored_sessions, token_sources
+from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S, has_unusual_own_time
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.call import Call
@@ -33,9 +34,6 @@ from pytest_tokenbudget.wording import counted
 LEARNED_SESSIONS = 5
 """Sessions of measured times that a default latency gate waits for."""
 
-CLOCK_NOISE = Fraction(1, 20)
-"""s by which two times at constant speed differ without a reason in the code."""
-
 _NUMBERS_OF_CALLS = frozenset({"calls", "failed_attempts"})
 """What the code does and no answer makes up: never estimated."""
 
@@ -45,6 +43,26 @@ _UNKNOWN: Mapping[GateKind, Verdict] = {
     "max_increase": "regression",
 }
 """Verdicts of gates that were named by the user and whose value is not known."""
+
+
+class Suite(Protocol):
+    """What the other tests of a session say of live times; asked for only where such times are judged."""
+
+    @property
+    def family(self) -> int:
+        """Number of gates in the session that compare live times, among which the level is shared out."""
+
+    @property
+    def noise(self) -> ScalePrior | None:
+        """The noise of live times that the baselines of the tests teach; ``None`` where they say too little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """No suite: a test by itself, or one whose number of gates is known beforehand."""
+
+    family: int = 1
+    noise: ScalePrior | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,10 +75,9 @@ class GateInput:
         entry: The stored baseline or reference; ``None`` where there is none.
         may_create: Whether a missing baseline is created by this run, as opposed to being a failure.
         table: The known metrics.
-        family: Number of latency gates in the session, among which the level is shared out.
+        suite: What the other tests of the session say of live times.
         fixed: Whether the number of samples is fixed, as opposed to adaptive.
         paired: Whether the baseline's samples were taken in this very run, interleaved with the new ones.
-        noise: The noise of live times that the suite's baselines teach, if they teach enough.
         confirms_improvements: Whether a decrease is worth more samples, because improvements are kept.
     """
 
@@ -69,10 +86,9 @@ class GateInput:
     entry: BaselineEntry | None
     may_create: bool
     table: Mapping[str, MetricSpec]
-    family: int = 1
+    suite: Suite = Alone()
     fixed: bool = True
     paired: bool = False
-    noise: ScalePrior | None = None
     confirms_improvements: bool = False
 
 
@@ -252,11 +268,11 @@ class _Gates:
             kind = "exact"
         if is_tool_metric(spec.name):
             kind = "exact"  # the code alone decides the schema of a tool
-        prior = given.noise if kind == "latency" else None
+        prior = given.suite.noise if kind == "latency" else None
         # A stage's own code is measured on a real clock, whose noise is no change of the code.
         # A rule that somebody wrote holds as it is written.
         is_default_latency = spec.name == "latency" and bool(entry.speeds) and not gate.explicit
-        noise = CLOCK_NOISE if is_default_latency else Fraction(0)
+        noise = CLOCK_NOISE_S if is_default_latency else Fraction(0)
         return Terms(
             kind=kind,
             increase=gate.rule.fraction,
@@ -268,7 +284,7 @@ class _Gates:
             learned=prior is not None,
             paired=given.paired,
             fixed=given.fixed,
-            family=given.family,
+            family=given.suite.family if kind == "latency" else 1,
             cap=None if spec.pooled is not None else given.budget.max_samples,
             confirms_improvements=given.confirms_improvements,
         )
@@ -346,7 +362,7 @@ class _Gates:
         if spec.unit not in ("tokens", "USD"):
             return ""
         if stage not in self.sources:
-            self.sources[stage] = _sources(self.given.samples, stage)
+            self.sources[stage] = token_sources(self.given.samples, stage)
         read, written = self.sources[stage]
         if spec.name in ("input_tokens", "fresh_input_tokens"):
             return read
@@ -390,22 +406,6 @@ def _tools(given: GateInput) -> Collection[tuple[str, str]]:
         for part in found.parts
         if part.part == "tools"
     }
-
-
-def _sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:
-    """The least sure source of a stage's input tokens and of its output tokens."""
-    read: set[str | None] = set()
-    written: set[str | None] = set()
-    for sample in samples:
-        for call in sample.calls:
-            if call.error is None and inside(call.stage, stage):
-                read.add(call.input_source)
-                written.add(call.output_source)
-    return _least_sure(read), _least_sure(written)
-
-
-def _least_sure(found: set[str | None]) -> str:
-    return "counted" if "counted" in found else "calibrated" if "calibrated" in found else ""
 
 
 def why_unknown(metric: str, spec: MetricSpec) -> str:

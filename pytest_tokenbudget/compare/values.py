@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_tokenbudget.measure.metrics import MetricSpec, tool_tokens
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
-from pytest_tokenbudget.records.composition import within
+from pytest_tokenbudget.records.composition import inside, within
 from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before
@@ -53,6 +53,22 @@ def stored_sessions(entry: BaselineEntry, metric: Metric, spec: MetricSpec) -> t
     records = entry.pooled if spec.pooled is not None else entry.metrics
     record = records.get(metric.key)
     return () if record is None else tuple(session for session in record.sessions if session)
+
+
+def token_sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:
+    """The least sure source of a stage's input tokens and of its output tokens."""
+    read: set[str | None] = set()
+    written: set[str | None] = set()
+    for sample in samples:
+        for call in sample.calls:
+            if call.error is None and inside(call.stage, stage):
+                read.add(call.input_source)
+                written.add(call.output_source)
+    return _least_sure(read), _least_sure(written)
+
+
+def _least_sure(found: set[str | None]) -> str:
+    return "counted" if "counted" in found else "calibrated" if "calibrated" in found else ""
 
 
 def before_of(entry: BaselineEntry) -> Before:

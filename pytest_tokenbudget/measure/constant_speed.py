@@ -10,6 +10,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from pytest_tokenbudget.measure.measured import union_length
 from pytest_tokenbudget.records.baseline import BaselineEntry, Speed
@@ -21,6 +22,10 @@ from pytest_tokenbudget.stats.distributions import upper_quantile
 from pytest_tokenbudget.stats.log_ratio import huber_location, moderated_variance
 from pytest_tokenbudget.stats.speed import NOISE_DF, NOISE_SCALE, expected_seconds, fit_speed
 from pytest_tokenbudget.stats.statistic import mean, median
+
+CLOCK_NOISE_S = Fraction(1, 20)
+"""s by which the agent's own code differs from run to run without a reason in the code, on a machine that has other things to
+do. The default gates forgive it, and an update does not store it as a change."""
 
 _OVERLAP = 0.05
 """Share of a call's duration by which the next one may seem to begin before it has ended: an agent goes on once it has

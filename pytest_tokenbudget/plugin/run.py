@@ -200,12 +200,15 @@ class TestRun:
                 # Where time is projected, own code takes none of it: it is what really passed.
                 own_time = None if self.traffic.virtual is None else wall
                 fixtures = self.context.fixture_calls.charged_to(
-                    self.item, self.running.recorder, origin=self.running.origin
+                    self.item,
+                    self.running.recorder,
+                    origin=self.running.origin,
+                    mode=self.budget.fixture_calls,
                 )
                 sample = self.running.finish(ended=ended, own_time=own_time, before=fixtures)
                 if self._cassette is not None or self._is_arm():
                     self._asked = self.running.asked
-                unseen = unseen_of(self.item, self.running.recorder, self.context)
+                unseen = unseen_of(self.item, self.running.recorder, self.budget, self.context)
                 self.samples.append(replace(sample, unseen=unseen))
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None

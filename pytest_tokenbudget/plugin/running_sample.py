@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.recorder import Recorder, hosts_of
 from pytest_tokenbudget.measure.measured import Measured, measure
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.measure.reading import Reader
@@ -105,7 +105,8 @@ class RunningSample:
             own_time: s of the agent's own code on the real clock, where the sample's clock is a projection.
             before: What was sent before the sample and is charged to it.
         """
-        exchanges = (*before, *self.recorder.exchanges())
+        seen = self.recorder.exchanges()
+        exchanges = (*before, *seen)
         read = self.reader.read_all(exchanges, origin=self.origin)
         self.asked = calls = self._with_recorded(read.calls)
         measured = self._measure(calls, self.spans(), self.call_phase(ended), own_time, read.paid)
@@ -119,7 +120,7 @@ class RunningSample:
             traffic=traffic_of(exchanges),
             paid=read.paid,
             unattributed=read.unattributed,
-            hosts=self.recorder.hosts(),
+            hosts=hosts_of(seen),
             turns=tuple(self._turns(calls)),
             messages=(*self.messages, *problems_of(calls), *paid_notes(read.paid)),
             own_time=own_time,

@@ -14,7 +14,6 @@ from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.controller import attach
-from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.run import TestRun, run_key
@@ -44,7 +43,7 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             config.pluginmanager.register(Refusal(str(error)), "tokenbudget-refusal")
             return
         raise pytest.UsageError(str(error)) from None
-    context.baselines.expect((budget, TestLocation.of(item, budget.against)) for item, budget in budgets.items())
+    context.baselines.expect(budgets)
     if not config.option.collectonly:
         if settings.child_processes:
             children = ChildProcesses(rules=context.stage_rules, request_usage=settings.request_usage)
@@ -152,7 +151,10 @@ class BudgetSession:
             if children is not None:
                 # What it starts may serve a marked test, whichever test it was first asked for by.
                 stack.enter_context(children.started_by_shared_fixture())
-            stack.enter_context(self._context.fixture_calls.setting_up(fixturedef, recorder=recorder, clock=clock))
+            mode = None if self._now is None else self._now.budget.fixture_calls
+            stack.enter_context(
+                self._context.fixture_calls.setting_up(fixturedef, recorder=recorder, clock=clock, mode=mode)
+            )
             return (yield)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
@@ -200,8 +202,8 @@ class BudgetSession:
             self._start_children(watched=True)
 
     def pytest_sessionfinish(self) -> None:
-        """Keep the counts for the next session, and leave nothing else behind."""
-        self._context.counts.save()
+        """Keep for the next session what was worked out, and leave nothing else behind."""
+        self._context.caches.save()
         if self._context.children is not None:
             self._context.children.close()
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
+
+import pytest
 
 from pytest_tokenbudget.baselines.paths import is_production
 from pytest_tokenbudget.baselines.store import BaselineStore
@@ -32,18 +34,18 @@ class StoredBaselines:
     def __init__(self, store: BaselineStore, table: Mapping[str, MetricSpec]) -> None:
         self._store = store
         self._table = table
-        self._expected: tuple[tuple[Budget, TestLocation], ...] = ()
+        self._expected: Mapping[pytest.Item, Budget] = {}
         self._entries: dict[Path, Mapping[str, BaselineEntry]] = {}
         self._problems: dict[Path, TokenBudgetError] = {}
 
-    def expect(self, tests: Iterable[tuple[Budget, TestLocation]]) -> None:
-        """Note the budget and the location of each test that will run."""
-        self._expected = tuple(tests)
+    def expect(self, tests: Mapping[pytest.Item, Budget]) -> None:
+        """Note what each test allows that will run."""
+        self._expected = tests
 
     def entry(self, location: TestLocation) -> BaselineEntry | None:
         """The stored entry of a test; ``None`` where there is none, or where :meth:`problem` says why it is not known."""
         entries = self._read(location.compared_with)
-        return entries.get(location.key) or entries.get(EVERY_TEST)
+        return next((entries[key] for key in (location.key, EVERY_TEST) if key in entries), None)
 
     def problem(self, location: TestLocation) -> TokenBudgetError | None:
         """The error of a file that cannot be read; ``None`` where it can, or where there is none."""
@@ -61,8 +63,8 @@ class StoredBaselines:
         return learned_noise(entry for _, entry in self._known())
 
     def _known(self) -> Iterator[tuple[Budget, BaselineEntry]]:
-        for budget, location in self._expected:
-            entry = self.entry(location)
+        for item, budget in self._expected.items():
+            entry = self.entry(TestLocation.of(item, budget.against))
             if entry is not None:
                 yield budget, entry
 

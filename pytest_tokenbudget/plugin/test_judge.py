@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.compare.values import stored_sessions
@@ -19,7 +20,7 @@ from pytest_tokenbudget.report.test_result import assemble
 from pytest_tokenbudget.settings import runs_per_month
 
 
-@dataclass(slots=True)
+@dataclass
 class TestJudge:
     """Judges one test.
 
@@ -42,12 +43,12 @@ class TestJudge:
     is_final: bool = False
     _judged: tuple[tuple[Sample, ...], bool, tuple[GateResult, ...]] | None = None
 
-    @property
+    @cached_property
     def entry(self) -> BaselineEntry | None:
         """What is stored of the test, ``None`` where nothing is or where it cannot be read."""
         return self.context.baselines.entry(self.location)
 
-    @property
+    @cached_property
     def problem(self) -> TokenBudgetError | None:
         """The error of a baseline that cannot be read."""
         return self.context.baselines.problem(self.location)
@@ -103,15 +104,14 @@ class TestJudge:
         return settings.missing == "create" and self.budget.against == "baseline" and self.problem is None
 
     def _input(self, samples: Sequence[Sample]) -> GateInput:
-        settings, baselines = self.context.settings, self.context.baselines
+        settings = self.context.settings
         return GateInput(
             self.budget,
             samples,
             self.entry,
             self._may_create() or settings.replaces,
             self.context.table,
-            family=baselines.family,
-            noise=baselines.noise,
+            suite=self.context.baselines,
             confirms_improvements=settings.ratchet,
             fixed=self.is_final or (settings.samples or self.budget.samples) is not None,
         )

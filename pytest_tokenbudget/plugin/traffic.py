@@ -245,12 +245,13 @@ def scripted_model(
     return ScriptedModel(clock=clock, count=count, count_text=count_text, formats=formats, rules=rules)
 
 
-def unseen_of(item: pytest.Item, recorder: Recorder, context: SessionContext) -> Unseen:
+def unseen_of(item: pytest.Item, recorder: Recorder, budget: Budget, context: SessionContext) -> Unseen:
     """Put together what a sample's recorder and the watched clients know.
 
     Args:
         item: The test.
         recorder: The recorder of its sample.
+        budget: What its markers say.
         context: The session's tools.
     """
     connections, rules = recorder.connections.noted(), host_rules(context)
@@ -259,5 +260,5 @@ def unseen_of(item: pytest.Item, recorder: Recorder, context: SessionContext) ->
         model_connections=tuple(one for one in connections if rules.serves_models(one.host, one.port)),
         clients=unwatched_clients(),
         bypasses=(*bypasses(), *dict.fromkeys(recorder.connections.bypasses)),
-        outside=context.fixture_calls.seen_by(item, recorder),
+        outside=context.fixture_calls.seen_by(item, recorder, mode=budget.fixture_calls),
     )

@@ -156,6 +156,7 @@ class Written:
 def write_baselines(config: pytest.Config, settings: Settings, results: Sequence[TestResult]) -> Written:
     """Write what this run changes in the stored numbers; what one file cannot take keeps no other from being written."""
     store = store_of(config)
+    asked = settings.replaces or settings.ratchet
     problems: list[str] = []
     written: list[Path] = []
     accepted: list[Acceptance] = []
@@ -166,7 +167,7 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
             continue
         if result.has_estimates:
             estimated.append(result)
-        else:
+        elif asked or not _met_its_entry(result):
             files.setdefault(_target(result, settings), {})[result.key] = result
     for path, tests in sorted(files.items()):
         try:
@@ -182,7 +183,6 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
                 ]
         except TokenBudgetError as error:
             problems.append(str(error))
-    asked = settings.replaces or settings.ratchet
     if asked:
         problems += map(_not_stored, estimated)
     if settings.mode == "report" and not asked:
@@ -192,6 +192,11 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     written += sorted(cassettes)
     notes = _notes(config, written, asked=asked and bool(files) and not problems)
     return Written(tuple(problems), (*accepted_lines(accepted), *notes))
+
+
+def _met_its_entry(result: TestResult) -> bool:
+    """Whether a test was compared with what is stored of it, so that only an option can change that."""
+    return result.before is not None and result.against == BASELINE
 
 
 def _not_stored(result: TestResult) -> str:

@@ -69,7 +69,7 @@ def openai_billed(usage: dict[str, Any], *, tier: object = None, tools: Mapping[
     read = read or as_dict(usage.get("input_token_details"))
     wrote = as_dict(usage.get("completion_tokens_details")) or as_dict(usage.get("output_tokens_details"))
     parts = (usage, read, wrote, tools or {})
-    if "cost" not in usage and not any(value and key not in _PLAIN for part in parts for key, value in part.items()):
+    if "cost" not in usage and all(map(_is_plain, parts)):
         return billed({}, tier=tier)
     xai = as_dict(usage.get("server_side_tool_usage_details"))
     router = as_dict(usage.get("server_tool_use_details")) or as_dict(usage.get("server_tool_use"))
@@ -94,6 +94,11 @@ def openai_billed(usage: dict[str, Any], *, tier: object = None, tools: Mapping[
             "code_executions": xai.get("code_interpreter_calls"),
         }
     return billed(quantities, tier=tier or usage.get("service_tier"), cost=_told_cost(usage))
+
+
+def _is_plain(part: Mapping[str, object]) -> bool:
+    """Whether a part of usage holds nothing that has a price of its own."""
+    return _PLAIN.issuperset(part) or not any(part[key] for key in part.keys() - _PLAIN)
 
 
 def searches_in(items: list[dict[str, Any]]) -> dict[str, int]:

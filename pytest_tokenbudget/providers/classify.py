@@ -100,13 +100,18 @@ def matches(request: Request, formats: Sequence[WireFormat]) -> Iterator[Classif
             if endpoint.when is not None and not endpoint.when(request):
                 continue
             maker = getattr(wire_format, "provider", "") or _api_of(wire_format, request).partition(".")[0]
-            provider = provider_of(request, maker, _hosts_of(request.host, formats))
+            provider = _provider(request.host, request.port, request.path, maker, tuple(formats))
         except Exception as error:
             name = getattr(wire_format, "api", type(wire_format).__name__)
             problem = f"{name} failed: {type(error).__name__}"
             yield Classified("unknown", request, wire_format, endpoint, problem=problem)
             continue
         yield Classified(endpoint.kind, request, wire_format, endpoint, provider)
+
+
+@lru_cache(maxsize=1024)
+def _provider(host: str, port: int | None, path: str, maker: str, formats: tuple[WireFormat, ...]) -> str:
+    return provider_of(host, port, path, maker=maker, hosts=_hosts_of(host, formats))
 
 
 def serves_models(host: str, formats: Sequence[WireFormat]) -> bool:

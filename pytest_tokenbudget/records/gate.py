@@ -157,6 +157,7 @@ class Budget:
         max_samples: Most samples that ``"auto"`` may take.
         stop_at: Ceilings at which the run is stopped, by metric.
         replay: Name of a cassette, ``""`` for the test's own, ``None`` for none.
+        fixture_calls: To whom calls of fixtures of a wider scope are charged; ``None`` leaves it to the session's option.
     """
 
     default_rule: Rule | None = Rule(Fraction(1, 10))
@@ -169,3 +170,4 @@ class Budget:
     max_samples: int = 10
     stop_at: tuple[tuple[Metric, Fraction], ...] = ()
     replay: str | None = None
+    fixture_calls: Literal["apart", "each", "shared"] | None = None

@@ -74,7 +74,7 @@ def _pooled(paces: Sequence[ProviderPace]) -> ProviderPace:
 _LOCAL = ("localhost", "127.", "::1")
 _SHOWN = 5
 
-FIXTURE_LINE = "`tokenbudget_fixture_calls = each` in the ini file charges each test that uses it"
+FIXTURE_LINE = 'the marker\'s `fixture_calls="each"` (or `tokenbudget_fixture_calls = each` in the ini file) charges the test with them'
 EARLIER_LINE = "`tokenbudget_charge_earlier_work = true` in the ini file charges the test with them"
 CLIENT_LINE = (
     "ask the model through httpx, requests, aiohttp or botocore, send the client to `llm_proxy.url_for(...)`, or say what it"

@@ -243,6 +243,8 @@ def watch(spool: str, path: str) -> None:
         spool: The directory of the session.
         path: This process's file in it.
     """
+    if not os.path.basename(path).startswith(f"{os.getpid()}-"):
+        path = new_path(spool)  # it was forked while it waited for something to watch (a worker of a server)
     with open(os.path.join(spool, "config.json"), encoding="utf-8") as file:
         config = json.load(file)
     recorder = ChildRecorder(

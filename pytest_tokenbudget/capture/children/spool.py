@@ -24,6 +24,9 @@ SETTLE_SECONDS = 0.25
 """How long a sample waits at its end for calls that are under way in a child that still runs."""
 
 
+_TICK_NS = 2_000_000_000
+"""The coarsest clock of a file system, ns."""
+
 _MOST = 10**9
 """Exchanges of one process, at most: their numbers are made unique with it."""
 
@@ -101,6 +104,7 @@ class Spool:
         self.notes: dict[str, None] = {}
         self.connections: list[tuple[str, int | None, str]] = []
         self._files: dict[str, _File] = {}
+        self._listed = 0
         (self.directory / "state").write_bytes(bytes([IDLE]))
         with (self.directory / "state").open("r+b") as file:
             self._state = mmap.mmap(file.fileno(), 1)
@@ -182,17 +186,22 @@ class Spool:
 
     def read(self) -> None:
         """Read what was written since the last time."""
-        with os.scandir(self.directory) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if not entry.name.endswith(SUFFIX):
-                    continue
-                file = self._files.get(entry.name)
-                if file is None:
-                    child = ChildProcess(int(entry.name.partition("-")[0]), first_seen=time.perf_counter())
-                    base = (len(self._files) + 1) * _MOST
-                    file = self._files[entry.name] = _File(Path(entry.path), child, base)
-                if entry.stat().st_size > file.size and file.size >= 0:
-                    self._read(file)
+        self._find_files()
+        for file in self._files.values():
+            if 0 <= file.size < file.path.stat().st_size:
+                self._read(file)
+
+    def _find_files(self) -> None:
+        """Find the files of children that have come since the last time."""
+        changed = self.directory.stat().st_mtime_ns
+        if changed == self._listed:
+            return
+        for name in sorted(os.listdir(self.directory)):
+            if name.endswith(SUFFIX) and name not in self._files:
+                child = ChildProcess(int(name.partition("-")[0]), first_seen=time.perf_counter())
+                self._files[name] = _File(self.directory / name, child, base=(len(self._files) + 1) * _MOST)
+        # What comes in the same tick of the file system's clock leaves the same time.
+        self._listed = changed if time.time_ns() - changed > _TICK_NS else 0
 
     def _read(self, file: _File) -> None:
         with file.path.open("rb") as opened:
