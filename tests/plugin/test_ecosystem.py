@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-
 FOUR = """
 @token_budget("10%", samples=1)
 @pytest.mark.parametrize("n", range(4))
@@ -47,13 +46,16 @@ def test_xdist_gives_the_same_report(project: Any) -> None:
     A test in two groups has the baseline that it has without xdist, and no other.
     """
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
-    project.write(FOUR + """
+    project.write(
+        FOUR
+        + """
 @pytest.mark.xdist_group("llm")
 @pytest.mark.xdist_group("db")
 @token_budget({"input_tokens": "10%"}, samples=1)
 def test_grouped(ask):
     ask()
-""")
+"""
+    )
     project.run("-n0", subprocess=True, plugins=("xdist",)).assert_outcomes(passed=5)
     alone, baseline = project.report, json.loads(project.baseline)
     (project.pytester.path / "__budgets__" / "test_agent.json").unlink()
