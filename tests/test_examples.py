@@ -46,6 +46,12 @@ CHANGES = {
         f"and tells its state. {'Ask twice. ' * 12}",
         "find_order",
     ),
+    "dspy": (
+        "order_desk.py",
+        "and tells its state",
+        f"and tells its state. {'Ask twice. ' * 30}",
+        "system",
+    ),
     "live_latency": (
         "review.py",
         "EXPERTS_AT_ONCE = 3",
@@ -73,6 +79,7 @@ NEEDS = {
     "pydantic_ai": ("pydantic_ai",),
     "openai_agents": ("agents",),
     "agentscope_calendar": ("agentscope",),
+    "dspy": ("dspy",),
     "langgraph": ("langgraph", "langchain_openai"),
     "service_in_a_process": ("openai", "starlette", "uvicorn"),
 }
