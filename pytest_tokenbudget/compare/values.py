@@ -100,3 +100,25 @@ def before_of(entry: BaselineEntry) -> Before:
             figures = stages.setdefault(stage, {}) if stage else total
             figures[name] = mean(record.values)
     return Before(total, stages, entry.composition)
+
+
+def offered_tools(samples: Sequence[Sample], entry: BaselineEntry | None) -> set[tuple[str, str]]:
+    """Stage and name of each tool that was or is offered."""
+    compositions = [sample.composition for sample in samples] + ([entry.composition] if entry else [])
+    return {
+        (stage, part.name)
+        for composition in compositions
+        for stage, found in inclusive(composition).items()
+        for part in found.parts
+        if part.part == "tools"
+    }
+
+
+def all_equal(values: Sequence[Number], sessions: Sequence[Session]) -> bool:
+    """Whether every value of now and of then is the same: most gates of most runs."""
+    first = values[0]
+    for session in (values, *sessions):
+        for value in session:
+            if value != first:
+                return False
+    return True
