@@ -13,7 +13,7 @@ from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
 from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
 from pytest_tokenbudget.compare.exact_part import METRICS, decided_by_the_prompt, exact_part
 from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_answers
-from pytest_tokenbudget.compare.rules import expand, names_any_tool
+from pytest_tokenbudget.compare.rules import expand, names_any_tool, why_absent
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, noise_prior
@@ -144,10 +144,9 @@ class _Gates:
 
     def result(self, gate: Gate) -> GateResult:
         """The result of one gate."""
-        stage, spec = gate.metric.stage, self.given.table[gate.metric.name]
-        if gate.explicit and stage and stage not in self.opened:
-            names = ", ".join(sorted(self.opened)) or "none"
-            return self._say(gate, spec, "no_calls", reason=f"stage {stage!r} was never opened; opened: {names}")
+        spec = self.given.table[gate.metric.name]
+        if gate.explicit and (absent := why_absent(gate, self.opened, self.given.samples)):
+            return self._say(gate, spec, "no_calls", reason=absent)
         if spec.name == PROVIDER_PACE:
             return self._pace(gate, spec)
         values = sample_values(self.given.samples, gate.metric, spec)

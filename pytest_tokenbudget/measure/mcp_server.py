@@ -7,6 +7,7 @@ declare all four when a client connects; hosts show them to the model, tools as 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,8 @@ async def read_command(command: Sequence[str], *, timeout: float = 60.0) -> McpD
         ) from None
     if not command:
         raise FootprintError("no command of an MCP server was given", remedy='command=["mcp-server-time"]')
+    # The SDK logs what is no message of the protocol with a traceback; here the error says it.
+    logging.getLogger("mcp").addHandler(logging.NullHandler())
     parameters = StdioServerParameters(command=command[0], args=list(command[1:]))
     try:
         with anyio.fail_after(timeout):
