@@ -1,4 +1,4 @@
-"""What all marked tests of a session share: settings, the reader of exchanges, the metrics, the stored baselines.
+"""The context that all marked tests of a session share: settings, the reader of exchanges, the metrics, the stored baselines.
 
 The built-in formats, metrics, reports and store are registered here through the hooks that a user's conftest.py uses. They
 come last, so that whatever a project adds is asked first.
@@ -30,7 +30,7 @@ NAME = "tokenbudget-builtins"
 
 
 class Builtins:
-    """What the plugin brings along."""
+    """The built-in formats, metrics, store and reports."""
 
     @pytest.hookimpl(trylast=True)
     def pytest_tokenbudget_wire_formats(self) -> list[WireFormat]:
@@ -61,7 +61,7 @@ def register_builtins(config: pytest.Config) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What all marked tests of a session share.
+    """The objects that all marked tests of a session share.
 
     Attributes:
         config: pytest's configuration.
