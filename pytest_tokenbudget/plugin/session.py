@@ -202,8 +202,8 @@ class BudgetSession:
             self._start_children(watched=True)
 
     def pytest_sessionfinish(self) -> None:
-        """Keep the counts for the next session, and leave nothing else behind."""
-        self._context.counts.save()
+        """Keep for the next session what was worked out, and leave nothing else behind."""
+        self._context.caches.save()
         if self._context.children is not None:
             self._context.children.close()
 
