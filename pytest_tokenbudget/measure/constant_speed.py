@@ -340,6 +340,19 @@ def provider_paces(samples: Sequence[Sample], speeds: Speeds) -> tuple[ProviderP
     return tuple(_pace(*key, sorted(values), rests_on[key]) for key, values in sorted(logs.items()))
 
 
+def pool_paces(paces: Sequence[ProviderPace]) -> ProviderPace:
+    """One speed of several: their logarithms are averaged, each weighted by the inverse of its squared margin.
+
+    Args:
+        paces: At least one; the first one's names are kept.
+    """
+    weights = [max(1e-6, math.log(pace.upper / pace.ratio)) ** -2 for pace in paces]
+    location = sum(w * math.log(pace.ratio) for w, pace in zip(weights, paces, strict=True)) / sum(weights)
+    margin = sum(weights) ** -0.5
+    lower, ratio, upper = (math.exp(location + offset) for offset in (-margin, 0.0, margin))
+    return replace(paces[0], ratio=ratio, lower=lower, upper=upper, calls=sum(pace.calls for pace in paces))
+
+
 def _pace(model: str, provider: str, logs: Sequence[float], stored: int) -> ProviderPace:
     centre, n = median(logs), len(logs)
     variance = moderated_variance(sorted((value - centre) ** 2 for value in logs), NOISE_SCALE, NOISE_DF, centres=1)

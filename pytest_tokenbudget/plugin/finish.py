@@ -27,6 +27,7 @@ from pytest_tokenbudget.report.terminal import Tone, section_lines
 from pytest_tokenbudget.report.test_result import pace_lines, pooled_paces
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
+from pytest_tokenbudget.wording import wrapped
 
 Model = tuple[str, str]
 """Provider and model."""
@@ -146,7 +147,7 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
         problems=written.problems,
         notes=(
             *(text for verdict, text in suite if verdict == "ok"),
-            *pace_lines(pooled_paces(results), what="these changes"),
+            *(line for said in pace_lines(pooled_paces(results), what="these changes") for line in wrapped(said)),
             *written.notes,
         ),
         advice=_advice(results, session_prices(config, settings))

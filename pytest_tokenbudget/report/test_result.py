@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.causes import explain_gates
-from pytest_tokenbudget.measure.constant_speed import provider_paces
+from pytest_tokenbudget.measure.constant_speed import pool_paces, provider_paces
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.sample import Connection, OutsideCalls, Sample, Unseen
 from pytest_tokenbudget.records.verdict import GateResult, ProviderPace, TestResult, Verdict, has_open_target, worst
@@ -52,23 +51,12 @@ def _times(ratio: float) -> str:
 
 
 def pooled_paces(results: Sequence[TestResult]) -> list[ProviderPace]:
-    """The speed of each model over all tests of a session.
-
-    The logarithms of the tests' ratios are averaged, each weighted by the inverse of its squared margin.
-    """
+    """The speed of each model over all tests of a session."""
     groups: dict[tuple[str, str], list[ProviderPace]] = {}
     for result in results:
         for pace in result.paces:
             groups.setdefault((pace.provider, pace.model), []).append(pace)
-    return [_pooled(groups[key]) for key in sorted(groups)]
-
-
-def _pooled(paces: Sequence[ProviderPace]) -> ProviderPace:
-    weights = [max(1e-6, math.log(pace.upper / pace.ratio)) ** -2 for pace in paces]
-    location = sum(w * math.log(pace.ratio) for w, pace in zip(weights, paces, strict=True)) / sum(weights)
-    margin = sum(weights) ** -0.5
-    lower, ratio, upper = (math.exp(location + offset) for offset in (-margin, 0.0, margin))
-    return ProviderPace(paces[0].model, paces[0].provider, ratio, lower, upper, sum(pace.calls for pace in paces))
+    return [pool_paces(groups[key]) for key in sorted(groups)]
 
 
 _LOCAL = ("localhost", "127.", "::1")
