@@ -13,6 +13,7 @@ from typing import Literal
 from pytest_tokenbudget.baselines.merge import merge_entries
 from pytest_tokenbudget.baselines.observe import TIMES, Observation, observe
 from pytest_tokenbudget.baselines.store import Change
+from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S
 from pytest_tokenbudget.records.baseline import MAX_SESSIONS, BaselineEntry, MetricRecord, Session
 from pytest_tokenbudget.records.composition import StageComposition, inside, within
 from pytest_tokenbudget.records.gate import Metric, split_key
@@ -22,9 +23,6 @@ from pytest_tokenbudget.stats.statistic import mean
 Mode = Literal["create", "update", "ratchet", "accept"]
 NOISE = 0.1
 """Relative difference that counts of an unchanged agent stay within: the default allowance of a gate."""
-
-CLOCK_NOISE_S = 0.05
-"""s by which the agent's own time differs from run to run on a machine that has other things to do."""
 
 Predicate = Callable[[str], bool]
 """Whether something holds for a metric, by its full name."""

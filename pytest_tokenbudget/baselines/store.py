@@ -12,6 +12,7 @@ from pytest_tokenbudget import files
 from pytest_tokenbudget.baselines.format import Entries, dump, format_of, load
 from pytest_tokenbudget.baselines.migrations import FORMAT
 from pytest_tokenbudget.errors import BaselineError
+from pytest_tokenbudget.files import DiskCache
 from pytest_tokenbudget.records.baseline import BaselineEntry
 
 Change = Callable[[BaselineEntry | None], BaselineEntry | None]
@@ -79,9 +80,11 @@ class JsonStore:
 
     Args:
         lock_timeout_s: How long to wait for another session that writes the same file, s.
+        checked: Files that were found to be valid, see :func:`~.format.checked_cache`.
     """
 
-    def __init__(self, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+    def __init__(self, *, lock_timeout_s: float = LOCK_TIMEOUT_S, checked: DiskCache | None = None) -> None:
+        self._checked = checked
         self._lock_timeout_s = lock_timeout_s
         self._parsed: dict[Path, tuple[bytes, Entries]] = {}
 
@@ -98,7 +101,7 @@ class JsonStore:
             raise _failed(path, "read", error) from error
         known = self._parsed.get(path)
         if known is None or known[0] != data:
-            known = self._parsed[path] = (data, load(data, path))
+            known = self._parsed[path] = (data, load(data, path, checked=self._checked))
         return known[1]
 
     def update(self, path: Path, changes: Mapping[str, Change]) -> bool:

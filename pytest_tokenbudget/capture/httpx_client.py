@@ -84,13 +84,7 @@ def _send(library: HttpxLibrary, original: Callable[..., Any]) -> Callable[..., 
             raise
         finally:
             in_flight.end()
-        in_flight.arrived(
-            response.status_code, response.headers, network=not in_flight.carried and _has_network(response)
-        )
-        if not streamed or response.is_closed:
-            in_flight.whole(_content(library.module, response))
-        else:
-            response.stream = _teed(library.module, response.stream, in_flight, 0)
+        _note_response(library.module, in_flight, response, streamed=streamed, kind=0)
         return response
 
     return send
@@ -118,16 +112,21 @@ def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) 
             raise
         finally:
             in_flight.end()
-        in_flight.arrived(
-            response.status_code, response.headers, network=not in_flight.carried and _has_network(response)
-        )
-        if not streamed or response.is_closed:
-            in_flight.whole(_content(library.module, response))
-        else:
-            response.stream = _teed(library.module, response.stream, in_flight, 1)
+        _note_response(library.module, in_flight, response, streamed=streamed, kind=1)
         return response
 
     return send
+
+
+def _note_response(
+    module: ModuleType, in_flight: InFlightRequest, response: Any, *, streamed: bool, kind: Literal[0, 1]
+) -> None:
+    """Note a response: its body where it was read, else what will pass; ``kind`` as for :func:`_teed`."""
+    in_flight.arrived(response.status_code, response.headers, network=not in_flight.carried and _has_network(response))
+    if not streamed or response.is_closed:
+        in_flight.whole(_content(module, response))
+    else:
+        response.stream = _teed(module, response.stream, in_flight, kind)
 
 
 def _has_network(response: Any) -> bool:

@@ -17,9 +17,9 @@ from pytest_tokenbudget.compare.rules import expand, names_any_tool
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, noise_prior
-from pytest_tokenbudget.compare.values import sample_values, stored_sessions
-from pytest_tokenbudget.measure.constant_speed import has_unusual_own_time
-from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, MetricSpec
+from pytest_tokenbudget.compare.values import has_estimates, sample_values, stored_sessions, token_sources, why_unknown
+from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S, has_unusual_own_time
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, PROVIDER_PACE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import inclusive, inside
@@ -33,9 +33,6 @@ from pytest_tokenbudget.wording import counted
 
 LEARNED_SESSIONS = 5
 """Sessions of measured times that a default latency gate waits for."""
-
-CLOCK_NOISE = Fraction(1, 20)
-"""s by which two times at constant speed differ without a reason in the code."""
 
 _NUMBERS_OF_CALLS = frozenset({"calls", "failed_attempts"})
 """What the code does and no answer makes up: never estimated."""
@@ -151,6 +148,8 @@ class _Gates:
         if gate.explicit and stage and stage not in self.opened:
             names = ", ".join(sorted(self.opened)) or "none"
             return self._say(gate, spec, "no_calls", reason=f"stage {stage!r} was never opened; opened: {names}")
+        if spec.name == PROVIDER_PACE:
+            return self._pace(gate, spec)
         values = sample_values(self.given.samples, gate.metric, spec)
         if not values:
             verdict = _UNKNOWN[gate.kind] if gate.explicit else "inconclusive"
@@ -160,6 +159,28 @@ class _Gates:
             value = statistic(values, gate.metric.statistic)
             return self._say(gate, spec, "over_limit" if rational(value) > gate.ceiling else "ok", values, value=value)
         return self._against_baseline(gate, spec, values)
+
+    def _pace(self, gate: Gate, spec: MetricSpec) -> GateResult:
+        """How fast the provider was beside the baseline, which the gate's rule compares with 1."""
+        from pytest_tokenbudget.compare.pace_rule import judge_pace
+
+        given = self.given
+        if given.entry is None and gate.kind != "limit":
+            verdict, reason = self._without_baseline(gate)
+            return self._say(gate, spec, verdict, reason=reason)
+        found = judge_pace(gate, given.samples, given.entry, fixed=given.fixed, most=given.budget.max_samples)
+        return self._say(
+            gate,
+            spec,
+            found.verdict,
+            value=found.ratio,
+            baseline=None if gate.kind == "limit" else 1.0,
+            reason=found.reason,
+            exact=found.exact,
+            lower=None if found.lower is None else found.lower - 1,
+            upper=None if found.upper is None else found.upper - 1,
+            more=found.more,
+        )
 
     def _against_baseline(self, gate: Gate, spec: MetricSpec, values: Sequence[Number]) -> GateResult:
         entry = self.given.entry
@@ -275,7 +296,7 @@ class _Gates:
         # A stage's own code is measured on a real clock, whose noise is no change of the code.
         # A rule that somebody wrote holds as it is written.
         is_default_latency = spec.name == "latency" and bool(entry.speeds) and not gate.explicit
-        noise = CLOCK_NOISE if is_default_latency else Fraction(0)
+        noise = CLOCK_NOISE_S if is_default_latency else Fraction(0)
         return Terms(
             kind=kind,
             increase=gate.rule.fraction,
@@ -360,23 +381,18 @@ class _Gates:
 
     def _source(self, stage: str, spec: MetricSpec) -> str:
         """How a metric was obtained where not from the provider: ``estimated``, ``counted``, ``calibrated``, else ``""``."""
-        if spec.name not in _NUMBERS_OF_CALLS and self._has_estimates(stage):
+        if spec.name not in _NUMBERS_OF_CALLS and has_estimates(self.given.samples, stage):
             return "estimated"
         if spec.unit not in ("tokens", "USD"):
             return ""
         if stage not in self.sources:
-            self.sources[stage] = _sources(self.given.samples, stage)
+            self.sources[stage] = token_sources(self.given.samples, stage)
         read, written = self.sources[stage]
         if spec.name in ("input_tokens", "fresh_input_tokens"):
             return read
         if spec.name == "output_tokens":
             return written
         return "counted" if "counted" in (read, written) else read or written
-
-    def _has_estimates(self, stage: str) -> bool:
-        """Whether a replay had no answer to a call of a stage, and gave that of another one."""
-        calls = (call for sample in self.given.samples for call in sample.calls)
-        return any(call.estimated and inside(call.stage, stage) for call in calls)
 
     def who_answers(self, stage: str) -> WhoAnswers:
         """Who answers in a stage, set against the baseline; interleaved runs are there to compare models."""
@@ -409,34 +425,6 @@ def _tools(given: GateInput) -> Collection[tuple[str, str]]:
         for part in found.parts
         if part.part == "tools"
     }
-
-
-def _sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:
-    """The least sure source of a stage's input tokens and of its output tokens."""
-    read: set[str | None] = set()
-    written: set[str | None] = set()
-    for sample in samples:
-        for call in sample.calls:
-            if call.error is None and inside(call.stage, stage):
-                read.add(call.input_source)
-                written.add(call.output_source)
-    return _least_sure(read), _least_sure(written)
-
-
-def _least_sure(found: set[str | None]) -> str:
-    return "counted" if "counted" in found else "calibrated" if "calibrated" in found else ""
-
-
-def why_unknown(metric: str, spec: MetricSpec) -> str:
-    """The reason why a metric has no value."""
-    reason = f"{metric} is not known"
-    if spec.unit == "USD":
-        return f"{reason}: the price of a model is unknown; name it in the ini option tokenbudget_prices"
-    if spec.pooled is not None:
-        return f"{reason}: no call has it" + (" (ttft needs a streamed call)" if spec.name == "ttft" else "")
-    if spec.name in OPTIONAL_USAGE:
-        return f"{reason}: the provider's usage does not say it"
-    return f"{reason}: a call carried no usage and could not be counted"
 
 
 def _all_equal(values: Sequence[Number], sessions: Sequence[Session]) -> bool:

@@ -14,8 +14,10 @@ from pytest_tokenbudget import __version__
 from pytest_tokenbudget.baselines.store import BaselineStore
 from pytest_tokenbudget.compare.shared_shift import suite_shift
 from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.plugin.context import register_builtins, session_prices
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.writing import store_of, write_baselines, write_session_reports
+from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
@@ -25,6 +27,7 @@ from pytest_tokenbudget.report.terminal import Tone, section_lines
 from pytest_tokenbudget.report.test_result import pace_lines, pooled_paces
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
+from pytest_tokenbudget.wording import wrapped
 
 Model = tuple[str, str]
 """Provider and model."""
@@ -144,20 +147,23 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
         problems=written.problems,
         notes=(
             *(text for verdict, text in suite if verdict == "ok"),
-            *pace_lines(pooled_paces(results), what="these changes"),
+            *(line for said in pace_lines(pooled_paces(results), what="these changes") for line in wrapped(said)),
             *written.notes,
         ),
-        advice=_advice(results) if settings.reports or config.get_verbosity() > 1 else (),
+        advice=_advice(results, session_prices(config, settings))
+        if settings.reports or config.get_verbosity() > 1
+        else (),
         ended_ok=ended_ok,
     )
+    register_builtins(config).caches.save()
     return write_session_reports(config, settings, run)
 
 
-def _advice(results: tuple[TestResult, ...]) -> tuple[Advice, ...]:
+def _advice(results: tuple[TestResult, ...], prices: PriceBook) -> tuple[Advice, ...]:
     """What could be saved, for the reports and for a verbose run."""
     from pytest_tokenbudget.report.evidence import advice_of
 
-    return advice_of(results)
+    return advice_of(results, prices)
 
 
 def show(run: RunView, terminal: pytest.TerminalReporter) -> None:

@@ -24,7 +24,7 @@ from pytest_tokenbudget.report.figures import number, percent
 from pytest_tokenbudget.report.formats import RunView, Writer, write_reports, writer_for
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.statistic import mean
-from pytest_tokenbudget.wording import counted, plain
+from pytest_tokenbudget.wording import counted, plain, wrapped
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.baselines.evolve import Mode
@@ -59,7 +59,7 @@ def accepted_lines(acceptances: Sequence[Acceptance]) -> Iterator[str]:
     """Give a line a test whose numbers changed: ``test_desk.py::test_a: input 4,766 -> 5,515 +15.7 %, search_orders``."""
     told = [(one, line) for one in acceptances if (line := _line(one))]
     for one, line in told[:_MOST_TESTS]:
-        yield f"accepted {plain(one.nodeid)}: {line}"
+        yield from wrapped(f"accepted {plain(one.nodeid)}: {line}")
     if len(told) > _MOST_TESTS:
         yield f"accepted {counted(len(told) - _MOST_TESTS, 'more test')}"
 
@@ -196,7 +196,7 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
 
 def _met_its_entry(result: TestResult) -> bool:
     """Whether a test was compared with what is stored of it, so that only an option can change that."""
-    return result.before is not None and result.against == BASELINE
+    return result.compared and result.against == BASELINE
 
 
 def _not_stored(result: TestResult) -> str:

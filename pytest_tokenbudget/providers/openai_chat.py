@@ -29,7 +29,6 @@ from pytest_tokenbudget.providers.writing import (
     pieces,
 )
 from pytest_tokenbudget.records.call import Usage
-from pytest_tokenbudget.records.prompt import Prompt
 
 Calls = dict[tuple[object, object], str]
 """Tool calls so far: (choice, place in it) -> id."""
@@ -419,6 +418,7 @@ class OpenAIChat(WireFormat):
     )
     hosts = (*COMPATIBLE, ("mistral.ai", "mistral_ai"))
     writer = AnswerWriter(_write_plain, _write_events, write_error)
+    read_prompt = staticmethod(chat_prompt)
 
     def url_model(self, request: Request) -> str:
         """The deployment or endpoint that the URL names, or the model of a raw prediction."""
@@ -436,12 +436,6 @@ class OpenAIChat(WireFormat):
     def api_of(self, request: Request) -> str:
         """Mistral's dialect has its own name."""
         return "mistral.chat" if request.host.endswith("mistral.ai") else self.api
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return (
-            None if request.body is None else chat_prompt(request.body, self.url_model(request), self.api_of(request))
-        )
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a completion or from its chunks."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-Unit = Literal["tokens", "count", "s", "USD"]
+Unit = Literal["tokens", "count", "s", "USD", "ratio"]
 GateKind = Literal["max_increase", "limit", "reduce"]
 
 
@@ -30,6 +30,7 @@ STANDARD_METRICS = frozenset(
         "model_time",
         "output_tokens",
         "own_time",
+        "provider_pace",
         "reasoning_tokens",
         "system_tokens",
         "tool_calls",

@@ -41,9 +41,9 @@ def read_tests(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def advice_of(results: Iterable[TestResult]) -> tuple[Advice, ...]:
+def advice_of(results: Iterable[TestResult], prices: PriceBook) -> tuple[Advice, ...]:
     """What the tests of a run could save."""
-    return advise(evidence_of([{**test_json(result)} for result in results], PriceBook()))
+    return advise(evidence_of([{**test_json(result)} for result in results], prices))
 
 
 def evidence_of(tests: Iterable[Mapping[str, Any]], prices: PriceBook) -> tuple[TestEvidence, ...]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_tokenbudget.baselines.format import dump, load, schema
+from pytest_tokenbudget.baselines.format import checked_cache, dump, load, schema
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Speed
 from pytest_tokenbudget.records.composition import FixedPrompt, PartTotal, StageComposition, within
@@ -197,6 +197,25 @@ def test_a_lone_surrogate_becomes_the_text_of_its_escape() -> None:
     """A tool or model name that no UTF-8 can hold does not keep a baseline from being written and read."""
     written = dump({"test_a": BaselineEntry(models=("gpt\udc80",))})
     assert load(written, PATH)["test_a"].models == ("gpt\\udc80",)
+
+
+@given(data=st.data())
+def test_a_file_that_was_checked_before_gives_the_same_entries(data: st.DataObject, strategies) -> None:
+    """It is parsed and not validated again."""
+    written, checked = dump(data.draw(strategies.entries)), checked_cache(None)
+    first = load(written, PATH, checked=checked)
+    assert load(written, PATH, checked=checked) == first
+    assert dump(load(written, PATH, checked=checked)) == dump(first)
+
+
+def test_only_a_valid_file_counts_as_checked(tmp_path: Path) -> None:
+    """A file that was refused is refused again, and an older format is read as such each time."""
+    checked, bad = checked_cache(tmp_path), GOLDEN.replace('"calls": 1', '"calls": -1').encode()
+    for _ in range(2):
+        with pytest.raises(BaselineError, match="calls"):
+            load(bad, PATH, checked=checked)
+    checked.save()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("key", ['test_a[{"x": 1}]', "test_a[x : y]", "C:\\", 'a\\"', "test_a[\u2028]"])
