@@ -99,6 +99,7 @@ class Recorder:
         self.recording = True
         self.elsewhere: Elsewhere | None = None
         self._builders: list[ExchangeBuilder] = []
+        self._maybe_running: dict[int, ExchangeBuilder] = {}
         self._spans: list[OpenSpan] = []
         self._abandoned: deque[ExchangeBuilder] = deque()
         self._numbers = itertools.count()
@@ -191,13 +192,18 @@ class Recorder:
             within=within,
         )
         builder.outside = outside
-        (self._others if outside else self._builders).append(builder)
+        if outside:
+            self._others.append(builder)
+        else:
+            self._builders.append(builder)
+            self._maybe_running[builder.number] = builder
         return builder
 
     def forget(self, builder: ExchangeBuilder) -> None:
         """Drop an exchange whose request was refused and never left."""
         with self._lock:
             (self._others if builder.outside else self._builders).remove(builder)
+            self._maybe_running.pop(builder.number, None)
 
     def ended(self, builder: ExchangeBuilder) -> None:
         """Tell about an exchange that ended."""
@@ -300,7 +306,10 @@ class Recorder:
 
     def running(self) -> tuple[ExchangeBuilder, ...]:
         """The exchanges that have not ended."""
-        return tuple(builder for builder in self._builders if builder.end is None)
+        for builder in tuple(self._maybe_running.values()):
+            if builder.end is not None:
+                self._maybe_running.pop(builder.number, None)
+        return tuple(self._maybe_running.values())
 
     def outside_exchanges(self) -> tuple[tuple[str, Exchange], ...]:
         """The exchanges that belong to something else than the sample, each with what it belongs to."""

@@ -6,6 +6,7 @@ come last, so that whatever a project adds is asked first.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,7 @@ class SessionContext:
         caches: What earlier sessions worked out.
         baselines: What the tests are compared with.
         fixture_calls: What fixtures of a wider scope sent.
+        details: Whether somebody wants to know all of tests that are ``ok`` too.
         children: The session's child processes, ``None`` where they are not watched.
     """
 
@@ -138,6 +140,7 @@ class SessionContext:
     caches: Caches
     baselines: StoredBaselines
     fixture_calls: FixtureCalls
+    details: bool = True
     children: ChildProcesses | None = None
 
     @classmethod
@@ -163,4 +166,19 @@ class SessionContext:
         table = metric_table(spec for specs in reversed(hook.pytest_tokenbudget_metrics()) for spec in specs)
         baselines = StoredBaselines(hook.pytest_tokenbudget_baseline_store(config=config), table)
         fixture_calls = FixtureCalls(settings.fixture_calls, reader)
-        return cls(config, settings, table, reader, rules, caches, baselines, fixture_calls)
+        details = wants_details(config, settings)
+        return cls(config, settings, table, reader, rules, caches, baselines, fixture_calls, details)
+
+
+def wants_details(config: pytest.Config, settings: Settings) -> bool:
+    """Tell whether somebody wants to know all of tests that are ``ok`` too: a report, an update, a hook, or ``-v``."""
+    return bool(
+        settings.reports
+        or settings.replaces
+        or settings.ratchet
+        or os.environ.get("GITHUB_STEP_SUMMARY")
+        or "TOKENBUDGET_ARM" in os.environ
+        or getattr(config.option, "xmlpath", None)
+        or config.get_verbosity() > 0
+        or config.hook.pytest_tokenbudget_verdict.get_hookimpls()
+    )

@@ -193,6 +193,8 @@ class TestRun:
         if self.context.children is not None:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
+            if self.traffic.virtual is not None:
+                self.running.messages += self.traffic.virtual.notes()
         if self._functions is not None:
             self.running.messages += self._functions.problems({span.stage for span in self.running.spans()})
         try:

@@ -73,6 +73,7 @@ class TestJudge:
             entry=entry,
             earlier_outcomes=[] if entry is None else [entry.outcomes],
             notices=[*([] if problem is None else [f"{problem.message}; {problem.remedy}"]), *self.notices],
+            details=self.context.details,
         )
 
     def without_baseline(self) -> TestResult | None:

@@ -196,7 +196,7 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
 
 def _met_its_entry(result: TestResult) -> bool:
     """Tell whether a test was compared with what is stored of it, so that only an option can change that."""
-    return result.before is not None and result.against == BASELINE
+    return result.compared and result.against == BASELINE
 
 
 def _not_stored(result: TestResult) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,8 +93,8 @@ class BaselineEntry:
         speeds: Speed of each model by stage path, of live runs; the stored ``latency`` is that at these speeds.
     """
 
-    metrics: dict[str, MetricRecord] = field(default_factory=dict)
-    pooled: dict[str, MetricRecord] = field(default_factory=dict)
+    metrics: Mapping[str, MetricRecord] = field(default_factory=dict)
+    pooled: Mapping[str, MetricRecord] = field(default_factory=dict)
     composition: dict[str, StageComposition] = field(default_factory=dict)
     outcomes: dict[str, Any] = field(default_factory=dict)
     traffic: str = "live"

@@ -196,7 +196,8 @@ class TestResult:
         key: Key of the test in its file (node id within the file).
         watched: The clients that were watched, with their versions.
         budget: What the test's markers allow; ``None`` where that is not known.
-        before: The stored run that it was compared with; ``None`` where there is none.
+        before: The stored run that it was compared with; ``None`` where there is none, or where nobody asked for it.
+        compared: Whether something was stored of it, with which it was compared.
         paces: How fast each model was beside the baseline, where live times can be compared.
         runs_per_month: How often the project runs this a month, for estimates of money; ``None`` where it does not say.
         recorded_cassette: Path of the cassette that this run recorded, ``""`` for none.
@@ -224,6 +225,7 @@ class TestResult:
     played: Sample | None = None
     discarded: tuple[Sample, ...] = ()
     before: Before | None = None
+    compared: bool = False
     runs_per_month: float | None = None
     paces: tuple[ProviderPace, ...] = ()
     recorded_cassette: str = ""

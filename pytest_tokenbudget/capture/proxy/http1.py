@@ -19,26 +19,32 @@ class ProtocolError(ValueError):
     """A peer sent something that is no HTTP/1.1."""
 
 
-@dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a request or of a response.
+    """The head of a request or of a response; each is read once and asked often.
 
     Attributes:
         start: The three parts of the first line.
         headers: Header pairs in order, with names as they were sent.
+        pairs: The same, with names in lower case.
     """
 
-    start: tuple[str, str, str]
-    headers: Pairs
+    __slots__ = ("_first", "headers", "pairs", "start")
+
+    def __init__(self, start: tuple[str, str, str], headers: Pairs) -> None:
+        self.start = start
+        self.headers = headers
+        self.pairs = tuple([(name.lower(), value) for name, value in headers])
+        self._first = dict(reversed(self.pairs))
 
     def get(self, name: str) -> str:
         """The value of a header (name in lower case), ``""`` where it is not there."""
-        return next((value for key, value in self.headers if key.lower() == name), "")
+        return self._first.get(name, "")
 
     @property
     def is_chunked(self) -> bool:
         """Tell whether the body comes in chunks."""
-        return self.get("transfer-encoding").lower().rpartition(",")[2].strip() == "chunked"
+        coding = self._first.get("transfer-encoding")
+        return coding is not None and coding.lower().rpartition(",")[2].strip() == "chunked"
 
     @property
     def length(self) -> int | None:
@@ -142,7 +148,7 @@ def parse_head(text: bytes) -> Head:
     headers: Pairs = []
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip():
+        if not colon or not name or name[0].isspace() or name[-1].isspace():
             raise ProtocolError(f"no header: {line[:50]!r}")
         headers.append((name, value.strip()))
     return Head((start[0], start[1], start[2]), headers)

@@ -178,7 +178,7 @@ class LlmProxy:
             client=_client_name(request),
             method=request.method,
             url=upstream.origin + target,
-            headers=tuple((name.lower(), value) for name, value in request.head.headers),
+            headers=request.head.pairs,
             body=request.body,
             stage=stage,
             streamed=True,
