@@ -152,7 +152,7 @@ def expand(
 
 
 def names_any_tool(budget: Budget) -> bool:
-    """Whether a budget has a rule for each tool."""
+    """Tell whether a budget has a rule for each tool."""
     return any(metric.name == ANY_TOOL for pairs in (budget.rules, budget.limit, budget.reduce) for metric, _ in pairs)
 
 
@@ -179,7 +179,7 @@ def _with_tools(budget: Budget, tools: Collection[tuple[str, str]]) -> Budget:
 
 @lru_cache(maxsize=256)
 def _expanded(budget: Budget, stages: tuple[str, ...], default_metrics: tuple[str, ...]) -> tuple[Gate, ...]:
-    """The same, once for all tests of a session that have the same marker and stages."""
+    """Expand a budget, once for all tests of a session that have the same marker and stages."""
     increases: dict[Metric, tuple[int, Rule, bool]] = {}
 
     def put(metric: Metric, rule: Rule, rank: int, *, explicit: bool) -> None:

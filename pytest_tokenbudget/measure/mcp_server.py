@@ -1,4 +1,4 @@
-"""What an MCP server puts before a model: its instructions, tools, prompts and resource templates.
+"""Reads what an MCP server shows a model: its instructions, tools, prompts and resource templates.
 
 The Model Context Protocol (modelcontextprotocol.io/specification, revision 2025-11-25, read 2026-11-28) lets a server
 declare all four when a client connects; hosts show them to the model, tools as tools and the rest as text.
@@ -21,7 +21,7 @@ MAX_PAGES = 100
 
 @dataclass(frozen=True, slots=True)
 class McpDeclarations:
-    """What a server declares.
+    """The declarations of a server.
 
     Attributes:
         tools: Its tools, as the protocol writes them.

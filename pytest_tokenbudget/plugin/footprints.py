@@ -1,4 +1,4 @@
-"""What the ``footprint`` fixture gives: budgets of tools and prompts, without a model."""
+"""The ``footprint`` fixture: budgets of tools and prompts, without a model."""
 
 from __future__ import annotations
 
