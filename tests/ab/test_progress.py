@@ -93,7 +93,7 @@ def test_it_ends_with_a_sentence_to_forward(sides: Any) -> None:
     )
     sides.measure = lambda nodeid, head: sides.sampled(input_tokens=2000 if head else 1000, traffic="scripted")
     said = closing_sentence(_run_of(_interleaved(sides, options)), "main (1a2b3c4)")
-    assert said.startswith("1 of 1 test is over budget against main (1a2b3c4): t reads 100 % more")
+    assert said.startswith("1 of 1 test is over budget against main (1a2b3c4): the agent reads 100.0 % more")
     sides.measure = _slower_by(1.2, 0.4, sides)
     said = closing_sentence(_run_of(_interleaved(sides, options)), "main (1a2b3c4)")
     assert said == ("1 test within budget against main (1a2b3c4); 1 gate undecided (measured_latency of t).")
