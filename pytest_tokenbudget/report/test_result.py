@@ -41,7 +41,7 @@ def pace_lines(paces: Iterable[ProviderPace], *, what: str) -> list[str]:
 
 
 def is_told(pace: ProviderPace) -> bool:
-    """Whether a model's speed has changed by enough, and is known well enough, to be told."""
+    """Tell whether a model's speed has changed by enough, and is known well enough, to be told."""
     has_changed = not 1.0 / TOLD_FROM < pace.ratio < TOLD_FROM
     return has_changed and (pace.upper < KNOWN_WITHIN * pace.ratio or not pace.lower <= 1.0 <= pace.upper)
 
@@ -155,6 +155,7 @@ def assemble(
     entry: BaselineEntry | None,
     earlier_outcomes: Sequence[Mapping[str, Any]],
     notices: Sequence[str] = (),
+    details: bool = True,
 ) -> TestResult:
     """Put together all that is to be said of a test.
 
@@ -166,6 +167,7 @@ def assemble(
         entry: What it was compared with; ``None`` where there is nothing.
         earlier_outcomes: What the agent achieved before, a mapping for each stored or interleaved sample.
         notices: What else has to be shown also where nothing fails.
+        details: Whether a report asks for all of it, also where the test is ``ok``.
     """
     assert blank.budget is not None
     verdict: Verdict = worst(gates)
@@ -183,6 +185,8 @@ def assemble(
         if blank.budget.reduce and differing and verdict in ("ok", "improved", "new", "inconclusive"):
             verdict = "target_missed"
         said += [*differing, *drift_notes(gates), *move_notes(gates)]
+    details = details or verdict != "ok"
+    if entry is not None and details:
         messages += [*pace_lines(paces, what="this change"), *notes(entry.composition, samples[-1].composition)]
     return replace(
         blank,
@@ -194,9 +198,29 @@ def assemble(
         notices=tuple(dict.fromkeys(said)),
         failed=settings.fails(verdict, open_target=has_open_target(gates)),
         against=blank.budget.against,
-        before=None if entry is None else before_of(entry),
+        before=before_of(entry) if entry is not None and details else None,
+        compared=entry is not None,
         paces=paces,
     )
+
+
+def in_brief(result: TestResult) -> TestResult:
+    """The result of a test that is ``ok``, without what nobody looks at who asked for no report."""
+    return replace(
+        result,
+        gates=tuple(gate for gate in result.gates if gate.verdict != "ok" or not gate.exact),
+        samples=tuple(map(_in_brief, result.samples)),
+        discarded=tuple(map(_in_brief, result.discarded)),
+        causes=(),
+        messages=(),
+        before=None,
+        budget=None,
+    )
+
+
+def _in_brief(sample: Sample) -> Sample:
+    calls = tuple(replace(call, composition=None) for call in sample.calls)
+    return Sample(calls=calls, traffic=sample.traffic, unattributed=sample.unattributed)
 
 
 def failed_on_its_own(result: TestResult) -> TestResult:
