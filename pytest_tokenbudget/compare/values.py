@@ -70,7 +70,7 @@ def why_unknown(metric: str, spec: MetricSpec) -> str:
 
 
 def has_estimates(samples: Sequence[Sample], stage: str) -> bool:
-    """Whether a replay had no answer to a call of a stage, and gave that of another one."""
+    """Tell whether a replay had no answer to a call of a stage, and gave that of another one."""
     return any(call.estimated and inside(call.stage, stage) for sample in samples for call in sample.calls)
 
 

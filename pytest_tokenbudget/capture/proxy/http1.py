@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as a proxy needs: heads, and where bodies end (RFC 9112, read 2026-11-28)."""
+"""Reads HTTP/1.1 as far as a proxy needs it: heads, and where bodies end (RFC 9112, read 2026-11-28)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Head:
 
     @property
     def is_chunked(self) -> bool:
-        """Whether the body comes in chunks."""
+        """Tell whether the body comes in chunks."""
         coding = self._first.get("transfer-encoding")
         return coding is not None and coding.lower().rpartition(",")[2].strip() == "chunked"
 
@@ -60,7 +60,7 @@ class Head:
 
     @property
     def closes(self) -> bool:
-        """Whether the connection ends with this message."""
+        """Tell whether the connection ends with this message."""
         connection = self.get("connection").lower()
         old = "HTTP/1.0" in self.start
         return "close" in connection or (old and "keep-alive" not in connection)
@@ -125,7 +125,7 @@ class Wire:
 
     @property
     def has_read_ahead(self) -> bool:
-        """Whether something was read that belongs to the next message."""
+        """Tell whether something was read that belongs to the next message."""
         return bool(self._buffer)
 
     def close(self) -> None:
@@ -155,14 +155,14 @@ def parse_head(text: bytes) -> Head:
 
 
 def request_framing(head: Head) -> Framing:
-    """Where the body of a request ends."""
+    """Tell where the body of a request ends."""
     if head.is_chunked:
         return Chunked()
     return Counted(head.length or 0)
 
 
 def response_framing(head: Head, method: str) -> Framing:
-    """Where the body of a response ends."""
+    """Tell where the body of a response ends."""
     status = int(head.start[1]) if head.start[1].isdecimal() else 0
     if method == "HEAD" or status in (204, 304) or 100 <= status < 200:
         return Counted(0)

@@ -1,4 +1,4 @@
-"""What the fixture ``llm_proxy`` gives: a recording proxy on the loopback for processes of any language."""
+"""The recording proxy of the fixture ``llm_proxy``, on the loopback, for processes of any language."""
 
 from __future__ import annotations
 
