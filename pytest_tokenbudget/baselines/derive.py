@@ -57,7 +57,7 @@ ZERO = MetricRecord(((0,),), 0)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the rules look at.
+    """The figures that the rules look at.
 
     Attributes:
         stages: The stages of a test.

@@ -91,7 +91,7 @@ class Patch:
 
 
 def is_current(owner: type | ModuleType) -> bool:
-    """Whether a class, or a module, is still the one that goes by its name: it may have been loaded anew."""
+    """Tell whether a class, or a module, is still the one that goes by its name: it may have been loaded anew."""
     if isinstance(owner, ModuleType):
         return sys.modules.get(owner.__name__) is owner
     return getattr(sys.modules.get(owner.__module__), owner.__qualname__, None) is owner

@@ -6,16 +6,18 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_request
-from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 from pytest_tokenbudget.capture.network import OWN_THREADS
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.requests_client import PlainRequest, PreparedLibrary
 from pytest_tokenbudget.capture.urllib3_body import teed_body
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 
 _FAULTS: dict[Fault, type[Exception]] = {
     "connect_timeout": TimeoutError,
@@ -177,7 +179,7 @@ def _is_pieces(body: Any) -> bool:
 
 
 def _body_follows(request: PlainRequest, message_body: Any) -> bool:
-    """Whether the body is sent after the head, with ``send``."""
+    """Tell whether the body is sent after the head, with ``send``."""
     length = request.headers.get("content-length", "0")
     return message_body is None and (length != "0" or "transfer-encoding" in request.headers)
 
@@ -194,7 +196,7 @@ def _played(connection: Any, answer: LocalAnswer) -> Any:
 
 
 class _Played(io.RawIOBase):
-    """What a server would send: head and body, as it is read from a socket."""
+    """The bytes that a server would send: head and body, as they are read from a socket."""
 
     def __init__(self, answer: LocalAnswer) -> None:
         self._pieces = _wire(answer)

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 
 
 def teed_body(raw: Any, builders: list[ExchangeBuilder]) -> Any:
@@ -74,7 +76,7 @@ class _TeedBody:
             self._finish("complete")
 
     def _is_exhausted(self) -> bool:
-        """Whether the body closed itself with its last byte."""
+        """Tell whether the body closed itself with its last byte."""
         is_closed = getattr(self._raw, "isclosed", None)
         return is_closed is not None and is_closed() is True
 

@@ -174,7 +174,7 @@ class _Patches:
                 self._standing += [patch for patch in self._patches_of(family, module) if patch.put_in_place()]
 
     def _patches_of(self, family: Family, module: ModuleType) -> tuple[Patch, ...]:
-        """The patches of a family's methods: those of earlier watches, where they still fit."""
+        """Give the patches of a family's methods: those of earlier watches, where they still fit."""
         known = self._made.get(family.module)
         if known is None or not all(map(is_current, known.owners)):
             patches = tuple(map(Patch, _methods(family, module)))

@@ -13,11 +13,19 @@ from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
 from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
 from pytest_tokenbudget.compare.exact_part import METRICS, decided_by_the_prompt, exact_part
 from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_answers
-from pytest_tokenbudget.compare.rules import expand, names_any_tool
+from pytest_tokenbudget.compare.rules import expand, names_any_tool, why_absent
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, noise_prior
-from pytest_tokenbudget.compare.values import has_estimates, sample_values, stored_sessions, token_sources, why_unknown
+from pytest_tokenbudget.compare.values import (
+    all_equal,
+    has_estimates,
+    offered_tools,
+    sample_values,
+    stored_sessions,
+    token_sources,
+    why_unknown,
+)
 from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S, has_unusual_own_time
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, PROVIDER_PACE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
@@ -46,7 +54,7 @@ _UNKNOWN: Mapping[GateKind, Verdict] = {
 
 
 class Suite(Protocol):
-    """What the other tests of a session say of live times; asked for only where such times are judged."""
+    """The other tests of a session, as far as live times are judged by them; asked for only where such times are judged."""
 
     @property
     def family(self) -> int:
@@ -67,7 +75,7 @@ class Alone:
 
 @dataclass(frozen=True, slots=True)
 class GateInput:
-    """What the gates of a test are judged on.
+    """The input of the judgement of a test's gates.
 
     Attributes:
         budget: What the test's markers say.
@@ -139,7 +147,7 @@ class _Gates:
     parts: dict[str, ExactPart | None] = field(default_factory=dict)
 
     def is_timeless(self, gate: Gate) -> bool:
-        """Whether a gate is on a latency where nothing that answered has one: mocks, or a script without a pace."""
+        """Tell whether a gate is on a latency where nothing that answered has one: mocks, or a script without a pace."""
         if gate.metric.name not in OPEN_TIMES or gate.kind != "max_increase":
             return False
         calls = [
@@ -149,10 +157,9 @@ class _Gates:
 
     def result(self, gate: Gate) -> GateResult:
         """The result of one gate."""
-        stage, spec = gate.metric.stage, self.given.table[gate.metric.name]
-        if gate.explicit and stage and stage not in self.opened:
-            names = ", ".join(sorted(self.opened)) or "none"
-            return self._say(gate, spec, "no_calls", reason=f"stage {stage!r} was never opened; opened: {names}")
+        spec = self.given.table[gate.metric.name]
+        if gate.explicit and (absent := why_absent(gate, self.opened, self.given.samples)):
+            return self._say(gate, spec, "no_calls", reason=absent)
         if spec.name == PROVIDER_PACE:
             return self._pace(gate, spec)
         values = sample_values(self.given.samples, gate.metric, spec)
@@ -213,7 +220,7 @@ class _Gates:
         )
 
     def _exact_part(self, gate: Gate, entry: BaselineEntry) -> ExactPart | None:
-        """What the code alone decides of a live token metric."""
+        """Give the part of a live token metric that the code alone decides."""
         metric = gate.metric
         if self.replayed or gate.kind != "max_increase" or metric.name not in METRICS or metric.statistic != "mean":
             return None
@@ -223,7 +230,7 @@ class _Gates:
         return self.parts[stage]
 
     def _scope(self, stage: str) -> str:
-        """The stage, or the whole test where all of it lies within that stage: both have the same calls."""
+        """Give the stage, or the whole test where all of it lies within that stage: both have the same calls."""
         return "" if self.stages and all(inside(path, stage) for path in self.stages) else stage
 
     def _decided_by_the_prompt(
@@ -392,7 +399,7 @@ class _Gates:
         )
 
     def _source(self, stage: str, spec: MetricSpec) -> str:
-        """How a metric was obtained where not from the provider: ``estimated``, ``counted``, ``calibrated``, else ``""``."""
+        """Say how a metric was obtained where not from the provider: ``estimated``, ``counted``, ``calibrated``, else ``""``."""
         if spec.name not in _NUMBERS_OF_CALLS and has_estimates(self.given.samples, stage):
             return "estimated"
         if spec.unit not in ("tokens", "USD"):
@@ -408,7 +415,7 @@ class _Gates:
         return "counted" if "counted" in (read, written) else read or written
 
     def who_answers(self, stage: str) -> WhoAnswers:
-        """Who answers in a stage, set against the baseline; interleaved runs are there to compare models."""
+        """Compare the models that answer in a stage with the baseline's; interleaved runs are there to compare models."""
         if self.given.entry is None or self.given.paired:
             return WhoAnswers()
         stage = self._scope(stage)
@@ -425,7 +432,7 @@ def _what_comes_by_itself(sessions: Sequence[Session]) -> str:
 
 
 def _has_no_pace(call: Call) -> bool:
-    """Whether a script answered without a pace."""
+    """Tell whether a script answered without a pace."""
     return call.answered_by == "script" and call.latency == 0
 
 
@@ -475,7 +482,7 @@ def _drift(
 
 
 def _is_far_from_origin(gate: Gate, recent: Sequence[Sequence[Number]], entry: BaselineEntry) -> bool:
-    """Whether any value is beyond what the origin allows: no mean is, where none of its values is."""
+    """Tell whether any value is beyond what the origin allows: no mean is, where none of its values is."""
     record = entry.metrics.get(gate.metric.key)
     if record is None or record.origin is None or gate.metric.statistic != "mean":
         return False

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_tokenbudget.measure.metrics import OPTIONAL_USAGE, PROVIDER_PACE, MetricSpec, tool_tokens
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
-from pytest_tokenbudget.records.composition import inside, within
+from pytest_tokenbudget.records.composition import inclusive, inside, within
 from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before
@@ -70,7 +70,7 @@ def why_unknown(metric: str, spec: MetricSpec) -> str:
 
 
 def has_estimates(samples: Sequence[Sample], stage: str) -> bool:
-    """Whether a replay had no answer to a call of a stage, and gave that of another one."""
+    """Tell whether a replay had no answer to a call of a stage, and gave that of another one."""
     return any(call.estimated and inside(call.stage, stage) for sample in samples for call in sample.calls)
 
 
@@ -103,7 +103,7 @@ def before_of(entry: BaselineEntry) -> Before:
 
 
 def offered_tools(samples: Sequence[Sample], entry: BaselineEntry | None) -> set[tuple[str, str]]:
-    """Stage and name of each tool that was or is offered."""
+    """Give stage and name of each tool that was or is offered."""
     compositions = [sample.composition for sample in samples] + ([entry.composition] if entry else [])
     return {
         (stage, part.name)
@@ -115,7 +115,7 @@ def offered_tools(samples: Sequence[Sample], entry: BaselineEntry | None) -> set
 
 
 def all_equal(values: Sequence[Number], sessions: Sequence[Session]) -> bool:
-    """Whether every value of now and of then is the same: most gates of most runs."""
+    """Tell whether every value of now and of then is the same: most gates of most runs."""
     first = values[0]
     for session in (values, *sessions):
         for value in session:

@@ -32,7 +32,7 @@ _OVERLAP = 0.05
 the answer, and the last bytes of a stream come later."""
 
 _LEAST_OVERLAP = 0.002
-"""The same in s, for short calls."""
+"""The shortest such overlap, s, for short calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +323,7 @@ def _tokens(call: Call) -> tuple[int, int] | None:
 
 
 def provider_paces(samples: Sequence[Sample], speeds: Speeds) -> tuple[ProviderPace, ...]:
-    """What is left of the latency where the code's part is taken off, by model.
+    """Give what is left of the latency without the code's part, by model.
 
     Args:
         samples: The samples of a run; only live ones say anything.

@@ -66,7 +66,7 @@ def union_length(intervals: Iterable[tuple[float, float]]) -> float:
 
 
 def _has_all(view: StageView, whole: StageView) -> bool:
-    """Whether a stage has every call of the test, and every paid request."""
+    """Tell whether a stage has every call of the test, and every paid request."""
     return all(
         len(mine) == len(every)
         for mine, every in ((view.calls, whole.calls), (view.attempts, whole.attempts), (view.paid, whole.paid))

@@ -19,7 +19,7 @@ STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """What a metric is computed from: one stage, or the whole test, of one sample.
+    """One stage, or the whole test, of one sample: a metric is computed from it.
 
     Attributes:
         calls: Successful calls, the stages inside included.
@@ -70,7 +70,7 @@ class MetricSpec:
 
     @property
     def timed(self) -> bool:
-        """Whether it is a time, which is noisy in live traffic."""
+        """Tell whether it is a time, which is noisy in live traffic."""
         return self.unit == "s"
 
 

@@ -1,4 +1,4 @@
-"""What all marked tests of a session share: settings, the reader of exchanges, the metrics, the stored baselines.
+"""The context that all marked tests of a session share: settings, the reader of exchanges, the metrics, the stored baselines.
 
 The built-in formats, metrics, reports and store are registered here through the hooks that a user's conftest.py uses. They
 come last, so that whatever a project adds is asked first.
@@ -35,7 +35,7 @@ NAME = "tokenbudget-builtins"
 
 @dataclass(frozen=True, slots=True)
 class Caches:
-    """What earlier sessions worked out, in pytest's cache: with it an unchanged test loads no vocabulary and no price table.
+    """The results of earlier sessions in pytest's cache: with them an unchanged test loads no vocabulary and no price table.
 
     Attributes:
         counts: Tokens of texts.
@@ -65,7 +65,7 @@ class Caches:
 
 
 class Builtins:
-    """What the plugin brings along.
+    """The built-in formats, metrics, store and reports.
 
     Args:
         config: The session's.
@@ -117,7 +117,7 @@ def session_prices(config: pytest.Config, settings: Settings) -> PriceBook:
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What all marked tests of a session share.
+    """The objects that all marked tests of a session share.
 
     Attributes:
         config: pytest's configuration.
@@ -171,7 +171,7 @@ class SessionContext:
 
 
 def wants_details(config: pytest.Config, settings: Settings) -> bool:
-    """Whether somebody wants to know all of tests that are ``ok`` too: a report, an update, a hook, or ``-v``."""
+    """Tell whether somebody wants to know all of tests that are ``ok`` too: a report, an update, a hook, or ``-v``."""
     return bool(
         settings.reports
         or settings.replaces

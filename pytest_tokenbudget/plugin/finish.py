@@ -12,7 +12,6 @@ import pytest
 
 from pytest_tokenbudget import __version__
 from pytest_tokenbudget.baselines.store import BaselineStore
-from pytest_tokenbudget.compare.shared_shift import suite_shift
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.plugin.context import register_builtins, session_prices
 from pytest_tokenbudget.plugin.options import read_settings
@@ -56,7 +55,7 @@ def suite_verdicts(
 
 
 def shifts(results: Sequence[TestResult], store: BaselineStore) -> list[tuple[Verdict, str]]:
-    """How the live latency gates of each provider and model moved together.
+    """Judge how the live latency gates of each provider and model moved together.
 
     The allowed increase is the median of what the gates allow; so is the number of sessions that they compare with.
 
@@ -67,6 +66,8 @@ def shifts(results: Sequence[TestResult], store: BaselineStore) -> list[tuple[Ve
     Returns:
         Verdict and sentence, sorted by provider and model; none below 20 gates.
     """
+    from pytest_tokenbudget.compare.shared_shift import suite_shift
+
     groups: dict[Model, list[_Moved]] = defaultdict(list)
     for result in results:
         for gate in result.gates:
@@ -87,7 +88,7 @@ def shifts(results: Sequence[TestResult], store: BaselineStore) -> list[tuple[Ve
 
 
 def _model(result: TestResult, gate: GateResult) -> Model | None:
-    """Who answered in a live latency gate's stage, where that was one model of one provider."""
+    """Find the model that answered in a live latency gate's stage, where that was one model of one provider."""
     stage, _, name = gate.metric.rpartition(".")
     if name != "measured_latency" or gate.exact or gate.kind != "max_increase" or gate.statistic != "mean":
         return None
@@ -160,7 +161,7 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
 
 
 def _advice(results: tuple[TestResult, ...], prices: PriceBook) -> tuple[Advice, ...]:
-    """What could be saved, for the reports and for a verbose run."""
+    """Find what could be saved, for the reports and for a verbose run."""
     from pytest_tokenbudget.report.evidence import advice_of
 
     return advice_of(results, prices)

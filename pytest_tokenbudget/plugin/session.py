@@ -1,4 +1,4 @@
-"""Where marked tests run: each phase is watched, each sample is measured, and the gates decide before the test ends."""
+"""Runs marked tests: each phase is watched, each sample is measured, and the gates decide before the test ends."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 
 
 def _budgets(items: Sequence[pytest.Item], context: SessionContext) -> dict[pytest.Item, Budget]:
-    """What each marked test allows.
+    """Read what each marked test allows.
 
     Raises:
         MarkerError: If any marker cannot be understood; it names all of them, once each.

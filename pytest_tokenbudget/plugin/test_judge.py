@@ -1,4 +1,4 @@
-"""What is said of one test: its samples meet its baseline."""
+"""Judges one test: its samples meet its baseline."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestJudge:
 
     @cached_property
     def entry(self) -> BaselineEntry | None:
-        """What is stored of the test, ``None`` where nothing is or where it cannot be read."""
+        """The stored entry of the test; ``None`` where there is none or where it cannot be read."""
         return self.context.baselines.entry(self.location)
 
     @cached_property
@@ -54,11 +54,11 @@ class TestJudge:
         return self.context.baselines.problem(self.location)
 
     def gates(self, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
-        """What the gates say of some samples; their ``more`` asks for further ones. Without a call they say nothing."""
+        """Judge the gates by some samples; their ``more`` asks for further ones. Without a call there is no gate."""
         return self._compared(samples)[1]
 
     def _compared(self, samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[GateResult, ...]]:
-        """The samples at the speed of the baseline, and what the gates say of them."""
+        """Give the samples at the speed of the baseline, and judge the gates by them."""
         known = (tuple(samples), self.is_final)
         if self._judged is None or self._judged[:2] != known:
             called = any(sample.calls for sample in samples)
@@ -67,7 +67,7 @@ class TestJudge:
         return self._judged[2:]
 
     def result(self, samples: Sequence[Sample]) -> TestResult:
-        """All that is to be said of the test, by the samples that are compared."""
+        """Give the whole result of the test, by the samples that are compared."""
         entry, problem = self.entry, self.problem
         compared, gates = self._compared(samples)
         return assemble(
@@ -123,7 +123,7 @@ class TestJudge:
         )
 
     def _blank(self) -> TestResult:
-        """What is known of the test before it has run."""
+        """Give the result of the test before it has run."""
         location = self.location
         return TestResult(
             nodeid=location.nodeid,

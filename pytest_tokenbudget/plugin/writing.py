@@ -42,7 +42,7 @@ _MOST_TESTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What became of the stored numbers of one test.
+    """The change of the stored numbers of one test.
 
     Attributes:
         nodeid: pytest's node id.
@@ -142,7 +142,7 @@ def write_session_reports(config: pytest.Config, settings: Settings, run: RunVie
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of the stored numbers.
+    """The changes of the stored numbers.
 
     Attributes:
         problems: What could not be written, and why.
@@ -195,7 +195,7 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
 
 
 def _met_its_entry(result: TestResult) -> bool:
-    """Whether a test was compared with what is stored of it, so that only an option can change that."""
+    """Tell whether a test was compared with what is stored of it, so that only an option can change that."""
     return result.compared and result.against == BASELINE
 
 
@@ -241,7 +241,7 @@ def _changes(
 
 
 def _mode(result: TestResult, entry: BaselineEntry | None, settings: Settings) -> Mode | None:
-    """What becomes of the entry of one test; ``None`` leaves it as it stands."""
+    """Choose how the entry of one test changes; ``None`` leaves it as it stands."""
     if settings.reference is not None or settings.update:
         return "update"
     if settings.accept:

@@ -1,4 +1,4 @@
-"""What is stored of a test: the samples of its metrics, and what is needed to explain a change."""
+"""The stored entry of a test: the samples of its metrics, and what is needed to explain a change."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class MetricRecord:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast a model answered in a stage, fitted to its calls.
+    """The speed of a model in a stage, fitted to its calls.
 
     Attributes:
         call: s a call, whatever its tokens.
@@ -78,7 +78,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class BaselineEntry:
-    """All that is stored of one test.
+    """The stored entry of one test.
 
     Attributes:
         metrics: Record by full metric name: ``input_tokens``, ``worker.input_tokens``, ``worker/finalize.calls``.

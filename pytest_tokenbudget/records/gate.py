@@ -1,4 +1,4 @@
-"""What a test allows: metrics, rules and gates."""
+"""The budget of a test: metrics, rules and gates."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How much a metric may grow.
+    """The growth that a metric may have.
 
     Both bounds must be passed before it is a regression.
 
@@ -145,7 +145,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """All that a test's markers say, merged and checked.
+    """The budget that a test's markers give, merged and checked.
 
     Attributes:
         default_rule: Rule of the default gates; ``None`` where a mapping named the gates and left the default ones out.

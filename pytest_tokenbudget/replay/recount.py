@@ -360,7 +360,7 @@ def _with_cache(calls: Sequence[Call], reader: Reader, *, stage: str | None) -> 
 
 
 def _answered(call: Call) -> float:
-    """When a call's answer began, s: from then on its prefix is in the cache; a failed one leaves nothing there."""
+    """Give the time when a call's answer began, s: from then on its prefix is in the cache; a failed one leaves nothing there."""
     return call.started + (call.ttft or call.latency) if call.succeeded else float("inf")
 
 

@@ -72,7 +72,7 @@ def section_lines(run: RunView, *, verbosity: int, of_ab: bool = False) -> list[
 
 
 def _advice_lines(run: RunView) -> list[Line]:
-    """What could be saved, the largest first; money of a month where all tests' agents run equally often."""
+    """Say what could be saved, the largest first; money of a month where all tests' agents run equally often."""
     often = {result.runs_per_month for result in run.results}
     runs = often.pop() if len(often) == 1 else None
     lines = advice_lines(run.advice, top=SHOWN_ADVICE, runs_per_month=runs)
@@ -191,7 +191,7 @@ def _notes(result: TestResult, verbosity: int) -> Sequence[str]:
 
 
 def _on_its_own(result: TestResult) -> bool:
-    """Whether a test failed, and not by its budget."""
+    """Tell whether a test failed, and not by its budget."""
     return not result.passed and not result.failed
 
 
@@ -273,7 +273,7 @@ def _calls(samples: Iterable[Sample]) -> list[Call]:
 
 
 def _spent(results: Sequence[TestResult], *, of_ab: bool) -> str:
-    """What the run spent as far as it is known, and what of it went into repeats."""
+    """Say what the run spent as far as it is known, and how much of it went into repeats."""
     if of_ab:
         return _amount([call for result in results for call in _calls((*result.samples, *result.discarded))])
     once = [call for result in results for call in _calls(result.samples[:1])]

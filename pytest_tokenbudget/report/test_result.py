@@ -41,7 +41,7 @@ def pace_lines(paces: Iterable[ProviderPace], *, what: str) -> list[str]:
 
 
 def is_told(pace: ProviderPace) -> bool:
-    """Whether a model's speed has changed by enough, and is known well enough, to be told."""
+    """Tell whether a model's speed has changed by enough, and is known well enough, to be told."""
     has_changed = not 1.0 / TOLD_FROM < pace.ratio < TOLD_FROM
     return has_changed and (pace.upper < KNOWN_WITHIN * pace.ratio or not pace.lower <= 1.0 <= pace.upper)
 

@@ -23,6 +23,14 @@ FORMS = {
     "bedrock": {"toolSpec": {"name": "find", "description": "Finds.", "inputSchema": {"json": SCHEMA}}},
 }
 
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The command's folder for counts, away from the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "pytest-tokenbudget"
+
+
 SERVER = '''
 from mcp.server.lowlevel import Server
 try:
@@ -216,6 +224,16 @@ def test_each_tool_has_a_metric_of_its_own(project) -> None:
     assert {cause["name"] for cause in project.test["causes"]} == {"find"}
 
 
+def test_a_limit_of_a_tool_that_is_not_offered_holds_nothing(project) -> None:
+    """A tool that was renamed is not within its limit: the failure names those that are offered; a footprint has a cost."""
+    write_tool(project, "Finds things.")
+    project.write(PROJECT.replace('"5%"', 'limit={"tools.search": 60}'))
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*no request offers a tool 'search'; offered: find*"])
+    assert project.test["total"]["cost"] > 0
+
+
 RULES = '{"tools.find": "10%", "main.tools.*": "10%"}, limit={"tools.*": 60}'
 
 
@@ -229,3 +247,19 @@ def test_the_standard_metrics_are_those_of_the_table() -> None:
     assert split_key("worker.tools.find") == ("worker", "tools.find")
     assert str(parse_metric("tools.calls", metric_table())) == "tools.calls"
     assert parse_metric("tools.calls", metric_table()).stage == "tools"
+
+
+def test_a_second_run_of_the_command_counts_nothing_anew(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts are kept by digests, never by texts, and loading a vocabulary takes most of the command's time."""
+    (tmp_path / "tools.json").write_text(json.dumps([FORMS["mcp"]]), encoding="utf-8")
+    arguments = ["footprint", "--tools", str(tmp_path / "tools.json"), "--json"]
+    assert main(arguments) == 0
+    first = capsys.readouterr().out
+    kept = (cache / "counts.json").read_text(encoding="utf-8")
+    assert "o200k" in kept
+    assert "Finds" not in kept
+    monkeypatch.setattr("pytest_tokenbudget.tokens.counter._Lazy.__call__", None)
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == first
