@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from pytest_tokenbudget.measure.metrics import OPEN_TIMES
 from pytest_tokenbudget.records.baseline import MetricRecord, Number, Session
@@ -73,11 +74,6 @@ class Scope:
         """Tell whether all calls were made in the one stage that nobody named."""
         return self.stages == (ONLY_STAGE,)
 
-    @property
-    def top(self) -> tuple[str, ...]:
-        """The stages that lie in no other."""
-        return tuple(stage for stage in self.stages if "/" not in stage)
-
 
 def complete(records: Records, scope: Scope, origins: Origins) -> dict[str, MetricRecord]:
     """Add to the records of a test all that follow from them.
@@ -88,8 +84,8 @@ def complete(records: Records, scope: Scope, origins: Origins) -> dict[str, Metr
         origins: Origins, by full metric name, that are others than the rules give.
     """
     found = dict(records)
-    for step in _steps(scope):
-        for key, derived in step.missing(found):
+    for step in _steps(scope.stages, at_speed=scope.at_speed):
+        for key, derived in step.missing(found, scope.compositions):
             found[key] = _moved(derived, key, origins)
     return found
 
@@ -106,12 +102,16 @@ def essential(records: Records, scope: Scope) -> tuple[dict[str, MetricRecord], 
     known = complete(records, scope, {})
     kept = dict(known)
     origins: dict[str, Number | None] = {}
-    for step in _steps(scope):
-        for key, derived in step.redundant(known):
+    for step in _steps(scope.stages, at_speed=scope.at_speed):
+        for key, derived in step.redundant(known, scope.compositions):
             del kept[key]
             if not _same_origin(derived.origin, known[key].origin):
                 origins[key] = known[key].origin
     return kept, origins
+
+
+FigureRule = Callable[[Records], MetricRecord | None]
+"""Works out a figure from others; ``None`` where they do not tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,14 +119,14 @@ class _Figure:
     """A figure that follows from figures that are stored or that earlier steps give."""
 
     key: str
-    rule: Callable[[Records], MetricRecord | None]
+    rule: FigureRule
 
-    def missing(self, found: Records) -> Iterator[tuple[str, MetricRecord]]:
+    def missing(self, found: Records, _: Compositions) -> Iterator[tuple[str, MetricRecord]]:
         """Give the figure where it is not there."""
         if self.key not in found and (derived := self.rule(found)) is not None:
             yield self.key, derived
 
-    def redundant(self, records: Records) -> Iterator[tuple[str, MetricRecord]]:
+    def redundant(self, records: Records, _: Compositions) -> Iterator[tuple[str, MetricRecord]]:
         """Give the figure where it is there and equals what the rule gives."""
         actual = records.get(self.key)
         if actual is not None and (derived := self.rule(records)) is not None and _same(actual, derived):
@@ -144,7 +144,7 @@ class _Times:
         measured, model, own = (Metric(self.stage, name).key for name in ("measured_latency", "model_time", "own_time"))
         return measured, model, own
 
-    def missing(self, found: Records) -> Iterator[tuple[str, MetricRecord]]:
+    def missing(self, found: Records, _: Compositions) -> Iterator[tuple[str, MetricRecord]]:
         """Give those of the two that are not there; where neither is, the agent's own time is nothing."""
         measured, model, own = self._keys
         if measured not in found:
@@ -159,7 +159,7 @@ class _Times:
         ):
             yield own, derived
 
-    def redundant(self, records: Records) -> Iterator[tuple[str, MetricRecord]]:
+    def redundant(self, records: Records, _: Compositions) -> Iterator[tuple[str, MetricRecord]]:
         """Give those of the two that follow from what is left."""
         measured, model, own = self._keys
         if not {measured, model, own} <= records.keys():
@@ -177,60 +177,87 @@ class _Times:
             yield own, by_model
 
 
-_Step = _Figure | _Times
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The figures that follow from what a stage's input consisted of."""
+
+    stage: str
+
+    def missing(self, found: Records, compositions: Compositions) -> Iterator[tuple[str, MetricRecord]]:
+        """Give those that are not there."""
+        if any(Metric(self.stage, name).key not in found for name in _FROM_COMPOSITION):
+            for key, derived in self._figures(compositions):
+                if key not in found:
+                    yield key, derived
+
+    def redundant(self, records: Records, compositions: Compositions) -> Iterator[tuple[str, MetricRecord]]:
+        """Give those that equal what is there."""
+        for key, derived in self._figures(compositions):
+            if key in records and _same(records[key], derived):
+                yield key, derived
+
+    def _figures(self, compositions: Compositions) -> Iterator[tuple[str, MetricRecord]]:
+        composition = within(compositions, self.stage)
+        if composition is not None and composition.parts:
+            for name, value in _FROM_COMPOSITION.items():
+                tokens = value(composition)
+                yield Metric(self.stage, name).key, MetricRecord(((tokens,),), tokens)
 
 
-def _steps(scope: Scope) -> Iterator[_Step]:
+_Step = _Figure | _Times | _Parts
+
+
+@lru_cache(maxsize=1_000)
+def _steps(stages: tuple[str, ...], *, at_speed: bool) -> tuple[_Step, ...]:
     """Give the steps in their order: a step uses only what is stored and what earlier steps gave."""
-    if scope.single:
-        yield from _steps_within("", scope)
-        for name in (*_summed(scope), *_FROM_COMPOSITION):
+    return tuple(_steps_in_order(stages, at_speed=at_speed))
+
+
+def _steps_in_order(stages: tuple[str, ...], *, at_speed: bool) -> Iterator[_Step]:
+    summed = [name for name in SUMMED if at_speed or name != "measured_latency"]
+    if stages == (ONLY_STAGE,):
+        yield from _steps_within("", at_speed=at_speed)
+        for name in (*summed, *_FROM_COMPOSITION):
             # Nobody opens this stage: it is open while its calls run.
             source = "model_time" if name in OPEN_TIMES else name
             yield _Figure(Metric(ONLY_STAGE, name).key, _copy(source))
-        yield from _measured(ONLY_STAGE, scope)
+        yield from _measured(ONLY_STAGE, at_speed=at_speed)
         yield _own_time(ONLY_STAGE)
         yield from _ratios(ONLY_STAGE)
         return
-    for stage in scope.stages:
-        yield from _steps_within(stage, scope)
-    yield from _composition_steps("", scope)
-    for name in _summed(scope):
-        yield _Figure(name, _total(name, scope.top))
-    yield from _measured("", scope)
+    for stage in stages:
+        yield from _steps_within(stage, at_speed=at_speed)
+    yield _Parts("")
+    for name in summed:
+        yield _Figure(name, _total(name, _top(stages)))
+    yield from _measured("", at_speed=at_speed)
     yield _own_time("")
     yield from _ratios("")
 
 
-def _steps_within(stage: str, scope: Scope) -> Iterator[_Step]:
-    yield from _composition_steps(stage, scope)
-    yield from _measured(stage, scope)
+def _steps_within(stage: str, *, at_speed: bool) -> Iterator[_Step]:
+    yield _Parts(stage)
+    yield from _measured(stage, at_speed=at_speed)
     yield _Times(stage)
     yield from _ratios(stage)
 
 
-def _composition_steps(stage: str, scope: Scope) -> Iterator[_Figure]:
-    composition = within(scope.compositions, stage)
-    if composition is not None and composition.parts:
-        for name, value in _FROM_COMPOSITION.items():
-            yield _Figure(Metric(stage, name).key, _constant(value(composition)))
-
-
-def _measured(stage: str, scope: Scope) -> Iterator[_Step]:
+def _measured(stage: str, *, at_speed: bool) -> Iterator[_Step]:
     """Give the measured time where it is that of the virtual clock, or there is no other."""
-    if not scope.at_speed:
+    if not at_speed:
         yield _Figure(Metric(stage, "measured_latency").key, _copy(Metric(stage, "latency").key))
 
 
-def _summed(scope: Scope) -> Iterator[str]:
-    return (name for name in SUMMED if scope.at_speed or name != "measured_latency")
+def _top(stages: Iterable[str]) -> tuple[str, ...]:
+    """Give the stages that lie in no other."""
+    return tuple(stage for stage in stages if "/" not in stage)
 
 
 def _same(actual: MetricRecord, derived: MetricRecord) -> bool:
     """Tell whether a rule gives what is there. A value that never varied may have been seen in several samples."""
-    if len(derived.sessions) == 1 and len(derived.sessions[0]) == 1:
-        return set(actual.values) == {derived.sessions[0][0]}
-    return actual.sessions == derived.sessions
+    if actual.sessions == derived.sessions:
+        return True
+    return _is_single(derived) and set(actual.values) == {derived.sessions[0][0]}
 
 
 def _same_origin(one: Number | None, other: Number | None) -> bool:
@@ -250,17 +277,13 @@ def _ratios(stage: str) -> Iterator[_Figure]:
     yield _Figure(ratio, lambda found: combine((found.get(model), found.get(written)), _quotient))
 
 
-def _copy(key: str) -> Callable[[Records], MetricRecord | None]:
+def _copy(key: str) -> FigureRule:
     return lambda found: found.get(key)
 
 
-def _constant(value: int) -> Callable[[Records], MetricRecord | None]:
-    record = MetricRecord(((value,),), value)
-    return lambda _: record
-
-
-def _total(name: str, stages: Sequence[str]) -> Callable[[Records], MetricRecord | None]:
-    return lambda found: combine([found.get(Metric(stage, name).key) for stage in stages], add)
+def _total(name: str, stages: Sequence[str]) -> FigureRule:
+    keys = [Metric(stage, name).key for stage in stages]
+    return lambda found: combine(map(found.get, keys), add)
 
 
 def _difference(whole: MetricRecord | None, part: MetricRecord | None) -> MetricRecord | None:
@@ -304,7 +327,7 @@ def _pooled(pooled: Records, scope: Scope) -> Iterator[tuple[str, MetricRecord]]
             if name in pooled:
                 yield Metric(ONLY_STAGE, name).key, pooled[name]
             continue
-        found = [pooled[key] for stage in scope.top if (key := Metric(stage, name).key) in pooled]
+        found = [pooled[key] for stage in _top(scope.stages) if (key := Metric(stage, name).key) in pooled]
         if found and len({len(record.sessions) for record in found}) == 1:
             sessions = tuple(
                 tuple(sorted(value for session in column for value in session))
@@ -323,11 +346,14 @@ def combine(records: Iterable[MetricRecord | None], function: Combine) -> Metric
     Returns:
         The record of the results; ``None`` where a record is missing, the shapes differ or a result is missing.
     """
-    given = list(records)
-    known = [record for record in given if record is not None]
-    if not known or len(known) < len(given):
+    known = []
+    for record in records:
+        if record is None:
+            return None
+        known.append(record)
+    if not known:
         return None
-    if all(len(record.sessions) == 1 and len(record.sessions[0]) == 1 for record in known):
+    if all(map(_is_single, known)):
         value = function([record.sessions[0][0] for record in known])
         return None if value is None else MetricRecord(((value,),), _combined_origin(known, function))
     varying = [record for record in known if len(set(record.values)) > 1]
@@ -343,6 +369,11 @@ def combine(records: Iterable[MetricRecord | None], function: Combine) -> Metric
             return None
         sessions.append(tuple(value for value in values if value is not None))
     return MetricRecord(tuple(sessions), _combined_origin(known, function))
+
+
+def _is_single(record: MetricRecord) -> bool:
+    """Tell whether a record has one value."""
+    return len(record.sessions) == 1 and len(record.sessions[0]) == 1
 
 
 def _combined_origin(records: Sequence[MetricRecord], function: Combine) -> Number | None:
