@@ -1,4 +1,4 @@
-"""What a conftest.py or a plugin of this plugin needs for the hooks of :mod:`pytest_tokenbudget.hookspecs`.
+"""The public objects for the hooks of :mod:`pytest_tokenbudget.hookspecs`, for a conftest.py or a plugin of this plugin.
 
 These names, those of :mod:`pytest_tokenbudget` itself, the hooks, and ``judge``, ``judge_improvement`` and
 ``judge_origin`` of :mod:`pytest_tokenbudget.compare` are public: they change only with a note in the changelog. All other

@@ -144,6 +144,7 @@ class DiskCache:
         self._added = {}
         kept = {"made_by": self._made_by(), "values": dict(list(values.items())[-self._most :])}
         with contextlib.suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self._path, json.dumps(kept).encode(), mode=0o600)
 
     def _stored(self) -> dict[str, Any]:
@@ -158,6 +159,15 @@ class DiskCache:
 
     def _made_by(self) -> list[Any]:
         return [self._form, *map(_version, self._libraries)]
+
+
+def user_cache_folder() -> Path | None:
+    """Give the folder for what commands keep, where no pytest session has a cache; ``None`` for a user without a home."""
+    try:
+        caches = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return Path(caches) / "pytest-tokenbudget"
 
 
 def _version(library: str) -> str:

@@ -1,4 +1,4 @@
-"""What calls cost: a hook's answer, then own prices, then the bundled table of ``genai-prices``. Never the network."""
+"""Prices calls: by a hook's answer, then by own prices, then by the bundled table of ``genai-prices``. Never the network."""
 
 from __future__ import annotations
 
@@ -265,7 +265,7 @@ def _noon() -> datetime:
 
 
 def _checked(given: Any, model: str) -> float:
-    """What a hook gave, if it is a price."""
+    """Check that a hook gave a price, and give it back."""
     if isinstance(given, bool) or not isinstance(given, int | float) or not (0 <= given < math.inf):
         raise PriceError(
             f"the hook pytest_tokenbudget_price gave {given!r} for the model {model!r}",

@@ -97,7 +97,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """What a call costs.
+    """Give the price of a call.
 
     Attributes:
         usd: USD; ``None`` where it is not known.

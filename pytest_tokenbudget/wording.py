@@ -1,4 +1,4 @@
-"""How numbers of things, and texts from outside, are written in messages."""
+"""Writes numbers of things, and texts from outside, in messages."""
 
 from __future__ import annotations
 
@@ -36,6 +36,13 @@ def plain(text: str, *, limit: int = 400) -> str:
     while "##[" in text:
         text = text.replace("##[", "# #[")
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def wrapped(text: str) -> list[str]:
+    """A sentence as lines of at most 80 columns; all but the first are indented."""
+    from textwrap import wrap
+
+    return wrap(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def _visible(char: str) -> str:

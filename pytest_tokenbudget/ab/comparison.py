@@ -26,7 +26,7 @@ _REPORT = "--report"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line asks for.
+    """The request of the command line.
 
     Attributes:
         increases: Values of ``--max-increase``.

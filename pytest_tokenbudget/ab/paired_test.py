@@ -41,7 +41,7 @@ class PairedJudge:
     def gates(
         self, nodeid: str, budget: Budget, base: Sequence[Sample], head: Sequence[Sample]
     ) -> tuple[GateResult, ...]:
-        """What the gates of a test say of the pairs so far; their ``more`` asks for further ones."""
+        """Judge the gates of a test by the pairs so far; their ``more`` asks for further pairs."""
         entry = entry_of(base)
         given = GateInput(
             budget,
@@ -61,7 +61,7 @@ class PairedJudge:
         return tuple(gate for gate in judged if gate.kind == "reduce" or (gate.metric, gate.statistic) in wanted)
 
     def timed_gates(self, gates: Sequence[GateResult]) -> int:
-        """How many of some gates compare live times."""
+        """Count the gates that compare live times."""
         return sum(
             not gate.exact
             and gate.kind != "limit"
@@ -122,7 +122,7 @@ class PairedTest:
 
     @property
     def is_out(self) -> bool:
-        """Whether no further pair of it is run, because it cannot be compared."""
+        """Tell whether no further pair of it is run, because it cannot be compared."""
         return bool(self.trouble or self.left_out)
 
     @property
@@ -159,7 +159,7 @@ def _last_lines(text: str, most: int = 300) -> str:
 
 
 def results_of(tests: Sequence[PairedTest]) -> tuple[TestResult, ...]:
-    """What is reported of the tests, in the order of their node ids; those that were left out are not in it."""
+    """Give the results of the tests in the order of their node ids; tests that were left out are not in it."""
     found: Mapping[str, TestResult] = {
         test.nodeid: _result(test) for test in tests if test.trouble or not test.left_out
     }

@@ -100,7 +100,7 @@ def references(test_file: Path) -> tuple[str, ...]:
 
 
 def production_path(folder: Path, name: str = PRODUCTION) -> Path:
-    """Where the reference of a folder is stored: ``FOLDER/__budgets__/NAME.json``.
+    """Give the path of a folder's reference: ``FOLDER/__budgets__/NAME.json``.
 
     Raises:
         BaselineError: If the name is none that a reference can have.

@@ -22,7 +22,7 @@ class ActiveRecorder(Protocol):
 
     @property
     def recording(self) -> bool:
-        """Whether it records now."""
+        """Tell whether it records now."""
 
     def watch_begins(self) -> None:
         """Begin to record in this thread."""
@@ -32,23 +32,23 @@ class ActiveRecorder(Protocol):
 
     @property
     def plain(self) -> bool:
-        """Whether it does no more than look on."""
+        """Tell whether it does no more than look on."""
 
     @property
     def request_usage(self) -> bool:
-        """Whether OpenAI-style streams are asked for their usage."""
+        """Tell whether OpenAI-style streams are asked for their usage."""
 
     @property
     def answerer(self) -> Answerer | None:
-        """Who answers instead of the network, if anybody does."""
+        """The player that answers instead of the network, if there is one."""
 
     @property
     def replays(self) -> bool:
-        """Whether answers come from a script or a recording."""
+        """Tell whether answers come from a script or a recording."""
 
     @property
     def before_send(self) -> Callable[[Outgoing], None] | None:
-        """Who may refuse a request before it leaves."""
+        """A function that may refuse a request before it leaves."""
 
     @property
     def connections(self) -> ConnectionLog:
@@ -135,7 +135,7 @@ class Active:
         return url, stage
 
     def names_forwarder(self, text: str) -> bool:
-        """Whether a text (a variable, an argument) names a server that forwards."""
+        """Tell whether a text (a variable, an argument) names a server that forwards."""
         return any(forwarder.address in text for forwarder in self.forwarders)
 
     def add(self, recorder: ActiveRecorder) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HttpxLibrary:
-    """How the objects of ``httpx`` or ``httpx2`` are read.
+    """Reads the objects of ``httpx`` or ``httpx2``.
 
     Attributes:
         module: The module.
@@ -42,7 +42,7 @@ class HttpxLibrary:
         return tuple(headers.multi_items())
 
     def in_process(self, sender: Any, request: Any) -> bool:
-        """Whether the transport holds an app: ``ASGITransport``, ``WSGITransport``, and that of starlette's ``TestClient``."""
+        """Tell whether the transport holds an app: ``ASGITransport``, ``WSGITransport``, and that of starlette's ``TestClient``."""
         choose = getattr(sender, "_transport_for_url", None)
         transport = None if choose is None else choose(request.url)
         return getattr(transport, "app", None) is not None
@@ -130,7 +130,7 @@ def _note_response(
 
 
 def _has_network(response: Any) -> bool:
-    """Whether a response was read from a socket: httpcore hands up the connection with it, where no mock made it up."""
+    """Tell whether a response was read from a socket: httpcore hands up the connection with it, where no mock made it up."""
     stream = response.extensions.get("network_stream")
     return stream is not None and stream.get_extra_info("socket") is not None
 

@@ -105,12 +105,12 @@ class InFlightRequest:
 
     @property
     def plain(self) -> bool:
-        """Whether nobody wants to do more than look on."""
+        """Tell whether nobody wants to do more than look on."""
         return all(recorder.plain for recorder in self._recorders)
 
     @property
     def requests_usage(self) -> bool:
-        """Whether a recorder wants streams to be asked for their usage."""
+        """Tell whether a recorder wants streams to be asked for their usage."""
         return any(recorder.request_usage for recorder in self._recorders)
 
     def replace(self, request: Any) -> None:
@@ -195,7 +195,7 @@ class InFlightRequest:
             builder.owner.forget(builder)
 
     def hands_on(self, sender: Any, library: Library, request: Any) -> bool:
-        """Whether a request that is sent underneath is this one, handed on by the client or by its transport.
+        """Tell whether a request that is sent underneath is this one, handed on by the client or by its transport.
 
         It is, if the same client sends it (a redirect), or if it goes to the same address. Any other is one of its own:
         an app behind a transport without a network calls its model from there, perhaps with the same body, perhaps
@@ -211,7 +211,7 @@ class InFlightRequest:
         return self._outer is not None and self._outer.hands_on(sender, library, request)
 
     def is_being_sent(self) -> bool:
-        """Whether it is on its way over a network here, so that its client's own transport sends what is sent underneath."""
+        """Tell whether it is on its way over a network here, so that its client's own transport sends what is sent underneath."""
         if self._done:
             return self._outer is not None and self._outer.is_being_sent()
         return not self._library.in_process(self.sender, self.request)

@@ -1,4 +1,4 @@
-"""What goes to a network, below all clients: which requests do, and which connections belong to no watched client.
+"""Tells, below all clients, which requests go to a network and which connections belong to no watched client.
 
 A client's transport may be of any class, and a tool for tests may stand in the place of any of them. So what decides
 whether a network answered is whether bytes were written to a socket for this request. And whatever opens a connection
@@ -234,7 +234,7 @@ class ConnectionLog:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
+    """Tell whether a host is this machine."""
     return host in ("localhost", "::1", "0.0.0.0") or host.startswith("127.") or host.endswith(".localhost")
 
 

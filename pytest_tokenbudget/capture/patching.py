@@ -45,7 +45,7 @@ class Patch:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether another one is needed: it is buried under somebody's wrapper, or its owner was loaded anew."""
+        """Tell whether another one is needed: it is buried under somebody's wrapper, or its owner was loaded anew."""
         owner = self._method.owner
         if isinstance(owner, ModuleType):
             return self._stands or sys.modules.get(owner.__name__) is not owner

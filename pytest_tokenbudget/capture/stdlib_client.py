@@ -177,7 +177,7 @@ def _is_pieces(body: Any) -> bool:
 
 
 def _body_follows(request: PlainRequest, message_body: Any) -> bool:
-    """Whether the body is sent after the head, with ``send``."""
+    """Tell whether the body is sent after the head, with ``send``."""
     length = request.headers.get("content-length", "0")
     return message_body is None and (length != "0" or "transfer-encoding" in request.headers)
 
@@ -194,7 +194,7 @@ def _played(connection: Any, answer: LocalAnswer) -> Any:
 
 
 class _Played(io.RawIOBase):
-    """What a server would send: head and body, as it is read from a socket."""
+    """The bytes that a server would send: head and body, as they are read from a socket."""
 
     def __init__(self, answer: LocalAnswer) -> None:
         self._pieces = _wire(answer)

@@ -74,7 +74,7 @@ class _TeedBody:
             self._finish("complete")
 
     def _is_exhausted(self) -> bool:
-        """Whether the body closed itself with its last byte."""
+        """Tell whether the body closed itself with its last byte."""
         is_closed = getattr(self._raw, "isclosed", None)
         return is_closed is not None and is_closed() is True
 

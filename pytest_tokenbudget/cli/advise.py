@@ -90,7 +90,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _is_report(path: Path) -> bool:
-    """Whether a file is to be read as a report: it is no baseline, and no other thing of this name is stored."""
+    """Tell whether a file is to be read as a report: it is no baseline, and no other thing of this name is stored."""
     from pytest_tokenbudget.baselines.paths import DIRECTORY
 
     return path.suffix == ".json" and DIRECTORY not in path.parts
@@ -134,7 +134,7 @@ class _Suite:
 
     @property
     def has_cassettes(self) -> bool:
-        """Whether any test has one."""
+        """Tell whether any test has one."""
         return bool(self._cassettes)
 
     @property
@@ -149,7 +149,7 @@ class _Suite:
         return project_context(self._stored[0].test_file.parent if self._stored else Path())
 
     def evidence(self, reported: Sequence[Mapping[str, object]]) -> tuple[TestEvidence, ...]:
-        """What the tests show: those of reports as reported, the first stored ones by their cassettes, the rest as stored."""
+        """Gather the evidence: of reports as reported, of the first stored tests by their cassettes, of the rest as stored."""
         from pytest_tokenbudget.prices import PriceBook
         from pytest_tokenbudget.report.evidence import evidence_of, stored_evidence
         from pytest_tokenbudget.report.json_report import test_json
@@ -179,7 +179,7 @@ class _Suite:
         return Recording.read(read_cassette(path, limit=int(context.settings.cassette_limit)), context.reader)
 
     def runs_per_month(self) -> list[float]:
-        """How often the project runs its stored tests' agents a month, where it says so."""
+        """Give the runs of an agent in a month, where the project says how many."""
         from pytest_tokenbudget.settings import runs_per_month
 
         if not self._stored or not (self._cassettes or _says_runs_per_month()):
@@ -189,7 +189,7 @@ class _Suite:
 
 
 def _says_runs_per_month() -> bool:
-    """Whether any configuration of pytest may say it: only then is pytest asked, which takes a second."""
+    """Tell whether any configuration of pytest may say it: only then is pytest asked, which takes a second."""
     here = Path.cwd()
     names = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
     files = [folder / name for folder in (here, *here.parents) for name in names]
@@ -226,7 +226,7 @@ def _cassettes_of(stored: Sequence[_Stored]) -> dict[str, Path]:
 
 
 def _production(path: Path | None) -> Production | None:
-    """What production recorded: the file that was named, or the one of this folder where there is one."""
+    """Read what production recorded: from the file that was named, or from the one of this folder where there is one."""
     from pytest_tokenbudget.baselines.paths import production_path
     from pytest_tokenbudget.baselines.production_file import read_production
 

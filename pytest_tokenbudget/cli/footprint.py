@@ -44,8 +44,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.files import user_cache_folder
     from pytest_tokenbudget.measure.footprint import measure_footprint, read_text
     from pytest_tokenbudget.tokens.counter import Counter
+    from pytest_tokenbudget.tokens.counts import count_cache
 
     tools: list[Any] = []
     texts: list[tuple[str, str]] = []
@@ -58,7 +60,9 @@ def _run(arguments: argparse.Namespace) -> int:
     texts += [(str(path), read_text(path)) for path in arguments.file]
     if not tools and not texts:
         raise FootprintError("there is nothing to measure", remedy="give --mcp COMMAND, --tools FILE or --file PATH")
-    found = measure_footprint(Counter(), tools=tools, system=[text for _, text in texts], model=arguments.model)
+    counts = count_cache(user_cache_folder())
+    found = measure_footprint(Counter(cache=counts), tools=tools, system=[text for _, text in texts], model=arguments.model)
+    counts.save()
     rows = _rows(found, [name for name, text in texts if text])
     if arguments.json:
         print(json.dumps(_as_json(found, rows), indent=2))

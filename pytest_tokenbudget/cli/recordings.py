@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def own_cassette(test_file: Path, key: str) -> Path:
-    """Where the cassette of a test lies whose marker gives it no name.
+    """Give the path of a test's cassette where its marker gives it no name.
 
     Args:
         test_file: The test file.

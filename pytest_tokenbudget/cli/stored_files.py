@@ -35,7 +35,7 @@ class StoredFiles:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """What belongs to tests that no longer exist.
+    """Files and entries of tests that no longer exist.
 
     Attributes:
         entries: Keys by baseline or reference.
@@ -125,7 +125,7 @@ def _reason(hidden: Path) -> str:
 
 
 class _Seen:
-    """What pytest's collection saw, by place."""
+    """The tests that pytest collected, by place."""
 
     def __init__(self, collection: Collection) -> None:
         self._patterns = collection.patterns

@@ -63,7 +63,7 @@ def find_targets(named: str, *, against: str = "baseline") -> list[Target]:
 
 
 def stored_file(test_file: Path, against: str = "baseline") -> Path:
-    """Where a test file's measurements are, also where its path starts at the root of the repository.
+    """Give the path of a test file's measurements, also where the given path starts at the root of the repository.
 
     The file of production stands in for a reference that does not exist, as it does when the test runs.
     """

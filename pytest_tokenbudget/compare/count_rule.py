@@ -125,7 +125,7 @@ def _more_to_separate(terms: Terms, base: Ordered, new: Ordered) -> int:
 
 
 def _is_separated(terms: Terms, fitted: LogRatio, base: Ordered, new: Ordered) -> bool:
-    """Whether many new values lie well apart from a baseline of so few that no test can be significant.
+    """Tell whether many new values lie well apart from a baseline of so few that no test can be significant.
 
     How far apart is measured by how far they lie apart from each other.
     """

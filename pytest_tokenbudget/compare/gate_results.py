@@ -13,13 +13,13 @@ from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
 from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
 from pytest_tokenbudget.compare.exact_part import METRICS, decided_by_the_prompt, exact_part
 from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_answers
-from pytest_tokenbudget.compare.rules import expand, names_any_tool
+from pytest_tokenbudget.compare.rules import expand, names_any_tool, why_absent
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
 from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, noise_prior
-from pytest_tokenbudget.compare.values import sample_values, stored_sessions, token_sources
+from pytest_tokenbudget.compare.values import has_estimates, sample_values, stored_sessions, token_sources, why_unknown
 from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S, has_unusual_own_time
-from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, MetricSpec
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, PROVIDER_PACE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import inclusive, inside
@@ -46,7 +46,7 @@ _UNKNOWN: Mapping[GateKind, Verdict] = {
 
 
 class Suite(Protocol):
-    """What the other tests of a session say of live times; asked for only where such times are judged."""
+    """The other tests of a session, as far as live times are judged by them; asked for only where such times are judged."""
 
     @property
     def family(self) -> int:
@@ -67,7 +67,7 @@ class Alone:
 
 @dataclass(frozen=True, slots=True)
 class GateInput:
-    """What the gates of a test are judged on.
+    """The input of the judgement of a test's gates.
 
     Attributes:
         budget: What the test's markers say.
@@ -134,7 +134,7 @@ class _Gates:
     answering: dict[str, WhoAnswers] = field(default_factory=dict)
 
     def is_timeless(self, gate: Gate) -> bool:
-        """Whether a gate is on a latency where nothing that answered has one: mocks, or a script without a pace."""
+        """Tell whether a gate is on a latency where nothing that answered has one: mocks, or a script without a pace."""
         if gate.metric.name not in OPEN_TIMES or gate.kind != "max_increase":
             return False
         calls = [
@@ -144,10 +144,11 @@ class _Gates:
 
     def result(self, gate: Gate) -> GateResult:
         """The result of one gate."""
-        stage, spec = gate.metric.stage, self.given.table[gate.metric.name]
-        if gate.explicit and stage and stage not in self.opened:
-            names = ", ".join(sorted(self.opened)) or "none"
-            return self._say(gate, spec, "no_calls", reason=f"stage {stage!r} was never opened; opened: {names}")
+        spec = self.given.table[gate.metric.name]
+        if gate.explicit and (absent := why_absent(gate, self.opened, self.given.samples)):
+            return self._say(gate, spec, "no_calls", reason=absent)
+        if spec.name == PROVIDER_PACE:
+            return self._pace(gate, spec)
         values = sample_values(self.given.samples, gate.metric, spec)
         if not values:
             verdict = _UNKNOWN[gate.kind] if gate.explicit else "inconclusive"
@@ -157,6 +158,28 @@ class _Gates:
             value = statistic(values, gate.metric.statistic)
             return self._say(gate, spec, "over_limit" if rational(value) > gate.ceiling else "ok", values, value=value)
         return self._against_baseline(gate, spec, values)
+
+    def _pace(self, gate: Gate, spec: MetricSpec) -> GateResult:
+        """How fast the provider was beside the baseline, which the gate's rule compares with 1."""
+        from pytest_tokenbudget.compare.pace_rule import judge_pace
+
+        given = self.given
+        if given.entry is None and gate.kind != "limit":
+            verdict, reason = self._without_baseline(gate)
+            return self._say(gate, spec, verdict, reason=reason)
+        found = judge_pace(gate, given.samples, given.entry, fixed=given.fixed, most=given.budget.max_samples)
+        return self._say(
+            gate,
+            spec,
+            found.verdict,
+            value=found.ratio,
+            baseline=None if gate.kind == "limit" else 1.0,
+            reason=found.reason,
+            exact=found.exact,
+            lower=None if found.lower is None else found.lower - 1,
+            upper=None if found.upper is None else found.upper - 1,
+            more=found.more,
+        )
 
     def _against_baseline(self, gate: Gate, spec: MetricSpec, values: Sequence[Number]) -> GateResult:
         entry = self.given.entry
@@ -184,7 +207,7 @@ class _Gates:
         )
 
     def _exact_part(self, gate: Gate, entry: BaselineEntry) -> ExactPart | None:
-        """What the code alone decides of a live token metric."""
+        """Give the part of a live token metric that the code alone decides."""
         metric = gate.metric
         if self.replayed or gate.kind != "max_increase" or metric.name not in METRICS or metric.statistic != "mean":
             return None
@@ -356,8 +379,8 @@ class _Gates:
         )
 
     def _source(self, stage: str, spec: MetricSpec) -> str:
-        """How a metric was obtained where not from the provider: ``estimated``, ``counted``, ``calibrated``, else ``""``."""
-        if spec.name not in _NUMBERS_OF_CALLS and self._has_estimates(stage):
+        """Say how a metric was obtained where not from the provider: ``estimated``, ``counted``, ``calibrated``, else ``""``."""
+        if spec.name not in _NUMBERS_OF_CALLS and has_estimates(self.given.samples, stage):
             return "estimated"
         if spec.unit not in ("tokens", "USD"):
             return ""
@@ -370,13 +393,8 @@ class _Gates:
             return written
         return "counted" if "counted" in (read, written) else read or written
 
-    def _has_estimates(self, stage: str) -> bool:
-        """Whether a replay had no answer to a call of a stage, and gave that of another one."""
-        calls = (call for sample in self.given.samples for call in sample.calls)
-        return any(call.estimated and inside(call.stage, stage) for call in calls)
-
     def who_answers(self, stage: str) -> WhoAnswers:
-        """Who answers in a stage, set against the baseline; interleaved runs are there to compare models."""
+        """Compare the models that answer in a stage with the baseline's; interleaved runs are there to compare models."""
         if self.given.entry is None or self.given.paired:
             return WhoAnswers()
         if stage not in self.answering:
@@ -392,7 +410,7 @@ def _what_comes_by_itself(sessions: Sequence[Session]) -> str:
 
 
 def _has_no_pace(call: Call) -> bool:
-    """Whether a script answered without a pace."""
+    """Tell whether a script answered without a pace."""
     return call.answered_by == "script" and call.latency == 0
 
 
@@ -408,20 +426,8 @@ def _tools(given: GateInput) -> Collection[tuple[str, str]]:
     }
 
 
-def why_unknown(metric: str, spec: MetricSpec) -> str:
-    """The reason why a metric has no value."""
-    reason = f"{metric} is not known"
-    if spec.unit == "USD":
-        return f"{reason}: the price of a model is unknown; name it in the ini option tokenbudget_prices"
-    if spec.pooled is not None:
-        return f"{reason}: no call has it" + (" (ttft needs a streamed call)" if spec.name == "ttft" else "")
-    if spec.name in OPTIONAL_USAGE:
-        return f"{reason}: the provider's usage does not say it"
-    return f"{reason}: a call carried no usage and could not be counted"
-
-
 def _all_equal(values: Sequence[Number], sessions: Sequence[Session]) -> bool:
-    """Whether every value of now and of then is the same: most gates of most runs."""
+    """Tell whether every value of now and of then is the same: most gates of most runs."""
     first = values[0]
     for session in (values, *sessions):
         for value in session:
@@ -476,7 +482,7 @@ def _drift(
 
 
 def _is_far_from_origin(gate: Gate, recent: Sequence[Sequence[Number]], entry: BaselineEntry) -> bool:
-    """Whether any value is beyond what the origin allows: no mean is, where none of its values is."""
+    """Tell whether any value is beyond what the origin allows: no mean is, where none of its values is."""
     record = entry.metrics.get(gate.metric.key)
     if record is None or record.origin is None or gate.metric.statistic != "mean":
         return False

@@ -17,7 +17,7 @@ from pytest_tokenbudget.stats.statistic import mean
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What other stages gained of a metric while one lost it.
+    """The gain of other stages in a metric while one stage lost it.
 
     Attributes:
         amount: The gain, at most what the stage lost, in the metric's unit.
@@ -67,7 +67,7 @@ def without_moves(
 
 
 def _is_less(gate: Gate, value: Number, base: Number) -> bool:
-    """Whether a value is below the baseline by what a gate wants, or by more than it allows upwards."""
+    """Tell whether a value is below the baseline by what a gate wants, or by more than it allows upwards."""
     if gate.kind == "reduce":
         assert gate.reduction is not None
         return value <= base * (1 - gate.reduction)
@@ -77,7 +77,7 @@ def _is_less(gate: Gate, value: Number, base: Number) -> bool:
 def _move(
     metric: Metric, lost: Number, spec: MetricSpec, samples: Sequence[Sample], entry: BaselineEntry
 ) -> Move | None:
-    """What other stages gained; ``None`` where nothing moved."""
+    """Find what other stages gained; ``None`` where nothing moved."""
     gains: dict[str, Number] = {}
     for stage in _unrelated(metric.stage, samples, entry):
         other = Metric(stage, metric.name)

@@ -1,4 +1,4 @@
-"""What a rule is given, and what it answers.
+"""The terms that a rule is given, and the answer that it gives.
 
 :class:`Terms` say what is allowed, at which level and under which assumptions. :class:`Judged` is the answer of every rule.
 """
@@ -189,7 +189,7 @@ def noise_prior(
     tau: float | None = None,
     shifted: bool = False,
 ) -> NoisePrior:
-    """What is assumed of the noise of a kind of values, where the caller says nothing else.
+    """Give the assumed noise of a kind of values, where the caller says nothing else.
 
     Args:
         kind: Kind of the values.
@@ -221,11 +221,11 @@ Standard = Literal["proven", "demonstrated"]
 
 
 class Evidence(Protocol):
-    """What a verdict rests on. Each rule has a class of its own, which computes only what is asked for."""
+    """The evidence of a verdict. Each rule has a class of its own, which computes only what is asked for."""
 
     @property
     def exact(self) -> bool:
-        """Whether values were compared exactly, as opposed to statistically."""
+        """Tell whether values were compared exactly, as opposed to statistically."""
 
     @property
     def sigma(self) -> float | None:
@@ -253,13 +253,13 @@ class Evidence(Protocol):
 
     @property
     def suspicious(self) -> bool:
-        """Whether the values look like an increase that chance would seldom make."""
+        """Tell whether the values look like an increase that chance would seldom make."""
 
     def in_words(self) -> str:
-        """What a decided verdict rests on."""
+        """Say what a decided verdict rests on."""
 
     def would_decide(self) -> str:
-        """What would decide it; empty where only more samples would."""
+        """Say what would decide it; empty where only more samples would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,12 +297,12 @@ class Judged:
 
     @property
     def exact(self) -> bool:
-        """Whether values were compared exactly, as opposed to statistically."""
+        """Tell whether values were compared exactly, as opposed to statistically."""
         return self.evidence.exact
 
     @property
     def confirmed(self) -> bool:
-        """Whether variation between sessions cannot explain it: exact, from interleaved arms, or a count."""
+        """Tell whether variation between sessions cannot explain it: exact, from interleaved arms, or a count."""
         return self.evidence.exact or self.terms.paired or self.terms.kind != "latency"
 
     @property
@@ -346,7 +346,7 @@ class Judged:
 
     @property
     def suspected(self) -> bool:
-        """Whether it looks like a regression and is not decided."""
+        """Tell whether it looks like a regression and is not decided."""
         return self.verdict == "inconclusive" and self.evidence.suspicious
 
     @property

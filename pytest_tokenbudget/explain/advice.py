@@ -59,7 +59,7 @@ INTENT_SCHEMA = 150
 
 @dataclass(frozen=True, slots=True)
 class _Totals:
-    """What the whole suite spends."""
+    """The tokens, money and time of the whole suite."""
 
     tokens: float
     seconds: float

@@ -83,7 +83,7 @@ def _shares(
     values: tuple[Fraction, Fraction],
     prices: UnitPrices | None,
 ) -> list[Share] | None:
-    """What the compositions tell; ``None`` for a metric that none explains."""
+    """Split the difference by what the compositions tell; ``None`` for a metric that none explains."""
     before, after = totals
     # Where one stage made all calls, even the whole test's causes need not say which.
     place = unnamed = found[0].stage if len(found) == 1 else stage
@@ -236,7 +236,7 @@ def explain_gates(
 
 
 def _calls_for_causes(gate: GateResult) -> bool:
-    """Whether it is outside its bounds, or undecided and suspected: what chance does is not explained."""
+    """Tell whether it is outside its bounds, or undecided and suspected: what chance does is not explained."""
     if gate.verdict == "inconclusive":
         above = gate.value is not None and gate.allowed is not None and gate.value > gate.allowed
         return above and (gate.p is None or gate.p < SCREENING_LEVEL)

@@ -31,7 +31,7 @@ StageOf = Callable[[Exchange, Call, Callable[[], Prompt | None]], str]
 
 @dataclass(frozen=True, slots=True)
 class ReadTraffic:
-    """What was read of a sample's exchanges.
+    """The calls and other traffic of a sample's exchanges.
 
     Attributes:
         calls: Calls and failed attempts.
@@ -144,7 +144,7 @@ class Reader:
         return replace(call, usage=found.reading.usage, cost=found.reading.billed.cost)
 
     def _seen(self, recognised: Sequence[_Recognised]) -> Calibration:
-        """What the providers reported, as far as there are calls of which they reported nothing."""
+        """Note what the providers reported, where there are calls of which they reported nothing."""
         seen = Calibration()
         answered = [each for each in recognised if each.error is None]
         silent = {each.reading.request_model for each in answered if each.reported is None}
@@ -271,7 +271,7 @@ class _Recognised:
 
     @property
     def is_call(self) -> bool:
-        """Whether it is a call of a language or embedding model, not another paid request."""
+        """Tell whether it is a call of a language or embedding model, not another paid request."""
         return self.reading.operation != "other"
 
     @property

@@ -1,4 +1,4 @@
-"""What all marked tests of a session share: settings, the reader of exchanges, the metrics, the stored baselines.
+"""The context that all marked tests of a session share: settings, the reader of exchanges, the metrics, the stored baselines.
 
 The built-in formats, metrics, reports and store are registered here through the hooks that a user's conftest.py uses. They
 come last, so that whatever a project adds is asked first.
@@ -6,6 +6,7 @@ come last, so that whatever a project adds is asked first.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ NAME = "tokenbudget-builtins"
 
 @dataclass(frozen=True, slots=True)
 class Caches:
-    """What earlier sessions worked out, in pytest's cache: with it an unchanged test loads no vocabulary and no price table.
+    """The results of earlier sessions in pytest's cache: with them an unchanged test loads no vocabulary and no price table.
 
     Attributes:
         counts: Tokens of texts.
@@ -64,7 +65,7 @@ class Caches:
 
 
 class Builtins:
-    """What the plugin brings along.
+    """The built-in formats, metrics, store and reports.
 
     Args:
         config: The session's.
@@ -116,7 +117,7 @@ def session_prices(config: pytest.Config, settings: Settings) -> PriceBook:
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What all marked tests of a session share.
+    """The objects that all marked tests of a session share.
 
     Attributes:
         config: pytest's configuration.
@@ -127,6 +128,7 @@ class SessionContext:
         caches: What earlier sessions worked out.
         baselines: What the tests are compared with.
         fixture_calls: What fixtures of a wider scope sent.
+        details: Whether somebody wants to know all of tests that are ``ok`` too.
         children: The session's child processes, ``None`` where they are not watched.
     """
 
@@ -138,6 +140,7 @@ class SessionContext:
     caches: Caches
     baselines: StoredBaselines
     fixture_calls: FixtureCalls
+    details: bool = True
     children: ChildProcesses | None = None
 
     @classmethod
@@ -163,4 +166,19 @@ class SessionContext:
         table = metric_table(spec for specs in reversed(hook.pytest_tokenbudget_metrics()) for spec in specs)
         baselines = StoredBaselines(hook.pytest_tokenbudget_baseline_store(config=config), table)
         fixture_calls = FixtureCalls(settings.fixture_calls, reader)
-        return cls(config, settings, table, reader, rules, caches, baselines, fixture_calls)
+        details = wants_details(config, settings)
+        return cls(config, settings, table, reader, rules, caches, baselines, fixture_calls, details)
+
+
+def wants_details(config: pytest.Config, settings: Settings) -> bool:
+    """Tell whether somebody wants to know all of tests that are ``ok`` too: a report, an update, a hook, or ``-v``."""
+    return bool(
+        settings.reports
+        or settings.replaces
+        or settings.ratchet
+        or os.environ.get("GITHUB_STEP_SUMMARY")
+        or "TOKENBUDGET_ARM" in os.environ
+        or getattr(config.option, "xmlpath", None)
+        or config.get_verbosity() > 0
+        or config.hook.pytest_tokenbudget_verdict.get_hookimpls()
+    )

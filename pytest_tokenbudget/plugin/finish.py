@@ -27,6 +27,7 @@ from pytest_tokenbudget.report.terminal import Tone, section_lines
 from pytest_tokenbudget.report.test_result import pace_lines, pooled_paces
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
+from pytest_tokenbudget.wording import wrapped
 
 Model = tuple[str, str]
 """Provider and model."""
@@ -55,7 +56,7 @@ def suite_verdicts(
 
 
 def shifts(results: Sequence[TestResult], store: BaselineStore) -> list[tuple[Verdict, str]]:
-    """How the live latency gates of each provider and model moved together.
+    """Judge how the live latency gates of each provider and model moved together.
 
     The allowed increase is the median of what the gates allow; so is the number of sessions that they compare with.
 
@@ -86,7 +87,7 @@ def shifts(results: Sequence[TestResult], store: BaselineStore) -> list[tuple[Ve
 
 
 def _model(result: TestResult, gate: GateResult) -> Model | None:
-    """Who answered in a live latency gate's stage, where that was one model of one provider."""
+    """Find the model that answered in a live latency gate's stage, where that was one model of one provider."""
     stage, _, name = gate.metric.rpartition(".")
     if name != "measured_latency" or gate.exact or gate.kind != "max_increase" or gate.statistic != "mean":
         return None
@@ -146,7 +147,7 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
         problems=written.problems,
         notes=(
             *(text for verdict, text in suite if verdict == "ok"),
-            *pace_lines(pooled_paces(results), what="these changes"),
+            *(line for said in pace_lines(pooled_paces(results), what="these changes") for line in wrapped(said)),
             *written.notes,
         ),
         advice=_advice(results, session_prices(config, settings))
@@ -159,7 +160,7 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
 
 
 def _advice(results: tuple[TestResult, ...], prices: PriceBook) -> tuple[Advice, ...]:
-    """What could be saved, for the reports and for a verbose run."""
+    """Find what could be saved, for the reports and for a verbose run."""
     from pytest_tokenbudget.report.evidence import advice_of
 
     return advice_of(results, prices)

@@ -1,4 +1,4 @@
-"""What a test's ``token_budget`` markers say, checked at collection."""
+"""Reads a test's ``token_budget`` markers, and checks them at collection."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _KEYS = tuple(argument.name for argument in ARGUMENTS)
 
 
 def has_budget(item: pytest.Item) -> bool:
-    """Whether a test carries the marker."""
+    """Tell whether a test carries the marker."""
     return item.get_closest_marker(MARKER) is not None
 
 

@@ -193,6 +193,8 @@ class TestRun:
         if self.context.children is not None:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
+            if self.traffic.virtual is not None:
+                self.running.messages += self.traffic.virtual.notes()
         if self._functions is not None:
             self.running.messages += self._functions.problems({span.stage for span in self.running.spans()})
         try:
@@ -214,7 +216,7 @@ class TestRun:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
 
     def _is_arm(self) -> bool:
-        """Whether a command compares this run with another one."""
+        """Tell whether a command compares this run with another one."""
         return self.context.config.pluginmanager.has_plugin("tokenbudget-arm")
 
     def _check_ceiling(self, error: BaseException | None) -> None:
@@ -321,7 +323,7 @@ class TestRun:
         self._judge.notices.append(reason)
 
     def _in_process(self) -> bool:
-        """Whether further samples run in fresh processes."""
+        """Tell whether further samples run in fresh processes."""
         return (self.budget.samples_in or self.context.settings.samples_in) == "process"
 
     def _take_another(self) -> None:
@@ -354,7 +356,7 @@ class TestRun:
                 self._fail(self.result)
 
     def _settled(self) -> bool:
-        """Whether nothing more is to be found out: its result is known, or it is left alone."""
+        """Tell whether nothing more is to be found out: its result is known, or it is left alone."""
         return self.result is not None or is_xfailed(self.item)
 
     def _run_again(self) -> None:
@@ -366,7 +368,7 @@ class TestRun:
             self.repeating = False
 
     def _judged(self) -> TestResult:
-        """What is said of the samples so far; what was played from a fresh cassette is compared instead of them."""
+        """Judge the samples so far; a sample that was played from a fresh cassette is compared instead of them."""
         judged = self._judge.result(self.samples if self._played is None else (self._played,))
         return replace(
             judged,
@@ -430,7 +432,7 @@ def _calls_more_each_time(samples: Sequence[Sample]) -> Diverged:
 
 
 def _is_caused_by(error: BaseException | None, kind: type[TokenBudgetError]) -> bool:
-    """Whether an error is one of ours, or what an SDK made of it."""
+    """Tell whether an error is one of ours, or what an SDK made of it."""
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error is not None

@@ -129,7 +129,7 @@ class RunningSample:
         )
 
     def _schemas(self, calls: Sequence[Call]) -> dict[str, SchemaAnatomy]:
-        """How the larger tools of the calls are made up."""
+        """Read how the larger tools of the calls are made up."""
         found: dict[str, SchemaAnatomy] = {}
         for call in calls:
             if call.prompt is not None and call.prompt.tools:
@@ -170,7 +170,7 @@ def without_prompt(call: Call) -> Call:
 
 
 def traffic_of(exchanges: Sequence[Exchange]) -> Traffic:
-    """Where the answers came from: a script or a cassette as soon as one answer came from it."""
+    """Tell where the answers came from: a script or a cassette as soon as one answer came from it."""
     by = {exchange.answered_by for exchange in exchanges}
     if "replay" in by:
         return "replay"

@@ -1,4 +1,4 @@
-"""Where marked tests run: each phase is watched, each sample is measured, and the gates decide before the test ends."""
+"""Runs marked tests: each phase is watched, each sample is measured, and the gates decide before the test ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pytest_tokenbudget.plugin.time_limit import TimeLimit
 from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.report.junit import properties
-from pytest_tokenbudget.report.test_result import failed_on_its_own
+from pytest_tokenbudget.report.test_result import failed_on_its_own, in_brief
 
 
 def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
@@ -52,7 +52,7 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 
 
 def _budgets(items: Sequence[pytest.Item], context: SessionContext) -> dict[pytest.Item, Budget]:
-    """What each marked test allows.
+    """Read what each marked test allows.
 
     Raises:
         MarkerError: If any marker cannot be understood; it names all of them, once each.
@@ -112,6 +112,8 @@ class BudgetSession:
             return (yield)
         finally:
             self._end_sample()
+            if run_key in item.stash:
+                del item.stash[run_key]
 
     def _end_sample(self) -> None:
         if self._now is not None:
@@ -227,9 +229,10 @@ class BudgetSession:
         broken = call.when == "teardown" and report.failed
         if broken:
             run.result = replace(run.result, passed=False)
-        if call.when == "teardown":
+        if call.when == "teardown" and self._context.details:
             # junit.xml takes a test's properties from its last report.
             report.user_properties += properties(run.result)
         if broken or call.when == "call":
-            attach(report, run.result)
+            is_brief = not (broken or self._context.details) and run.result.verdict == "ok" and run.result.compared
+            attach(report, in_brief(run.result) if is_brief else run.result)
         return report

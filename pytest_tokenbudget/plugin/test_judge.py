@@ -1,4 +1,4 @@
-"""What is said of one test: its samples meet its baseline."""
+"""Judges one test: its samples meet its baseline."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class TestJudge:
 
     @cached_property
     def entry(self) -> BaselineEntry | None:
-        """What is stored of the test, ``None`` where nothing is or where it cannot be read."""
+        """The stored entry of the test; ``None`` where there is none or where it cannot be read."""
         return self.context.baselines.entry(self.location)
 
     @cached_property
@@ -54,7 +54,7 @@ class TestJudge:
         return self.context.baselines.problem(self.location)
 
     def gates(self, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
-        """What the gates say of some samples; their ``more`` asks for further ones. Without a call they say nothing."""
+        """Judge the gates by some samples; their ``more`` asks for further ones. Without a call there is no gate."""
         known = (tuple(samples), self.is_final)
         if self._judged is None or self._judged[:2] != known:
             called = any(sample.calls for sample in samples)
@@ -63,7 +63,7 @@ class TestJudge:
         return self._judged[2]
 
     def result(self, samples: Sequence[Sample]) -> TestResult:
-        """All that is to be said of the test, by the samples that are compared."""
+        """Give the whole result of the test, by the samples that are compared."""
         entry, problem = self.entry, self.problem
         return assemble(
             self._blank(),
@@ -73,6 +73,7 @@ class TestJudge:
             entry=entry,
             earlier_outcomes=[] if entry is None else [entry.outcomes],
             notices=[*([] if problem is None else [f"{problem.message}; {problem.remedy}"]), *self.notices],
+            details=self.context.details,
         )
 
     def without_baseline(self) -> TestResult | None:
@@ -117,7 +118,7 @@ class TestJudge:
         )
 
     def _blank(self) -> TestResult:
-        """What is known of the test before it has run."""
+        """Give the result of the test before it has run."""
         location = self.location
         return TestResult(
             nodeid=location.nodeid,

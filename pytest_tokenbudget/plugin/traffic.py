@@ -1,4 +1,4 @@
-"""Where the model's answers come from in a test: the network, a cassette or a script; and by which clock it is timed."""
+"""Chooses where the model's answers come from in a test (network, cassette or script), and by which clock it is timed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ChosenCassette:
 
 @dataclass(slots=True)
 class Traffic:
-    """Where the answers of one sample come from.
+    """The source of one sample's answers.
 
     Attributes:
         clock: The sample's clock, s: the real one, or a projection.

@@ -24,7 +24,7 @@ from pytest_tokenbudget.report.figures import number, percent
 from pytest_tokenbudget.report.formats import RunView, Writer, write_reports, writer_for
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.statistic import mean
-from pytest_tokenbudget.wording import counted, plain
+from pytest_tokenbudget.wording import counted, plain, wrapped
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.baselines.evolve import Mode
@@ -42,7 +42,7 @@ _MOST_TESTS = 5
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What became of the stored numbers of one test.
+    """The change of the stored numbers of one test.
 
     Attributes:
         nodeid: pytest's node id.
@@ -59,7 +59,7 @@ def accepted_lines(acceptances: Sequence[Acceptance]) -> Iterator[str]:
     """Give a line a test whose numbers changed: ``test_desk.py::test_a: input 4,766 -> 5,515 +15.7 %, search_orders``."""
     told = [(one, line) for one in acceptances if (line := _line(one))]
     for one, line in told[:_MOST_TESTS]:
-        yield f"accepted {plain(one.nodeid)}: {line}"
+        yield from wrapped(f"accepted {plain(one.nodeid)}: {line}")
     if len(told) > _MOST_TESTS:
         yield f"accepted {counted(len(told) - _MOST_TESTS, 'more test')}"
 
@@ -142,7 +142,7 @@ def write_session_reports(config: pytest.Config, settings: Settings, run: RunVie
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of the stored numbers.
+    """The changes of the stored numbers.
 
     Attributes:
         problems: What could not be written, and why.
@@ -195,8 +195,8 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
 
 
 def _met_its_entry(result: TestResult) -> bool:
-    """Whether a test was compared with what is stored of it, so that only an option can change that."""
-    return result.before is not None and result.against == BASELINE
+    """Tell whether a test was compared with what is stored of it, so that only an option can change that."""
+    return result.compared and result.against == BASELINE
 
 
 def _not_stored(result: TestResult) -> str:
@@ -241,7 +241,7 @@ def _changes(
 
 
 def _mode(result: TestResult, entry: BaselineEntry | None, settings: Settings) -> Mode | None:
-    """What becomes of the entry of one test; ``None`` leaves it as it stands."""
+    """Choose how the entry of one test changes; ``None`` leaves it as it stands."""
     if settings.reference is not None or settings.update:
         return "update"
     if settings.accept:

@@ -36,7 +36,7 @@ _SHOWN_LINES = 40
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a process is to do.
+    """The task of a process.
 
     Attributes:
         tests: Node ids of the tests to run; ``None``: all are collected, and none is run.

@@ -97,7 +97,7 @@ def openai_billed(usage: dict[str, Any], *, tier: object = None, tools: Mapping[
 
 
 def _is_plain(part: Mapping[str, object]) -> bool:
-    """Whether a part of usage holds nothing that has a price of its own."""
+    """Tell whether a part of usage holds nothing that has a price of its own."""
     return _PLAIN.issuperset(part) or not any(part[key] for key in part.keys() - _PLAIN)
 
 

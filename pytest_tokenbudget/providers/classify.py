@@ -94,7 +94,7 @@ def classify(request: Request, formats: Sequence[WireFormat]) -> Classified:
 
 
 def matches(request: Request, formats: Sequence[WireFormat]) -> Iterator[Classified]:
-    """All that formats take a request for, in their order: an answer may show that the first was wrong."""
+    """Give every kind that formats take a request for, in their order: an answer may show that the first was wrong."""
     for wire_format, endpoint in _candidates(request.method, request.path, formats):
         try:
             if endpoint.when is not None and not endpoint.when(request):

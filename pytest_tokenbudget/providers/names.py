@@ -226,7 +226,7 @@ def provider_of(host: str, port: int | None, path: str, *, maker: str, hosts: Ma
 
 
 def is_model_host(host: str, hosts: Mapping[str, str]) -> bool:
-    """Whether a host serves models, as far as it is known.
+    """Tell whether a host serves models, as far as it is known.
 
     Args:
         host: The host, in lower case, without port.

@@ -1,4 +1,4 @@
-"""What could be saved, and the evidence that says so."""
+"""Advice on what could be saved, and its evidence."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class CallEvidence:
 
 @dataclass(frozen=True, slots=True)
 class SchemaAnatomy:
-    """How the schema of one tool is made up.
+    """The parts of one tool's schema.
 
     Attributes:
         tokens: Tokens of the whole definition.
@@ -178,7 +178,7 @@ class StageEvidence:
 
 @dataclass(frozen=True, slots=True)
 class TestEvidence:
-    """What one test shows.
+    """The evidence of one test.
 
     Attributes:
         nodeid: pytest's node id.

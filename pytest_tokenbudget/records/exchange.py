@@ -20,7 +20,7 @@ never was a response (timeout, connection error). ``open``: still running when t
 
 @dataclass(frozen=True, slots=True)
 class TokenBasis:
-    """What a replayed request's input tokens are reckoned from.
+    """The recorded counts from which a replayed request's input tokens are computed.
 
     Attributes:
         recorded: The provider's number for the recorded request, ``None`` where it told none.

@@ -1,4 +1,4 @@
-"""What a test allows: metrics, rules and gates."""
+"""The budget of a test: metrics, rules and gates."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Literal
 
-Unit = Literal["tokens", "count", "s", "USD"]
+Unit = Literal["tokens", "count", "s", "USD", "ratio"]
 GateKind = Literal["max_increase", "limit", "reduce"]
 
 
@@ -31,6 +31,7 @@ STANDARD_METRICS = frozenset(
         "model_time",
         "output_tokens",
         "own_time",
+        "provider_pace",
         "reasoning_tokens",
         "system_tokens",
         "tool_calls",
@@ -89,7 +90,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How much a metric may grow.
+    """The growth that a metric may have.
 
     Both bounds must be passed before it is a regression.
 
@@ -146,7 +147,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """All that a test's markers say, merged and checked.
+    """The budget that a test's markers give, merged and checked.
 
     Attributes:
         default_rule: Rule of the default gates; ``None`` where a mapping named the gates and left the default ones out.

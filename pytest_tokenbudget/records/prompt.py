@@ -1,4 +1,4 @@
-"""What a model was asked, in one shape whatever the provider: the input of counting and composition."""
+"""The prompt of a model call, in one shape whatever the provider: the input of counting and composition."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Image:
 
     @property
     def is_sized(self) -> bool:
-        """Whether a formula for its tokens has all that it needs."""
+        """Tell whether a formula for its tokens has all that it needs."""
         return self.detail == "low" or (self.width is not None and self.height is not None)
 
 
@@ -70,7 +70,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool returned. ``name`` is resolved from the call with the same id where the wire leaves it out."""
+    """The result of a tool. ``name`` is resolved from the call with the same id where the wire leaves it out."""
 
     parts: tuple[Text | Image | File, ...] = ()
     name: str = ""
@@ -100,7 +100,7 @@ class Message:
 
     @property
     def plain(self) -> bool:
-        """Whether it is one text and nothing else, as most messages are."""
+        """Tell whether it is one text and nothing else, as most messages are."""
         return len(self.parts) == 1 and type(self.parts[0]) is Text
 
 
@@ -135,7 +135,7 @@ class OutputSchema:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model was asked.
+    """The prompt of one model call.
 
     Attributes:
         api: The wire format's name, ``"openai.chat"``.

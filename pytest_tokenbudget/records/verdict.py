@@ -1,4 +1,4 @@
-"""What the gates say."""
+"""The results of gates and tests."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ExactPart:
-    """What the code alone decides of a token metric, on both sides, at the baseline's number of calls.
+    """The part of a token metric that the code alone decides, on both sides, at the baseline's number of calls.
 
     Attributes:
         baseline: Tokens of the system prompts, tool schemas, response formats and first user turns then.
@@ -132,13 +132,13 @@ def worst(gates: Iterable[GateResult]) -> Verdict:
 
 
 def has_open_target(gates: Iterable[GateResult]) -> bool:
-    """Whether a wanted reduction is neither reached nor missed: it does not pass before it is shown."""
+    """Tell whether a wanted reduction is neither reached nor missed: it does not pass before it is shown."""
     return any(gate.kind == "reduce" and gate.verdict == "inconclusive" for gate in gates)
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderPace:
-    """How fast a model was in a run, beside the baseline: what is left of the latency without the code's part.
+    """The speed of a model in a run beside the baseline's: what is left of the latency without the code's part.
 
     Attributes:
         model: The model.
@@ -174,7 +174,7 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """All that the plugin says of one test: what travels from a worker to the controller.
+    """The whole result of one test: it travels from a worker to the controller.
 
     Attributes:
         nodeid: pytest's node id.
@@ -196,7 +196,8 @@ class TestResult:
         key: Key of the test in its file (node id within the file).
         watched: The clients that were watched, with their versions.
         budget: What the test's markers allow; ``None`` where that is not known.
-        before: The stored run that it was compared with; ``None`` where there is none.
+        before: The stored run that it was compared with; ``None`` where there is none, or where nobody asked for it.
+        compared: Whether something was stored of it, with which it was compared.
         paces: How fast each model was beside the baseline, where live times can be compared.
         runs_per_month: How often the project runs this a month, for estimates of money; ``None`` where it does not say.
         recorded_cassette: Path of the cassette that this run recorded, ``""`` for none.
@@ -224,6 +225,7 @@ class TestResult:
     played: Sample | None = None
     discarded: tuple[Sample, ...] = ()
     before: Before | None = None
+    compared: bool = False
     runs_per_month: float | None = None
     paces: tuple[ProviderPace, ...] = ()
     recorded_cassette: str = ""
@@ -236,5 +238,5 @@ class TestResult:
 
     @property
     def has_estimates(self) -> bool:
-        """Whether a replay had no answer to one of its calls, and gave that of another one: such numbers are not stored."""
+        """Tell whether a replay had no answer to one of its calls, and gave that of another one: such numbers are not stored."""
         return any(call.estimated for sample in self.samples for call in sample.calls)

@@ -146,7 +146,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What two requests have in common whose answers have the same shape."""
+    """The features that two requests share whose answers have the same shape."""
 
     api: str
     path: str

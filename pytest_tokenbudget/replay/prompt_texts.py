@@ -22,7 +22,7 @@ _Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class TextRules:
-    """What a project keeps out of its cassettes.
+    """The texts that a project keeps out of its cassettes.
 
     Attributes:
         patterns: What they match is replaced (``tokenbudget_redact``).

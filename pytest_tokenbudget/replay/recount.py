@@ -23,6 +23,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, Piece, inside
 from pytest_tokenbudget.records.exchange import Exchange, TokenBasis
 from pytest_tokenbudget.records.gate import split_key
+from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult, Verdict, worst
 from pytest_tokenbudget.replay.interaction import Interaction, exchange_of
@@ -225,13 +226,12 @@ class _Recount:
         key = (then.api, then.model, dump(definition))
         if key not in self._shrunk:
 
-            def tokens(tried: JsonObject | None) -> int:
+            def tokens(tried: JsonObject) -> int:
                 other = change_tools(body, lambda tool, found: tried if tool == name else found)
-                return self._count(then, other) or 0
+                return self._schema_tokens(then, other, name)
 
-            rest = tokens(None)
-            found = shrink(definition, share, lambda tried: tokens(tried) - rest)
-            whole, kept = tokens(definition) - rest, tokens(found) - rest
+            found = shrink(definition, share, tokens)
+            whole, kept = tokens(definition), tokens(found)
             if kept > share * whole:
                 self._notes[
                     f"{name} without any description still has {kept:,} of {whole:,} tokens: its structure is the rest"
@@ -239,10 +239,22 @@ class _Recount:
             self._shrunk[key] = found
         return self._shrunk[key]
 
+    def _schema_tokens(self, then: Interaction, body: JsonObject, name: str) -> int:
+        """Count a tool's schema in a request as its composition does: without the framing around all tools."""
+        prompt = self._prompt(then, body)
+        if prompt is None:
+            return 0
+        composed = self._reader.counter.compose(prompt, provider=then.provider, input_tokens=None)
+        return (
+            sum(piece.counted_milli for piece in composed.pieces if (piece.part, piece.name) == ("tools", name)) // 1000
+        )
+
+    def _prompt(self, then: Interaction, body: JsonObject) -> Prompt | None:
+        return classify(Request(then.method, split_url(then.url), {}, body), self._reader.formats).prompt()
+
     def _count(self, then: Interaction, body: JsonObject) -> int | None:
         """Count a request as a replay counts it; ``None`` where it cannot be counted."""
-        asked = classify(Request(then.method, split_url(then.url), {}, body), self._reader.formats)
-        prompt = asked.prompt()
+        prompt = self._prompt(then, body)
         return None if prompt is None else self._reader.counter.count_prompt(prompt, provider=then.provider).tokens
 
     def _seconds_later(self, then: Interaction, tokens: int) -> float:
@@ -348,7 +360,7 @@ def _with_cache(calls: Sequence[Call], reader: Reader, *, stage: str | None) -> 
 
 
 def _answered(call: Call) -> float:
-    """When a call's answer began, s: from then on its prefix is in the cache; a failed one leaves nothing there."""
+    """Give the time when a call's answer began, s: from then on its prefix is in the cache; a failed one leaves nothing there."""
     return call.started + (call.ttft or call.latency) if call.succeeded else float("inf")
 
 

@@ -1,4 +1,4 @@
-"""What the tests of a report show: the evidence that advice is found in."""
+"""Gathers the evidence of a report's tests, in which advice is found."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def read_tests(path: Path) -> list[dict[str, Any]]:
 
 
 def advice_of(results: Iterable[TestResult], prices: PriceBook) -> tuple[Advice, ...]:
-    """What the tests of a run could save."""
+    """Find what the tests of a run could save."""
     return advise(evidence_of([{**test_json(result)} for result in results], prices))
 
 
 def evidence_of(tests: Iterable[Mapping[str, Any]], prices: PriceBook) -> tuple[TestEvidence, ...]:
-    """What tests of a report show; tests without calls are left out."""
+    """Gather the evidence of a report's tests; tests without calls are left out."""
     return tuple(_test(test, prices) for test in tests if test["calls"])
 
 
 def stored_evidence(nodeid: str, entry: BaselineEntry, prices: PriceBook) -> TestEvidence:
-    """What the baseline of a test shows: what its calls carried, by stage, and each call as an even share of it."""
+    """Gather the evidence of a test's baseline: what its calls carried, by stage, and each call as an even share of it."""
     model = entry.models[0] if len(entry.models) == 1 else ""
     provider = entry.providers[0] if len(entry.providers) == 1 else ""
     means = before_of(entry)

@@ -50,7 +50,7 @@ class RunView:
 
     @property
     def exit_ok(self) -> bool:
-        """Whether the session ends well: no test failed, all was written, and the suite did not get slower."""
+        """Tell whether the session ends well: no test failed, all was written, and the suite did not get slower."""
         slower = self.mode == "gate" and "regression" in self.suite
         failed = any(result.failed or not result.passed for result in self.results)
         return self.ended_ok and not (slower or failed or self.problems)

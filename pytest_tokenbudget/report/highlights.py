@@ -1,4 +1,4 @@
-"""What a reader is told first: the verdict in one sentence, the causes that tests share, and what it costs."""
+"""The highlights of a run, which a reader sees first: the verdict in one sentence, shared causes, and the cost."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def cause_words(cause: Cause) -> str:
 
 
 def title(run: RunView) -> str:
-    """How many tests are over budget: ``2 of 14 tests are over budget``."""
+    """Say how many tests are over budget: ``2 of 14 tests are over budget``."""
     count = len(run.results)
     failed = sum(result.failed for result in run.results)
     if not count:
@@ -149,7 +149,7 @@ def lead(run: RunView) -> str:
 
 
 def sentence(result: TestResult) -> str:
-    """What happened in a test: ``worker reads 28.7 % more: calendar_write 1,103 → 1,677 in each of 10 calls``."""
+    """Say what happened in a test: ``worker reads 28.7 % more: calendar_write 1,103 → 1,677 in each of 10 calls``."""
     if result.verdict == "no_calls":
         return "no model call was seen"
     if result.verdict == "diverged":

@@ -44,7 +44,7 @@ def write(run: RunView, path: Path) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """The same data with ``null`` in the place of every number that JSON does not know."""
+    """Put ``null`` in the place of every number that JSON does not know."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -235,7 +235,7 @@ def _offered_tools(call: Call) -> int | None:
 
 
 def composition_json(composition: StageComposition) -> dict[str, int | dict[str, int]]:
-    """What the input of a stage consists of: tokens by part, and by name for tools and their results."""
+    """Give the composition of a stage's input: tokens by part, and by name for tools and their results."""
     plain: dict[str, int] = {}
     named: dict[str, dict[str, int]] = {}
     for part in composition.parts:
@@ -266,7 +266,7 @@ def parts_json(composition: Mapping[str, StageComposition]) -> dict[str, list[Pa
 
 
 def schema_json(anatomy: SchemaAnatomy) -> SchemaJson:
-    """How the schema of a tool is made up."""
+    """Give the parts of a tool's schema."""
     return {
         "tokens": anatomy.tokens,
         "description_tokens": anatomy.description_tokens,

@@ -19,7 +19,7 @@ Number = float | int | None
 
 
 class PaceJson(TypedDict):
-    """How fast a model was beside the baseline: measured over expected duration of its calls, with a 95 % interval."""
+    """The speed of a model beside the baseline's: measured over expected duration of its calls, with a 95 % interval."""
 
     model: str
     provider: str
@@ -30,7 +30,7 @@ class PaceJson(TypedDict):
 
 
 class ExactPartJson(TypedDict):
-    """What the code alone decides of a token metric, at the baseline's number of calls."""
+    """The part of a token metric that the code alone decides, at the baseline's number of calls."""
 
     baseline: int
     value: int
@@ -141,7 +141,7 @@ class PartJson(TypedDict):
 
 
 class SchemaJson(TypedDict):
-    """How the schema of one larger tool is made up, in tokens."""
+    """The parts of one larger tool's schema, in tokens."""
 
     tokens: int
     description_tokens: int

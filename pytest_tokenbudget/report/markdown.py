@@ -70,7 +70,7 @@ def marker(name: str = "") -> str:
 
 
 def changes_anything(run: RunView) -> bool:
-    """Whether a reviewer has to see anything: a failure, a changed figure, a note."""
+    """Tell whether a reviewer has to see anything: a failure, a changed figure, a note."""
     return not run.exit_ok or any(_test_rows(result) or result.notices for result in run.results)
 
 
@@ -109,7 +109,7 @@ def _length(lines: Sequence[str]) -> int:
 
 
 def _fitting(section: list[str], room: int) -> list[str]:
-    """As many lines of a folded section as there is room for; its last line closes it."""
+    """Give as many lines of a folded section as there is room for; its last line closes it."""
     if _length(section) <= room:
         return section
     kept: list[str] = []
@@ -198,7 +198,7 @@ def _cells(result: TestResult, gate: GateResult) -> tuple[str, ...]:
 
 
 def _totals(results: Sequence[TestResult]) -> list[str]:
-    """What one run of each test takes, and what that costs."""
+    """Say what one run of each test takes and costs."""
     said = []
     tests = total(results, "calls").tests
     for metric, words in (("input_tokens", "input tokens"), ("output_tokens", "output tokens"), ("cost", "")):
@@ -258,7 +258,7 @@ def _cause(cause: JoinedCause) -> str:
 
 
 def _notes(run: RunView, results: Sequence[TestResult]) -> list[str]:
-    """What has no number: outcomes that differ, traffic that no format reads, what could not be written."""
+    """Give the notes without a number: outcomes that differ, traffic that no format reads, files that could not be written."""
     notes = [escape(text) for text in (*run.messages, *run.problems)]
     notes += [note for result in results for note in _test_notes(result)]
     if not notes:
@@ -280,7 +280,7 @@ def _test_notes(result: TestResult) -> Iterator[str]:
 
 
 def _accept(results: Sequence[TestResult]) -> list[str]:
-    """What to do about it, each remedy once."""
+    """Say what to do about it, each remedy once."""
     found = [remedy for result in results if result.failed for remedy in remedies(result)]
     return [f"- {_with_code(remedy)}" for remedy in dict.fromkeys(found)][:5]
 

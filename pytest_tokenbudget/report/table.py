@@ -44,7 +44,7 @@ def remedies(result: TestResult, *, reports: Sequence[str] = ()) -> list[str]:
 
 
 def _drifts(gate: GateResult) -> bool:
-    """Whether a gate fails on a live time against a stored one."""
+    """Tell whether a gate fails on a live time against a stored one."""
     return gate.verdict == "regression" and not gate.exact and gate.metric.rpartition(".")[2] in _TIMED
 
 
@@ -175,7 +175,7 @@ def table_lines(gates: Sequence[GateResult], causes: Sequence[Cause]) -> list[st
 
 
 def detail_lines(gate: GateResult, causes: Iterable[Cause], shown: set[tuple[str, ...]]) -> list[str]:
-    """What stands below a gate: why it changed, and what would decide it.
+    """Give the lines below a gate: why it changed, and what would decide it.
 
     Args:
         gate: The gate.

@@ -54,7 +54,8 @@ def section_lines(run: RunView, *, verbosity: int, of_ab: bool = False) -> list[
     """
     if not run.results and not run.problems:
         return []
-    lines = [line for result in run.results for line in _test_lines(result, verbosity)]
+    forgiven = "over, only reported" if run.mode == "report" else "accepted"
+    lines = [line for result in run.results for line in _test_lines(result, verbosity, forgiven)]
     if verbosity <= 0:
         lines += _shared_causes(run.results)
     lines += [Line(plain(message)) for message in run.messages]
@@ -62,7 +63,7 @@ def section_lines(run: RunView, *, verbosity: int, of_ab: bool = False) -> list[
     lines += [Line(plain(note)) for note in run.notes]
     if verbosity > 1 and run.advice:
         lines += _advice_lines(run)
-    lines += _summary_lines(run.results, of_ab=of_ab)
+    lines += _summary_lines(run.results, forgiven, of_ab=of_ab)
     # A name from outside must not begin a command in GitHub's log.
     return [
         Line(line.text.replace("::", ": :", 1) if line.text.startswith("::") else line.text, line.tone)
@@ -71,20 +72,21 @@ def section_lines(run: RunView, *, verbosity: int, of_ab: bool = False) -> list[
 
 
 def _advice_lines(run: RunView) -> list[Line]:
-    """What could be saved, the largest first; money of a month where all tests' agents run equally often."""
+    """Say what could be saved, the largest first; money of a month where all tests' agents run equally often."""
     often = {result.runs_per_month for result in run.results}
     runs = often.pop() if len(often) == 1 else None
     lines = advice_lines(run.advice, top=SHOWN_ADVICE, runs_per_month=runs)
     return [Line("what could be saved (tokenbudget advise):"), *(Line(f"  {line}".rstrip()) for line in lines)]
 
 
-def _test_lines(result: TestResult, verbosity: int) -> list[Line]:
+def _test_lines(result: TestResult, verbosity: int, forgiven: str) -> list[Line]:
     loud = result.failed or not result.passed
     head = Line(f"{plain(result.nodeid)}  {_verdict(result)}", _tone(result.verdict, loud=loud))
     if verbosity > 0:
         return [head, *_all_lines(result, verbosity, loud=loud)]
     moved = [
-        _moved_line(result, gate, loud=loud) for gate in _one_a_metric([*failing_gates(result), *_improved(result)])
+        _moved_line(result, gate, forgiven, loud=loud)
+        for gate in _one_a_metric([*failing_gates(result), *_improved(result)])
     ]
     body = [Line(f"  {text}") for text in _stage_lines(result)] if _on_its_own(result) else []
     body += [Line(f"  note: {plain(text)}") for text in _notes(result, verbosity)]
@@ -125,7 +127,7 @@ def _one_a_metric(gates: Iterable[GateResult]) -> list[GateResult]:
     return list(kept.values())
 
 
-def _moved_line(result: TestResult, gate: GateResult, *, loud: bool) -> Line:
+def _moved_line(result: TestResult, gate: GateResult, forgiven: str, *, loud: bool) -> Line:
     """``test_desk.py::test_refunds_a_lamp  input 2,861 → 3,289  +15.0 %  OVER (+10 %)``."""
     name = _short_name(plain(result.nodeid, limit=200))
     if gate.value is None or (gate.baseline is None and gate.kind != "limit"):
@@ -133,7 +135,7 @@ def _moved_line(result: TestResult, gate: GateResult, *, loud: bool) -> Line:
             f"{name:<{_NAME_WIDTH}} {metric_name(gate)}  {word(gate, loud=loud)}", _tone(gate.verdict, loud=loud)
         )
     metric, values, moved, _, said = gate_row(gate, loud=loud)
-    said = _OVER.get(gate.verdict, said) if loud else "accepted" if gate.verdict in FAILING else said
+    said = _OVER.get(gate.verdict, said) if loud else forgiven if gate.verdict in FAILING else said
     allowed = number(gate.allowed, gate.unit) if gate.kind == "limit" else gate.rule.replace("%", " %")
     parts = [_short_metric(metric), values, *([moved] if moved else []), f"{said} ({allowed})"]
     return Line(f"{name:<{_NAME_WIDTH}} {parts[0]} {'  '.join(parts[1:])}", _tone(gate.verdict, loud=loud))
@@ -189,7 +191,7 @@ def _notes(result: TestResult, verbosity: int) -> Sequence[str]:
 
 
 def _on_its_own(result: TestResult) -> bool:
-    """Whether a test failed, and not by its budget."""
+    """Tell whether a test failed, and not by its budget."""
     return not result.passed and not result.failed
 
 
@@ -222,11 +224,11 @@ def _stage_lines(result: TestResult) -> list[str]:
     ).split("\n")
 
 
-def _summary_lines(results: Sequence[TestResult], *, of_ab: bool) -> Iterator[Line]:
+def _summary_lines(results: Sequence[TestResult], forgiven: str, *, of_ab: bool) -> Iterator[Line]:
     if not results:
         return
     worst: Tone = "bad" if any(result.failed or not result.passed for result in results) else "good"
-    yield Line(f"{_counts(results)} · {_spent(results, of_ab=of_ab)}", worst)
+    yield Line(f"{_counts(results, forgiven)} · {_spent(results, of_ab=of_ab)}", worst)
     if any(gate.verdict == "regression" and result.failed for result in results for gate in result.gates) and not of_ab:
         record = " --tokenbudget-traffic=record" if any(result.has_estimates for result in results) else ""
         yield Line(f"wanted? pytest{record} --tokenbudget-update, and commit the new numbers")
@@ -246,14 +248,16 @@ def _summary_lines(results: Sequence[TestResult], *, of_ab: bool) -> Iterator[Li
         yield from (Line(f"  {plain(reason)}") for reason, _ in reasons.most_common(SHOWN_REASONS) if reason)
 
 
-def _counts(results: Sequence[TestResult]) -> str:
-    """``2 tests over budget, 1 new``."""
+def _counts(results: Sequence[TestResult], forgiven: str) -> str:
+    """``2 tests over budget, 1 new``; what fails nothing is ``accepted`` by an update, or only reported."""
     counts = Counter(
         "failed on its own"
         if _on_its_own(result)
         else "over budget"
         if result.failed
-        else _WITHIN.get(result.verdict, "") or result.verdict.replace("_", " ")
+        else (
+            forgiven if result.verdict in _OVER else _WITHIN.get(result.verdict, "") or result.verdict.replace("_", " ")
+        )
         for result in results
     )
     (first, number_of), *others = sorted(counts.items(), key=lambda item: (item[0] != "over budget", -item[1], item[0]))
@@ -269,7 +273,7 @@ def _calls(samples: Iterable[Sample]) -> list[Call]:
 
 
 def _spent(results: Sequence[TestResult], *, of_ab: bool) -> str:
-    """What the run spent as far as it is known, and what of it went into repeats."""
+    """Say what the run spent as far as it is known, and how much of it went into repeats."""
     if of_ab:
         return _amount([call for result in results for call in _calls((*result.samples, *result.discarded))])
     once = [call for result in results for call in _calls(result.samples[:1])]

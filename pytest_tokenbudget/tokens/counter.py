@@ -76,7 +76,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """How the texts of one model are counted.
+    """The way in which the texts of one model are counted.
 
     Attributes:
         counts: Counts the texts.

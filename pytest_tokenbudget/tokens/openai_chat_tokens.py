@@ -1,4 +1,4 @@
-"""How a chat completions request becomes tokens.
+"""Turns a chat completions request into tokens.
 
 Sources: the cookbook's "How to count tokens with tiktoken" (github.com/openai/openai-cookbook, read 2026-11-24) for plain
 messages; OpenAI's Harmony guide for the tools section, the response formats and the headers of tool messages; the rest
@@ -66,7 +66,7 @@ def turns(messages: Sequence[Message], *, merge_calls: bool) -> Iterator[Turn]:
 
 
 def has_calls(message: Message) -> bool:
-    """Whether a message holds tool calls."""
+    """Tell whether a message holds tool calls."""
     return any(isinstance(part, ToolCall) for part in message.parts)
 
 
@@ -99,7 +99,7 @@ def content(parts: Iterable[object], part: PartName, name: str, model: str) -> I
 
 
 def uncertain(parts: Iterable[object]) -> bool:
-    """Whether a content holds what only an estimate can be given for."""
+    """Tell whether a content holds what only an estimate can be given for."""
     for item in parts:
         if isinstance(item, ToolResult):
             if uncertain(item.parts):
@@ -204,7 +204,7 @@ _HOSTED = re.compile(r"(?:ft:)?(?:gpt-|chatgpt-|o[1-9](?:$|-)|codex-|computer-us
 
 
 def is_openai(api: str, model: str) -> bool:
-    """Whether a prompt is read by a model of OpenAI's own API, so that these rules apply and not a profile."""
+    """Tell whether a prompt is read by a model of OpenAI's own API, so that these rules apply and not a profile."""
     name = bare_model(model)
     hosted = _HOSTED.match(name) is not None and not name.startswith("gpt-oss")
     return hosted and api.startswith(("openai.chat", "openai.responses"))
@@ -334,7 +334,7 @@ def _parallel(calls: Sequence[ToolCall], results: Sequence[ToolResult], kind: Fa
 
 
 def _before_punctuation(text: str) -> int:
-    """Where the punctuation begins that a text ends with: encodings split there and not behind it."""
+    """Find where the punctuation begins that a text ends with: encodings split there and not behind it."""
     cut = len(text)
     while cut and not (text[cut - 1].isalnum() or text[cut - 1].isspace()):
         cut -= 1

@@ -10,7 +10,7 @@ from pytest_tokenbudget.tokens.fragments import bare_model
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a prompt costs a family of models, against its texts counted in ``o200k_base``.
+    """The tokens that a prompt costs a family of models, against its texts counted in ``o200k_base``.
 
     Attributes:
         name: Name of the family.

@@ -51,12 +51,15 @@ def recorded(pytester: pytest.Pytester, llm_server: LedgerServer, monkeypatch: p
         replies = [Reply(tool_calls=(call,), input_tokens=size) for size in sizes[:2]]
         llm_server.play([*replies, Reply("Moved.", input_tokens=sizes[2]), Reply("{}", input_tokens=97)])
         pytester.makepyfile(test_agent=AGENT.format(url=llm_server.url, replay=replay))
-        pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n" + ini)
-        result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:randomly", *args)
+        pytester.makeini("[pytest]\n" + ini)
+        result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", *args)
         result.assert_outcomes(passed=1)
         return result
 
     monkeypatch.setattr("sys.dont_write_bytecode", True)
+    # Other plugins take longer to load than the runs take.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p tokenbudget -p no:cacheprovider")
     return record
 
 

@@ -39,6 +39,10 @@ def ask():
 '''
 
 
+QUICK = ("-o", "tokenbudget_encodings=* = bytes/4", "-o", "tokenbudget_prices=* = input 1, output 1")
+"""Options of sessions in which texts are not counted to the token: to load a vocabulary and the list of prices takes longer."""
+
+
 @dataclass(frozen=True)
 class Project:
     """The project: write its tests, run them, read the report."""
@@ -53,11 +57,14 @@ class Project:
         # Byte code is taken for fresh where a text of the same length was written within the same second.
         shutil.rmtree(self.pytester.path / "__pycache__", ignore_errors=True)
 
-    def run(self, *args: str, subprocess: bool = False) -> pytest.RunResult:
-        """Run pytest; a JSON report is always written."""
+    def run(self, *args: str, subprocess: bool = False, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
+        """Run pytest; a JSON report is always written. A process of its own loads none but these other plugins."""
         options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *args)
         if subprocess:
-            return self.pytester.runpytest_subprocess(*options)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+                patch.setenv("PYTEST_ADDOPTS", " ".join(f"-p {name}" for name in ("tokenbudget", *plugins)))
+                return self.pytester.runpytest_subprocess(*QUICK, *options)
         return self.pytester.runpytest_inprocess(*options)
 
     @property

@@ -62,8 +62,13 @@ def test_an_update_says_what_it_accepted(project: Any) -> None:
     project.write(_agent("Finds orders. " * 20, replay=True))
     result = project.run("--tokenbudget-update")
     result.stdout.fnmatch_lines(
-        ["*accepted test_agent.py::test_agent: input * → * +*%, search_orders; cost $* → $* +*%*"]
+        [
+            "accepted test_agent.py::test_agent: input * → * +*%, search_orders; cost*",
+            "  *$* → $* +*%",
+            "1 test accepted · *",
+        ]
     )
+    assert max(len(line) for line in result.stdout.lines if line.startswith("accepted")) <= 80
     project.run("--tokenbudget-update").stdout.no_fnmatch_line("accepted *")
 
 

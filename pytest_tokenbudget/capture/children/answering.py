@@ -98,7 +98,7 @@ class Answering:
         channel.close()
 
     def has_let_out(self, url: str, body: bytes) -> bool:
-        """Whether a child was allowed to send a request with this URL and body."""
+        """Tell whether a child was allowed to send a request with this URL and body."""
         return any(same_request(url, body, *sent) for sent in self._let_out)
 
     def _check_connection(self, channel: Channel, host: str, port: int | None, opened_by: str) -> None:

@@ -82,7 +82,7 @@ class Channel:
             self._buffer += data
 
     def is_allowed(self, secret: str) -> bool:
-        """Whether the other side knows the secret, which it sends first.
+        """Tell whether the other side knows the secret, which it sends first.
 
         Raises:
             OSError, ValueError: See :meth:`receive`.

@@ -57,7 +57,7 @@ class ChildRecorder:
 
     @property
     def recording(self) -> bool:
-        """Whether a sample is being taken in the session."""
+        """Tell whether a sample is being taken in the session."""
         return self._state[0] != IDLE
 
     @property
@@ -75,7 +75,7 @@ class ChildRecorder:
 
     @property
     def replays(self) -> bool:
-        """Whether the session answers model calls by a script or a recording."""
+        """Tell whether the session answers model calls by a script or a recording."""
         return self._state[0] == ANSWERED
 
     def watch_begins(self) -> None:
@@ -94,7 +94,7 @@ class ChildRecorder:
 
     @property
     def plain(self) -> bool:
-        """Whether it does no more than look on."""
+        """Tell whether it does no more than look on."""
         return self._state[0] not in (ASKED, ANSWERED) and not self.request_usage
 
     def begin(

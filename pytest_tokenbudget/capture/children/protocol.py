@@ -1,4 +1,4 @@
-"""What a session and its children agree on: the states of a session, and the form of a child's file.
+"""The protocol between a session and its children: the states of a session, and the form of a child's file.
 
 The file holds frames that are only ever appended. A frame is two lengths of eight hexadecimal digits, a head in JSON, and a
 blob. A process that is killed can leave half a frame, and only as the last one of its file.
@@ -25,7 +25,7 @@ ANSWERED = 3
 
 
 class Address(NamedTuple):
-    """Where a session listens, and the secret that a child shows first.
+    """The address at which a session listens, and the secret that a child shows first.
 
     Attributes:
         place: Path of a Unix socket, or the port on 127.0.0.1.

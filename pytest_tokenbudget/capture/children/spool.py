@@ -33,7 +33,7 @@ _MOST = 10**9
 
 @dataclass(slots=True)
 class ChildProcess:
-    """What is known of a child process from its file.
+    """A child process, as its file describes it.
 
     Attributes:
         pid: Its process id.
@@ -53,7 +53,7 @@ class ChildProcess:
 
     @property
     def runs(self) -> bool:
-        """Whether it still runs; one that has ended and that nobody waited for counts too."""
+        """Tell whether it still runs; one that has ended and that nobody waited for counts too."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -123,7 +123,7 @@ class Spool:
 
     @property
     def state(self) -> int:
-        """What children are told about the session now."""
+        """The state of the session that its children read."""
         return self._state[0]
 
     @state.setter
@@ -156,7 +156,7 @@ class Spool:
                 yield file.child, exchange
 
     def is_sending(self, url: str, body: bytes) -> bool:
-        """Whether a child is sending a request with this URL and body."""
+        """Tell whether a child is sending a request with this URL and body."""
         self.read()
         return any(
             same_request(url, body, sent, file.begun[number].request_body)

@@ -66,7 +66,7 @@ class StartedProcesses:
             self._standing.pop().put_back()
 
     def _of_multiprocessing(self) -> tuple[Watched, ...]:
-        """How multiprocessing starts processes that it does not fork; they run Python and say themselves that they are there."""
+        """Watch how multiprocessing starts processes that it does not fork; they run Python and announce themselves."""
         try:
             import _posixsubprocess
         except ImportError:  # Windows
@@ -135,7 +135,7 @@ class StartedProcesses:
 
 
 def _has_text_names(environment: Mapping[Any, Any]) -> bool:
-    """Whether it can be added to; names may be bytes too."""
+    """Tell whether it can be added to; names may be bytes too."""
     return all(isinstance(name, str) for name in environment)
 
 

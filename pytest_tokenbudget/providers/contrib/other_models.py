@@ -59,7 +59,7 @@ class Images(OtherModel):
     )
 
     def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
-        """All that an image model writes is an image."""
+        """Count images: an image model writes nothing else."""
         wrote = as_dict(usage.get("output_tokens_details"))
         return {} if "image_tokens" in wrote else {"output_image_tokens": usage.get("output_tokens")}
 

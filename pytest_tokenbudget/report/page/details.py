@@ -80,7 +80,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """What unfolds below a row.
+    """The details that unfold below a row.
 
     Attributes:
         figures: Totals of the test.
@@ -133,12 +133,12 @@ def row(result: TestResult) -> Row:
 
 
 def tone(change: float | None) -> str:
-    """Whether more or less was used."""
+    """Tell whether more or less was used."""
     return "same" if change is None or abs(change) < 0.0005 else "worse" if change > 0 else "better"
 
 
 def detail(result: TestResult, colours: Mapping[str, str], revisions: Sequence[Revision] = ()) -> Detail:
-    """What unfolds below a test's row.
+    """Give the details that unfold below a test's row.
 
     Args:
         result: The test.
@@ -229,7 +229,7 @@ def _compared(result: TestResult, last: Sample) -> str:
 
 
 def is_quiet(result: TestResult) -> bool:
-    """Whether a test needs nobody's attention: it holds, and nothing is to be said of it."""
+    """Tell whether a test needs nobody's attention: it holds, and nothing is to be said of it."""
     return not result.failed and result.passed and result.verdict not in (*FAILING, "improved", "inconclusive")
 
 

@@ -180,7 +180,7 @@ def _groups(quiet: Sequence[tuple[Entry, TestResult]]) -> list[Group]:
 
 
 def _counted(quiet: Iterable[TestResult]) -> str:
-    """What the tests are that need no attention: ``12 within budget, 1 new``."""
+    """Count the tests that need no attention: ``12 within budget, 1 new``."""
     counts = Counter("new" if result.verdict == "new" else "within budget" for result in quiet)
     return ", ".join(f"{counts[word]:,} {word}" for word in ("within budget", "new") if counts[word])
 

@@ -1,4 +1,4 @@
-"""What the page says of all tests together: totals, shared causes, and where the tokens and the money go."""
+"""The part of the page on all tests together: totals, shared causes, and where the tokens and the money go."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Share:
 
 @dataclass(slots=True)
 class _Sum:
-    """What a stage or model used, summed over the tests' last samples."""
+    """The usage of a stage or model, summed over the tests' last samples."""
 
     calls: int = 0
     failed: int = 0
@@ -176,7 +176,7 @@ def diff_rows(diff: Sequence[str]) -> tuple[tuple[str, str], ...]:
 
 
 def by_stage(results: Iterable[TestResult], colours: Mapping[str, str]) -> list[Share]:
-    """What each stage used itself, without the stages inside it, the most tokens first."""
+    """Sum what each stage used itself, without the stages inside it, the most tokens first."""
     sums: dict[str, _Sum] = defaultdict(_Sum)
     for result in results:
         for call in result.samples[-1].calls if result.samples else ():
@@ -185,7 +185,7 @@ def by_stage(results: Iterable[TestResult], colours: Mapping[str, str]) -> list[
 
 
 def by_model(results: Iterable[TestResult]) -> list[Share]:
-    """What each model used, the most tokens first."""
+    """Sum what each model used, the most tokens first."""
     sums: dict[str, _Sum] = defaultdict(_Sum)
     for result in results:
         for call in result.samples[-1].calls if result.samples else ():
@@ -307,7 +307,7 @@ def unsteady(results: Iterable[TestResult]) -> list[Unsteady]:
 
 
 def spent(results: Iterable[TestResult]) -> str:
-    """What the whole run spent, repeated samples included: ``33 calls, 14,349 tokens, $0.0027``."""
+    """Say what the whole run spent, repeated samples included: ``33 calls, 14,349 tokens, $0.0027``."""
     calls = [call for result in results for sample in result.samples for call in sample.calls if call.succeeded]
     tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
     costs = [call.cost for call in calls if call.cost is not None]

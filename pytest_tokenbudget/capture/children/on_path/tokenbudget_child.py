@@ -124,7 +124,7 @@ def _restore(owner: Any, name: str, before: Any) -> None:
 
 
 def _is_local(name: str, args: tuple[Any, ...]) -> bool:
-    """Whether a socket is connected to something that has no host: one of this machine's own kinds."""
+    """Tell whether a socket is connected to something that has no host: one of this machine's own kinds."""
     return name.startswith("connect") and not (len(args) > 1 and isinstance(args[1], tuple) and len(args[1]) > 1)
 
 
