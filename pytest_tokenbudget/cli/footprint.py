@@ -61,7 +61,9 @@ def _run(arguments: argparse.Namespace) -> int:
     if not tools and not texts:
         raise FootprintError("there is nothing to measure", remedy="give --mcp COMMAND, --tools FILE or --file PATH")
     counts = count_cache(user_cache_folder())
-    found = measure_footprint(Counter(cache=counts), tools=tools, system=[text for _, text in texts], model=arguments.model)
+    found = measure_footprint(
+        Counter(cache=counts), tools=tools, system=[text for _, text in texts], model=arguments.model
+    )
     counts.save()
     rows = _rows(found, [name for name, text in texts if text])
     if arguments.json:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import sys
 from pathlib import Path
 
@@ -179,6 +181,22 @@ def test_the_command_ranks_the_parts(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([*arguments, "--limit", str(found["input_tokens"])]) == 0
     assert main([*arguments, "--limit", str(found["input_tokens"] - 1)]) == 1
     assert "tool_40" in capsys.readouterr().out
+
+
+def test_the_command_counts_a_text_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second run loads no vocabulary and says the same; what it keeps is its user's alone and holds no text."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "caches"))
+    (tmp_path / "AGENTS.md").write_text("Keep the calendar tidy.", encoding="utf-8")
+    code = (
+        "import sys; from pytest_tokenbudget.cli.main import main; "
+        "main(['footprint', '--file', sys.argv[1]]); print('toktok' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "AGENTS.md")]
+    first, second = (subprocess.run(command, capture_output=True, text=True, check=True).stdout for _ in range(2))
+    assert first.endswith("True\n")
+    assert second == first.replace("True\n", "False\n")
+    (kept,) = (tmp_path / "caches").glob("*/*")
+    assert "calendar" not in kept.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
