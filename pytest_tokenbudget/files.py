@@ -161,15 +161,6 @@ class DiskCache:
         return [self._form, *map(_version, self._libraries)]
 
 
-def user_cache_folder() -> Path | None:
-    """Give the folder for what commands keep, where no pytest session has a cache; ``None`` for a user without a home."""
-    try:
-        caches = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or Path.home() / ".cache"
-    except RuntimeError:
-        return None
-    return Path(caches) / "pytest-tokenbudget"
-
-
 def _version(library: str) -> str:
     """Name a distribution with its installed version."""
     from importlib.metadata import PackageNotFoundError, version

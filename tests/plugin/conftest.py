@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ledger_server import LedgerServer
+from own_process import QUICK, run_in_own_process
 
 from pytest_tokenbudget.baselines.format import load
 from pytest_tokenbudget.records.baseline import MetricRecord
@@ -39,10 +40,6 @@ def ask():
 '''
 
 
-QUICK = ("-o", "tokenbudget_encodings=* = bytes/4", "-o", "tokenbudget_prices=* = input 1, output 1")
-"""Options of sessions in which texts are not counted to the token: to load a vocabulary and the list of prices takes longer."""
-
-
 @dataclass(frozen=True)
 class Project:
     """The project: write its tests, run them, read the report."""
@@ -61,10 +58,7 @@ class Project:
         """Run pytest; a JSON report is always written. A process of its own loads none but these other plugins."""
         options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *args)
         if subprocess:
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-                patch.setenv("PYTEST_ADDOPTS", " ".join(f"-p {name}" for name in ("tokenbudget", *plugins)))
-                return self.pytester.runpytest_subprocess(*QUICK, *options)
+            return run_in_own_process(self.pytester, *QUICK, *options, plugins=plugins)
         return self.pytester.runpytest_inprocess(*options)
 
     @property
