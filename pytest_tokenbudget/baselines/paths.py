@@ -13,6 +13,9 @@ CASSETTES = "cassettes"
 BASELINE = "baseline"
 """The name that stands for the baseline itself wherever a reference can be named (``against="baseline"``)."""
 
+LAST_RUN = Path(".pytest_cache", "d", "tokenbudget", "last-run.json")
+"""The JSON report of the last run that failed against stored numbers, in pytest's cache below its root directory."""
+
 _CASSETTE_NAME_CHARACTERS, _CASSETTE_NAME_BYTES = 100, 180
 """What is kept of a name. 255 bytes is what common file systems allow; a temporary file beside it has a short name."""
 

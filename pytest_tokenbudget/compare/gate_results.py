@@ -161,7 +161,8 @@ class _Gates:
         timed = spec.timed and not (spec.name == "latency" and entry.speeds)
         equal = gate.kind == "max_increase" and not timed and _all_equal(values, sessions)
         if equal and not _is_far_from_origin(gate, [values], entry):
-            return self._say(gate, spec, "ok", values, value=value, baseline=value, part=part)
+            forgiven = _clock_noise(gate, entry)
+            return self._say(gate, spec, "ok", values, value=value, baseline=value, part=part, forgiven=forgiven)
         result = self._judged(gate, spec, values, sessions, entry)
         return without_moves(
             gate, result if part is None else replace(result, exact_part=part), spec, self.given.samples, entry
@@ -223,6 +224,7 @@ class _Gates:
             more=more if verdict == "inconclusive" else 0,
             learning=learning,
             drift=_drift(gate, values, sessions, entry, terms, exact=judged.exact),
+            forgiven=_clock_noise(gate, entry),
         )
 
     def _terms(self, gate: Gate, spec: MetricSpec, entry: BaselineEntry) -> Terms:
@@ -239,14 +241,10 @@ class _Gates:
         if is_tool_metric(spec.name):
             kind = "exact"  # the code alone decides the schema of a tool
         prior = given.noise if kind == "latency" else None
-        # A stage's own code is measured on a real clock, whose noise is no change of the code.
-        # A rule that somebody wrote holds as it is written.
-        is_default_latency = spec.name == "latency" and bool(entry.speeds) and not gate.explicit
-        noise = CLOCK_NOISE if is_default_latency else Fraction(0)
         return Terms(
             kind=kind,
             increase=gate.rule.fraction,
-            slack=max(gate.rule.slack, noise),
+            slack=max(gate.rule.slack, _clock_noise(gate, entry)),
             statistic=gate.metric.statistic,
             noise=noise_prior(
                 kind, paired=given.paired, s0=prior.scale if prior else None, d0=prior.df if prior else None
@@ -297,12 +295,21 @@ class _Gates:
         drift: float | None = None,
         part: ExactPart | None = None,
         learning: bool = False,
+        forgiven: Fraction = Fraction(0),
     ) -> GateResult:
-        """The result of a gate: the one place where it is made."""
+        """The result of a gate: the one place where it is made.
+
+        What is forgiven beside the rule, in the metric's unit, is shown where it allows more than the rule does.
+        """
+        allowed, text = _allowed(gate, baseline), gate.text
+        if forgiven and baseline is not None and allowed is not None:
+            beside = as_number(rational(baseline) + forgiven)
+            if beside > allowed:
+                allowed, text = beside, f"{gate.text} +{float(forgiven) * 1000:g} ms"
         return GateResult(
             metric=gate.metric.key,
             statistic=gate.metric.statistic,
-            rule=gate.text,
+            rule=text,
             kind=gate.kind,
             unit=spec.unit,
             baseline=baseline,
@@ -317,7 +324,7 @@ class _Gates:
             p=p,
             reason=reason,
             source=self._source(gate.metric.stage, spec),
-            allowed=_allowed(gate, baseline),
+            allowed=allowed,
             more=more,
             drift=drift,
             exact_part=part,
@@ -412,6 +419,15 @@ def _shown_base(gate: Gate, spec: MetricSpec, sessions: Sequence[Session]) -> Nu
     """The baseline as it is shown: of the last session, or of all pooled calls."""
     values = sessions[-1] if spec.pooled is None else [value for session in sessions for value in session]
     return statistic(values, gate.metric.statistic)
+
+
+def _clock_noise(gate: Gate, entry: BaselineEntry) -> Fraction:
+    """What a default latency gate forgives, s: own code is measured on a real clock, whose noise is no change of the code.
+
+    A rule that somebody wrote holds as it is written.
+    """
+    is_default = gate.metric.name == "latency" and bool(entry.speeds) and not gate.explicit
+    return CLOCK_NOISE if is_default else Fraction(0)
 
 
 def _allowed(gate: Gate, baseline: Number | None) -> Number | None:

@@ -60,6 +60,11 @@ def writer_for(name: str, formats: Mapping[str, Writer], *, option: str) -> Writ
     return writer
 
 
+def is_json_report(name: str) -> bool:
+    """Whether a report's path asks for the JSON report, and for none of the other formats that are JSON too."""
+    return max((suffix for suffix in BUILTIN_FORMATS if name.endswith(suffix)), key=len, default="") == ".json"
+
+
 def write_reports(
     run: RunView, names: Iterable[str], formats: Mapping[str, Writer], *, option: str, directory: Path, summary: str
 ) -> RunView:

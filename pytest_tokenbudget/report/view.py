@@ -25,6 +25,8 @@ class RunView:
         problems: What could not be written, and why.
         notes: What a person at the terminal wants to know and a program does not: which files were written.
         advice: What could be saved, the largest first; empty where nobody asked for it.
+        accepted: Node ids of the tests whose stored numbers this run replaced, each with what changed, in words.
+        compare: The command that shows what changed in this run; ``""`` where there is none.
         ended_ok: Whether everything else in the session went well: other tests, fixtures, workers.
     """
 
@@ -36,6 +38,8 @@ class RunView:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
+    accepted: tuple[tuple[str, str], ...] = ()
+    compare: str = ""
     ended_ok: bool = True
 
     @property
