@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -192,6 +193,8 @@ def keep_last_run(config: pytest.Config, settings: Settings, run: RunView) -> st
         for result in run.results
         for gate in result.gates
     ):
+        with suppress(OSError):  # what an earlier run left is none of this one
+            (config.rootpath / LAST_RUN).unlink(missing_ok=True)
         return ""
     cache = getattr(config, "cache", None)
     if cache is None:  # with `-p no:cacheprovider`

@@ -33,7 +33,7 @@ def test_an_update_is_no_alarm(project: Any) -> None:
     result = project.run("--tokenbudget-update")
     result.assert_outcomes(passed=1)
     result.stdout.no_fnmatch_line("*REGRESSION*")
-    result.stdout.fnmatch_lines(["*accepted (+10 %)", "wrote __budgets__/test_agent.json*"])
+    result.stdout.fnmatch_lines(["test_agent.py::test_agent  input * → * +*%*", "wrote __budgets__/test_agent.json*"])
 
 
 def test_numbers_of_a_test_that_fails_in_teardown_are_not_stored(project: Any) -> None:
