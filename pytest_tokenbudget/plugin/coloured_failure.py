@@ -65,11 +65,15 @@ def colour_failure(report: pytest.TestReport, result: TestResult, reports: Seque
     """
     encoding = terminal_encoding()
     text = for_terminal(failure_text(result, reports=reports), encoding)
-    if str(report.longrepr).strip() != text.strip():
-        return  # the agent's own exception is shown beside it
+    shown = str(report.longrepr).strip()
+    if not shown.endswith(text.strip()):
+        return
     place = getattr(report.longrepr, "reprcrash", None)
     if place is not None:
         # pytest cuts the line at the edge, but not in colour.
         short = short_headline(result, room=width - len(f"FAILED {report.nodeid} - "))
         place = replace(place, message=for_terminal(short, encoding))
-    report.longrepr = ColouredFailure(text, result, reports, place)  # type: ignore[assignment]  # pytest shows any
+    if shown == text.strip():
+        report.longrepr = ColouredFailure(text, result, reports, place)  # type: ignore[assignment]  # pytest shows any
+    elif place is not None:
+        report.longrepr.reprcrash = place  # type: ignore[union-attr]  # the agent's own exception is shown beside it
