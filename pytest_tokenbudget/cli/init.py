@@ -84,7 +84,6 @@ def _planned(root: Path, repository: Path, arguments: argparse.Namespace) -> tup
         test_change,
     )
     from pytest_tokenbudget.errors import GitError
-    from pytest_tokenbudget.report.table import default_branch
 
     notes = []
     try:
@@ -92,12 +91,13 @@ def _planned(root: Path, repository: Path, arguments: argparse.Namespace) -> tup
     except GitError:
         remotes = ""
     host = find_host(repository, remotes) if arguments.ci == "auto" else arguments.ci
-    found = [ini_change(root), attributes_change(root)]
+    found = [ini_change(root, arguments.agent), attributes_change(root)]
     if arguments.agent:
         found.append(test_change(root, arguments.agent))
-    if host in ("github", "gitlab"):
-        branch = default_branch(Path.cwd()).removeprefix("origin/")
-        found.append(ci_change(repository if _is_below(root, repository) else root, host, branch))
+    if host in ("github", "gitlab") and root.resolve() != repository.resolve():
+        notes.append(f"the CI recipe is written where the repository begins: run `tokenbudget init` in {repository}")
+    elif host in ("github", "gitlab"):
+        found.append(ci_change(root, host, _default_branch()))
     elif host == "jenkins":
         notes.append(JENKINS)
     elif host is None:
@@ -105,9 +105,16 @@ def _planned(root: Path, repository: Path, arguments: argparse.Namespace) -> tup
     return [change for change in found if change is not None], notes
 
 
-def _is_below(root: Path, repository: Path) -> bool:
-    """Whether the repository's root is this folder: a recipe for one of its folders would have other commands."""
-    return root.resolve() == repository.resolve()
+def _default_branch() -> str:
+    """The default branch: as the remote says, else main or master, else the one of a repository that has none of them."""
+    from pytest_tokenbudget import git
+
+    remote = git.run(Path(), "symbolic-ref", "--short", "refs/remotes/origin/HEAD").stdout.strip()
+    if remote:
+        return remote.removeprefix("origin/")
+    local = git.run(Path(), "branch", "--format=%(refname:short)").stdout.split()
+    usual = next((name for name in ("main", "master") if name in local), "")
+    return usual or git.run(Path(), "symbolic-ref", "--short", "HEAD").stdout.strip() or "main"
 
 
 def _git_settings() -> Mapping[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_tokenbudget.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
 
     import tomlkit
 
@@ -48,7 +48,7 @@ jobs:
       - run: pip install {install} "pytest-tokenbudget[html]"
       - run: pytest --tokenbudget-report=report.json --tokenbudget-report=report.html
       - run: tokenbudget comment report.json
-        if: always() && github.event_name == 'pull_request'
+        if: always()
         env:
           GITHUB_TOKEN: ${{{{ github.token }}}}
       - uses: actions/upload-artifact@v4
@@ -98,11 +98,15 @@ class Change:
     why: str
 
 
-def ini_change(root: Path) -> Change | None:
+def ini_change(root: Path, agent: str | None) -> Change | None:
     """The project's rule for all marked tests, where pytest reads its settings from; ``None`` where there is one.
 
     pytest takes the first file that has its section (https://docs.pytest.org/en/stable/reference/customize.html, read
     2026-11-28).
+
+    Args:
+        root: The project.
+        agent: The agent's entry point; its folder is put on pytest's path, so that the first test can import it.
 
     Raises:
         SettingsError: If the file cannot be read.
@@ -111,8 +115,11 @@ def ini_change(root: Path) -> Change | None:
     before = _read(path)
     text = before or ""
     edit = _edit_toml if path.suffix == ".toml" else _edit_ini
-    after = edit(path, text.replace("\r\n", "\n"), section)
-    if after is None:
+    wanted = {INI_KEY: INI_VALUE}
+    if agent:
+        wanted["pythonpath"] = _module(root, agent)[0].as_posix()
+    after = edit(path, text.replace("\r\n", "\n"), section, wanted)
+    if after == text.replace("\r\n", "\n"):
         return None
     if "\r\n" in text:
         after = after.replace("\n", "\r\n")
@@ -150,7 +157,7 @@ def _toml(path: Path, text: str) -> tomlkit.TOMLDocument:
         raise SettingsError(f"{path}: is no TOML: {error}", remedy=f"correct {path}") from None
 
 
-def _edit_toml(path: Path, text: str, section: str) -> str | None:
+def _edit_toml(path: Path, text: str, section: str, wanted: Mapping[str, str]) -> str:
     import tomlkit
 
     document = _toml(path, text)
@@ -160,13 +167,13 @@ def _edit_toml(path: Path, text: str, section: str) -> str | None:
             # Of the outer tables no header of their own is written.
             table[name] = tomlkit.table(is_super_table=name in ("tool", "pytest") and not section.endswith(name))
         table = table[name]
-    if INI_KEY in table:
-        return None
-    table[INI_KEY] = INI_VALUE
+    for key, value in wanted.items():
+        if key not in table:
+            table[key] = [value] if key == "pythonpath" else value
     return tomlkit.dumps(document)
 
 
-def _edit_ini(path: Path, text: str, section: str) -> str | None:
+def _edit_ini(path: Path, text: str, section: str, wanted: Mapping[str, str]) -> str:
     import configparser
 
     from configupdater import ConfigUpdater
@@ -177,16 +184,19 @@ def _edit_ini(path: Path, text: str, section: str) -> str | None:
     except configparser.Error as error:
         raise SettingsError(f"{path}: cannot be read: {error}", remedy=f"correct {path}") from None
     if section not in document:
-        return f"{text.rstrip()}\n\n[{section}]\n{INI_KEY} = {INI_VALUE}\n".lstrip()
-    if INI_KEY in document[section]:
-        return None
-    options = list(document[section].option_blocks())
-    if options:
-        options[-1].add_after.option(INI_KEY, INI_VALUE)
-    else:
-        document[section].add_option(document[section].create_option(INI_KEY, INI_VALUE))
+        lines = "".join(f"{key} = {value}\n" for key, value in wanted.items())
+        return f"{text.rstrip()}\n\n[{section}]\n{lines}".lstrip()
+    for key, value in wanted.items():
+        options = list(document[section].option_blocks())
+        if key in document[section]:
+            continue
+        if options:
+            # Before what stands behind the last option: empty lines, and comments on the next section.
+            options[-1].add_after.option(key, value)
+        else:
+            document[section].add_option(document[section].create_option(key, value))
     found = str(document)
-    return found if found.endswith("\n") else f"{found}\n"
+    return found if found.endswith("\n") or found == text else f"{found}\n"
 
 
 def attributes_change(root: Path) -> Change | None:
@@ -214,10 +224,8 @@ def test_change(root: Path, agent: str) -> Change | None:
     Raises:
         SettingsError: If there is no such module or function.
     """
-    module, colon, name = agent.partition(":")
-    if not colon or not all(part.isidentifier() for part in (*module.split("."), name)):
-        raise SettingsError(f"--agent {agent}: is no module with a function", remedy="--agent app.agent:answer")
-    function = _function(root, module, name, agent)
+    module, _, name = agent.partition(":")
+    function = _function(_module(root, agent)[1], name, agent)
     folder = next((root / each for each in ("tests", "test") if (root / each).is_dir()), root)
     path = folder / f"test_{name.strip('_')}_budget.py"
     before = _read(path)
@@ -239,18 +247,32 @@ def test_change(root: Path, agent: str) -> Change | None:
     )
 
 
-def _function(root: Path, module: str, name: str, agent: str) -> ast.FunctionDef | ast.AsyncFunctionDef:
-    """The function, found by reading the module: importing an agent may start anything."""
+def _module(root: Path, agent: str) -> tuple[Path, Path]:
+    """The folder that the agent's module is imported from, relative to the project, and the module's file.
+
+    Raises:
+        SettingsError: If there is none.
+    """
+    module, colon, name = agent.partition(":")
+    if not colon or not all(part.isidentifier() for part in (*module.split("."), name)):
+        raise SettingsError(f"--agent {agent}: is no module with a function", remedy="--agent app.agent:answer")
     place = Path(*module.split("."))
     candidates = [
-        base / tail for base in (root, root / "src") for tail in (place.with_suffix(".py"), place / "__init__.py")
+        (base, root / base / tail)
+        for base in (Path(), Path("src"))
+        for tail in (place.with_suffix(".py"), place / "__init__.py")
     ]
-    path = next(filter(Path.is_file, candidates), None)
-    if path is None:
+    found = next((pair for pair in candidates if pair[1].is_file()), None)
+    if found is None:
         raise SettingsError(
-            f"--agent {agent}: there is no {candidates[0]}",
+            f"--agent {agent}: there is no {candidates[0][1]}",
             remedy="run it in the folder that the module is imported from",
         )
+    return found
+
+
+def _function(path: Path, name: str, agent: str) -> ast.FunctionDef | ast.AsyncFunctionDef:
+    """The function, found by reading the module: importing an agent may start anything."""
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError) as error:
