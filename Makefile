@@ -5,6 +5,7 @@
 #
 # and for contributors:
 #
+#   make fuzz    the tests of properties once more with many new examples, and all tests in another order
 #   make check   format, lint, types, import contracts, tests, build: what has to be green
 #   make bench   what the plugin costs, as one table
 #   make lock    write requirements/*.txt anew
@@ -22,15 +23,20 @@ PYTEST_ARGS ?= -n auto
 
 both  := .venv
 httpx := .venv-httpx
+frameworks := .venv-frameworks
 bin   := $(both)/bin
 
-.PHONY: demo test check bench lint build test-httpx lock docs picture pictures clean
+.PHONY: demo test fuzz check bench lint build test-httpx test-frameworks lock docs picture pictures clean
 
 demo: $(both)/.made
 	@$(bin)/python conftest_examples/calendar_agent/demo.py
 
 test: $(both)/.made
 	$(bin)/python -m pytest $(PYTEST_ARGS)
+
+# Random on purpose, so no part of `make check`: what it finds is kept as an example beside the test.
+fuzz: $(both)/.made
+	$(bin)/python -m pytest -p randomly --hypothesis-profile=fuzz $(PYTEST_ARGS)
 
 check: lint test build
 
@@ -52,9 +58,13 @@ build: $(both)/.made
 test-httpx: $(httpx)/.made
 	$(httpx)/bin/python -m pytest tests/front_door tests/plugin tests/test_ledger_server.py $(PYTEST_ARGS)
 
+# The examples of the frameworks, with the newest release of each.
+test-frameworks: $(frameworks)/.made
+	$(frameworks)/bin/python -m pytest tests/test_examples.py $(PYTEST_ARGS)
+
 lock: $(both)/.made
 	$(bin)/python -m pip install --quiet uv
-	for cell in "both --all-extras" httpx httpx2; do set -- $$cell; \
+	for cell in "both --all-extras" httpx httpx2 frameworks; do set -- $$cell; \
 	$(bin)/uv pip compile --quiet --universal --python-version 3.11 --custom-compile-command "make lock" \
 		--group $$1 $$2 --output-file requirements/$$1.txt pyproject.toml || exit 1; done
 
@@ -68,11 +78,11 @@ pictures: picture
 	$(bin)/python docs/take_pictures.py
 
 clean:
-	rm -rf .venv .venv-httpx .nox dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-httpx .venv-frameworks .nox dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 # A stale environment is thrown away whole: what is installed is what the lock says and nothing else.
 # uv only makes it quick; where it cannot be had, or cannot reach the index that pip is configured for, pip does it.
-.venv/.made .venv-httpx/.made: pyproject.toml | python
+.venv/.made .venv-httpx/.made .venv-frameworks/.made: pyproject.toml | python
 	@echo "Making $(@D) from $(lock_file) ..."
 	@rm -rf $(@D)
 	@$(PYTHON) -m venv $(@D)
@@ -84,8 +94,10 @@ clean:
 
 .venv/.made:       lock_file := requirements/both.txt
 .venv-httpx/.made: lock_file := requirements/httpx.txt
+.venv-frameworks/.made: lock_file := requirements/frameworks.txt
 .venv/.made:       requirements/both.txt
 .venv-httpx/.made: requirements/httpx.txt
+.venv-frameworks/.made: requirements/frameworks.txt
 
 .PHONY: python
 python:

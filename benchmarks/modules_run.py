@@ -17,7 +17,7 @@ import textwrap
 from pathlib import Path
 
 from benchmarks.figures import Figure, report
-from benchmarks.sessions import environment
+from benchmarks.sessions import PLUGIN, environment
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_MODULES = 90
@@ -67,8 +67,10 @@ def session(place: Path, words: int) -> list[tuple[str, str, bool]]:
         What ran of the package: file, name, and whether it is a function (else it is the body of a class).
     """
     ran = place / "ran.json"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={place}"]
-    variables = environment() | {"RAN": str(ran), "WORDS": str(words)}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", PLUGIN, f"--rootdir={place}"]
+    # Other plugins import further client libraries, which are watched then.
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    variables = environment() | alone | {"RAN": str(ran), "WORDS": str(words)}
     done = subprocess.run(command, cwd=place, env=variables, capture_output=True, text=True, check=False)
     if done.returncode != (words > 100):
         raise RuntimeError(f"pytest ended with {done.returncode}:\n{done.stdout}\n{done.stderr}")

@@ -91,7 +91,7 @@ def run(place: Path, sent: list[bytes]) -> tuple[float, float]:
         player = Player(path, clock=NoWaiting(), formats=formats, counter=counter, limit=limit)
         for body in sent:
             player.answer(Outgoing("httpx 0", "POST", URL, (), body, "", False))
-        assert player.problem() is None
+        assert (player.failure() or player.left_over()) is None
 
     return recording, timed(play)
 

@@ -196,7 +196,7 @@ def projected(url: str, node: Node, path: Path, *, busy: float) -> float:
         player = Player(path, clock=clock, formats=builtin_formats(), counter=Counter())
         with watching(Recorder(clock=clock, answerer=player)):
             asyncio.run(Agent(url, busy).run(node))
-        problem = player.problem()
+        problem = player.failure() or player.left_over()
         if problem is not None:
             raise problem
         return clock()

@@ -119,7 +119,7 @@ class Run:
             player = Player(self.ours, clock=clock, formats=builtin_formats(), counter=Counter())
             with watching(Recorder(clock=clock, answerer=player)):
                 self._agent(self._client)
-            problem = player.problem()
+            problem = player.failure() or player.left_over()
         if problem is not None:
             raise problem
         return time.perf_counter() - started, clock()

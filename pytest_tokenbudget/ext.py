@@ -1,4 +1,4 @@
-"""What a conftest.py or a plugin of this plugin needs for the hooks of :mod:`pytest_tokenbudget.hookspecs`.
+"""The public objects for the hooks of :mod:`pytest_tokenbudget.hookspecs`, for a conftest.py or a plugin of this plugin.
 
 These names, those of :mod:`pytest_tokenbudget` itself, the hooks, and ``judge``, ``judge_improvement`` and
 ``judge_origin`` of :mod:`pytest_tokenbudget.compare` are public: they change only with a note in the changelog. All other
@@ -29,7 +29,7 @@ from pytest_tokenbudget.replay.replies import (
     tool_call,
     unreachable,
 )
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView
 
 __all__ = [
     "BaselineEntry",

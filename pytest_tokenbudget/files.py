@@ -1,14 +1,16 @@
-"""Writes files in one step, keeps two sessions apart, and shows paths."""
+"""Writes files in one step, keeps two sessions apart, keeps values between sessions, and shows paths."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 
 class FileLocked(Exception):
@@ -98,6 +100,74 @@ def locked(path: Path, *, timeout_s: float) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+class DiskCache:
+    """Keeps values between sessions in one file. Its keys name what was read by a digest, never by its text.
+
+    It may be lost at any time. A file that is damaged, or that another version of a library made, counts as empty and is
+    replaced. Where no file can be written, nothing is kept. Processes that save at the same time replace the whole file, so
+    one of them may have to work its values out again.
+
+    Args:
+        path: The file; ``None`` keeps nothing.
+        libraries: The distributions whose versions the values depend on.
+        form: Number of the values' own form: another number when this package gives them another shape or meaning.
+        most: Number of values that are kept; the oldest go first.
+    """
+
+    def __init__(self, path: Path | None, *, libraries: Sequence[str], form: int, most: int) -> None:
+        self._path = path
+        self._libraries = libraries
+        self._form = form
+        self._most = most
+        self._values: dict[str, Any] | None = None
+        self._added: dict[str, Any] = {}
+
+    def get(self, key: str) -> Any:
+        """The JSON value under a key, of any shape; ``None`` where there is none."""
+        if self._values is None:
+            self._values = {**self._stored(), **self._added}
+        return self._values.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        """Keep a JSON value."""
+        self._added[key] = value
+        if self._values is not None:
+            self._values[key] = value
+
+    def save(self) -> None:
+        """Write what was added, on top of what other sessions have written meanwhile."""
+        if self._path is None or not self._added:
+            return
+        self._values = values = {**self._stored(), **self._added}
+        self._added = {}
+        kept = {"made_by": self._made_by(), "values": dict(list(values.items())[-self._most :])}
+        with contextlib.suppress(OSError):
+            write_atomically(self._path, json.dumps(kept).encode(), mode=0o600)
+
+    def _stored(self) -> dict[str, Any]:
+        try:
+            kept = json.loads(self._path.read_bytes()) if self._path is not None else None
+        except (OSError, ValueError, RecursionError):
+            return {}
+        if not isinstance(kept, dict) or kept.get("made_by") != self._made_by():
+            return {}
+        values = kept.get("values")
+        return values if isinstance(values, dict) else {}
+
+    def _made_by(self) -> list[Any]:
+        return [self._form, *map(_version, self._libraries)]
+
+
+def _version(library: str) -> str:
+    """Name a distribution with its installed version."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return f"{library} {version(library)}"
+    except PackageNotFoundError:
+        return library
 
 
 def shown_path(path: Path, root: Path) -> str:

@@ -86,6 +86,18 @@ def tree(place: Path, revision: str = "HEAD") -> str | None:
     return found.stdout.strip() or None if found.returncode == 0 else None
 
 
+def last_commit(file: Path) -> str | None:
+    """The last commit that changed a file, ``None`` where git knows none."""
+    found = run(file.parent, "log", "-1", "--format=%H", "--", file.name)
+    return found.stdout.strip() or None if found.returncode == 0 else None
+
+
+def blob(file: Path, revision: str) -> bytes | None:
+    """The content of a file at a commit, ``None`` where it was not there."""
+    found = run_bytes(file.parent, "cat-file", "blob", f"{revision}:./{file.name}")
+    return found.stdout if found.returncode == 0 else None
+
+
 def worktrees(place: Path) -> list[Path]:
     """Paths of all work trees that the repository knows, also of those whose directory is gone."""
     listed = run(place, "worktree", "list", "--porcelain").stdout.splitlines()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.providers.wire_format import WireFormat
     from pytest_tokenbudget.records.call import Call, Usage
     from pytest_tokenbudget.records.verdict import TestResult
-    from pytest_tokenbudget.report.view import RunView
+    from pytest_tokenbudget.report.formats import RunView
 
 
 @pytest.hookspec
@@ -68,7 +68,7 @@ def pytest_tokenbudget_tokenizer(provider: str, model: str) -> Callable[[str], i
 
 @pytest.hookspec(firstresult=True)
 def pytest_tokenbudget_price(provider: str, model: str, usage: Usage) -> float | None:
-    """What a call costs.
+    """Give the price of a call.
 
     Example::
 
@@ -94,7 +94,7 @@ def pytest_tokenbudget_metrics() -> list[MetricSpec]:  # type: ignore[empty-body
 
 @pytest.hookspec(firstresult=True)
 def pytest_tokenbudget_baseline_store(config: pytest.Config) -> BaselineStore | None:
-    """Where baselines are read and written; the JSON files in git where no one answers.
+    """Give the store that reads and writes baselines; the JSON files in git where no one answers.
 
     Example::
 

@@ -1,21 +1,32 @@
-"""What calls cost: a hook's answer, then own prices, then the bundled table of ``genai-prices``. Never the network."""
+"""Prices calls: by a hook's answer, then by own prices, then by the bundled table of ``genai-prices``. Never the network."""
 
 from __future__ import annotations
 
+import json
 import math
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from fractions import Fraction
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from pytest_tokenbudget.errors import PriceError
-from pytest_tokenbudget.rates import MILLION, OwnPrice, Price, Priced, Rate, parse_prices
+from pytest_tokenbudget.files import DiskCache
+from pytest_tokenbudget.rates import MILLION, OwnPrice, Price, Priced, Rate, parse_prices, rate_from_json, rate_to_json
 from pytest_tokenbudget.records.call import NOTHING_BILLED, BilledUsage, Usage
 
 PriceHook = Callable[..., float | None]
 """Called with ``provider``, ``model`` and ``usage`` by name; USD, or ``None`` to leave it to the tables."""
+
+
+def price_cache(folder: Path | None) -> DiskCache:
+    """Keep prices between sessions in a folder; ``None`` keeps none."""
+    return DiskCache(folder and folder / "prices.json", libraries=("genai-prices",), form=1, most=1_000)
+
 
 # Names of the price table where they are others than ours or OpenTelemetry's (gen_ai.provider.name, 2026-11).
 _PROVIDER_IDS = {
@@ -41,6 +52,7 @@ class PriceBook:
             (USD per million tokens) or the path of a TOML or JSON file of such entries.
         hooks: Asked before anything else.
         root: Folder that paths in ``own`` are relative to; ``None``: the current one.
+        cache: Prices of earlier sessions; with them no table is loaded.
 
     Raises:
         PriceError: If a line or file cannot be understood, or a hook gives what is no price.
@@ -49,6 +61,7 @@ class PriceBook:
     own: Sequence[str] = ()
     hooks: Sequence[PriceHook] = ()
     root: Path | None = None
+    cache: DiskCache | None = None
     _own: tuple[OwnPrice, ...] = field(init=False)
     _rates: dict[tuple[str, str, str], Rate | None] = field(init=False, default_factory=dict)
 
@@ -121,9 +134,24 @@ class PriceBook:
             return self._rates[key]
         rate = next((own.rate for own in self._own if own.matches(provider, model, modifiers)), None)
         if rate is None and model:
-            rate = _listed(provider, model, timestamp or _noon(), billed)
+            rate = _listed(provider, model, timestamp, billed) if timestamp else self._of_today(provider, model, billed)
         if timestamp is None:
             self._rates[key] = rate
+        return rate
+
+    def _of_today(self, provider: str, model: str, billed: BilledUsage) -> Rate | None:
+        """Give the prices of the bundled table, from the cache where the table is not loaded yet."""
+        noon = _noon()
+        if self.cache is None:
+            return _listed(provider, model, noon, billed)
+        asked = json.dumps([provider, model, _modifiers(billed), noon.isoformat()])
+        key = blake2b(asked.encode(), digest_size=16).hexdigest()
+        if "genai_prices" not in sys.modules:
+            with suppress(ValueError):
+                return rate_from_json(self.cache.get(key))
+        rate = _listed(provider, model, noon, billed)
+        if _table_is_bundled():
+            self.cache.set(key, rate_to_json(rate))
         return rate
 
 
@@ -161,6 +189,14 @@ def _listed(provider: str, model: str, timestamp: datetime, billed: BilledUsage)
     if billed.region or any({key: value} not in variants for key, value in context.items()):
         return None
     return _rate_of(found.model_price)
+
+
+def _table_is_bundled() -> bool:
+    """Tell whether the table is the installed version's own, and not one that the project loaded or downloaded."""
+    from genai_prices.data import providers
+    from genai_prices.data_snapshot import get_snapshot
+
+    return get_snapshot().providers is providers
 
 
 def _context(billed: BilledUsage) -> dict[str, str]:
@@ -229,7 +265,7 @@ def _noon() -> datetime:
 
 
 def _checked(given: Any, model: str) -> float:
-    """What a hook gave, if it is a price."""
+    """Check that a hook gave a price, and give it back."""
     if isinstance(given, bool) or not isinstance(given, int | float) or not (0 <= given < math.inf):
         raise PriceError(
             f"the hook pytest_tokenbudget_price gave {given!r} for the model {model!r}",

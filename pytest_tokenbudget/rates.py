@@ -97,7 +97,7 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """What a call costs.
+    """Give the price of a call.
 
     Attributes:
         usd: USD; ``None`` where it is not known.
@@ -184,6 +184,47 @@ class Rate:
             quantity -= min(quantity, billed.quantity("cache_audio_read_tokens"))
         among: Price = getattr(self, whole) or self.input
         return (own - among.at(read)) * Fraction(min(quantity, counts[whole]))
+
+
+_PRICES = ("input", "output", "cached", "cache_write", "reasoning")
+
+
+def rate_to_json(rate: Rate | None) -> Any:
+    """Give the JSON form of a model's prices; fractions are texts, so that nothing is rounded."""
+    if rate is None:
+        return {}
+    prices = {kind: _price_to_json(getattr(rate, kind)) for kind in _PRICES}
+    extra = {name: _price_to_json(price) for name, price in rate.extra.items()}
+    return prices | {"request": str(rate.request), "extra": extra}
+
+
+def rate_from_json(form: Any) -> Rate | None:
+    """Read what :func:`rate_to_json` gave.
+
+    Raises:
+        ValueError: If it is no such form.
+    """
+    try:
+        if form == {}:
+            return None
+        prices = {kind: _price_from_json(form[kind]) for kind in _PRICES}
+        if prices["input"] is None or prices["output"] is None:
+            raise ValueError("no price for input or output")
+        extra = {name: _price_from_json(price) for name, price in form["extra"].items()}
+        return Rate(**prices, request=Fraction(form["request"]), extra=extra)
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError("no prices of a model") from error
+
+
+def _price_to_json(price: Price | None) -> Any:
+    return price and [str(price.base), [[start, str(above)] for start, above in price.tiers]]
+
+
+def _price_from_json(form: Any) -> Any:
+    if form is None:
+        return None
+    base, tiers = form
+    return Price(Fraction(base), tuple((int(start), Fraction(above)) for start, above in tiers))
 
 
 @dataclass(frozen=True, slots=True)

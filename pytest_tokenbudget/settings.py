@@ -302,13 +302,19 @@ ARGUMENTS: tuple[Argument, ...] = (
         "None",
         "Serve the model's answers from a cassette: `True` for the test's own, or the name of one.",
     ),
+    Argument(
+        "fixture_calls",
+        "None",
+        'Calls of fixtures of a wider scope: `"apart"` from the test, charged to `"each"` test that uses the fixture, or '
+        '`"shared"`: to the first that uses it. By default as `tokenbudget_fixture_calls` says.',
+    ),
 )
 
 MARKER = "token_budget"
 
 
 def marker_signature() -> str:
-    """How the marker is called, with all arguments and their defaults."""
+    """Give the marker's signature, with all arguments and their defaults."""
     first, *others = (f"{argument.name}={argument.default}" for argument in ARGUMENTS)
     return f"{MARKER}({first}, *, {', '.join(others)})"
 
@@ -331,7 +337,7 @@ def pairs(lines: tuple[str, ...], *, option: str, example: str) -> tuple[tuple[s
 
 
 def runs_per_month(lines: tuple[str, ...], nodeid: str) -> float | None:
-    """How often a month the project says that it runs what a test measures.
+    """Read how often a month the project says that it runs what a test measures.
 
     Args:
         lines: The lines of ``tokenbudget_runs_per_month``: a number for all tests, or ``pattern = number``; the first
@@ -426,11 +432,11 @@ class Settings(NamedTuple):
 
     @property
     def replaces(self) -> bool:
-        """Whether this run is to become what others are compared with, whatever it is compared with itself."""
+        """Tell whether this run is to become what others are compared with, whatever it is compared with itself."""
         return self.update or self.accept or self.reference is not None
 
     def fails(self, verdict: str, *, open_target: bool = False) -> bool:
-        """Whether a verdict fails its test in this session.
+        """Tell whether a verdict fails its test in this session.
 
         Args:
             verdict: The verdict of the test.
@@ -446,5 +452,5 @@ class Settings(NamedTuple):
 
 
 def is_ci(environment: Mapping[str, str]) -> bool:
-    """Whether a CI service runs this: the variable ``CI`` is set, and not to a word that says no."""
+    """Tell whether a CI service runs this: the variable ``CI`` is set, and not to a word that says no."""
     return environment.get("CI", "").strip().lower() not in ("", "0", "false", "no", "off")

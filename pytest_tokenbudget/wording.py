@@ -1,4 +1,4 @@
-"""How numbers of things, and texts from outside, are written in messages."""
+"""Writes numbers of things, and texts from outside, in messages."""
 
 from __future__ import annotations
 

@@ -11,18 +11,27 @@ import warnings
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from ledger_server import LedgerServer
 
 import pytest_tokenbudget
 
-# A loaded machine is no failure. In CI the same examples in every run; at a desk new ones, to find what is wrong still.
-settings.register_profile("desk", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, database=None)
-settings.load_profile("ci" if "CI" in os.environ else "desk")
+# A red run is to mean that a change is wrong: the same few examples in every run, and a loaded machine is no failure.
+# `make fuzz` looks for what is still wrong, with new examples and with the tests in another order.
+settings.register_profile(
+    "steady",
+    max_examples=50,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile("fuzz", max_examples=1000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 
-def pytest_sessionstart() -> None:
+@pytest.fixture(scope="session")
+def inner_imports() -> None:
     """Import what inner sessions import: each of them puts ``sys.modules`` back, and would load it all over again.
 
     Of our own modules it would then know some twice, and what one made, another would not take for its own.
@@ -37,12 +46,17 @@ def pytest_sessionstart() -> None:
         "anthropic",
         "pydantic",
         "pytest_httpx",
+        "pytest_randomly",
         "pytest_recording",
         "tabulate",
         "toktok",
     ):
-        with contextlib.suppress(ImportError):
+        with contextlib.suppress(ImportError), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             importlib.import_module(name)
+    # These stay for good. Else each collection of garbage, one a test, would look at all of their objects again.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +81,11 @@ def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _inner_agents_leave_no_litter(request: pytest.FixtureRequest) -> Iterator[None]:
     """Agents in a session inside a test leave clients open, as users' do; the next test is not to be blamed for them."""
+    has_inner_sessions = "pytester" in request.fixturenames
+    if has_inner_sessions:
+        request.getfixturevalue("inner_imports")
     yield
-    if "pytester" in request.fixturenames:
+    if has_inner_sessions:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ledger_server import LedgerServer
+
+from pytest_tokenbudget.cli.main import main
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
@@ -63,6 +67,95 @@ def test_a_session_goes_as_it_is_told(page: Path, tmp_path: Path) -> None:
                     assert re.search(pattern, done.stdout), (
                         f"{page.name}: {command}: no line {line!r} in\n{done.stdout}{done.stderr}"
                     )
+
+
+PARTS = """
+import subprocess
+
+import httpx
+import pytest
+
+from pytest_tokenbudget import stage, token_budget
+
+TOOLS = [{{"type": "function", "function": {{"name": "book", "parameters": {{"type": "object", "properties": {{}}}}}}}}]
+SYSTEM_PROMPT = "You book meetings."
+
+
+class Agent:
+    def __call__(self, request):
+        self.post(request)
+        with stage("worker"):
+            self.post("which day?")
+            return self.post("book it")
+
+    ask = __call__
+
+    def post(self, said):
+        body = {{"model": "gpt-4.1-mini", "messages": [{{"role": "user", "content": said}}]}}
+        for _ in range(2):
+            answer = httpx.post("{url}/chat/completions", json=body)
+            if answer.status_code != 429:
+                break
+        return answer.text
+
+
+@pytest.fixture
+def agent():
+    return Agent()
+
+
+@pytest.fixture(autouse=True)
+def provider(request):
+    if "llm_proxy" in request.fixturenames:
+        request.getfixturevalue("llm_proxy").upstream("openai", "{url}")
+
+"""
+"""What parts of tests leave to their reader: an agent, its tools, and where the model is."""
+
+PAGES_OF_PARTS = ("README", "replay", "footprints", "other-processes", "production")
+NODE_AGENT = """
+const body = JSON.stringify({model: "gpt-4.1-mini", messages: [{role: "user", content: "hello"}]});
+const headers = {"content-type": "application/json"};
+await fetch(process.env.OPENAI_BASE_URL + "/chat/completions", {method: "POST", headers, body});
+"""
+PRODUCTION = [
+    {"stage": "worker", "model": "gpt-4.1-mini", "input_tokens": 9000 + 10 * run, "output_tokens": 40, "run": str(run)}
+    for run in range(40)
+]
+
+
+@pytest.mark.parametrize("name", PAGES_OF_PARTS)
+def test_parts_of_tests_run(
+    name: str, pytester: pytest.Pytester, llm_server: LedgerServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each test that a page shows without its surroundings passes, with an agent in the place of the reader's."""
+    pytest.importorskip("httpx")
+    monkeypatch.delenv("CI", raising=False)
+    (page,) = (page for page in PAGES if page.stem == name)
+    parts = [text for language, text in _blocks(page) if language == "python" and not re.match(r"# \S+\.py\n", text)]
+    shown = "\n".join(parts)
+    if '"node"' in shown and shutil.which("node") is None:
+        pytest.skip("Node is not installed")
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makepyfile(PARTS.format(url=llm_server.url) + shown)
+    (pytester.path / "agent.mjs").write_text(NODE_AGENT)
+    if 'against="production"' in shown:
+        (pytester.path / "rows.jsonl").write_text("\n".join(map(json.dumps, PRODUCTION)))
+        assert main(["import", "--jsonl", "rows.jsonl"]) == 0
+    result = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=len(re.findall(r"^def test_", shown, re.MULTILINE)))
+
+
+def test_hooks_of_the_pages_are_taken(pytester: pytest.Pytester, llm_server: LedgerServer) -> None:
+    """The hooks of the page on extending stand in a conftest: their metric is measured, their format is written."""
+    pytest.importorskip("httpx")
+    (page,) = (page for page in PAGES if page.stem == "extending")
+    pytester.makeconftest("\n".join(text for language, text in _blocks(page) if language == "python"))
+    test = "@token_budget(limit={'searches': 1})\ndef test_it(agent):\n    agent('hello')\n"
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makepyfile(PARTS.format(url=llm_server.url) + test)
+    pytester.runpytest_inprocess("-p", "no:randomly", "--tokenbudget-report=out.csv").assert_outcomes(passed=1)
+    assert (pytester.path / "out.csv").read_text().endswith("::test_it,new")
 
 
 def test_the_tutorial_is_a_session() -> None:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import random
+import sqlite3
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +20,22 @@ import pytest
 from pytest_tokenbudget.ab.confirm import suspicion
 from pytest_tokenbudget.baselines.production_file import read_production, write_production
 from pytest_tokenbudget.baselines.store import JsonStore
+from pytest_tokenbudget.cli.main import EXIT_ERROR, main
 from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.measure.reading import Reader
+from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.production import Distribution, Production
+from pytest_tokenbudget.replay.cassette import read_cassette
 from pytest_tokenbudget.replay.clock import VirtualClock
 from pytest_tokenbudget.replay.interaction import Interaction
 from pytest_tokenbudget.replay.player import Player
 from pytest_tokenbudget.replay.recording import save
+from pytest_tokenbudget.replay.recount import Cuts, Recording, recount
 from pytest_tokenbudget.replay.scenario import Scenario
 from pytest_tokenbudget.replay.script import ScriptedModel
 from pytest_tokenbudget.replay.script_file import read_script
+from pytest_tokenbudget.report.json_report import test_json as as_json
 from pytest_tokenbudget.tokens.counter import Counter
 
 pytest.importorskip("yaml", reason="PyYAML is not installed")
@@ -37,6 +45,7 @@ MUTATIONS = int(os.environ.get("TOKENBUDGET_FUZZ", "400"))
 URL = "https://api.example.com/v1/chat/completions"
 BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Book a meeting, as long as this."}]}
 COUNTER = Counter()
+READER = Reader(builtin_formats(), COUNTER, PriceBook(), lambda exchange, call, prompt: exchange.stage)
 
 SCRIPT = """\
 pace: {ttft: 0.4, tokens_per_second: 60}
@@ -149,7 +158,7 @@ def play(path: Path) -> None:
             for _ in range(2):
                 with suppress(httpx.HTTPError):
                     client.post(URL, json=BODY)
-        player.problem()
+        player.left_over()
         player.notes()
 
 
@@ -168,7 +177,102 @@ def load_scenario(path: Path) -> None:
     scenario(lambda said: said)
 
 
+def command(*arguments: str) -> None:
+    """Run a command as the shell does; what it says of an error that the user can fix is raised again."""
+    said, complained = io.StringIO(), io.StringIO()
+    with redirect_stdout(said), redirect_stderr(complained):
+        code = main(arguments)
+    assert code in (0, 1, 2)
+    if code == EXIT_ERROR:
+        raise TokenBudgetError(complained.getvalue())
+
+
+def imports(source: str) -> Callable[[Path], None]:
+    """Import a file that another program wrote."""
+    return lambda path: command("import", f"--{source}", str(path), "--to", str(path.parent), "--json")
+
+
+def imports_by_query(path: Path) -> None:
+    """Import what a query gives of a database."""
+    pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
+    command("import", "--sql", f"sqlite:///{path.parent / 'rows.db'}", "--query", str(path), "--to", str(path.parent))
+
+
+def imports_of_database(path: Path) -> None:
+    """Import a query's rows of a database whose file is damaged."""
+    pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
+    query = path.parent / "query.sql"
+    query.write_text(QUERY, encoding="utf-8")
+    command("import", "--sql", f"sqlite:///{path}", "--query", str(query), "--to", str(path.parent))
+
+
+def database(path: Path) -> None:
+    """Write a database of model calls."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE calls (step TEXT, model TEXT, input_tokens, latency_ms, cost)")
+        rows = [("worker", "gpt-4o", 1200 + number, 800.5, 0.01) for number in range(20)]
+        connection.executemany("INSERT INTO calls VALUES (?, ?, ?, ?, ?)", rows)
+        connection.commit()
+
+
+def what_if(path: Path) -> None:
+    """Recount a cassette as if it had been cached, and write the result as a report has it."""
+    recording = Recording.read(read_cassette(path), READER)
+    as_json(recount(recording, Cuts(cache=True), READER, nodeid=str(path)))
+
+
+QUERY = "SELECT step AS stage, model, input_tokens, latency_ms, cost FROM calls WHERE input_tokens > 10 -- all\n"
+ROWS = (
+    json.dumps(
+        {"stage": "worker", "model": "gpt-4o", "run": "a", "input_tokens": 5, "output_tokens": 2, "latency_ms": 9}
+    )
+    + "\n"
+    + json.dumps({"agent": "worker/finalize", "prompt_tokens": "7", "completion_tokens": 1.0, "cost": 0.1})
+    + "\n"
+)
+SPAN = {
+    "traceId": "5b8efff798038103d269b633813fc60c",
+    "spanId": "eee19b7ec3c1b174",
+    "startTimeUnixNano": "1544712660000000000",
+    "endTimeUnixNano": "1544712661000000000",
+    "attributes": [
+        {"key": "gen_ai.operation.name", "value": {"stringValue": "chat"}},
+        {"key": "gen_ai.agent.name", "value": {"stringValue": "worker"}},
+        {"key": "gen_ai.request.model", "value": {"stringValue": "gpt-4o"}},
+        {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "1200"}},
+        {"key": "gen_ai.usage.output_tokens", "value": {"intValue": 40}},
+    ],
+}
+CHILD = {**SPAN, "spanId": "eee19b7ec3c1b175", "parentSpanId": SPAN["spanId"]}
+OTEL = json.dumps({"resourceSpans": [{"resource": {}, "scopeSpans": [{"scope": {}, "spans": [SPAN, CHILD]}]}]})
+LANGFUSE = json.dumps(
+    {
+        "data": [
+            {
+                "id": "b",
+                "traceId": "a",
+                "parentObservationId": None,
+                "type": "GENERATION",
+                "name": "worker",
+                "model": "gpt-4o",
+                "startTime": "2026-11-20T10:00:00.000Z",
+                "endTime": "2026-11-20T10:00:02.500Z",
+                "usageDetails": {"input": 1200, "output": 40, "cache_read_input_tokens": 3},
+                "costDetails": {"total": 0.01},
+            },
+            {"id": "c", "traceId": "a", "parentObservationId": "b", "type": "SPAN", "name": "tool"},
+        ]
+    }
+)
+
+
 KINDS: dict[str, tuple[str, Callable[[Path], Any]]] = {
+    "rows.jsonl": (ROWS, imports("jsonl")),
+    "otel.json": (OTEL, imports("otel")),
+    "langfuse.json": (LANGFUSE, imports("langfuse")),
+    "query.sql": (QUERY, imports_by_query),
+    "calls.db": ("", imports_of_database),
+    "whatif.jsonl": ("", what_if),
     "script.yaml": (SCRIPT, run_script),
     "script.json": (SCRIPT_JSON, run_script),
     "scenario.yaml": ("turns:\n  - create\n  - {say: move it, day: 2026-03-17}\n  - cancel\n", load_scenario),
@@ -211,7 +315,9 @@ def mutated(text: str, chance: random.Random) -> bytes:
 def seeds(tmp_path: Path) -> dict[str, list[str]]:
     """Whole files of each kind."""
     found = {kind: [text] for kind, (text, _) in KINDS.items() if text}
-    found["cassette.jsonl"] = [cassette_text(tmp_path)]
+    found["cassette.jsonl"] = found["whatif.jsonl"] = [cassette_text(tmp_path)]
+    database(tmp_path / "rows.db")
+    found["calls.db"] = [(tmp_path / "rows.db").read_bytes().decode("utf-8", "surrogateescape")]
     found["baseline.json"] = [path.read_text(encoding="utf-8") for path in sorted(BASELINES.glob("*.json"))]
     write_production(tmp_path / "production.json", PRODUCTION)
     found["production.json"] = [(tmp_path / "production.json").read_text(encoding="utf-8")]

@@ -20,7 +20,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-CELLS = ["both", "httpx", "httpx2"]
+CELLS = ["both", "httpx", "httpx2", "frameworks"]
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def test_a_lock_keeps_what_users_are_promised(cell: str) -> None:
 def test_the_cells_are_what_their_names_say() -> None:
     """httpx alone has no httpx2, httpx2 alone no httpx, and both have both."""
     clients = {}
-    for cell in CELLS:
+    for cell in ("both", "httpx", "httpx2"):
         text = (ROOT / "requirements" / f"{cell}.txt").read_text()
         clients[cell] = set(re.findall(r"^(httpx2?)==", text, re.MULTILINE))
     assert clients == {"both": {"httpx", "httpx2"}, "httpx": {"httpx"}, "httpx2": {"httpx2"}}

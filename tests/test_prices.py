@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from pytest_tokenbudget.errors import PriceError
 from pytest_tokenbudget.prices import PriceBook
-from pytest_tokenbudget.rates import Price, Rate, parse_prices
+from pytest_tokenbudget.rates import Price, Rate, parse_prices, rate_from_json, rate_to_json
 from pytest_tokenbudget.records.call import BilledUsage, Usage
 
 OWN = "my-model* = input 0.27, cached 0.07, cache_write 0.30, output 1.10"
@@ -370,3 +370,88 @@ def test_kinds_cost_what_the_library_computes(read: int, written: int, audio: tu
         "gcp.gemini", "gemini-2.5-flash", Usage(read, written, audio[1]), billed=told, timestamp=NOON
     )
     assert math.isclose(ours, float(theirs.total_price), rel_tol=1e-12)
+
+
+prices = st.builds(
+    Price,
+    st.fractions(0, 1000),
+    st.lists(st.tuples(st.integers(0, 10**6), st.fractions(0, 1000)), max_size=3).map(tuple),
+)
+rates = st.none() | st.builds(
+    Rate,
+    prices,
+    prices,
+    cached=st.none() | prices,
+    cache_write=st.none() | prices,
+    reasoning=st.none() | prices,
+    request=st.fractions(0, 1000),
+    extra=st.dictionaries(st.text(max_size=9), prices, max_size=3),
+)
+
+
+@given(rate=rates)
+def test_prices_that_were_kept_are_the_same(rate: Rate | None) -> None:
+    """To the last digit: fractions are not rounded."""
+    assert rate_from_json(json.loads(json.dumps(rate_to_json(rate)))) == rate
+
+
+def test_every_listed_price_can_be_kept() -> None:
+    """Whatever the table of prices holds."""
+    from genai_prices.data import providers
+
+    book = PriceBook()
+    for provider in providers:
+        for model in provider.models:
+            rate = book.rate(provider.id, model.id)
+            assert rate_from_json(json.loads(json.dumps(rate_to_json(rate)))) == rate
+
+
+@given(form=st.recursive(st.none() | st.integers() | st.text(max_size=4), lambda inner: st.lists(inner, max_size=3)))
+def test_damaged_prices_are_refused(form: Any) -> None:
+    """Whatever stands in the file; the table is asked then."""
+    with pytest.raises(ValueError, match=r"price|literal|unpack|convert"):
+        rate_from_json({**rate_to_json(Rate(Price(Fraction(1)), Price(Fraction(2)))), "input": form, "output": None})
+
+
+KEPT = """
+import sys
+from pathlib import Path
+from pytest_tokenbudget.prices import PriceBook, price_cache
+from pytest_tokenbudget.records.call import Usage
+
+if "updated" in sys.argv:
+    from genai_prices.data_snapshot import DataSnapshot, set_custom_snapshot
+    set_custom_snapshot(DataSnapshot(providers=[], from_auto_update=False))
+cache = price_cache(Path(sys.argv[1]))
+book = PriceBook(cache=cache)
+known = [book.cost(*model, Usage(1000, 10)) for model in (("openai", "gpt-4o"), ("deepseek", "deepseek-chat"), ("x", "y"))]
+cache.save()
+print(known, "genai_prices" in sys.modules)
+"""
+
+
+def kept(folder: Path, *arguments: str) -> str:
+    """Price three calls in a process of its own."""
+    command = [sys.executable, "-c", KEPT, str(folder), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
+
+
+def test_a_price_that_was_asked_for_today_loads_no_table(tmp_path: Path) -> None:
+    """Known and unknown ones; the file holds no name of a model."""
+    first = kept(tmp_path)
+    assert first.endswith("None] True")
+    assert kept(tmp_path) == first.replace("True", "False")
+    (file,) = tmp_path.iterdir()
+    text = file.read_text()
+    assert not any(name in text for name in ("gpt", "openai", "deepseek"))
+    file.write_text(text.replace('"input"', '"inputs"'))
+    assert kept(tmp_path) == first
+
+
+def test_a_table_that_the_project_brought_is_asked_and_not_kept(tmp_path: Path) -> None:
+    """It may hold other prices than the installed version."""
+    assert kept(tmp_path, "updated") == "[None, None, None] True"
+    assert not list(tmp_path.iterdir())
+    first = kept(tmp_path)
+    assert "0.0026" in first
+    assert kept(tmp_path, "updated") == "[None, None, None] True"

@@ -16,10 +16,9 @@ from pytest_tokenbudget.compare import judge
 from pytest_tokenbudget.measure.constant_speed import at_constant_speed, fit_speeds, provider_paces
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.sample import Sample, Values
+from pytest_tokenbudget.report.test_result import is_told
 
 LIMIT = 0.20
-TOLD_FROM = 1.1
-"""Ratio from which a run says that its provider was slower."""
 SIGMA, DRIFT = 0.4, 0.3
 CHANGES = ("none", "one more call in four", "+60 % output", "fan-out made sequential", "provider 1.6 times slower")
 
@@ -126,5 +125,5 @@ def simulate(task: tuple[Cell, int]) -> Outcome:
         base, new = (_value(sample, "measured_latency") for sample in (before, after))
         outcome.stored[judge([[base]], [new], max_increase=LIMIT, fixed=True).verdict] += 1
         (pace,) = provider_paces([after], speeds)
-        outcome.provider_said += pace.ratio > TOLD_FROM
+        outcome.provider_said += is_told(pace) and pace.ratio > 1.0
     return outcome

@@ -1,4 +1,4 @@
-"""What the user asks of an A/B run: targets and rules, from the command line onto each test's own."""
+"""The options of an A/B run: targets and rules of the command line, added to each test's own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 
 @dataclass(frozen=True, slots=True)
 class AbOptions:
-    """What is asked of every test.
+    """Targets and rules that hold for every test.
 
     Attributes:
         default_rule: Rule of the default gates; ``None`` leaves each test's own.

@@ -12,7 +12,7 @@ from pytest_tokenbudget.ab.worktree import Sides
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.processes.fresh_pytest import Wanted, own_environment, run_pytest
 from pytest_tokenbudget.processes.transcript import Transcript
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView
 
 _NOTHING_COLLECTED = 5
 
@@ -55,7 +55,7 @@ def _arm(name: str, root: Path, other: Path, sides: Sides, arguments: Sequence[s
 
 
 def import_path(root: Path, head: Path, inherited: str) -> list[str]:
-    """What stands first on a side's import path: its own tree, wherever this process imports from in the head's.
+    """Give the entries that come first on a side's import path: its own tree in the place of the head's.
 
     That beats an editable installation of the head, which comes after PYTHONPATH (as a ``.pth`` entry, or as a finder
     behind the usual ones).
@@ -126,7 +126,7 @@ def write_reports_at(arm: Arm, run: RunView, names: Sequence[str]) -> tuple[str,
 
 
 def _checked(arm: Arm, seen: Transcript) -> Transcript:
-    """What a side measured, if it ran its own code.
+    """Give what a side measured, and refuse it where the side did not run its own code.
 
     Raises:
         ABError: If it imported some of the other side's.

@@ -15,8 +15,7 @@ from pytest_tokenbudget.ab.paired_test import PairedJudge, PairedTest, results_o
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.processes.transcript import Transcript
-from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer, write_reports, writer_for
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, RunView, Writer, write_reports, writer_for
 from pytest_tokenbudget.stats.ranks import values_needed
 from pytest_tokenbudget.stats.statistic import level_of
 from pytest_tokenbudget.wording import counted
@@ -27,7 +26,7 @@ _REPORT = "--report"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the command line asks for.
+    """The request of the command line.
 
     Attributes:
         increases: Values of ``--max-increase``.

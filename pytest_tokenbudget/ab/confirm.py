@@ -1,4 +1,4 @@
-"""What an earlier report suspects: the tests and gates that a confirmation runs again."""
+"""Reads which tests and gates an earlier report suspects, so that a confirmation runs them again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TIMED = frozenset(spec.name for spec in BUILTIN_METRICS if spec.timed and spec.
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """What a report suspects.
+    """The tests and gates that a report suspects.
 
     Attributes:
         gates: Suspected gates by node id.

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field, replace
 
 from pytest_tokenbudget.ab.arms import Arm
 from pytest_tokenbudget.baselines.observe import observe, session_values
-from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
+from pytest_tokenbudget.compare.gate_results import Alone, GateInput, judge_gates
+from pytest_tokenbudget.explain.text_diffs import with_text_diffs
 from pytest_tokenbudget.measure.constant_speed import at_speed_of
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.processes.transcript import Transcript
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.gate import Budget, split_key
+from pytest_tokenbudget.records.prompt import PromptText
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
 from pytest_tokenbudget.report.test_result import assemble, not_compared
@@ -39,7 +41,7 @@ class PairedJudge:
     def gates(
         self, nodeid: str, budget: Budget, base: Sequence[Sample], head: Sequence[Sample]
     ) -> tuple[GateResult, ...]:
-        """What the gates of a test say of the pairs so far; their ``more`` asks for further ones."""
+        """Judge the gates of a test by the pairs so far; their ``more`` asks for further pairs."""
         entry = entry_of(base)
         given = GateInput(
             budget,
@@ -47,7 +49,7 @@ class PairedJudge:
             entry,
             False,
             self.table,
-            family=self.family,
+            suite=Alone(self.family),
             fixed=False,
             paired=True,
         )
@@ -59,7 +61,7 @@ class PairedJudge:
         return tuple(gate for gate in judged if gate.kind == "reduce" or (gate.metric, gate.statistic) in wanted)
 
     def timed_gates(self, gates: Sequence[GateResult]) -> int:
-        """How many of some gates compare live times."""
+        """Count the gates that compare live times."""
         return sum(
             not gate.exact
             and gate.kind != "limit"
@@ -98,6 +100,7 @@ class PairedTest:
         base: Samples of the base.
         head: Samples of the head.
         measured: What the head's plugin said of its last sample.
+        texts: The texts of the base's prompts.
         budget: Its budget in this run, known from the first pair on.
         gates: What the gates say.
         trouble: Why it cannot be compared: a failure of its own on one side; empty where it can.
@@ -110,6 +113,7 @@ class PairedTest:
     base: list[Sample] = field(default_factory=list)
     head: list[Sample] = field(default_factory=list)
     measured: TestResult | None = None
+    texts: tuple[PromptText, ...] = ()
     budget: Budget | None = None
     gates: tuple[GateResult, ...] = ()
     trouble: str = ""
@@ -118,7 +122,7 @@ class PairedTest:
 
     @property
     def is_out(self) -> bool:
-        """Whether no further pair of it is run, because it cannot be compared."""
+        """Tell whether no further pair of it is run, because it cannot be compared."""
         return bool(self.trouble or self.left_out)
 
     @property
@@ -133,6 +137,8 @@ class PairedTest:
             (self.head if head else self.base).extend(result.samples)
             if head:
                 self.measured = result
+            else:
+                self.texts = result.texts
         elif self.nodeid in seen.failures:
             when, text = seen.failures[self.nodeid]
             phase = "" if when == "call" else f" in its {when}"
@@ -153,7 +159,7 @@ def _last_lines(text: str, most: int = 300) -> str:
 
 
 def results_of(tests: Sequence[PairedTest]) -> tuple[TestResult, ...]:
-    """What is reported of the tests, in the order of their node ids; those that were left out are not in it."""
+    """Give the results of the tests in the order of their node ids; tests that were left out are not in it."""
     found: Mapping[str, TestResult] = {
         test.nodeid: _result(test) for test in tests if test.trouble or not test.left_out
     }
@@ -165,11 +171,12 @@ def _result(test: PairedTest) -> TestResult:
     if test.trouble:
         return not_compared(measured, test.trouble, test.head, has_diverged=test.diverged)
     assert test.budget is not None
-    blank = replace(measured, budget=test.budget, compared_with="", notices=(), played=None)
+    blank = replace(measured, budget=test.budget, compared_with="", notices=(), played=None, texts=())
     outcomes = [sample.outcomes for sample in test.base]
     entry = entry_of(test.base)
     judged = assemble(
         blank, test.gates, at_speed_of(entry, test.head), Settings(), entry=entry, earlier_outcomes=outcomes
     )
     # The samples of the base cost money too.
-    return replace(judged, discarded=tuple(test.base))
+    causes = with_text_diffs(judged.causes, test.texts, measured.texts)
+    return replace(judged, discarded=tuple(test.base), causes=causes)

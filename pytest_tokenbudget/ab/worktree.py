@@ -74,7 +74,7 @@ def sides(base: str, here: Path, *, same_code: bool = False) -> Iterator[Sides]:
 
 
 def _is_same_code(trees: Sides) -> bool:
-    """Whether two directories are one, or are checkouts of the same files."""
+    """Tell whether two directories are one, or are checkouts of the same files."""
     if trees.base == trees.head:
         return True
     own = git.tree(trees.head) if (trees.head / ".git").exists() and (trees.base / ".git").exists() else None
@@ -149,7 +149,7 @@ def prune(root: Path) -> None:
 
 
 def _in_use(place: Path) -> bool:
-    """Whether the process that checked a tree out is alive: it holds a lock that the system takes back from the dead."""
+    """Tell whether the process that checked a tree out is alive: it holds a lock that the system takes back from the dead."""
     from filelock import FileLock, Timeout
 
     path = place / _LOCK

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 
 from pytest_tokenbudget.measure.metrics import OPEN_TIMES
 from pytest_tokenbudget.records.baseline import MetricRecord, Number, Session
@@ -56,7 +57,7 @@ ZERO = MetricRecord(((0,),), 0)
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What the rules look at.
+    """The figures that the rules look at.
 
     Attributes:
         stages: The stages of a test.
@@ -79,53 +80,93 @@ class Scope:
         return tuple(stage for stage in self.stages if "/" not in stage)
 
 
-def complete(records: Records, scope: Scope, origins: Origins) -> dict[str, MetricRecord]:
-    """Add to the records of a test all that follow from them.
+class Completed(Mapping[str, MetricRecord]):
+    """The records of a test: those that are stored, and those that follow from them, worked out when they are asked for.
+
+    A comparison asks for a few of them.
 
     Args:
-        records: The stored records.
+        stored: The stored records.
         scope: The test's stages.
         origins: Origins, by full metric name, that are others than the rules give.
     """
-    found = dict(records)
-    for step in _steps(scope):
-        for key, derived in step.missing(found):
-            found[key] = _moved(derived, key, origins)
-    return found
+
+    __slots__ = ("_compositions", "_known", "_origins", "_steps", "stored")
+
+    def __init__(self, stored: Records, scope: Scope, origins: Origins) -> None:
+        self.stored = stored
+        self._known: dict[str, MetricRecord | None] = dict(stored)
+        self._steps = _steps_by_key(scope.stages, scope.at_speed)
+        self._compositions = scope.compositions
+        self._origins = origins
+
+    def _find(self, key: str) -> MetricRecord | None:
+        if key not in self._known:
+            step = self._steps.get(key)
+            derived = None if step is None else step.give(key, self, self._compositions)
+            self._known[key] = None if derived is None else _moved(derived, key, self._origins)
+        return self._known[key]
+
+    def __getitem__(self, key: str) -> MetricRecord:
+        found = self._find(key)
+        if found is None:
+            raise KeyError(key)
+        return found
+
+    def __contains__(self, key: object) -> bool:
+        return isinstance(key, str) and self._find(key) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return (key for key in dict.fromkeys((*self.stored, *self._steps)) if self._find(key) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
 
 
 def essential(records: Records, scope: Scope) -> tuple[dict[str, MetricRecord], dict[str, Number | None]]:
-    """Leave out the records that :func:`complete` gives back.
+    """Leave out the records that :class:`Completed` gives back.
+
+    What follows from the records is added first. A rule may need a figure that is not among them, but that follows
+    from them: without it the file would hold more than the same file holds after it was read and written again.
 
     Returns:
         The records that must be stored, and the origins of left out records that their rule does not give.
     """
-    kept = dict(records)
+    known = dict(Completed(records, scope, {}))
+    kept = dict(known)
     origins: dict[str, Number | None] = {}
-    for step in _steps(scope):
-        for key, derived in step.redundant(records):
+    for step in _steps(scope.stages, scope.at_speed):
+        for key, derived in step.redundant(known, scope.compositions):
             del kept[key]
-            if not _same_origin(derived.origin, records[key].origin):
-                origins[key] = records[key].origin
+            if not _same_origin(derived.origin, known[key].origin):
+                origins[key] = known[key].origin
     return kept, origins
+
+
+Rule = Callable[[Records, Compositions], MetricRecord | None]
 
 
 @dataclass(frozen=True, slots=True)
 class _Figure:
-    """A figure that follows from figures that are stored or that earlier steps give."""
+    """A figure that follows from others."""
 
     key: str
-    rule: Callable[[Records], MetricRecord | None]
+    rule: Rule
 
-    def missing(self, found: Records) -> Iterator[tuple[str, MetricRecord]]:
-        """Give the figure where it is not there."""
-        if self.key not in found and (derived := self.rule(found)) is not None:
-            yield self.key, derived
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The name of the figure."""
+        return (self.key,)
 
-    def redundant(self, records: Records) -> Iterator[tuple[str, MetricRecord]]:
+    def give(self, key: str, found: Completed, compositions: Compositions) -> MetricRecord | None:
+        """Give the figure."""
+        del key
+        return self.rule(found, compositions)
+
+    def redundant(self, records: Records, compositions: Compositions) -> Iterator[tuple[str, MetricRecord]]:
         """Give the figure where it is there and equals what the rule gives."""
         actual = records.get(self.key)
-        if actual is not None and (derived := self.rule(records)) is not None and _same(actual, derived):
+        if actual is not None and (derived := self.rule(records, compositions)) is not None and _same(actual, derived):
             yield self.key, derived
 
 
@@ -133,31 +174,30 @@ class _Figure:
 class _Times:
     """The model's time and the agent's own: together the time that a stage was open. The smaller of the two is stored."""
 
-    stage: str
+    measured: str
+    model: str
+    own: str
 
     @property
-    def _keys(self) -> tuple[str, str, str]:
-        measured, model, own = (Metric(self.stage, name).key for name in ("measured_latency", "model_time", "own_time"))
-        return measured, model, own
+    def keys(self) -> tuple[str, ...]:
+        """The names of both."""
+        return self.model, self.own
 
-    def missing(self, found: Records) -> Iterator[tuple[str, MetricRecord]]:
-        """Give those of the two that are not there; where neither is, the agent's own time is nothing."""
-        measured, model, own = self._keys
-        if measured not in found:
-            return
-        if model not in found and own not in found:
-            yield own, ZERO
-            yield model, found[measured]
-        elif model not in found and (derived := _difference(found[measured], found[own])) is not None:
-            yield model, derived
-        elif (
-            model in found and own not in found and (derived := _difference(found[measured], found[model])) is not None
-        ):
-            yield own, derived
+    def give(self, key: str, found: Completed, compositions: Compositions) -> MetricRecord | None:
+        """Give the one that is not stored; where neither is, the agent's own time is nothing."""
+        del compositions
+        measured = found.get(self.measured)
+        if measured is None:
+            return None
+        other = found.stored.get(self.own if key == self.model else self.model)
+        if other is not None:
+            return _difference(measured, other)
+        return measured if key == self.model else ZERO
 
-    def redundant(self, records: Records) -> Iterator[tuple[str, MetricRecord]]:
+    def redundant(self, records: Records, compositions: Compositions) -> Iterator[tuple[str, MetricRecord]]:
         """Give those of the two that follow from what is left."""
-        measured, model, own = self._keys
+        del compositions
+        measured, model, own = self.measured, self.model, self.own
         if not {measured, model, own} <= records.keys():
             return
         whole, model_time, own_time = records[measured], records[model], records[own]
@@ -176,8 +216,19 @@ class _Times:
 _Step = _Figure | _Times
 
 
-def _steps(scope: Scope) -> Iterator[_Step]:
-    """Give the steps in their order: a step uses only what is stored and what earlier steps gave."""
+@lru_cache(maxsize=256)
+def _steps(stages: tuple[str, ...], at_speed: bool) -> tuple[_Step, ...]:
+    """The steps of a test in their order: a step uses only what is stored and what earlier steps gave."""
+    return tuple(_steps_of(Scope(stages, {}, at_speed)))
+
+
+@lru_cache(maxsize=256)
+def _steps_by_key(stages: tuple[str, ...], at_speed: bool) -> dict[str, _Step]:
+    """The step that gives a figure, by its full name."""
+    return {key: step for step in _steps(stages, at_speed) for key in step.keys}
+
+
+def _steps_of(scope: Scope) -> Iterator[_Step]:
     if scope.single:
         yield from _steps_within("", scope)
         for name in (*_summed(scope), *_FROM_COMPOSITION):
@@ -190,7 +241,7 @@ def _steps(scope: Scope) -> Iterator[_Step]:
         return
     for stage in scope.stages:
         yield from _steps_within(stage, scope)
-    yield from _composition_steps("", scope)
+    yield from _composition_steps("")
     for name in _summed(scope):
         yield _Figure(name, _total(name, scope.top))
     yield from _measured("", scope)
@@ -199,17 +250,30 @@ def _steps(scope: Scope) -> Iterator[_Step]:
 
 
 def _steps_within(stage: str, scope: Scope) -> Iterator[_Step]:
-    yield from _composition_steps(stage, scope)
+    yield from _composition_steps(stage)
     yield from _measured(stage, scope)
-    yield _Times(stage)
+    yield _Times(*_keys_of_times(stage))
     yield from _ratios(stage)
 
 
-def _composition_steps(stage: str, scope: Scope) -> Iterator[_Figure]:
-    composition = within(scope.compositions, stage)
-    if composition is not None and composition.parts:
-        for name, value in _FROM_COMPOSITION.items():
-            yield _Figure(Metric(stage, name).key, _constant(value(composition)))
+def _keys_of_times(stage: str) -> tuple[str, str, str]:
+    measured, model, own = (Metric(stage, name).key for name in ("measured_latency", "model_time", "own_time"))
+    return measured, model, own
+
+
+def _composition_steps(stage: str) -> Iterator[_Figure]:
+    return (_Figure(Metric(stage, name).key, _tokens_by(stage, value)) for name, value in _FROM_COMPOSITION.items())
+
+
+def _tokens_by(stage: str, value: Callable[[StageComposition], int]) -> Rule:
+    def rule(_: Records, compositions: Compositions) -> MetricRecord | None:
+        composition = within(compositions, stage)
+        if composition is None or not composition.parts:
+            return None
+        tokens = value(composition)
+        return MetricRecord(((tokens,),), tokens)
+
+    return rule
 
 
 def _measured(stage: str, scope: Scope) -> Iterator[_Step]:
@@ -235,28 +299,24 @@ def _same_origin(one: Number | None, other: Number | None) -> bool:
 
 
 def _own_time(stage: str) -> _Figure:
-    measured, model, own = (Metric(stage, name).key for name in ("measured_latency", "model_time", "own_time"))
-    return _Figure(own, lambda found: _difference(found.get(measured), found.get(model)))
+    measured, model, own = _keys_of_times(stage)
+    return _Figure(own, lambda found, _: _difference(found.get(measured), found.get(model)))
 
 
 def _ratios(stage: str) -> Iterator[_Figure]:
     read, written, model = (Metric(stage, name).key for name in ("input_tokens", "output_tokens", "model_time"))
     total, ratio = (Metric(stage, name).key for name in ("total_tokens", "latency_per_output_token"))
-    yield _Figure(total, lambda found: combine((found.get(read), found.get(written)), add))
-    yield _Figure(ratio, lambda found: combine((found.get(model), found.get(written)), _quotient))
+    yield _Figure(total, lambda found, _: combine((found.get(read), found.get(written)), add))
+    yield _Figure(ratio, lambda found, _: combine((found.get(model), found.get(written)), _quotient))
 
 
-def _copy(key: str) -> Callable[[Records], MetricRecord | None]:
-    return lambda found: found.get(key)
+def _copy(key: str) -> Rule:
+    return lambda found, _: found.get(key)
 
 
-def _constant(value: int) -> Callable[[Records], MetricRecord | None]:
-    record = MetricRecord(((value,),), value)
-    return lambda _: record
-
-
-def _total(name: str, stages: Sequence[str]) -> Callable[[Records], MetricRecord | None]:
-    return lambda found: combine([found.get(Metric(stage, name).key) for stage in stages], add)
+def _total(name: str, stages: Sequence[str]) -> Rule:
+    keys = [Metric(stage, name).key for stage in stages]
+    return lambda found, _: combine([found.get(key) for key in keys], add)
 
 
 def _difference(whole: MetricRecord | None, part: MetricRecord | None) -> MetricRecord | None:
@@ -274,7 +334,7 @@ def _moved(record: MetricRecord, key: str, origins: Origins) -> MetricRecord:
 
 
 def complete_pooled(pooled: Records, scope: Scope, origins: Origins) -> dict[str, MetricRecord]:
-    """Add the single calls' values that follow from the others; arguments are as for :func:`complete`."""
+    """Add the single calls' values that follow from the others; arguments are as for :class:`Completed`."""
     found = dict(pooled)
     for key, derived in _pooled(pooled, scope):
         found.setdefault(key, _moved(derived, key, origins))

@@ -81,10 +81,10 @@ def to_entry(document: Document) -> BaselineEntry:
         composition[stage] = replace(composition.get(stage, StageComposition(0)), fixed=fixed)
     scope = Scope(stages, composition, at_speed=bool(document.get("speed")))
     return BaselineEntry(
-        metrics=derive.complete(metrics, scope, origins),
+        metrics=derive.Completed(metrics, scope, origins),
         pooled=derive.complete_pooled(pooled, scope, origins),
         composition=composition,
-        outcomes=document.get("outcomes", {}),
+        outcomes=dict(document.get("outcomes", {})),
         traffic=obtained["traffic"],
         sources=_all_sources(obtained.get("sources", {}), scope),
         models=tuple(obtained["models"]),

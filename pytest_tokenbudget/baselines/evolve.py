@@ -1,4 +1,4 @@
-"""How a run changes what is stored of a test: pure functions from entry and samples to entry.
+"""Changes what is stored of a test after a run: pure functions from entry and samples to entry.
 
 A session is appended where the run agrees with the baseline and replaces it where it does not. The origin of a
 metric moves only where that is asked for, so that many small steps stay visible (STATISTICS: "baselines over time").
@@ -13,6 +13,7 @@ from typing import Literal
 from pytest_tokenbudget.baselines.merge import merge_entries
 from pytest_tokenbudget.baselines.observe import TIMES, Observation, observe
 from pytest_tokenbudget.baselines.store import Change
+from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S
 from pytest_tokenbudget.records.baseline import MAX_SESSIONS, BaselineEntry, MetricRecord, Session
 from pytest_tokenbudget.records.composition import StageComposition, inside, within
 from pytest_tokenbudget.records.gate import Metric, split_key
@@ -22,9 +23,6 @@ from pytest_tokenbudget.stats.statistic import mean
 Mode = Literal["create", "update", "ratchet", "accept"]
 NOISE = 0.1
 """Relative difference that counts of an unchanged agent stay within: the default allowance of a gate."""
-
-CLOCK_NOISE_S = 0.05
-"""s by which the agent's own time differs from run to run on a machine that has other things to do."""
 
 Predicate = Callable[[str], bool]
 """Whether something holds for a metric, by its full name."""
@@ -71,7 +69,7 @@ def update(entry: BaselineEntry, samples: Sequence[Sample], *, changed: Predicat
 
 
 def accept(entry: BaselineEntry, samples: Sequence[Sample], *, changed: Predicate) -> BaselineEntry:
-    """As :func:`update`, and the origin of every metric that the run knows becomes the mean of this run."""
+    """Update the entry, and make the mean of this run the origin of every metric that the run knows."""
     return _evolved(entry, samples, changed, accept=True)
 
 
@@ -111,7 +109,7 @@ def change(
     changed: Predicate = lambda _: True,
     improved: Collection[str] = (),
 ) -> Change:
-    """What a store shall do with the entry of a test that ran, whatever stands there by then.
+    """Give the change of a test's entry that a store makes, whatever stands there by then.
 
     Args:
         mode: ``create`` (no entry was there: one that another session wrote meanwhile is merged with), ``update``,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from pytest_tokenbudget.baselines.document import render, to_document, to_entry
 from pytest_tokenbudget.baselines.migrations import FORMAT, NEEDS, STEPS, Document, Step, migrate
 from pytest_tokenbudget.baselines.schema import json_schema, validator
 from pytest_tokenbudget.errors import BaselineError
+from pytest_tokenbudget.files import DiskCache
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.baseline import BaselineEntry
 
@@ -31,13 +33,20 @@ class _DuplicateKey(ValueError):
     """A key that stands twice in one object."""
 
 
-def read_document(data: bytes, path: Path, *, steps: Mapping[int, Step]) -> Document:
+def checked_cache(folder: Path | None) -> DiskCache:
+    """Keep between sessions which files were found to be valid; ``None`` keeps it for this process alone."""
+    path = folder and folder / "checked_baselines.json"
+    return DiskCache(path, libraries=("pytest-tokenbudget",), form=FORMAT, most=10_000)
+
+
+def read_document(data: bytes, path: Path, *, steps: Mapping[int, Step], checked: DiskCache) -> Document:
     """Read a file of this format or of an older one.
 
     Args:
         data: The file's content.
         path: Its path, for messages only.
         steps: Migrations by the format that they start from.
+        checked: Files of the current format that were found to be valid: they are parsed, and not validated again.
 
     Returns:
         The validated document of the current format; ``tests`` holds the entries.
@@ -45,6 +54,10 @@ def read_document(data: bytes, path: Path, *, steps: Mapping[int, Step]) -> Docu
     Raises:
         BaselineError: If it is damaged or of a newer format, with place and remedy.
     """
+    digest = blake2b(data, digest_size=16).hexdigest()
+    if checked.get(digest) is True:
+        known: Document = json.loads(data.decode())
+        return known
     document = _parse(_text(data, path), path)
     number = document.get("format")
     if type(number) is not int:
@@ -52,8 +65,10 @@ def read_document(data: bytes, path: Path, *, steps: Mapping[int, Step]) -> Docu
     if number > FORMAT:
         raise _newer(path, number, document.get("needs"))
     if number < FORMAT:
-        document = _migrated(document, path, steps)
-    return _validated(document, path)
+        return _validated(_migrated(document, path, steps), path)
+    validated = _validated(document, path)
+    checked.set(digest, True)
+    return validated
 
 
 def _text(data: bytes, path: Path) -> str:
@@ -236,13 +251,33 @@ def dump(entries: Mapping[str, BaselineEntry]) -> bytes:
         return _SURROGATE.sub(lambda match: f"\\\\u{ord(match[0]):04x}", text).encode()
 
 
-def load(data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS) -> dict[str, BaselineEntry]:
+class Entries(Mapping[str, BaselineEntry]):
+    """The entries of a file by test key, each made from its document when it is asked for."""
+
+    def __init__(self, documents: Mapping[str, Document]) -> None:
+        self._documents = documents
+
+    def __getitem__(self, key: str) -> BaselineEntry:
+        return to_entry(self._documents[key])
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._documents
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._documents)
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+
+def load(data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS, checked: DiskCache | None = None) -> Entries:
     """Read the bytes of a file.
 
     Args:
         data: The file's content.
         path: Its path, for messages only.
         steps: Migrations by the format that they start from.
+        checked: Files that were found to be valid, see :func:`checked_cache`.
 
     Returns:
         Entries by test key.
@@ -251,8 +286,7 @@ def load(data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS) -> dict[
         BaselineError: If it is not a baseline of this or an older format; the message says what is wrong at which
             line or key and how to fix it.
     """
-    document = read_document(data, path, steps=steps)
-    return {key: to_entry(test) for key, test in document["tests"].items()}
+    return Entries(read_document(data, path, steps=steps, checked=checked or checked_cache(None))["tests"])
 
 
 def format_of(data: bytes) -> int:

@@ -1,4 +1,4 @@
-"""What the baseline files said in the past: their revisions in git, the newest ones, read as they are read today."""
+"""Reads the newest revisions of baseline files in git, as files are read today."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple, replace
 from typing import Any
 
@@ -52,6 +52,29 @@ def merge_entries(a: BaselineEntry, b: BaselineEntry) -> BaselineEntry:
         metrics = {key: record for key, record in metrics.items() if split_key(key)[1] != "latency"}
         metrics |= {key: record for key, record in clocked.metrics.items() if split_key(key)[1] == "latency"}
     return replace(chosen, metrics=metrics, pooled=_merged_records(a.pooled, b.pooled), speeds=clocked.speeds)
+
+
+def merge_shards(
+    base: Mapping[str, BaselineEntry], shards: Iterable[Mapping[str, BaselineEntry]]
+) -> dict[str, BaselineEntry]:
+    """Merge what several jobs made of one file, each by running a part of its tests.
+
+    Args:
+        base: The entries that the jobs began with, by test key; empty where there was no file.
+        shards: The entries that each job ended with, in any order.
+
+    Returns:
+        All entries. A job's entry counts only where it differs from the base: an unchanged one is of a test that the job
+        did not run. A test that several jobs changed gets what :func:`merge_entries` makes of them.
+    """
+    merged = dict(base)
+    changed: set[str] = set()
+    for shard in shards:
+        for key, entry in shard.items():
+            if entry != base.get(key):
+                merged[key] = merge_entries(merged[key], entry) if key in changed else entry
+                changed.add(key)
+    return merged
 
 
 def _speed_order(entry: BaselineEntry) -> tuple[bool, str]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pytest_tokenbudget.baselines import format_1
-
 FORMAT = 2
 """The format that is written.
 
@@ -27,7 +25,14 @@ NEEDS = "0.2"
 Document = dict[str, Any]
 Step = Callable[[Document], Document]
 
-STEPS: Mapping[int, Step] = {1: format_1.migrate}
+
+def _from_format_1(document: Document) -> Document:
+    from pytest_tokenbudget.baselines import format_1
+
+    return format_1.migrate(document)
+
+
+STEPS: Mapping[int, Step] = {1: _from_format_1}
 """Steps by the format that they start from. They get the parsed file and may change it in place."""
 
 

@@ -98,7 +98,7 @@ CLOCK_DECIMALS = 9
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What one session saw of a test, in the form of a baseline entry.
+    """One session's figures of a test, in the form of a baseline entry.
 
     Attributes:
         metrics: Values of the samples by full metric name, at most ``MAX_SAMPLES``; 0 for a sample that did not open the

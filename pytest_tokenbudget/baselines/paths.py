@@ -1,4 +1,4 @@
-"""Where the files of a test file are: its baseline, its references and its cassettes."""
+"""The places of stored files: a test file's baseline, references and cassettes, and the reference of production."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ BASELINE = "baseline"
 
 LAST_RUN = Path(".pytest_cache", "d", "tokenbudget", "last-run.json")
 """The JSON report of the last run that failed against stored numbers, in pytest's cache below its root directory."""
+PRODUCTION = "production"
+"""The kind of a file that holds measurements of production, and the name that it has where none is given."""
 
 _CASSETTE_NAME_CHARACTERS, _CASSETTE_NAME_BYTES = 100, 180
 """What is kept of a name. 255 bytes is what common file systems allow; a temporary file beside it has a short name."""
@@ -97,3 +99,44 @@ def references(test_file: Path) -> tuple[str, ...]:
     name = f"{test_file.stem}.json"
     found = (path.parent.name for path in (test_file.parent / DIRECTORY).glob(f"*/{name}"))
     return tuple(sorted(name for name in found if name.casefold() not in _RESERVED))
+
+
+def production_path(folder: Path, name: str = PRODUCTION) -> Path:
+    """Give the path of a folder's reference: ``FOLDER/__budgets__/NAME.json``.
+
+    Raises:
+        BaselineError: If the name is none that a reference can have.
+    """
+    return folder / DIRECTORY / f"{check_reference(name)}.json"
+
+
+def find_production(reference: Path, root: Path) -> Path | None:
+    """The file of production that stands in for a reference of a test file.
+
+    Args:
+        reference: The reference's path, ``tests/agents/__budgets__/production/test_calendar.json``.
+        root: The root directory; folders above it are not looked into.
+
+    Returns:
+        The nearest ``__budgets__/production.json`` on the way from the test to the root; ``None`` where there is none.
+    """
+    name = reference.parent.name
+    folder = reference.parent.parent.parent
+    while True:
+        candidate = folder / DIRECTORY / f"{name}.json"
+        if candidate.is_file():
+            return candidate
+        if folder in (root, folder.parent) or not folder.is_relative_to(root):
+            return None
+        folder = folder.parent
+
+
+def is_production(path: Path) -> bool:
+    """Tell from its place and its beginning whether a file holds measurements of production."""
+    if path.parent.name != DIRECTORY:
+        return False
+    try:
+        with path.open("rb") as file:
+            return f'"kind": "{PRODUCTION}"'.encode() in file.read(200)
+    except OSError:
+        return False

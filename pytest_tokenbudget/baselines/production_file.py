@@ -8,47 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tokenbudget import files
-from pytest_tokenbudget.baselines.paths import DIRECTORY, check_reference
+from pytest_tokenbudget.baselines.paths import PRODUCTION
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.production import Production
 
 FORMAT = 1
-KIND = "production"
-DEFAULT_NAME = "production"
-
-EVERY_TEST = "*"
-"""Key of an entry that all tests share."""
-
-
-def production_path(folder: Path, name: str = DEFAULT_NAME) -> Path:
-    """Where the reference of a folder is stored: ``FOLDER/__budgets__/NAME.json``.
-
-    Raises:
-        BaselineError: If the name is none that a reference can have.
-    """
-    return folder / DIRECTORY / f"{check_reference(name)}.json"
-
-
-def find_production(reference: Path, root: Path) -> Path | None:
-    """The file of production that stands in for a reference of a test file.
-
-    Args:
-        reference: The reference's path, ``tests/agents/__budgets__/production/test_calendar.json``.
-        root: The root directory; folders above it are not looked into.
-
-    Returns:
-        The nearest ``__budgets__/production.json`` on the way from the test to the root; ``None`` where there is none.
-    """
-    name = reference.parent.name
-    folder = reference.parent.parent.parent
-    while True:
-        candidate = folder / DIRECTORY / f"{name}.json"
-        if candidate.is_file():
-            return candidate
-        if folder in (root, folder.parent) or not folder.is_relative_to(root):
-            return None
-        folder = folder.parent
 
 
 def write_production(path: Path, production: Production) -> None:
@@ -69,7 +34,7 @@ def _render(production: Production) -> str:
     lines = [
         "{",
         f'  "format": {FORMAT},',
-        f'  "kind": "{KIND}",',
+        f'  "kind": "{PRODUCTION}",',
         f'  "models": {json.dumps(list(production.models))},',
     ]
     lines += [f'  "source": {json.dumps(production.source)},', '  "stages": {']
@@ -98,7 +63,7 @@ def read_production(path: Path) -> Production:
         raise BaselineError(f"{path}: cannot be read: {error.strerror or error}", remedy=remedy) from None
     except (ValueError, RecursionError) as error:
         raise BaselineError(f"{path}: is no JSON: {error}", remedy=remedy) from None
-    if not isinstance(found, dict) or found.pop("kind", None) != KIND:
+    if not isinstance(found, dict) or found.pop("kind", None) != PRODUCTION:
         raise BaselineError(f"{path}: holds no measurements of production", remedy=remedy)
     if found.pop("format", None) != FORMAT:
         raise BaselineError(f"{path}: has another format than {FORMAT}", remedy="update pytest-tokenbudget")
@@ -116,25 +81,14 @@ def _validated(found: dict[str, Any], path: Path, remedy: str) -> Production:
         raise BaselineError(f"{path}: {where}: {first['msg']}", remedy=remedy) from None
 
 
-def is_production(path: Path) -> bool:
-    """Tell from its place and its beginning whether a file holds measurements of production."""
-    if path.parent.name != DIRECTORY:
-        return False
-    try:
-        with path.open("rb") as file:
-            return f'"kind": "{KIND}"'.encode() in file.read(200)
-    except OSError:
-        return False
-
-
-def read_entry(path: Path) -> dict[str, BaselineEntry]:
-    """The entry that any test is compared with, under :data:`EVERY_TEST`.
+def read_entry(path: Path) -> BaselineEntry:
+    """Read the entry that any test is compared with.
 
     Raises:
         BaselineError: As for :func:`read_production`.
     """
     production = read_production(path)
-    entry = BaselineEntry(
+    return BaselineEntry(
         metrics={
             f"{stage}.{name}" if stage else name: MetricRecord((found.values,))
             for stage, metrics in production.stages.items()
@@ -142,4 +96,3 @@ def read_entry(path: Path) -> dict[str, BaselineEntry]:
         },
         models=production.models,
     )
-    return {EVERY_TEST: entry}

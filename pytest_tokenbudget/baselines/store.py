@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_tokenbudget import files
-from pytest_tokenbudget.baselines.format import dump, format_of, load
+from pytest_tokenbudget.baselines.format import Entries, dump, format_of, load
 from pytest_tokenbudget.baselines.migrations import FORMAT
 from pytest_tokenbudget.errors import BaselineError
+from pytest_tokenbudget.files import DiskCache
 from pytest_tokenbudget.records.baseline import BaselineEntry
 
 Change = Callable[[BaselineEntry | None], BaselineEntry | None]
@@ -29,7 +30,7 @@ class BaselineStore(Protocol):
     a mere key.
     """
 
-    def read(self, path: Path) -> dict[str, BaselineEntry]:
+    def read(self, path: Path) -> Mapping[str, BaselineEntry]:
         """Read all entries of a test file.
 
         Args:
@@ -79,13 +80,15 @@ class JsonStore:
 
     Args:
         lock_timeout_s: How long to wait for another session that writes the same file, s.
+        checked: Files that were found to be valid, see :func:`~.format.checked_cache`.
     """
 
-    def __init__(self, *, lock_timeout_s: float = LOCK_TIMEOUT_S) -> None:
+    def __init__(self, *, lock_timeout_s: float = LOCK_TIMEOUT_S, checked: DiskCache | None = None) -> None:
+        self._checked = checked
         self._lock_timeout_s = lock_timeout_s
-        self._parsed: dict[Path, tuple[bytes, dict[str, BaselineEntry]]] = {}
+        self._parsed: dict[Path, tuple[bytes, Entries]] = {}
 
-    def read(self, path: Path) -> dict[str, BaselineEntry]:
+    def read(self, path: Path) -> Mapping[str, BaselineEntry]:
         """Read all entries of a file; none where there is no file. See :class:`BaselineStore`.
 
         The file is always read, but parsed only where its bytes are not those of the last time.
@@ -98,8 +101,8 @@ class JsonStore:
             raise _failed(path, "read", error) from error
         known = self._parsed.get(path)
         if known is None or known[0] != data:
-            known = self._parsed[path] = (data, load(data, path))
-        return dict(known[1])
+            known = self._parsed[path] = (data, load(data, path, checked=self._checked))
+        return known[1]
 
     def update(self, path: Path, changes: Mapping[str, Change]) -> bool:
         """Change some entries of a file. See :class:`BaselineStore`.
@@ -110,7 +113,7 @@ class JsonStore:
         if not changes:
             return False
         with self._exclusive(path):
-            standing = self.read(path)
+            standing = dict(self.read(path))
             entries = dict(standing)
             for key, change in changes.items():
                 if (entry := change(standing.get(key))) is None:
@@ -125,7 +128,7 @@ class JsonStore:
         See :class:`BaselineStore`.
         """
         with self._exclusive(path):
-            standing = self.read(path)
+            standing = dict(self.read(path))
             entries = {key: entry for key, entry in standing.items() if key in existing}
             self._replace(path, standing, entries)
         return tuple(sorted(standing.keys() - entries.keys()))
@@ -140,7 +143,7 @@ class JsonStore:
             BaselineError: If it cannot be read or written; the file stays as it was.
         """
         with self._exclusive(path):
-            entries = self.read(path)
+            entries = dict(self.read(path))
             data = path.read_bytes()
             if format_of(data) == FORMAT:
                 return False

@@ -22,7 +22,7 @@ class ActiveRecorder(Protocol):
 
     @property
     def recording(self) -> bool:
-        """Whether it records now."""
+        """Tell whether it records now."""
 
     def watch_begins(self) -> None:
         """Begin to record in this thread."""
@@ -32,23 +32,23 @@ class ActiveRecorder(Protocol):
 
     @property
     def plain(self) -> bool:
-        """Whether it does no more than look on."""
+        """Tell whether it does no more than look on."""
 
     @property
     def request_usage(self) -> bool:
-        """Whether OpenAI-style streams are asked for their usage."""
+        """Tell whether OpenAI-style streams are asked for their usage."""
 
     @property
     def answerer(self) -> Answerer | None:
-        """Who answers instead of the network, if anybody does."""
+        """The player that answers instead of the network, if there is one."""
 
     @property
     def replays(self) -> bool:
-        """Whether answers come from a script or a recording."""
+        """Tell whether answers come from a script or a recording."""
 
     @property
     def before_send(self) -> Callable[[Outgoing], None] | None:
-        """Who may refuse a request before it leaves."""
+        """A function that may refuse a request before it leaves."""
 
     @property
     def connections(self) -> ConnectionLog:
@@ -94,13 +94,27 @@ class Forwarder(Protocol):
         """The URL and the stage that a URL of this server stands for; ``None`` for the URL of another server."""
 
 
+class Epoch:
+    """The time from the outermost watch's begin to its end.
+
+    It shows what an earlier epoch left behind (a stage in a generator that nobody finished).
+
+    Attributes:
+        host_names: Names of hosts that were looked up in it, by address.
+    """
+
+    __slots__ = ("host_names",)
+
+    def __init__(self) -> None:
+        self.host_names: dict[str, str] = {}
+
+
 class Active:
     """The recorders of the watches that are on, outermost first.
 
     Attributes:
         recorders: The recorders; replaced as a whole, so that a reader needs no lock.
-        epoch: An object that stands for the time from the outermost watch's begin to its end; ``None`` between such
-            times. It shows what an earlier epoch left behind (a stage in a generator that nobody finished).
+        epoch: The epoch of now; ``None`` where nobody watches.
         forwarders: The servers of the plugin that forward what is sent to them.
     """
 
@@ -109,7 +123,7 @@ class Active:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.recorders: tuple[ActiveRecorder, ...] = ()
-        self.epoch: object | None = None
+        self.epoch: Epoch | None = None
         self.forwarders: tuple[Forwarder, ...] = ()
 
     def meant_address(self, url: str, stage: str) -> tuple[str, str]:
@@ -121,14 +135,14 @@ class Active:
         return url, stage
 
     def names_forwarder(self, text: str) -> bool:
-        """Whether a text (a variable, an argument) names a server that forwards."""
+        """Tell whether a text (a variable, an argument) names a server that forwards."""
         return any(forwarder.address in text for forwarder in self.forwarders)
 
     def add(self, recorder: ActiveRecorder) -> None:
         """Begin a watch."""
         with self._lock:
             if not self.recorders:
-                self.epoch = object()
+                self.epoch = Epoch()
             self.recorders = (*self.recorders, recorder)
 
     def remove(self, recorder: ActiveRecorder) -> None:

@@ -136,7 +136,7 @@ _VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
 
 
 class AiohttpRequest:
-    """What is known of a request: aiohttp has no object for it that outlives its sending.
+    """A request of aiohttp, whose own object does not outlive its sending.
 
     Attributes:
         payload: The JSON body as aiohttp sends it, once it was made.
@@ -168,7 +168,7 @@ class AiohttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class AiohttpLibrary:
-    """How aiohttp's objects are read.
+    """Reads aiohttp's objects.
 
     Attributes:
         module: The module.

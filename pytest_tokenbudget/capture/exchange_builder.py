@@ -42,7 +42,7 @@ def request_size(request: Any) -> int:
 
 
 def may_hold_a_prompt(body: bytes | None) -> bool:
-    """Whether a request's body is worth keeping whatever was answered: a prompt is what tells an unknown model call."""
+    """Tell whether a request's body is worth keeping whatever was answered: a prompt is what tells an unknown model call."""
     return body is not None and body[:1] == b"{" and len(body) <= LARGEST_PROMPT
 
 
@@ -75,7 +75,7 @@ class Library(Protocol):
         """The pairs of the library's own header object, names in lower case."""
 
     def in_process(self, sender: Any, request: Any) -> bool:
-        """Whether the client's transport hands the request to an app in the same process."""
+        """Tell whether the client's transport hands the request to an app in the same process."""
 
 
 class Owner(Protocol):
@@ -319,12 +319,12 @@ class ExchangeBuilder:
 
 
 def is_cancellation(error: BaseException) -> bool:
-    """Whether asyncio, trio or anyio (which uses theirs) cancels with it; none of them is imported to find out."""
+    """Tell whether asyncio, trio or anyio (which uses theirs) cancels with it; none of them is imported to find out."""
     return type(error).__name__ in ("CancelledError", "Cancelled")
 
 
 def is_encoded(headers: Headers) -> bool:
-    """Whether a body with these headers is compressed on the wire."""
+    """Tell whether a body with these headers is compressed on the wire."""
     return any(name == "content-encoding" and value.strip().lower() not in ("", "identity") for name, value in headers)
 
 

@@ -175,7 +175,7 @@ class FunctionStages:
             self._undo.pop()()
 
     def _wants(self, module: str) -> bool:
-        """Whether a rule may name something in a module with this name."""
+        """Tell whether a rule may name something in a module with this name."""
         return any(rule.pattern.startswith(f"{module}.") for rule in self._waiting)
 
     def _place(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextvars import ContextVar
+from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
@@ -210,15 +211,18 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     from grpc import _channel
 
     streams: WeakKeyDictionary[Any, _Call] = WeakKeyDictionary()
+    futures: WeakKeyDictionary[Any, _Pending] = WeakKeyDictionary()
+    future = _channel._MultiThreadedRendezvous
     kinds = ("_UnaryStreamMultiCallable", "_SingleThreadedUnaryStreamMultiCallable")
     return (
         Watched(_channel._UnaryUnaryMultiCallable, "__call__", lambda call: _unary(library, call, lambda done: done)),
         Watched(
             _channel._UnaryUnaryMultiCallable, "with_call", lambda call: _unary(library, call, lambda done: done[0])
         ),
-        Watched(_channel._UnaryUnaryMultiCallable, "future", lambda call: _future(library, call)),
+        Watched(_channel._UnaryUnaryMultiCallable, "future", lambda call: _future(library, call, futures)),
         *(Watched(getattr(_channel, kind), "__call__", lambda call: _stream(library, call, streams)) for kind in kinds),
         Watched(_channel._Rendezvous, "__next__", lambda following: _next(following, streams)),
+        *(Watched(future, name, lambda read: _reading_result(read, futures)) for name in ("result", "exception")),
     )
 
 
@@ -239,24 +243,55 @@ def _unary(library: GrpcLibrary, original: Callable[..., Any], answer_of: Callab
     return call
 
 
-def _future(library: GrpcLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
+def _future(
+    library: GrpcLibrary, original: Callable[..., Any], futures: WeakKeyDictionary[Any, _Pending]
+) -> Callable[..., Any]:
     def call(self: Any, request: Any, *args: Any, **options: Any) -> Any:
         begun = _begin(library, self._method, request, streamed=False) if ACTIVE.recorders else None
-        future = original(self, request, *args, **options)
-        if begun is not None:
-            future.add_done_callback(lambda done: _done(begun, done))
+        if begun is None:
+            return original(self, request, *args, **options)
+        future = _started(begun, lambda: original(self, request, *args, **options))
+        pending = _Pending(begun)
+        futures[future] = pending
+        future.add_done_callback(pending.settle)
         return future
 
     return call
 
 
-def _done(begun: _Call, future: Any) -> None:
-    try:
-        begun.message(future.result())
-    except BaseException as error:
-        begun.failed(error)
-    else:
-        begun.finish()
+class _Pending:
+    """A call whose answer is a future. Whoever learns first that it is done notes the answer: its callback or its reader."""
+
+    def __init__(self, begun: _Call) -> None:
+        self._begun: _Call | None = begun
+        self._lock = RLock()  # reading the result comes here again
+
+    def settle(self, future: Any) -> None:
+        """Note the answer of a future that is done."""
+        with self._lock:
+            begun, self._begun = self._begun, None
+            if begun is None:
+                return
+            try:
+                begun.message(future.result())
+            except BaseException as error:
+                begun.failed(error)
+            else:
+                begun.finish()
+
+
+def _reading_result(original: Callable[..., Any], futures: WeakKeyDictionary[Any, _Pending]) -> Callable[..., Any]:
+    """``result`` and ``exception`` of a future: they return before its callbacks were called, in another thread."""
+
+    def read(self: Any, *args: Any, **options: Any) -> Any:
+        try:
+            return original(self, *args, **options)
+        finally:
+            pending = futures.get(self)
+            if pending is not None and self.done():
+                pending.settle(self)
+
+    return read
 
 
 def _stream(
@@ -264,12 +299,22 @@ def _stream(
 ) -> Callable[..., Any]:
     def call(self: Any, request: Any, *args: Any, **options: Any) -> Any:
         begun = _begin(library, self._method, request, streamed=True) if ACTIVE.recorders else None
-        answer = original(self, request, *args, **options)
-        if begun is not None:
-            streams[answer] = begun
+        if begun is None:
+            return original(self, request, *args, **options)
+        answer = _started(begun, lambda: original(self, request, *args, **options))
+        streams[answer] = begun
         return answer
 
     return call
+
+
+def _started(begun: _Call, start: Callable[[], Any]) -> Any:
+    """Start a call; where its channel is closed, it failed."""
+    try:
+        return start()
+    except BaseException as error:
+        begun.failed(error)
+        raise
 
 
 def _next(original: Callable[[Any], Any], streams: WeakKeyDictionary[Any, _Call]) -> Callable[[Any], Any]:
@@ -305,6 +350,8 @@ def _watched_async(module: ModuleType, library: GrpcLibrary) -> tuple[Watched, .
         Watched(_call.UnaryUnaryCall, "_invoke", lambda invoke: _async_unary(library, invoke, module.EOF)),
         Watched(_call.UnaryStreamCall, "_send_unary_request", lambda send: _async_stream(library, send, streams)),
         Watched(_call.UnaryStreamCall, "_read", lambda read: _async_read(read, streams, module.EOF)),
+        # It does not ask ``_read`` for the end where the status of the call came before.
+        Watched(_call.UnaryStreamCall, "read", lambda read: _async_read(read, streams, module.EOF, messages=False)),
     )
 
 
@@ -330,7 +377,7 @@ def _async_unary(library: GrpcLibrary, original: Callable[..., Any], end: Any) -
             begun.failed(error)
             raise
         if message is end:
-            begun.failed(await _error_of(self))
+            begun.failed(await _error_of(self) or EOFError())
         else:
             begun.message(message)
             begun.finish()
@@ -344,14 +391,21 @@ def _async_stream(
 ) -> Callable[..., Any]:
     async def send(self: Any) -> Any:
         begun = _begin(library, _method.get(), self._request, streamed=True) if ACTIVE.recorders else None
-        if begun is not None:
-            streams[self] = begun
-        return await original(self)
+        if begun is None:
+            return await original(self)
+        streams[self] = begun
+        try:
+            return await original(self)
+        except BaseException as error:
+            begun.failed(error)
+            raise
 
     return send
 
 
-def _async_read(original: Callable[..., Any], streams: WeakKeyDictionary[Any, _Call], end: Any) -> Callable[..., Any]:
+def _async_read(
+    original: Callable[..., Any], streams: WeakKeyDictionary[Any, _Call], end: Any, *, messages: bool = True
+) -> Callable[..., Any]:
     async def read(self: Any) -> Any:
         try:
             message = await original(self)
@@ -361,19 +415,25 @@ def _async_read(original: Callable[..., Any], streams: WeakKeyDictionary[Any, _C
             raise
         if (begun := streams.get(self)) is not None:
             if message is not end:
-                begun.message(message)
-            elif self._cython_call.is_ok():
+                if messages:
+                    begun.message(message)
+            elif (failure := await _error_of(self)) is None:
                 begun.finish()
             else:
-                begun.failed(await _error_of(self))
+                begun.failed(failure)
         return message
 
     return read
 
 
-async def _error_of(call: Any) -> Exception:
-    """The failure of an asynchronous call, with the code that it ended with."""
+async def _error_of(call: Any) -> Exception | None:
+    """The failure of an asynchronous call, with the code that it ended with; ``None`` where it succeeded.
+
+    The status of a call arrives apart from its last message, often later: it has to be waited for.
+    """
     code = await call.code()
+    if code.value[0] == 0:
+        return None
     error = type("AioRpcError", (Exception,), {"code": lambda self: code})
     failure: Exception = error()
     return failure

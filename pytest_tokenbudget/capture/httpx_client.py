@@ -12,7 +12,6 @@ from pytest_tokenbudget.capture.exchange_builder import is_encoded
 from pytest_tokenbudget.capture.httpx_streams import hidings_of, play, play_async, tees_of
 from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
-from pytest_tokenbudget.capture.request_usage import asking_for_usage, is_event_stream
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.records.exchange import Headers
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HttpxLibrary:
-    """How the objects of ``httpx`` or ``httpx2`` are read.
+    """Reads the objects of ``httpx`` or ``httpx2``.
 
     Attributes:
         module: The module.
@@ -43,7 +42,7 @@ class HttpxLibrary:
         return tuple(headers.multi_items())
 
     def in_process(self, sender: Any, request: Any) -> bool:
-        """Whether the transport holds an app: ``ASGITransport``, ``WSGITransport``, and that of starlette's ``TestClient``."""
+        """Tell whether the transport holds an app: ``ASGITransport``, ``WSGITransport``, and that of starlette's ``TestClient``."""
         choose = getattr(sender, "_transport_for_url", None)
         transport = None if choose is None else choose(request.url)
         return getattr(transport, "app", None) is not None
@@ -85,13 +84,7 @@ def _send(library: HttpxLibrary, original: Callable[..., Any]) -> Callable[..., 
             raise
         finally:
             in_flight.end()
-        in_flight.arrived(
-            response.status_code, response.headers, network=not in_flight.carried and _has_network(response)
-        )
-        if not streamed or response.is_closed:
-            in_flight.whole(_content(library.module, response))
-        else:
-            response.stream = _teed(library.module, response.stream, in_flight, 0)
+        _note_response(library.module, in_flight, response, streamed=streamed, kind=0)
         return response
 
     return send
@@ -119,20 +112,25 @@ def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) 
             raise
         finally:
             in_flight.end()
-        in_flight.arrived(
-            response.status_code, response.headers, network=not in_flight.carried and _has_network(response)
-        )
-        if not streamed or response.is_closed:
-            in_flight.whole(_content(library.module, response))
-        else:
-            response.stream = _teed(library.module, response.stream, in_flight, 1)
+        _note_response(library.module, in_flight, response, streamed=streamed, kind=1)
         return response
 
     return send
 
 
+def _note_response(
+    module: ModuleType, in_flight: InFlightRequest, response: Any, *, streamed: bool, kind: Literal[0, 1]
+) -> None:
+    """Note a response: its body where it was read, else what will pass; ``kind`` as for :func:`_teed`."""
+    in_flight.arrived(response.status_code, response.headers, network=not in_flight.carried and _has_network(response))
+    if not streamed or response.is_closed:
+        in_flight.whole(_content(module, response))
+    else:
+        response.stream = _teed(module, response.stream, in_flight, kind)
+
+
 def _has_network(response: Any) -> bool:
-    """Whether a response was read from a socket: httpcore hands up the connection with it, where no mock made it up."""
+    """Tell whether a response was read from a socket: httpcore hands up the connection with it, where no mock made it up."""
     stream = response.extensions.get("network_stream")
     return stream is not None and stream.get_extra_info("socket") is not None
 
@@ -176,6 +174,8 @@ def _asked(library: HttpxLibrary, in_flight: InFlightRequest, request: Any, opti
     """The request that is sent: the caller's, or one that asks for usage in its place."""
     if not (in_flight.requests_usage and options.get("stream")):
         return request
+    from pytest_tokenbudget.capture.request_usage import asking_for_usage
+
     asked = asking_for_usage(library.module, request)
     if asked is None:
         return request
@@ -186,6 +186,8 @@ def _asked(library: HttpxLibrary, in_flight: InFlightRequest, request: Any, opti
 def _returned(library: HttpxLibrary, in_flight: InFlightRequest, response: Any, request: Any, asked: Any) -> Any:
     """The response, as if the caller's own request had been sent."""
     if asked is not request:
+        from pytest_tokenbudget.capture.request_usage import is_event_stream
+
         headers = library.header_pairs(response.headers)
         in_flight.hides_usage = response.status_code == 200 and is_event_stream(headers) and not is_encoded(headers)
         if response.request is asked:

@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-from pytest_tokenbudget.capture.request_usage import UsageFilter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -132,6 +131,7 @@ def hidings_of(module: ModuleType) -> tuple[Callable[[Any], Any], Callable[[Any]
     Returns:
         One for synchronous and one for asynchronous streams; each takes a stream.
     """
+    from pytest_tokenbudget.capture.request_usage import UsageFilter
 
     class Hiding(_Around, module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
         def __init__(self, stream: Any) -> None:

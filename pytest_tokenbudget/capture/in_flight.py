@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
@@ -92,14 +94,23 @@ class InFlightRequest:
         self._done = True
         in_flight.set(self._outer)
 
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """Go on with it where its client sends and receives in two calls."""
+        token = in_flight.set(self)
+        try:
+            yield
+        finally:
+            in_flight.reset(token)
+
     @property
     def plain(self) -> bool:
-        """Whether nobody wants to do more than look on."""
+        """Tell whether nobody wants to do more than look on."""
         return all(recorder.plain for recorder in self._recorders)
 
     @property
     def requests_usage(self) -> bool:
-        """Whether a recorder wants streams to be asked for their usage."""
+        """Tell whether a recorder wants streams to be asked for their usage."""
         return any(recorder.request_usage for recorder in self._recorders)
 
     def replace(self, request: Any) -> None:
@@ -184,7 +195,7 @@ class InFlightRequest:
             builder.owner.forget(builder)
 
     def hands_on(self, sender: Any, library: Library, request: Any) -> bool:
-        """Whether a request that is sent underneath is this one, handed on by the client or by its transport.
+        """Tell whether a request that is sent underneath is this one, handed on by the client or by its transport.
 
         It is, if the same client sends it (a redirect), or if it goes to the same address. Any other is one of its own:
         an app behind a transport without a network calls its model from there, perhaps with the same body, perhaps
@@ -199,6 +210,12 @@ class InFlightRequest:
                 return True
         return self._outer is not None and self._outer.hands_on(sender, library, request)
 
+    def is_being_sent(self) -> bool:
+        """Tell whether it is on its way over a network here, so that its client's own transport sends what is sent underneath."""
+        if self._done:
+            return self._outer is not None and self._outer.is_being_sent()
+        return not self._library.in_process(self.sender, self.request)
+
     def builder_of(self, recorder: ActiveRecorder) -> ExchangeBuilder | None:
         """The exchange as a recorder sees it, as long as its response is not complete."""
         owner: object = recorder
@@ -211,7 +228,9 @@ def current_request() -> InFlightRequest | None:
     return in_flight.get()
 
 
-def in_flight_request(library: Library, sender: Any, request: Any, *, streamed: bool) -> InFlightRequest | None:
+def in_flight_request(
+    library: Library, sender: Any, request: Any, *, streamed: bool, below: bool = False
+) -> InFlightRequest | None:
     """Accompany a request that is about to be sent.
 
     Args:
@@ -219,6 +238,7 @@ def in_flight_request(library: Library, sender: Any, request: Any, *, streamed: 
         sender: The client object.
         request: The library's request.
         streamed: Whether the caller asked for a streamed response.
+        below: Whether other clients may send by means of this one: then it is a part of whatever they send.
 
     Returns:
         What accompanies it; ``None`` if nobody records, or if it is part of a request that is accompanied already.
@@ -227,7 +247,7 @@ def in_flight_request(library: Library, sender: Any, request: Any, *, streamed: 
     if not ACTIVE.recorders:
         return None
     outer = in_flight.get()
-    if outer is not None and outer.hands_on(sender, library, request):
+    if outer is not None and (outer.is_being_sent() if below else outer.hands_on(sender, library, request)):
         return None
     return InFlightRequest(library, sender, request, streamed=streamed, outer=outer)
 

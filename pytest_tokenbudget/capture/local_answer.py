@@ -1,4 +1,4 @@
-"""How a player answers a request instead of the network.
+"""The answer that a player gives to a request instead of the network.
 
 The capture asks the recorder's answerer, if there is one, before a request leaves. What it gives back is turned into
 a real response object of the client's own library, and is recorded like any other exchange.
@@ -98,7 +98,7 @@ class LocalAnswer:
 
 
 class Answerer(Protocol):
-    """Who answers. ``None`` means: not a model call, let it go to the network."""
+    """A player. It gives ``None`` for a request that is no model call: that goes to the network."""
 
     def answer(self, outgoing: Outgoing) -> LocalAnswer | None:
         """Answer a synchronous client; may hold the caller until the answer is due."""

@@ -1,4 +1,4 @@
-"""What goes to a network, below all clients: which requests do, and which connections belong to no watched client.
+"""Tells, below all clients, which requests go to a network and which connections belong to no watched client.
 
 A client's transport may be of any class, and a tool for tests may stand in the place of any of them. So what decides
 whether a network answered is whether bytes were written to a socket for this request. And whatever opens a connection
@@ -38,16 +38,15 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
             Watched(module.SSLContext, "wrap_socket", lambda wrap: _naming_the_server(wrap, place=4)),
             Watched(module.SSLContext, "wrap_bio", lambda wrap: _naming_the_server(wrap, place=3)),
         )
-    names: dict[str, str] = {}
     kind = module.socket
     # asyncio writes with these too; where a loop does not (uvloop, Windows), the client's own connection shows it.
     writing = [Watched(kind, name, _noting_bytes) for name in ("send", "sendall", "sendmsg") if hasattr(kind, name)]
     stream = module.SOCK_STREAM
     return (
         *writing,
-        Watched(kind, "connect", lambda connect: _connecting(connect, names, stream)),
-        Watched(kind, "connect_ex", lambda connect: _connecting(connect, names, stream)),
-        Watched(module, "getaddrinfo", lambda look_up: _looking_up(look_up, names)),
+        Watched(kind, "connect", lambda connect: _connecting(connect, stream)),
+        Watched(kind, "connect_ex", lambda connect: _connecting(connect, stream)),
+        Watched(module, "getaddrinfo", _looking_up),
     )
 
 
@@ -62,17 +61,17 @@ def _noting_bytes(send: Callable[..., Any]) -> Callable[..., Any]:
     return noted
 
 
-def _connecting(connect: Callable[..., Any], names: dict[str, str], stream: int) -> Callable[..., Any]:
+def _connecting(connect: Callable[..., Any], stream: int) -> Callable[..., Any]:
     def noted(self: Any, address: Any) -> Any:
         if ACTIVE.recorders and isinstance(address, tuple) and len(address) >= 2 and self.type == stream:
             host = str(address[0])
-            _tell(names.get(host, host), address[1])
+            _tell(_host_names().get(host, host), address[1])
         return connect(self, address)
 
     return noted
 
 
-def _looking_up(look_up: Callable[..., Any], names: dict[str, str]) -> Callable[..., Any]:
+def _looking_up(look_up: Callable[..., Any]) -> Callable[..., Any]:
     def noted(host: Any, *args: Any, **options: Any) -> Any:
         if not ACTIVE.recorders or not isinstance(host, str | bytes):
             return look_up(host, *args, **options)
@@ -84,11 +83,16 @@ def _looking_up(look_up: Callable[..., Any], names: dict[str, str]) -> Callable[
         except OSError:
             _tell(name, port if isinstance(port, int) else None)  # it will not come to a connection
             raise
-        if len(names) < _MOST_NAMES:
+        if len(names := _host_names()) < _MOST_NAMES:
             names.update((str(entry[4][0]), name) for entry in found)
         return found
 
     return noted
+
+
+def _host_names() -> dict[str, str]:
+    epoch = ACTIVE.epoch
+    return {} if epoch is None else epoch.host_names
 
 
 def _naming_the_server(wrap: Callable[..., Any], *, place: int) -> Callable[..., Any]:
@@ -230,7 +234,7 @@ class ConnectionLog:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine."""
+    """Tell whether a host is this machine."""
     return host in ("localhost", "::1", "0.0.0.0") or host.startswith("127.") or host.endswith(".localhost")
 
 

@@ -123,5 +123,5 @@ def _current_task() -> Any:
 
 
 def _runs_tests(task: Any) -> bool:
-    """Whether a task is that of anyio's plugin for pytest, in which all tests of a scope run."""
+    """Tell whether a task is that of anyio's plugin for pytest, in which all tests of a scope run."""
     return "TestRunner" in getattr(task.get_coro(), "__qualname__", "")

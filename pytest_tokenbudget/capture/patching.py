@@ -28,21 +28,51 @@ class Watched(NamedTuple):
 
 
 class Patch:
-    """A method that is replaced. Calling it puts back what was there, and says whether it could.
+    """A method that is replaced for a time, and may be replaced again.
 
     Where somebody has wrapped the replacement meanwhile, and has not taken that away, it stays underneath: it is idle as
     long as nobody watches, and found again by the mark that ``functools.wraps`` hands up.
     """
 
-    __slots__ = ("_before", "_method", "_replacement")
+    __slots__ = ("_before", "_method", "_original", "_replacement", "_stands")
 
-    def __init__(self, method: Watched, before: Any, replacement: Callable[..., Any]) -> None:
+    def __init__(self, method: Watched) -> None:
         self._method = method
-        self._before = before
-        self._replacement = replacement
+        self._before: Any = None
+        self._original: Any = None
+        self._replacement: Callable[..., Any] | None = None
+        self._stands = False
 
-    def __call__(self) -> bool:
-        """Put back what was there."""
+    @property
+    def is_outdated(self) -> bool:
+        """Tell whether another one is needed: it is buried under somebody's wrapper, or its owner was loaded anew."""
+        owner = self._method.owner
+        if isinstance(owner, ModuleType):
+            return self._stands or sys.modules.get(owner.__name__) is not owner
+        home = sys.modules.get(owner.__module__)
+        return self._stands or getattr(home, owner.__qualname__, None) is not owner
+
+    def put_in_place(self) -> bool:
+        """Replace the method; one that the class inherits is replaced on the class itself.
+
+        Returns:
+            Whether it did; not where the method is watched already (its module goes by two names).
+        """
+        owner, name = self._method.owner, self._method.name
+        current = getattr(owner, name)
+        if getattr(current, _MARK, None) is owner:
+            return False
+        if self._replacement is None or current is not self._original:
+            self._original = current
+            self._replacement = wraps(current)(self._method.around(current))
+            setattr(self._replacement, _MARK, owner)
+        self._before = vars(owner).get(name)
+        setattr(owner, name, self._replacement)
+        self._stands = True
+        return True
+
+    def put_back(self) -> bool:
+        """Put back what was there; says whether it could."""
         owner, name = self._method.owner, self._method.name
         if vars(owner).get(name) is not self._replacement:
             return False
@@ -50,6 +80,7 @@ class Patch:
             delattr(owner, name)
         else:
             setattr(owner, name, self._before)
+        self._stands = False
         return True
 
     def bypass(self) -> str:
@@ -62,25 +93,6 @@ class Patch:
             standing = getattr(standing, "__wrapped__", None)
         module = getattr(current, "__module__", None) or type(current).__module__
         return f"{self._method.owner.__name__}.{self._method.name} was replaced by {module}"
-
-
-def put_in_place(method: Watched) -> Patch | None:
-    """Replace a method.
-
-    Args:
-        method: The method; one that the class inherits is replaced on the class itself.
-
-    Returns:
-        What puts it back; ``None`` where the method is watched already (its module goes by two names).
-    """
-    before = vars(method.owner).get(method.name)
-    current = getattr(method.owner, method.name)
-    if getattr(current, _MARK, None) is method.owner:
-        return None
-    replacement = wraps(current)(method.around(current))
-    setattr(replacement, _MARK, method.owner)
-    setattr(method.owner, method.name, replacement)
-    return Patch(method, before, replacement)
 
 
 class ImportHook:

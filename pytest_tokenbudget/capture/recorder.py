@@ -1,11 +1,11 @@
-"""What is captured of one sample: exchanges, and the times in which stages were open."""
+"""Records one sample: its exchanges, and the times in which stages were open."""
 
 from __future__ import annotations
 
 import itertools
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,7 +30,7 @@ _LAST = 64
 
 
 class Elsewhere(Protocol):
-    """What was seen of a sample in other processes."""
+    """The part of a sample that was seen in other processes."""
 
     def exchanges(self, now: float) -> Sequence[Exchange]:
         """Give the exchanges that began in the sample; those still running end ``now``, s on the sample's clock."""
@@ -42,7 +42,7 @@ class Elsewhere(Protocol):
         """Give the times in which stages were open there."""
 
     def is_sending(self, url: str, body: bytes) -> bool:
-        """Whether a request with this URL and body is on its way there."""
+        """Tell whether a request with this URL and body is on its way there."""
 
 
 class OpenSpan:
@@ -99,6 +99,7 @@ class Recorder:
         self.recording = True
         self.elsewhere: Elsewhere | None = None
         self._builders: list[ExchangeBuilder] = []
+        self._maybe_running: dict[int, ExchangeBuilder] = {}
         self._spans: list[OpenSpan] = []
         self._abandoned: deque[ExchangeBuilder] = deque()
         self._numbers = itertools.count()
@@ -148,7 +149,7 @@ class Recorder:
         return "" if not foreign or self._waits_for_a_server(_host(library.request_parts(request)[1])) else foreign
 
     def _waits_for_a_server(self, asked: str) -> bool:
-        """Whether the sample waits for a server of this machine: then whoever asks another host may serve the sample."""
+        """Tell whether the sample waits for a server of this machine: then whoever asks another host may serve the sample."""
         for builder in self._builders[-_LAST:]:
             if builder.end is None:
                 host = _host(builder.library.request_parts(builder.request)[1])
@@ -191,13 +192,18 @@ class Recorder:
             within=within,
         )
         builder.outside = outside
-        (self._others if outside else self._builders).append(builder)
+        if outside:
+            self._others.append(builder)
+        else:
+            self._builders.append(builder)
+            self._maybe_running[builder.number] = builder
         return builder
 
     def forget(self, builder: ExchangeBuilder) -> None:
         """Drop an exchange whose request was refused and never left."""
         with self._lock:
             (self._others if builder.outside else self._builders).remove(builder)
+            self._maybe_running.pop(builder.number, None)
 
     def ended(self, builder: ExchangeBuilder) -> None:
         """Tell about an exchange that ended."""
@@ -286,7 +292,7 @@ class Recorder:
         self._earlier = tuple(builders)
 
     def is_sending(self, url: str, body: bytes) -> bool:
-        """Whether a watched client is sending a request with this URL and body, here or in another process.
+        """Tell whether a watched client is sending a request with this URL and body, here or in another process.
 
         Args:
             url: The URL that the client knows: that of a server that forwards.
@@ -300,7 +306,10 @@ class Recorder:
 
     def running(self) -> tuple[ExchangeBuilder, ...]:
         """The exchanges that have not ended."""
-        return tuple(builder for builder in self._builders if builder.end is None)
+        for builder in tuple(self._maybe_running.values()):
+            if builder.end is not None:
+                self._maybe_running.pop(builder.number, None)
+        return tuple(self._maybe_running.values())
 
     def outside_exchanges(self) -> tuple[tuple[str, Exchange], ...]:
         """The exchanges that belong to something else than the sample, each with what it belongs to."""
@@ -318,17 +327,14 @@ class Recorder:
         )
         return mine if self.elsewhere is None else (*mine, *self.elsewhere.spans())
 
-    def hosts(self) -> dict[str, int]:
-        """Hosts that were contacted (with the port where it is not the scheme's own), and the number of requests."""
-        counts: dict[str, int] = {}
-        for exchange in self.exchanges():
-            host = _host(exchange.url)
-            counts[host] = counts.get(host, 0) + 1
-        return dict(sorted(counts.items()))
+
+def hosts_of(exchanges: Iterable[Exchange]) -> dict[str, int]:
+    """Hosts that were contacted (with the port where it is not the scheme's own), and the number of requests."""
+    return dict(sorted(Counter(_host(exchange.url) for exchange in exchanges).items()))
 
 
 def same_request(url: str, body: bytes, asked: str, sent: bytes | None) -> bool:
-    """Whether a request that arrived at a server is the one that a client sends; a body that is not known may be any."""
+    """Tell whether a request that arrived at a server is the one that a client sends; a body that is not known may be any."""
     return (sent is None or sent == body) and _place(url) == _place(asked)
 
 

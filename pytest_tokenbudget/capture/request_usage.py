@@ -36,13 +36,13 @@ class UsageFilter:
         return b"".join(shown)
 
     def rest(self) -> bytes:
-        """What was held back when the stream ended."""
+        """Give the bytes that were held back when the stream ended."""
         rest, self._held = self._held, b""
         return self._without_usage(rest)
 
 
 def is_event_stream(headers: Headers) -> bool:
-    """Whether a response with these headers is a stream of server-sent events."""
+    """Tell whether a response with these headers is a stream of server-sent events."""
     return any(name == "content-type" and value.lower().startswith("text/event-stream") for name, value in headers)
 
 

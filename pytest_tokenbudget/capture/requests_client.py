@@ -14,9 +14,26 @@ from pytest_tokenbudget.capture.urllib3_body import play_requests, teed_body
 from pytest_tokenbudget.records.exchange import Headers
 
 
+@dataclass(slots=True)
+class PlainRequest:
+    """A request of a library that has no object for it.
+
+    Attributes:
+        method: HTTP method.
+        url: The whole URL.
+        headers: Request headers.
+        body: The body as it was given.
+    """
+
+    method: str
+    url: str
+    headers: dict[str, Any]
+    body: Any
+
+
 @dataclass(frozen=True, slots=True)
 class PreparedLibrary:
-    """How requests are read that have ``method``, ``url``, ``headers`` and ``body``: those of requests and botocore.
+    """Reads requests that have ``method``, ``url``, ``headers`` and ``body``: those of requests, botocore, urllib3.
 
     Attributes:
         client: The library's name and version.
@@ -38,7 +55,7 @@ class PreparedLibrary:
         return tuple((_text(name).lower(), _text(value)) for name, value in headers.items())
 
     def in_process(self, sender: Any, request: Any) -> bool:
-        """Whether the adapter of a requests session holds an app; botocore's session has no adapters."""
+        """Tell whether the adapter of a requests session holds an app; botocore's session has no adapters."""
         choose = getattr(sender, "get_adapter", None)
         try:
             return choose is not None and getattr(choose(url=request.url), "app", None) is not None

@@ -210,7 +210,7 @@ def name_of(text: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _problem(name: str) -> str:
-    """What is wrong with a name, ``""`` for nothing."""
+    """Say what is wrong with a name; ``""`` for nothing."""
     if not name.strip():
         return "it is empty"
     if len(name) > MAX_NAME_LENGTH:

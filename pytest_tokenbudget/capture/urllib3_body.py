@@ -70,8 +70,13 @@ class _TeedBody:
             for builder in self._builders:
                 if builder.end is None:
                     builder.chunk(bytes(data))
-        if wanted is None or wanted < 0 or (wanted and not data):
+        if wanted is None or wanted < 0 or (wanted and not data) or self._is_exhausted():
             self._finish("complete")
+
+    def _is_exhausted(self) -> bool:
+        """Tell whether the body closed itself with its last byte."""
+        is_closed = getattr(self._raw, "isclosed", None)
+        return is_closed is not None and is_closed() is True
 
     def _decodes(self, asked: bool | None) -> None:
         """Note whether the body is decoded while it is read, as its ``decode_content`` says where the caller does not."""
@@ -336,6 +341,8 @@ def _local_class() -> Callable[[LocalAnswer, str], Any]:
                 if not piece:
                     break
                 data += piece
+            if cache_content:
+                self._body = data
             return data
 
     return Local

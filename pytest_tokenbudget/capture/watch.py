@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
-from pytest_tokenbudget.capture.patching import ImportHook, Patch, Watched, put_in_place
+from pytest_tokenbudget.capture.patching import ImportHook, Patch, Watched
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
@@ -40,6 +40,11 @@ FAMILIES: tuple[Family, ...] = (
     Family("requests", "requests", "requests_client"),
     Family("aiohttp", "aiohttp", "aiohttp_client"),
     Family("botocore.httpsession", "botocore", "botocore_client"),
+    Family("lm15.transports", "lm15", "lm15_client"),
+    Family("dspy._vendor.lm15.transports", "dspy", "lm15_client"),
+    # What others send by means of, where nobody does.
+    Family("http.client", "http.client", "stdlib_client"),
+    Family("urllib3.connectionpool", "urllib3", "urllib3_client"),
     # gRPC and WebSockets.
     Family("grpc", "grpc", "grpc_client"),
     Family("grpc.aio", "grpc", "grpc_client"),
@@ -118,7 +123,8 @@ class _Patches:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._patches: list[Patch] = []
+        self._made: dict[str, tuple[Patch, ...]] = {}
+        self._standing: list[Patch] = []
         self._running: list[ExchangeBuilder] = []
         self._imports = ImportHook(MODULES.__contains__, self._place)
 
@@ -142,7 +148,7 @@ class _Patches:
             if not ACTIVE.recorders:
                 self._imports.stop()
                 # What is buried under somebody else's patch is tried again when the next watch ends.
-                self._patches = [patch for patch in self._patches if not patch()]
+                self._standing = [patch for patch in self._standing if not patch.put_back()]
 
     def take_over(self, recorder: ActiveRecorder) -> None:
         """Have one recorder watch alone, in a process that was forked from one in which others watch."""
@@ -156,15 +162,19 @@ class _Patches:
                 module = _imported(family)
                 if module is None or loaded not in ("", family.module):
                     continue
-                for method in _methods(family, module):
-                    patch = put_in_place(method)
-                    if patch is not None:
-                        self._patches.append(patch)
+                self._standing += [patch for patch in self._patches_of(family, module) if patch.put_in_place()]
+
+    def _patches_of(self, family: Family, module: ModuleType) -> tuple[Patch, ...]:
+        """The patches of a family's methods: those of earlier watches, where they still fit."""
+        known = self._made.get(family.module, ())
+        if not known or any(patch.is_outdated for patch in known):
+            known = self._made[family.module] = tuple(map(Patch, _methods(family, module)))
+        return known
 
     def bypasses(self) -> tuple[str, ...]:
         """Say which watched methods somebody else has put something in the place of."""
         with self._lock:
-            return tuple(dict.fromkeys(filter(None, (patch.bypass() for patch in self._patches))))
+            return tuple(dict.fromkeys(filter(None, (patch.bypass() for patch in self._standing))))
 
 
 def _methods(family: Family, module: ModuleType) -> tuple[Watched, ...]:

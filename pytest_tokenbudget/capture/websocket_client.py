@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.active import ACTIVE, Epoch
 from pytest_tokenbudget.capture.exchange_builder import builtin_formats
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.unanswerable import begin_unanswerable
@@ -117,11 +117,15 @@ class _Connections:
         self._library = library
         self._url_of = url_of
         self._known: WeakKeyDictionary[Any, _Connection | None] = WeakKeyDictionary()
+        self._epoch: Epoch | None = None
 
     def of(self, client: Any) -> _Connection | None:
         """A connection to a model; ``None`` for any other."""
         if not ACTIVE.recorders:
             return None
+        if self._epoch is not ACTIVE.epoch:
+            self._known.clear()
+            self._epoch = ACTIVE.epoch
         if client not in self._known:
             url, _ = ACTIVE.meant_address(self._url_of(client), "")
             conversation = conversation_at(url)

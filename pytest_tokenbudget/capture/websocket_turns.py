@@ -17,7 +17,7 @@ JsonObject = dict[str, Any]
 
 
 class Received(NamedTuple):
-    """What a message of the server means.
+    """The meaning of a message of the server.
 
     Attributes:
         begins: The body of a request that nobody has sent: the server began a response by itself.

@@ -4,21 +4,42 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.cli import Command
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.records.advice import Advice
+    from pytest_tokenbudget.plugin.context import SessionContext
+    from pytest_tokenbudget.records.advice import TestEvidence
+    from pytest_tokenbudget.records.baseline import BaselineEntry
     from pytest_tokenbudget.records.production import Production
+    from pytest_tokenbudget.replay.recount import Recording
+
+MOST_READ = 40
+"""Cassettes that are read for what their calls show; further tests show what their baselines hold."""
+
+BASELINES = ("baselines", "baseline", ".")
+"""Names that stand for all stored tests of this folder."""
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "example: pytest --tokenbudget-report=report.json; tokenbudget advise report.json"
+    parser.epilog = (
+        "example: tokenbudget advise; tokenbudget advise tests/test_desk.py::test_books; "
+        "pytest --tokenbudget-report=report.json; tokenbudget advise report.json. "
+        "Exit codes: 0 advised, 2 something cannot be read."
+    )
     parser.add_argument(
-        "reports", nargs="+", type=Path, metavar="REPORT", help="a JSON report of a run; several are read as one suite"
+        "targets",
+        nargs="*",
+        default=["baselines"],
+        metavar="REPORT|NODEID|baselines",
+        help="JSON reports of runs, tests, folders, or `baselines` for all tests that are stored in this folder "
+        "(the default); several are read as one suite",
     )
     parser.add_argument(
         "--production",
@@ -30,64 +51,187 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """A test that is stored: its file, its key, and what its baseline holds."""
+
+    test_file: Path
+    key: str
+    entry: BaselineEntry
+
+    @property
+    def nodeid(self) -> str:
+        return f"{self.test_file.as_posix()}::{self.key}"
+
+
 def _run(arguments: argparse.Namespace) -> int:
     from pytest_tokenbudget.explain.advice import advise
-    from pytest_tokenbudget.prices import PriceBook
-    from pytest_tokenbudget.report.evidence import evidence_of, production_weights, read_tests
+    from pytest_tokenbudget.replay.recorded_advice import AdviceRecount
+    from pytest_tokenbudget.report.advice_text import advice_lines, weight_lines
+    from pytest_tokenbudget.report.evidence import production_weights, read_tests
+    from pytest_tokenbudget.report.json_report import advice_json
 
-    tests = [test for path in arguments.reports for test in read_tests(path)]
-    evidence = evidence_of(tests, PriceBook())
+    reports = [path for path in map(Path, arguments.targets) if _is_report(path)]
+    reported = [test for path in reports for test in read_tests(path)]
+    stored = [one for named in arguments.targets if Path(named) not in reports for one in _stored_tests(named)]
+    suite = _Suite(stored, [str(test["nodeid"]) for test in reported])
+    evidence = suite.evidence(reported)
     production = _production(arguments.production)
     weights = production_weights(evidence, production) if production is not None else {}
-    found = advise(evidence, weights)
-    runs = max((test.get("runs_per_month") or 0 for test in tests), default=0)
+    recount = AdviceRecount(suite.recording, suite.context.reader) if suite.has_cassettes else None
+    found = advise(evidence, weights, recount)
     if arguments.json:
-        from pytest_tokenbudget.report.json_report import advice_json
-
         print(json.dumps({"advice": [advice_json(each) for each in found]}, indent=2))
-    else:
-        print("\n".join(advice_lines(found[: arguments.top], len(found), runs_per_month=runs)))
+        return 0
+    often = [float(test.get("runs_per_month") or 0) for test in reported] + suite.runs_per_month()
+    lines = [*weight_lines(weights), *advice_lines(found, top=arguments.top, runs_per_month=max(often, default=0))]
+    print("\n".join(lines))
     return 0
 
 
+def _is_report(path: Path) -> bool:
+    """Tell whether a file is to be read as a report: it is no baseline, and no other thing of this name is stored."""
+    from pytest_tokenbudget.baselines.paths import DIRECTORY
+
+    return path.suffix == ".json" and DIRECTORY not in path.parts
+
+
+def _stored_tests(named: str) -> list[_Stored]:
+    """The stored tests that a user names.
+
+    Raises:
+        BaselineError: If there are none, or if they cannot be read.
+    """
+    from pytest_tokenbudget.baselines.paths import is_production
+    from pytest_tokenbudget.cli.targets import choose_keys, find_targets, node_id, read_stored
+    from pytest_tokenbudget.errors import BaselineError
+
+    found = []
+    for target in find_targets("." if named in BASELINES else named):
+        entries = {} if is_production(target.path) else read_stored(target.path)
+        keys = [key for key in choose_keys(entries, target.wanted) if key in entries]
+        found += [_Stored(Path(node_id(target.path, key).partition("::")[0]), key, entries[key]) for key in keys]
+    if not found:
+        raise BaselineError(
+            f"{named}: nothing is stored of such a test",
+            remedy="run it once, or name a test that `tokenbudget show` lists",
+        )
+    return found
+
+
+class _Suite:
+    """The tests that are looked through, with their cassettes.
+
+    Args:
+        stored: Tests that are stored.
+        reported: Node ids of tests of reports.
+    """
+
+    def __init__(self, stored: Sequence[_Stored], reported: Sequence[str]) -> None:
+        self._stored = stored
+        self._cassettes = {**_cassettes_of_reports(reported), **_cassettes_of(stored)}
+        self.recording = cache(self._read_recording)
+
+    @property
+    def has_cassettes(self) -> bool:
+        """Tell whether any test has one."""
+        return bool(self._cassettes)
+
+    @property
+    def context(self) -> SessionContext:
+        """The project's stages, tokenizers and prices."""
+        return self._context()
+
+    @cache  # noqa: B019  # one suite lives as long as its command
+    def _context(self) -> SessionContext:
+        from pytest_tokenbudget.plugin.project_context import project_context
+
+        return project_context(self._stored[0].test_file.parent if self._stored else Path())
+
+    def evidence(self, reported: Sequence[Mapping[str, object]]) -> tuple[TestEvidence, ...]:
+        """Gather the evidence: of reports as reported, of the first stored tests by their cassettes, of the rest as stored."""
+        from pytest_tokenbudget.prices import PriceBook
+        from pytest_tokenbudget.report.evidence import evidence_of, stored_evidence
+        from pytest_tokenbudget.report.json_report import test_json
+
+        prices = self.context.reader.prices if self._cassettes else PriceBook()
+        found = [*evidence_of(reported, prices)]
+        read = 0
+        for one in self._stored:
+            recording = self.recording(one.nodeid) if read < MOST_READ else None
+            if recording is None:
+                found.append(stored_evidence(one.nodeid, one.entry, prices))
+                continue
+            read += 1
+            result = recording.result(self.context.reader, nodeid=one.nodeid)
+            found += evidence_of([{**test_json(result)}], prices)
+        return tuple(found)
+
+    def _read_recording(self, nodeid: str) -> Recording | None:
+        """The recording of a test; ``None`` where it has none."""
+        from pytest_tokenbudget.replay.cassette import read_cassette
+        from pytest_tokenbudget.replay.recount import Recording
+
+        path = self._cassettes.get(nodeid)
+        if path is None:
+            return None
+        context = self.context
+        return Recording.read(read_cassette(path, limit=int(context.settings.cassette_limit)), context.reader)
+
+    def runs_per_month(self) -> list[float]:
+        """Give the runs of an agent in a month, where the project says how many."""
+        from pytest_tokenbudget.settings import runs_per_month
+
+        if not self._stored or not (self._cassettes or _says_runs_per_month()):
+            return []
+        settings = self.context.settings
+        return [runs_per_month(settings.runs_per_month, one.nodeid) or 0.0 for one in self._stored]
+
+
+def _says_runs_per_month() -> bool:
+    """Tell whether any configuration of pytest may say it: only then is pytest asked, which takes a second."""
+    here = Path.cwd()
+    names = ("pytest.ini", ".pytest.ini", "pyproject.toml", "tox.ini", "setup.cfg")
+    files = [folder / name for folder in (here, *here.parents) for name in names]
+    told = [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
+    return any("tokenbudget_runs_per_month" in text for text in (*told, os.environ.get("PYTEST_ADDOPTS", "")))
+
+
+def _cassettes_of_reports(nodeids: Sequence[str]) -> dict[str, Path]:
+    """The cassettes of reported tests that lie where the tests are; markers are not asked for other names."""
+    from pytest_tokenbudget.cli.recordings import own_cassette
+
+    found = {}
+    for nodeid in nodeids:
+        file, _, key = nodeid.partition("::")
+        path = own_cassette(Path(file), key)
+        if key and path.is_file():
+            found[nodeid] = path
+    return found
+
+
+def _cassettes_of(stored: Sequence[_Stored]) -> dict[str, Path]:
+    """The cassettes of stored tests; where a replayed test has none of its own name, its marker is asked."""
+    from pytest_tokenbudget.cli.recordings import marked_cassettes, own_cassette
+
+    own = {one.nodeid: own_cassette(one.test_file, one.key) for one in stored}
+    found = {nodeid: path for nodeid, path in own.items() if path.is_file()}
+    missing = [one for one in stored if one.nodeid not in found and one.entry.traffic == "replay"]
+    marked = marked_cassettes(one.test_file for one in missing) if missing else {}
+    for one in missing:
+        path = marked.get((one.test_file.resolve(), one.key))
+        if path is not None and path.is_file():
+            found[one.nodeid] = path
+    return found
+
+
 def _production(path: Path | None) -> Production | None:
-    """What production recorded: the file that was named, or the one of this folder where there is one."""
-    from pytest_tokenbudget.baselines.production_file import production_path, read_production
+    """Read what production recorded: from the file that was named, or from the one of this folder where there is one."""
+    from pytest_tokenbudget.baselines.paths import production_path
+    from pytest_tokenbudget.baselines.production_file import read_production
 
     chosen = path or production_path(Path())
     return read_production(chosen) if path is not None or chosen.is_file() else None
-
-
-def advice_lines(found: Sequence[Advice], total: int, *, runs_per_month: float = 0) -> list[str]:
-    """The advice as text: share, saving, and below it the evidence.
-
-    Args:
-        found: The advice that is shown.
-        total: Number of all advice.
-        runs_per_month: Runs a month, for the saving in a month; 0 where that is not known.
-    """
-    from pytest_tokenbudget.report.figures import dollars
-    from pytest_tokenbudget.wording import plain
-
-    if not found:
-        return ["nothing to advise: no known kind of waste is 1 % of the tokens, the time or the money"]
-    lines = []
-    for number, advice in enumerate(found, start=1):
-        savings = [f"{advice.tokens:,} tokens"] if advice.tokens else []
-        savings += [f"{advice.seconds:.1f} s"] if advice.seconds else []
-        if advice.cost:
-            month = f", about {dollars(advice.cost * runs_per_month)} a month" if runs_per_month else ""
-            savings.append(dollars(advice.cost) + month)
-        where = f"{plain(advice.stage, limit=40)} {advice.kind.replace('_', ' ')}"
-        saving = f"up to {', '.join(savings)} a run ({advice.share:.0%}), {advice.sure}" if savings else "observation"
-        lines += [f"{number:>2}  {where}: {saving}", f"    {plain(advice.text)}"]
-    if len(found) < total:
-        lines.append(f"... and {total - len(found)} more (--top {total})")
-    lines += [
-        "",
-        "These numbers say what the parts cost, not that the agent works without them: its outcomes decide that.",
-    ]
-    return lines
 
 
 ADVISE = Command("advise", "what could be saved, the largest first, each with its evidence", _arguments, _run)

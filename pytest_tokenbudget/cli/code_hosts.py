@@ -34,7 +34,7 @@ class Comment:
 
 
 class CodeHost(Protocol):
-    """What a host of pull requests can do."""
+    """The operations of a host of pull requests."""
 
     def comments(self) -> Iterator[Comment]:
         """The comments of the pull request, oldest first."""
@@ -200,7 +200,7 @@ def code_host(environment: Mapping[str, str], number: int | None = None) -> Code
 
 
 def is_from_fork(environment: Mapping[str, str]) -> bool:
-    """Whether this is GitHub's event ``pull_request`` for a branch of another repository: its token may only read."""
+    """Tell whether this is GitHub's event ``pull_request`` for a branch of another repository: its token may only read."""
     if environment.get("GITHUB_EVENT_NAME") != "pull_request":
         return False
     head = ((_event(environment).get("pull_request") or {}).get("head") or {}).get("repo") or {}

@@ -44,8 +44,8 @@ def read_side(named: str) -> Side:
     Raises:
         TokenBudgetError: If nothing has this name, or it cannot be read.
     """
-    from pytest_tokenbudget.baselines.paths import BASELINE
-    from pytest_tokenbudget.baselines.production_file import is_production, read_production
+    from pytest_tokenbudget.baselines.paths import BASELINE, is_production
+    from pytest_tokenbudget.baselines.production_file import read_production
     from pytest_tokenbudget.cli.targets import find_targets
 
     revision, colon, inside = named.partition(":")
@@ -165,11 +165,10 @@ def _path_inside(inside: str) -> tuple[str, str]:
 
 def _is_baseline(name: str, *, whole: bool) -> bool:
     """Whether a file of a commit is a baseline; a reference only where its own path is named (``whole``)."""
-    from pytest_tokenbudget.baselines.paths import DIRECTORY
-    from pytest_tokenbudget.baselines.production_file import DEFAULT_NAME
+    from pytest_tokenbudget.baselines.paths import DIRECTORY, PRODUCTION
 
     path = Path(name)
-    if path.suffix != ".json" or path.stem == DEFAULT_NAME:
+    if path.suffix != ".json" or path.stem == PRODUCTION:
         return False
     return path.parent.name == DIRECTORY or (whole and path.parent.parent.name == DIRECTORY)
 

@@ -171,10 +171,10 @@ def _client(package: str) -> str:
 
 
 def _wire_formats() -> Iterator[Finding]:
-    from pytest_tokenbudget.providers.registry import LateFormats, builtin_formats
+    from pytest_tokenbudget.providers.registry import builtin_formats
+    from pytest_tokenbudget.providers.wire_format import each_format
 
-    known = [one for one in builtin_formats() if not isinstance(one, LateFormats)]
-    names = dict.fromkeys(one.api for one in (*known, *LateFormats().formats))
+    names = dict.fromkeys(one.api for one in each_format(builtin_formats()))
     yield Finding("wire formats", "ok", f"{len(names)} known: {', '.join(names)}")
 
 

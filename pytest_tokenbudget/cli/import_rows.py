@@ -36,7 +36,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.baselines.production_file import production_path, write_production
+    from pytest_tokenbudget.baselines.paths import production_path
+    from pytest_tokenbudget.baselines.production_file import write_production
     from pytest_tokenbudget.measure.production import summarize
 
     path = production_path(arguments.to, arguments.name)

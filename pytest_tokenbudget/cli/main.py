@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What is ours, and what stands after `--` for the program that a command runs.
+    """Split the arguments into ours and those after `--`, for the program that a command runs.
 
     Not left to argparse, which takes a positional argument's values once, in the first place where it finds any.
     """
@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def command_help(name: str) -> str:
-    """What a command prints for ``--help``, 100 columns wide, for the docs."""
+    """Give the text of a command's ``--help``, 100 columns wide, for the docs."""
     command = next(command for command in COMMANDS if command.name == name)
     parser = argparse.ArgumentParser(
         prog=f"tokenbudget {name}",

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.wording import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from pytest_tokenbudget.records.baseline import BaselineEntry
 
 _DRIVER = "tokenbudget merge-driver %O %A %B %P"
@@ -17,22 +21,59 @@ _DRIVER = "tokenbudget merge-driver %O %A %B %P"
 
 def _merge_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "example: tokenbudget merge shard-1/test_desk.json shard-2/test_desk.json -o tests/__budgets__/test_desk.json. "
+        "examples: tokenbudget merge shard-1/test_desk.json shard-2/test_desk.json -o tests/__budgets__/test_desk.json; "
+        "tokenbudget merge shard-1 shard-2 -o . "
+        "What stands at the output already is taken for what the jobs began with: an entry that a job did not change is of "
+        "a test that it did not run. "
         "Exit codes: 0 written, 2 a file that cannot be read or written."
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a baseline; the order does not matter")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where the union is written")
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="PATH", help="a baseline, or a folder of them; the order does not matter"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="PATH", help="the file, or the folder, that is written"
+    )
 
 
 def _merge(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.baselines.merge import merge
+    from pytest_tokenbudget.baselines.merge import merge_shards
 
-    merged: dict[str, BaselineEntry] = {}
-    for path in arguments.files:
-        merged = merge(merged, _read(path))
-    _write(arguments.output, merged)
-    print(f"wrote {arguments.output}: {len(merged)} tests of {len(arguments.files)} files")
+    for path, shards in _shards(arguments.paths, arguments.output).items():
+        base = _read(path) if path.is_file() else {}
+        merged = merge_shards(base, [_read(shard) for shard in shards])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, merged)
+        print(f"wrote {path}: {counted(len(merged), 'test')} of {counted(len(shards), 'file')}")
     return 0
+
+
+def _shards(inputs: Sequence[Path], output: Path) -> dict[Path, list[Path]]:
+    """Tell which files are merged into which: path of the result -> its shards.
+
+    Raises:
+        BaselineError: If there is nothing to merge, or if files and folders are mixed.
+    """
+    from pytest_tokenbudget.errors import BaselineError
+
+    folders = [path for path in inputs if path.is_dir()]
+    if not folders:
+        return {output: list(inputs)}
+    if len(folders) < len(inputs) or output.is_file():
+        raise BaselineError(
+            "files and folders cannot be merged with each other", remedy="give folders alone, and a folder as -o"
+        )
+    found: dict[Path, list[Path]] = {}
+    for folder in folders:
+        for path in sorted(folder.rglob("*.json")):
+            relative = path.relative_to(folder)
+            if path.name != "production.json" and "__budgets__" in (*folder.resolve().parts, *relative.parts):
+                found.setdefault(output / relative, []).append(path)
+    if not found:
+        raise BaselineError(
+            f"no baseline stands below {', '.join(map(str, folders))}",
+            remedy="give folders that hold a folder __budgets__, as the jobs uploaded them",
+        )
+    return found
 
 
 def _driver_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +108,7 @@ def _drive(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _read(path: Path) -> dict[str, BaselineEntry]:
+def _read(path: Path) -> Mapping[str, BaselineEntry]:
     from pytest_tokenbudget.baselines.format import load
     from pytest_tokenbudget.errors import BaselineError
 

@@ -58,8 +58,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
-    from pytest_tokenbudget.baselines.production_file import is_production, read_production
+    from pytest_tokenbudget.baselines.paths import BASELINE, check_reference, is_production
+    from pytest_tokenbudget.baselines.production_file import read_production
     from pytest_tokenbudget.cli.import_rows import production_json, production_lines
     from pytest_tokenbudget.cli.shown_tests import read_tests
     from pytest_tokenbudget.cli.targets import find_targets

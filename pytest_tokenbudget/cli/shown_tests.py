@@ -89,7 +89,7 @@ def of_entry(test: str, path: Path, entry: BaselineEntry) -> ShownTest:
 
     stages: dict[str, dict[str, Sequence[Number]]] = {"": {}}
     origins: dict[str, Number] = {}
-    for key, record in (entry.metrics | entry.pooled).items():
+    for key, record in (*entry.metrics.items(), *entry.pooled.items()):
         stage, metric = split_key(key)
         if record.values:
             stages.setdefault(stage, {})[metric] = record.values

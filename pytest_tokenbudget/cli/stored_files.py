@@ -35,7 +35,7 @@ class StoredFiles:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """What belongs to tests that no longer exist.
+    """Files and entries of tests that no longer exist.
 
     Attributes:
         entries: Keys by baseline or reference.
@@ -57,8 +57,7 @@ def find_stored(folders: Sequence[Path]) -> StoredFiles:
     Raises:
         SettingsError: If one is no folder.
     """
-    from pytest_tokenbudget.baselines.paths import CASSETTES
-    from pytest_tokenbudget.baselines.production_file import is_production
+    from pytest_tokenbudget.baselines.paths import CASSETTES, is_production
 
     baselines: dict[Path, None] = {}
     cassettes: dict[Path, None] = {}
@@ -126,7 +125,7 @@ def _reason(hidden: Path) -> str:
 
 
 class _Seen:
-    """What pytest's collection saw, by place."""
+    """The tests that pytest collected, by place."""
 
     def __init__(self, collection: Collection) -> None:
         self._patterns = collection.patterns

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,12 +63,11 @@ def find_targets(named: str, *, against: str = "baseline") -> list[Target]:
 
 
 def stored_file(test_file: Path, against: str = "baseline") -> Path:
-    """Where a test file's measurements are, also where its path starts at the root of the repository.
+    """Give the path of a test file's measurements, also where the given path starts at the root of the repository.
 
     The file of production stands in for a reference that does not exist, as it does when the test runs.
     """
-    from pytest_tokenbudget.baselines.paths import BASELINE, baseline_path
-    from pytest_tokenbudget.baselines.production_file import find_production
+    from pytest_tokenbudget.baselines.paths import BASELINE, baseline_path, find_production
 
     if not test_file.name:
         raise BaselineError("a node id without a file", remedy="tests/test_desk.py::test_refunds")
@@ -92,7 +91,7 @@ def repository_root() -> Path:
         return Path.cwd()
 
 
-def read_stored(path: Path) -> dict[str, BaselineEntry]:
+def read_stored(path: Path) -> Mapping[str, BaselineEntry]:
     """The entries of a file.
 
     Raises:
@@ -144,8 +143,7 @@ def _tests_named(name: str, against: str) -> list[Target]:
 
 def _stored_files(folder: Path, against: str) -> Iterator[Path]:
     """The files of baselines, or of a reference, below a folder or in it."""
-    from pytest_tokenbudget.baselines.paths import BASELINE, DIRECTORY
-    from pytest_tokenbudget.baselines.production_file import is_production
+    from pytest_tokenbudget.baselines.paths import BASELINE, DIRECTORY, is_production
 
     if folder.absolute().parent.name == DIRECTORY:
         yield from folder.glob("*.json")

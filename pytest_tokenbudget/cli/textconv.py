@@ -38,7 +38,8 @@ def _run(arguments: argparse.Namespace) -> int:
 def _figures(path: Path, data: bytes) -> Iterator[str]:
     """A figure a line; of what production recorded each stage's mean."""
     from pytest_tokenbudget.baselines.format import load
-    from pytest_tokenbudget.baselines.production_file import is_production, read_production
+    from pytest_tokenbudget.baselines.paths import is_production
+    from pytest_tokenbudget.baselines.production_file import read_production
     from pytest_tokenbudget.report.figures import number, unit_of
     from pytest_tokenbudget.stats.statistic import mean
     from pytest_tokenbudget.wording import plain

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.cli import Command
@@ -42,9 +40,10 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.cli.recordings import find_cassette, tests_folder
     from pytest_tokenbudget.plugin.project_context import project_context
     from pytest_tokenbudget.replay.cassette import read_cassette
-    from pytest_tokenbudget.replay.recount import Cuts, recount
+    from pytest_tokenbudget.replay.recount import Cuts, Recording, recount
 
     cuts = Cuts(
         drop_tools=tuple(arguments.drop_tool),
@@ -54,11 +53,12 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     if cuts == Cuts():
         raise WhatIfError("there is no change to try", remedy="give --drop-tool, --shrink, --drop-stage or --cache")
-    path = _cassette(arguments.recording)
+    path = find_cassette(arguments.recording)
     # Its stages, tokenizers and prices are those that a replay of the test has.
-    context = project_context(_tests_of(path))
+    context = project_context(tests_folder(path))
     interactions = read_cassette(path, limit=int(context.settings.cassette_limit))
-    found = recount(interactions, cuts, context.reader, nodeid=arguments.recording)
+    recording = Recording.read(interactions, context.reader)
+    found = recount(recording, cuts, context.reader, nodeid=arguments.recording)
     if arguments.json:
         from pytest_tokenbudget.report.json_report import test_json
 
@@ -78,34 +78,6 @@ def _share(text: str) -> tuple[str, float]:
     if not name or not 0 <= found <= 1:
         raise WhatIfError(f"--shrink {text}: not a tool with a share from 0 % to 100 %", remedy=_SHARE_EXAMPLE)
     return name, found
-
-
-def _cassette(recording: str) -> Path:
-    """Find the cassette: the file that was named, or the one of the test."""
-    from pytest_tokenbudget.baselines.paths import cassette_directory, cassette_file_name
-
-    file, _, test = recording.partition("::")
-    if not test:
-        return Path(recording)
-    directory = cassette_directory(Path(file))
-    path = directory / cassette_file_name(f"{Path(file).stem}.{test}")
-    if path.is_file():
-        return path
-    others = sorted(directory.glob("*.jsonl")) if directory.is_dir() else []
-    listed = ", ".join(str(other) for other in others[:5])
-    raise WhatIfError(
-        f"{recording}: there is no cassette {path}",
-        remedy=f"record it, with token_budget(..., replay=True): pytest {shlex.quote(recording)} --tokenbudget-traffic=record"
-        + (f"; or name the file where the marker names its cassette: {listed}" if listed else ""),
-    )
-
-
-def _tests_of(cassette: Path) -> Path:
-    """The folder of the tests that a cassette belongs to; the working directory where it lies somewhere else."""
-    from pytest_tokenbudget.baselines.paths import cassette_directory
-
-    tests = cassette.parent.parent.parent
-    return tests if cassette.parent == cassette_directory(tests / "test.py") else Path()
 
 
 def _lines(found: TestResult, cuts: Cuts) -> Sequence[str]:

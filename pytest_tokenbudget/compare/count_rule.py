@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.compare.exact_rule import Comparison, judge_exact
-from pytest_tokenbudget.compare.latency_rule import LogRatioEvidence, Ordered, is_decrease, is_increase
 from pytest_tokenbudget.compare.sequential import QUIET
-from pytest_tokenbudget.compare.tail_rule import judge_by_ranks
 from pytest_tokenbudget.compare.terms import Judged, Terms
 from pytest_tokenbudget.records.verdict import Verdict
-from pytest_tokenbudget.stats.distributions import upper_quantile
-from pytest_tokenbudget.stats.log_ratio import LogRatio, fit
-from pytest_tokenbudget.stats.ranks import smallest_p
 from pytest_tokenbudget.stats.statistic import exceeds, median, rational
 from pytest_tokenbudget.wording import counted
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.compare.latency_rule import Ordered
+    from pytest_tokenbudget.stats.log_ratio import LogRatio
+
+_MOST_MISSING = 10
+"""Baseline values that are looked for at most: ten make every test significant that can be."""
 
 _SEPARATED_FROM = 10
 _SEPARATED_BY = 0.75
@@ -38,24 +42,38 @@ def judge_counts(base: Sequence[float], new: Sequence[float], sessions: int, ter
     if base[0] == base[-1] and new[0] == new[-1]:
         return _judge_quiet(base, new, sessions, terms)
     if base[0] <= 0 or new[0] <= 0 or terms.statistic != "mean":
+        from pytest_tokenbudget.compare.tail_rule import judge_by_ranks
+
         return judge_by_ranks(base, new, sessions, terms)
     return _judge_noisy(base, new, sessions, terms)
 
 
 def _judge_quiet(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> Judged:
-    """No noise has been seen: an increase is believed when three values agree, anything else at once."""
+    """No noise has been seen: a change beyond the allowance is believed when three values agree, anything else at once.
+
+    An increase asks for them. A decrease is within the budget, and asks only where improvements are looked for.
+    """
     judged = judge_exact(base, new, sessions, terms)
     n = len(new)
-    if judged.verdict != "regression" or terms.fixed or n >= QUIET.minimum:
+    if judged.verdict == "ok" or terms.fixed or n >= QUIET.minimum:
         return judged
-    more = terms.more(n, QUIET.minimum)
     missing = counted(QUIET.minimum - n, "more sample")
-    note = f"{missing} would decide it: an increase in live traffic is confirmed before it fails"
+    if judged.verdict == "improved" and not terms.confirms_improvements:
+        return replace(judged, verdict="ok", note=f"{missing} would tell an improvement from chance")
+    # One at a time: where the next one differs from this one, the values vary, and the third decides nothing.
+    more = min(1, terms.more(n, QUIET.minimum))
+    what = "an increase in live traffic is confirmed before it fails"
+    if judged.verdict == "improved":
+        what = "an improvement in live traffic is confirmed before it is kept"
     evidence = Comparison(judged.ratio, float(terms.increase), more > 0)
+    note = f"{missing} would decide it: {what}"
     return Judged("inconclusive", judged.ratio, n, len(base), sessions, terms, evidence, more, note)
 
 
 def _judge_noisy(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> Judged:
+    from pytest_tokenbudget.compare.latency_rule import LogRatioEvidence, is_decrease, is_increase
+    from pytest_tokenbudget.stats.log_ratio import fit
+
     base_logs, new_logs = [math.log(v) for v in base], [math.log(v) for v in new]
     fitted, _ = fit(base_logs, new_logs, sessions, terms.noise)
     n = fitted.n
@@ -63,26 +81,57 @@ def _judge_noisy(base: Sequence[float], new: Sequence[float], sessions: int, ter
     if terms.slack:
         allowed = max(allowed, math.log1p(float(terms.slack) / median(base)))
     verdict: Verdict = "inconclusive"
-    note = ""
+    note, more, missing = "", 0, 0
     if fitted.estimate <= allowed:
         verdict = "improved" if is_decrease(terms, fitted, allowed, base_logs, new_logs) else "ok"
-    elif is_increase(terms, fitted, allowed, base_logs, new_logs) or _is_separated(terms, fitted, base_logs, new_logs):
+    elif (
+        is_increase(terms, fitted, allowed, base_logs, new_logs)
+        or _is_separated(terms, fitted, base_logs, new_logs)
+        or (
+            terms.fixed
+            and n < terms.plan.minimum
+            and exceeds(rational(median(new)), rational(base[-1]), terms.increase, terms.slack)
+        )
+    ):
         verdict = "regression"
-    elif n < terms.plan.minimum:
-        if terms.fixed and exceeds(rational(median(new)), rational(base[-1]), terms.increase, terms.slack):
-            verdict = "regression"
-        else:
+    elif missing := baseline_samples_missing(terms, fitted.m, n):
+        more = _more_to_separate(terms, base_logs, new_logs)
+        has = counted(fitted.m, "baseline sample")
+        note = f"these counts vary, and {has} cannot tell a change from chance: `tokenbudget calibrate` records more"
+    else:
+        more = terms.more(n)
+        if n < terms.plan.minimum:
             note = f"{counted(terms.plan.minimum - n, 'more sample')} would decide it: these counts vary"
-    more = terms.more(n) if verdict == "inconclusive" else 0
     evidence = LogRatioEvidence(terms, sessions, fitted, fitted, allowed, allowed, base_logs, new_logs)
-    return Judged(verdict, math.exp(fitted.estimate), n, fitted.m, sessions, terms, evidence, more, note)
+    return Judged(
+        verdict, math.exp(fitted.estimate), n, fitted.m, sessions, terms, evidence, more, note, baseline_missing=missing
+    )
+
+
+def baseline_samples_missing(terms: Terms, m: int, n: int) -> int:
+    """Tell how many values a baseline lacks, so that a test of counts that vary can be significant at the last look."""
+    from pytest_tokenbudget.compare.latency_rule import guard_attainable
+
+    if terms.paired:
+        return 0
+    at = max(n, terms.plan.cap if terms.cap is None else min(terms.cap, terms.plan.cap))
+    return next((more for more in range(_MOST_MISSING) if guard_attainable(terms, m + more, n, at)), _MOST_MISSING)
+
+
+def _more_to_separate(terms: Terms, base: Ordered, new: Ordered) -> int:
+    """Tell whether another value may still separate the new values from a baseline of few: all of them have to lie above."""
+    can_separate = new[0] - base[-1] > terms.log_allowed and terms.more(len(new), _SEPARATED_FROM) > 0
+    return int(can_separate)
 
 
 def _is_separated(terms: Terms, fitted: LogRatio, base: Ordered, new: Ordered) -> bool:
-    """Whether many new values lie well apart from a baseline of so few that no test can be significant.
+    """Tell whether many new values lie well apart from a baseline of so few that no test can be significant.
 
     How far apart is measured by how far they lie apart from each other.
     """
+    from pytest_tokenbudget.stats.distributions import upper_quantile
+    from pytest_tokenbudget.stats.ranks import smallest_p
+
     n = fitted.n
     if n < _SEPARATED_FROM or smallest_p(fitted.m, n) <= terms.guard(n):
         return False

@@ -6,6 +6,8 @@ Which rule judges depends on the kind of the values and on what they show:
 * ``count``: the same while nothing shows noise, else the log-ratio test with Fisher's guard (rule C);
 * ``latency``: the moderated robust log-ratio test with an exact rank guard (rule B), and for quantiles the exceedance
   test of pooled calls (rule D). Where half of the times are 0, ranks decide.
+
+A rule is imported when it is first needed: many suites gate exact values and counts alone.
 """
 
 from __future__ import annotations
@@ -19,10 +21,7 @@ from typing import Any, cast
 from pytest_tokenbudget.compare.count_rule import judge_counts
 from pytest_tokenbudget.compare.drift_rule import judge_drift
 from pytest_tokenbudget.compare.exact_rule import judge_exact, nothing_to_compare
-from pytest_tokenbudget.compare.latency_rule import judge_latency
 from pytest_tokenbudget.compare.rules import parse_reduction
-from pytest_tokenbudget.compare.tail_rule import judge_by_ranks, judge_tail
-from pytest_tokenbudget.compare.target_rule import judge_target
 from pytest_tokenbudget.compare.terms import ALPHA, Allowance, Judged, Kind, Terms, allowance, noise_prior
 from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL, median
 from pytest_tokenbudget.wording import counted
@@ -167,6 +166,8 @@ def _judge_logarithms(base: Sequence[float], new: Sequence[float], sessions: int
         return None
     if not base_logs or not new_logs or not math.isfinite(sum(base_logs) + sum(new_logs)):
         return None
+    from pytest_tokenbudget.compare.latency_rule import judge_latency
+
     return judge_latency(base_logs, new_logs, sessions, terms)
 
 
@@ -197,6 +198,9 @@ def _judge_numbers(base: Sequence[float], new: Sequence[float], sessions: int, t
         return judge_exact(base, new, sessions, terms)
     if terms.kind == "count":
         return judge_counts(base, new, sessions, terms)
+    from pytest_tokenbudget.compare.latency_rule import judge_latency
+    from pytest_tokenbudget.compare.tail_rule import judge_by_ranks, judge_tail
+
     if terms.statistic != "mean":
         return judge_tail(base, new, sessions, terms)
     if median(base) <= 0 or median(new) <= 0:
@@ -260,6 +264,8 @@ def judge_reduction(
     baseline_sessions: Sessions, new_values: Iterable[float], reduction: Fraction, terms: Terms
 ) -> Judged:
     """Judge a wanted reduction on given terms: see :func:`judge_improvement`."""
+    from pytest_tokenbudget.compare.target_rule import judge_target
+
     base, sessions = _pooled(baseline_sessions)
     return judge_target(numbers(base), numbers(new_values), sessions, reduction, terms)
 

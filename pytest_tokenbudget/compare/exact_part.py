@@ -50,12 +50,13 @@ def exact_part(stored: Compositions, samples: Sequence[Sample], stage: str) -> E
 
 
 def decided_by_the_prompt(part: ExactPart) -> str:
-    """The reason of a regression that the exact part decides by itself."""
+    """The reason of a verdict that the exact part decides by itself."""
     growth = part.value - part.baseline
+    more = "more" if growth > 0 else "fewer"
     each = (
-        f"{growth / part.calls:,.0f} more tokens in each of {part.calls} calls"
+        f"{abs(growth) / part.calls:,.0f} {more} tokens in each of {part.calls} calls"
         if part.calls > 1
-        else f"{growth:,} more tokens"
+        else f"{abs(growth):,} {more} tokens"
     )
     return f"decided by the prompt alone: {each}, whatever the model answers"
 

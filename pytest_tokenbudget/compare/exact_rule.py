@@ -30,7 +30,7 @@ class Comparison:
 
     @property
     def exact(self) -> bool:
-        """Whether the numbers carry no noise."""
+        """Tell whether the numbers carry no noise."""
         return self.p is None
 
     @property

@@ -5,36 +5,36 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import lru_cache
 from math import isfinite
+from typing import Protocol
 
 from pytest_tokenbudget.compare.dispatch import judge_reduction, judge_values
 from pytest_tokenbudget.compare.drift_rule import ORIGIN_MULTIPLE, judge_drift
 from pytest_tokenbudget.compare.exact_part import METRICS, decided_by_the_prompt, exact_part
 from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_answers
-from pytest_tokenbudget.compare.rules import expand, names_any_tool
+from pytest_tokenbudget.compare.rules import expand, names_any_tool, why_absent
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
-from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, noise_prior
-from pytest_tokenbudget.compare.values import sample_values, stored_sessions
+from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, allowed_value, clock_noise, noise_prior
+from pytest_tokenbudget.compare.values import has_estimates, sample_values, stored_sessions, token_sources, why_unknown
 from pytest_tokenbudget.measure.constant_speed import has_unusual_own_time
-from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, OPTIONAL_USAGE, MetricSpec
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, PROVIDER_PACE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import inclusive, inside
-from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule, is_tool_metric
+from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import ExactPart, GateResult, Verdict
 from pytest_tokenbudget.stats.log_ratio import ScalePrior
 from pytest_tokenbudget.stats.ranks import values_needed
-from pytest_tokenbudget.stats.statistic import as_number, exceeds, level_of, rational, statistic
+from pytest_tokenbudget.stats.statistic import exceeds, falls_short, level_of, rational, statistic
 from pytest_tokenbudget.wording import counted
 
 LEARNED_SESSIONS = 5
 """Sessions of measured times that a default latency gate waits for."""
 
-CLOCK_NOISE = Fraction(1, 20)
-"""s by which two times at constant speed differ without a reason in the code."""
+_NUMBERS_OF_CALLS = frozenset({"calls", "failed_attempts"})
+"""What the code does and no answer makes up: never estimated."""
 
 _UNKNOWN: Mapping[GateKind, Verdict] = {
     "limit": "over_limit",
@@ -44,9 +44,29 @@ _UNKNOWN: Mapping[GateKind, Verdict] = {
 """Verdicts of gates that were named by the user and whose value is not known."""
 
 
+class Suite(Protocol):
+    """The other tests of a session, as far as live times are judged by them; asked for only where such times are judged."""
+
+    @property
+    def family(self) -> int:
+        """Number of gates in the session that compare live times, among which the level is shared out."""
+
+    @property
+    def noise(self) -> ScalePrior | None:
+        """The noise of live times that the baselines of the tests teach; ``None`` where they say too little."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """No suite: a test by itself, or one whose number of gates is known beforehand."""
+
+    family: int = 1
+    noise: ScalePrior | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class GateInput:
-    """What the gates of a test are judged on.
+    """The input of the judgement of a test's gates.
 
     Attributes:
         budget: What the test's markers say.
@@ -54,10 +74,10 @@ class GateInput:
         entry: The stored baseline or reference; ``None`` where there is none.
         may_create: Whether a missing baseline is created by this run, as opposed to being a failure.
         table: The known metrics.
-        family: Number of latency gates in the session, among which the level is shared out.
+        suite: What the other tests of the session say of live times.
         fixed: Whether the number of samples is fixed, as opposed to adaptive.
         paired: Whether the baseline's samples were taken in this very run, interleaved with the new ones.
-        noise: The noise of live times that the suite's baselines teach, if they teach enough.
+        confirms_improvements: Whether a decrease is worth more samples, because improvements are kept.
     """
 
     budget: Budget
@@ -65,10 +85,10 @@ class GateInput:
     entry: BaselineEntry | None
     may_create: bool
     table: Mapping[str, MetricSpec]
-    family: int = 1
+    suite: Suite = Alone()
     fixed: bool = True
     paired: bool = False
-    noise: ScalePrior | None = None
+    confirms_improvements: bool = False
 
 
 def judge_gates(given: GateInput) -> tuple[GateResult, ...]:
@@ -113,7 +133,7 @@ class _Gates:
     answering: dict[str, WhoAnswers] = field(default_factory=dict)
 
     def is_timeless(self, gate: Gate) -> bool:
-        """Whether a gate is on a latency where nothing that answered has one: mocks, or a script without a pace."""
+        """Tell whether a gate is on a latency where nothing that answered has one: mocks, or a script without a pace."""
         if gate.metric.name not in OPEN_TIMES or gate.kind != "max_increase":
             return False
         calls = [
@@ -123,10 +143,11 @@ class _Gates:
 
     def result(self, gate: Gate) -> GateResult:
         """The result of one gate."""
-        stage, spec = gate.metric.stage, self.given.table[gate.metric.name]
-        if gate.explicit and stage and stage not in self.opened:
-            names = ", ".join(sorted(self.opened)) or "none"
-            return self._say(gate, spec, "no_calls", reason=f"stage {stage!r} was never opened; opened: {names}")
+        spec = self.given.table[gate.metric.name]
+        if gate.explicit and (absent := why_absent(gate, self.opened, self.given.samples)):
+            return self._say(gate, spec, "no_calls", reason=absent)
+        if spec.name == PROVIDER_PACE:
+            return self._pace(gate, spec)
         values = sample_values(self.given.samples, gate.metric, spec)
         if not values:
             verdict = _UNKNOWN[gate.kind] if gate.explicit else "inconclusive"
@@ -136,6 +157,28 @@ class _Gates:
             value = statistic(values, gate.metric.statistic)
             return self._say(gate, spec, "over_limit" if rational(value) > gate.ceiling else "ok", values, value=value)
         return self._against_baseline(gate, spec, values)
+
+    def _pace(self, gate: Gate, spec: MetricSpec) -> GateResult:
+        """How fast the provider was beside the baseline, which the gate's rule compares with 1."""
+        from pytest_tokenbudget.compare.pace_rule import judge_pace
+
+        given = self.given
+        if given.entry is None and gate.kind != "limit":
+            verdict, reason = self._without_baseline(gate)
+            return self._say(gate, spec, verdict, reason=reason)
+        found = judge_pace(gate, given.samples, given.entry, fixed=given.fixed, most=given.budget.max_samples)
+        return self._say(
+            gate,
+            spec,
+            found.verdict,
+            value=found.ratio,
+            baseline=None if gate.kind == "limit" else 1.0,
+            reason=found.reason,
+            exact=found.exact,
+            lower=None if found.lower is None else found.lower - 1,
+            upper=None if found.upper is None else found.upper - 1,
+            more=found.more,
+        )
 
     def _against_baseline(self, gate: Gate, spec: MetricSpec, values: Sequence[Number]) -> GateResult:
         entry = self.given.entry
@@ -151,17 +194,12 @@ class _Gates:
             base = _shown_base(gate, spec, sessions)
             return self._say(gate, spec, verdict, values, value=value, baseline=base, reason=reason)
         part = self._exact_part(gate, entry)
-        if part is not None and part.value > part.baseline:
-            base = _shown_base(gate, spec, sessions)
-            if exceeds(
-                rational(base) + part.value - part.baseline, rational(base), gate.rule.fraction, gate.rule.slack
-            ):
-                reason = decided_by_the_prompt(part)
-                return self._say(gate, spec, "regression", values, value=value, baseline=base, reason=reason, part=part)
+        if part is not None and (decided := self._decided_by_the_prompt(gate, spec, values, sessions, part)):
+            return decided
         timed = spec.timed and not (spec.name == "latency" and entry.speeds)
         equal = gate.kind == "max_increase" and not timed and _all_equal(values, sessions)
         if equal and not _is_far_from_origin(gate, [values], entry):
-            forgiven = _clock_noise(gate, entry)
+            forgiven = clock_noise(gate, entry)
             return self._say(gate, spec, "ok", values, value=value, baseline=value, part=part, forgiven=forgiven)
         result = self._judged(gate, spec, values, sessions, entry)
         return without_moves(
@@ -169,11 +207,25 @@ class _Gates:
         )
 
     def _exact_part(self, gate: Gate, entry: BaselineEntry) -> ExactPart | None:
-        """What the code alone decides of a live token metric."""
+        """Give the part of a live token metric that the code alone decides."""
         metric = gate.metric
         if self.replayed or gate.kind != "max_increase" or metric.name not in METRICS or metric.statistic != "mean":
             return None
         return exact_part(entry.composition, self.given.samples, metric.stage)
+
+    def _decided_by_the_prompt(
+        self, gate: Gate, spec: MetricSpec, values: Sequence[Number], sessions: Sequence[Session], part: ExactPart
+    ) -> GateResult | None:
+        """The result where the exact part alone leaves what is allowed, at the baseline's number of calls."""
+        base, value = _shown_base(gate, spec, sessions), statistic(values, gate.metric.statistic)
+        then, moved = rational(base), rational(base) + part.value - part.baseline
+        verdict: Verdict = "regression"
+        if not exceeds(moved, then, gate.rule.fraction, gate.rule.slack):
+            if value > base or not falls_short(moved, then, gate.rule.fraction, gate.rule.slack):
+                return None
+            verdict = "improved"
+        reason = decided_by_the_prompt(part)
+        return self._say(gate, spec, verdict, values, value=value, baseline=base, reason=reason, part=part)
 
     def _without_baseline(self, gate: Gate) -> tuple[Verdict, str]:
         given = self.given
@@ -192,7 +244,6 @@ class _Gates:
     ) -> GateResult:
         terms = self._terms(gate, spec, entry)
         default = not gate.explicit and gate.metric.name in DEFAULT_GATES
-        learning = default and not self.given.paired and terms.kind == "latency"
         compared = sessions[-1:] if terms.kind == "exact" else sessions
         if gate.kind == "reduce":
             assert gate.reduction is not None
@@ -201,8 +252,9 @@ class _Gates:
             judged = judge_values(compared, values, terms)
         verdict, more = judged.verdict, judged.more
         reason = judged.reason if gate.kind == "reduce" or verdict == "inconclusive" else ""
-        learning = learning and verdict == "inconclusive"
-        if learning:
+        learning = default and not self.given.paired and verdict == "inconclusive"
+        learning = learning and (terms.kind == "latency" or judged.baseline_missing > 0)
+        if learning and terms.kind == "latency":
             reason = _what_comes_by_itself(sessions)
         if spec.pooled is not None:
             verdict, more, reason = self._pooled(gate, judged, values, reason)
@@ -224,7 +276,7 @@ class _Gates:
             more=more if verdict == "inconclusive" else 0,
             learning=learning,
             drift=_drift(gate, values, sessions, entry, terms, exact=judged.exact),
-            forgiven=_clock_noise(gate, entry),
+            forgiven=clock_noise(gate, entry),
         )
 
     def _terms(self, gate: Gate, spec: MetricSpec, entry: BaselineEntry) -> Terms:
@@ -240,11 +292,11 @@ class _Gates:
             kind = "exact"
         if is_tool_metric(spec.name):
             kind = "exact"  # the code alone decides the schema of a tool
-        prior = given.noise if kind == "latency" else None
+        prior = given.suite.noise if kind == "latency" else None
         return Terms(
             kind=kind,
             increase=gate.rule.fraction,
-            slack=max(gate.rule.slack, _clock_noise(gate, entry)),
+            slack=max(gate.rule.slack, clock_noise(gate, entry)),
             statistic=gate.metric.statistic,
             noise=noise_prior(
                 kind, paired=given.paired, s0=prior.scale if prior else None, d0=prior.df if prior else None
@@ -252,8 +304,9 @@ class _Gates:
             learned=prior is not None,
             paired=given.paired,
             fixed=given.fixed,
-            family=given.family,
+            family=given.suite.family if kind == "latency" else 1,
             cap=None if spec.pooled is not None else given.budget.max_samples,
+            confirms_improvements=given.confirms_improvements,
         )
 
     def _pooled(self, gate: Gate, judged: Judged, values: Sequence[Number], reason: str) -> tuple[Verdict, int, str]:
@@ -297,15 +350,8 @@ class _Gates:
         learning: bool = False,
         forgiven: Fraction = Fraction(0),
     ) -> GateResult:
-        """The result of a gate: the one place where it is made.
-
-        What is forgiven beside the rule, in the metric's unit, is shown where it allows more than the rule does.
-        """
-        allowed, text = _allowed(gate, baseline), gate.text
-        if forgiven and baseline is not None and allowed is not None:
-            beside = as_number(rational(baseline) + forgiven)
-            if beside > allowed:
-                allowed, text = beside, f"{gate.text} +{float(forgiven) * 1000:g} ms"
+        """The result of a gate: the one place where it is made."""
+        allowed, text = allowed_value(gate, baseline, forgiven)
         return GateResult(
             metric=gate.metric.key,
             statistic=gate.metric.statistic,
@@ -332,11 +378,13 @@ class _Gates:
         )
 
     def _source(self, stage: str, spec: MetricSpec) -> str:
-        """How a token metric was obtained where not from the provider: ``counted`` or ``calibrated``, else ``""``."""
+        """Say how a metric was obtained where not from the provider: ``estimated``, ``counted``, ``calibrated``, else ``""``."""
+        if spec.name not in _NUMBERS_OF_CALLS and has_estimates(self.given.samples, stage):
+            return "estimated"
         if spec.unit not in ("tokens", "USD"):
             return ""
         if stage not in self.sources:
-            self.sources[stage] = _sources(self.given.samples, stage)
+            self.sources[stage] = token_sources(self.given.samples, stage)
         read, written = self.sources[stage]
         if spec.name in ("input_tokens", "fresh_input_tokens"):
             return read
@@ -345,7 +393,7 @@ class _Gates:
         return "counted" if "counted" in (read, written) else read or written
 
     def who_answers(self, stage: str) -> WhoAnswers:
-        """Who answers in a stage, set against the baseline; interleaved runs are there to compare models."""
+        """Compare the models that answer in a stage with the baseline's; interleaved runs are there to compare models."""
         if self.given.entry is None or self.given.paired:
             return WhoAnswers()
         if stage not in self.answering:
@@ -361,7 +409,7 @@ def _what_comes_by_itself(sessions: Sequence[Session]) -> str:
 
 
 def _has_no_pace(call: Call) -> bool:
-    """Whether a script answered without a pace."""
+    """Tell whether a script answered without a pace."""
     return call.answered_by == "script" and call.latency == 0
 
 
@@ -377,36 +425,8 @@ def _tools(given: GateInput) -> Collection[tuple[str, str]]:
     }
 
 
-def _sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:
-    """The least sure source of a stage's input tokens and of its output tokens."""
-    read: set[str | None] = set()
-    written: set[str | None] = set()
-    for sample in samples:
-        for call in sample.calls:
-            if call.error is None and inside(call.stage, stage):
-                read.add(call.input_source)
-                written.add(call.output_source)
-    return _least_sure(read), _least_sure(written)
-
-
-def _least_sure(found: set[str | None]) -> str:
-    return "counted" if "counted" in found else "calibrated" if "calibrated" in found else ""
-
-
-def why_unknown(metric: str, spec: MetricSpec) -> str:
-    """The reason why a metric has no value."""
-    reason = f"{metric} is not known"
-    if spec.unit == "USD":
-        return f"{reason}: the price of a model is unknown; name it in the ini option tokenbudget_prices"
-    if spec.pooled is not None:
-        return f"{reason}: no call has it" + (" (ttft needs a streamed call)" if spec.name == "ttft" else "")
-    if spec.name in OPTIONAL_USAGE:
-        return f"{reason}: the provider's usage does not say it"
-    return f"{reason}: a call carried no usage and could not be counted"
-
-
 def _all_equal(values: Sequence[Number], sessions: Sequence[Session]) -> bool:
-    """Whether every value of now and of then is the same: most gates of most runs."""
+    """Tell whether every value of now and of then is the same: most gates of most runs."""
     first = values[0]
     for session in (values, *sessions):
         for value in session:
@@ -419,34 +439,6 @@ def _shown_base(gate: Gate, spec: MetricSpec, sessions: Sequence[Session]) -> Nu
     """The baseline as it is shown: of the last session, or of all pooled calls."""
     values = sessions[-1] if spec.pooled is None else [value for session in sessions for value in session]
     return statistic(values, gate.metric.statistic)
-
-
-def _clock_noise(gate: Gate, entry: BaselineEntry) -> Fraction:
-    """What a default latency gate forgives, s: own code is measured on a real clock, whose noise is no change of the code.
-
-    A rule that somebody wrote holds as it is written.
-    """
-    is_default = gate.metric.name == "latency" and bool(entry.speeds) and not gate.explicit
-    return CLOCK_NOISE if is_default else Fraction(0)
-
-
-def _allowed(gate: Gate, baseline: Number | None) -> Number | None:
-    """The largest value that a gate allows."""
-    if gate.kind == "limit":
-        return None if gate.ceiling is None else as_number(gate.ceiling)
-    if baseline is None:
-        return None
-    if gate.kind == "reduce":
-        assert gate.reduction is not None
-        return as_number(rational(baseline) * (1 - gate.reduction))
-    return _increased(baseline, gate.rule)
-
-
-@lru_cache(maxsize=4096)
-def _increased(baseline: Number, rule: Rule) -> Number:
-    base = rational(baseline)
-    relative = base * (1 + rule.fraction)
-    return as_number(max(relative, base + rule.slack) if rule.slack else relative)
 
 
 def _drift(
@@ -470,7 +462,7 @@ def _drift(
 
 
 def _is_far_from_origin(gate: Gate, recent: Sequence[Sequence[Number]], entry: BaselineEntry) -> bool:
-    """Whether any value is beyond what the origin allows: no mean is, where none of its values is."""
+    """Tell whether any value is beyond what the origin allows: no mean is, where none of its values is."""
     record = entry.metrics.get(gate.metric.key)
     if record is None or record.origin is None or gate.metric.statistic != "mean":
         return False

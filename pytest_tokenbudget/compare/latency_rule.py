@@ -26,7 +26,7 @@ _FORESEEN = 200
 
 @dataclass(frozen=True, slots=True)
 class LogRatioEvidence:
-    """What the log-ratio test rests on.
+    """The evidence of the log-ratio test.
 
     Attributes:
         terms: The terms of the test.
@@ -88,7 +88,7 @@ class LogRatioEvidence:
 
     @property
     def suspicious(self) -> bool:
-        """Whether the estimate is above what is allowed and chance alone would seldom put it there."""
+        """Tell whether the estimate is above what is allowed and chance alone would seldom put it there."""
         return self.increase.estimate > self.log_allowed and self.increase.p_increase() < self.terms.screen
 
     def in_words(self) -> str:
@@ -97,14 +97,14 @@ class LogRatioEvidence:
         return f"{change(exp(self.increase.estimate))}, {change(self.lower)} to {change(self.upper)} from {samples}"
 
     def would_decide(self) -> str:
-        """How many more samples would decide it, or what else would."""
+        """Say how many more samples would decide it, or what else would."""
         terms, fitted, passing = self.terms, self.increase, self.passing
         m, n = fitted.m, fitted.n
         if fitted.estimate > self.log_allowed and not guard_attainable(terms, m, n, max(n, terms.plan.cap)):
             return f"{counted(m, 'baseline sample')} cannot show a regression: record at least 5"
 
         def decides(at: int) -> bool:
-            """Whether that many values would, if estimate and noise stay: more of them never decide less."""
+            """Tell whether that many values would, if estimate and noise stay: more of them never decide less."""
             if at >= terms.plan.minimum and fitted.estimate > self.log_allowed:
                 needed = upper_quantile(terms.level(), fitted.nu_at(at)) * fitted.error_at(at)
                 if fitted.estimate > needed and guard_attainable(terms, m, n, at):
@@ -136,17 +136,17 @@ def guard_p(terms: Terms, base: Ordered, new: Ordered) -> float:
 
 
 def guard_attainable(terms: Terms, m: int, n: int, at: int) -> bool:
-    """Whether the guard can be significant at all with ``at`` new values."""
+    """Tell whether the guard can be significant at all with ``at`` new values."""
     return smallest_p(at if terms.paired and m == n else m, at) <= terms.guard(at)
 
 
 def is_increase(terms: Terms, fitted: LogRatio, log_allowed: float, base: Ordered, new: Ordered) -> bool:
-    """Whether the estimate is above what is allowed, and significantly above no change by both tests."""
+    """Tell whether the estimate is above what is allowed, and significantly above no change by both tests."""
     return fitted.estimate > log_allowed and _is_significant(terms, fitted, fitted.estimate, base, new)
 
 
 def is_decrease(terms: Terms, fitted: LogRatio, log_allowed: float, base: Ordered, new: Ordered) -> bool:
-    """Whether the estimate is as far below, and significantly so."""
+    """Tell whether the estimate is as far below, and significantly so."""
     return -fitted.estimate > log_allowed and _is_significant(terms, fitted, -fitted.estimate, new, base)
 
 
@@ -199,7 +199,7 @@ def _allowed(terms: Terms, base: Ordered) -> tuple[float, float]:
 
 
 def _is_worth_sampling(evidence: LogRatioEvidence) -> bool:
-    """Whether more samples are wanted: a suspicion, or interleaved arms, and an end that the cap can still reach."""
+    """Tell whether more samples are wanted: a suspicion, or interleaved arms, and an end that the cap can still reach."""
     terms, fitted, passing = evidence.terms, evidence.increase, evidence.passing
     n, estimate = fitted.n, fitted.estimate
     cap = terms.plan.cap if terms.cap is None else min(terms.cap, terms.plan.cap)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import lru_cache
 from math import isfinite
 from typing import TypeVar
 
-from pytest_tokenbudget.records.gate import ANY_TOOL, TOOL_PREFIX, Budget, Gate, Metric, Rule
+from pytest_tokenbudget.records.composition import within
+from pytest_tokenbudget.records.gate import ANY_TOOL, TOOL_PREFIX, Budget, Gate, Metric, Rule, is_tool_metric
+from pytest_tokenbudget.records.sample import Sample
 
 _NUMBER = r"\d[\d_]*(?:\.\d+)?|\.\d+"
 _PERCENT = re.compile(rf"\+?\s*({_NUMBER})\s*%")
@@ -150,7 +152,7 @@ def expand(
 
 
 def names_any_tool(budget: Budget) -> bool:
-    """Whether a budget has a rule for each tool."""
+    """Tell whether a budget has a rule for each tool."""
     return any(metric.name == ANY_TOOL for pairs in (budget.rules, budget.limit, budget.reduce) for metric, _ in pairs)
 
 
@@ -177,7 +179,7 @@ def _with_tools(budget: Budget, tools: Collection[tuple[str, str]]) -> Budget:
 
 @lru_cache(maxsize=256)
 def _expanded(budget: Budget, stages: tuple[str, ...], default_metrics: tuple[str, ...]) -> tuple[Gate, ...]:
-    """The same, once for all tests of a session that have the same marker and stages."""
+    """Expand a budget, once for all tests of a session that have the same marker and stages."""
     increases: dict[Metric, tuple[int, Rule, bool]] = {}
 
     def put(metric: Metric, rule: Rule, rank: int, *, explicit: bool) -> None:
@@ -216,3 +218,22 @@ def _expand_stars(pairs: Iterable[tuple[Metric, Fraction]], stages: Collection[s
         else:
             expanded[metric] = value
     return sorted(expanded.items(), key=lambda pair: pair[0])
+
+
+def why_absent(gate: Gate, opened: Collection[str], samples: Sequence[Sample]) -> str:
+    """Say why a gate holds nothing: its stage was never opened, or it limits a tool that no request offers; else ``""``.
+
+    Args:
+        gate: A gate that a marker names.
+        opened: Stages that the run opened.
+        samples: The samples of this run.
+    """
+    stage, name = gate.metric.stage, gate.metric.name
+    if stage and stage not in opened:
+        return f"stage {stage!r} was never opened; opened: {', '.join(sorted(opened)) or 'none'}"
+    if gate.kind != "limit" or not is_tool_metric(name):
+        return ""
+    found = [within(sample.composition, stage) for sample in samples]
+    tools = {part.name for each in found if each is not None for part in each.parts if part.part == "tools"}
+    tool = name.removeprefix(TOOL_PREFIX)
+    return "" if tool in tools else f"no request offers a tool {tool!r}; offered: {', '.join(sorted(tools)) or 'none'}"

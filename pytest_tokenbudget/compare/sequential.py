@@ -1,4 +1,4 @@
-"""When to look at growing samples, at which level, and when to stop.
+"""Plans of sequential tests: when growing samples are looked at, at which level, and when to stop.
 
 A sequence of looks at the same growing sample would raise the rate of false alarms if each of them used the whole
 level. So each look has a share of it. The shares depend on the number of new values alone, so that a caller who looks

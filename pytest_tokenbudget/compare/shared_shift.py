@@ -25,7 +25,7 @@ not seen in one or two of them, and all gates move together with either."""
 
 @dataclass(frozen=True, slots=True)
 class SuiteShift:
-    """How all latency gates of one provider and model moved together.
+    """The common movement of all latency gates of one provider and model.
 
     Attributes:
         verdict: ``regression`` where the shift is above the allowance and is more than sessions differ by themselves,
@@ -88,7 +88,7 @@ def suite_shift(
 
 
 def called_in_report(p_values: Sequence[float | None]) -> tuple[bool, ...]:
-    """Which gates of a finished report of fixed samples are called, at a false discovery rate of 5 %.
+    """Find the gates of a finished report of fixed samples that are called, at a false discovery rate of 5 %.
 
     Args:
         p_values: A p-value per gate, ``None`` for gates without one (exact ones are not part of the family).

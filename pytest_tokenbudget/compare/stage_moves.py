@@ -17,7 +17,7 @@ from pytest_tokenbudget.stats.statistic import mean
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What other stages gained of a metric while one lost it.
+    """The gain of other stages in a metric while one stage lost it.
 
     Attributes:
         amount: The gain, at most what the stage lost, in the metric's unit.
@@ -35,7 +35,7 @@ def without_moves(
     samples: Sequence[Sample],
     entry: BaselineEntry,
 ) -> GateResult:
-    """Take back an improvement of a stage that is only a move to other stages.
+    """Take back an improvement of a stage that is only a move to other stages, and say where its work went.
 
     Args:
         gate: The gate.
@@ -49,7 +49,7 @@ def without_moves(
     """
     value, base = result.value, result.baseline
     if (
-        result.verdict != "improved"
+        result.verdict not in ("improved", "ok")
         or not gate.metric.stage
         or value is None
         or base is None
@@ -59,23 +59,25 @@ def without_moves(
     move = _move(gate.metric, base - value, spec, samples, entry)
     if move is None:
         return result
-    still = value + move.amount
-    if gate.kind == "reduce":
-        assert gate.reduction is not None
-        improved = still <= base * (1 - gate.reduction)
-    else:
-        improved = still < base * (1 - gate.rule.fraction) and still < base - gate.rule.slack
-    if improved:
+    if not _is_less(gate, value, base) or _is_less(gate, value + move.amount, base):
         return result
     where = " and ".join(move.stages)
     reason = f"moved to {where}, not saved: {_shown(move.amount)} of {_shown(base - value)} {spec.unit} are there now"
     return replace(result, verdict="target_missed" if gate.kind == "reduce" else "ok", reason=reason)
 
 
+def _is_less(gate: Gate, value: Number, base: Number) -> bool:
+    """Tell whether a value is below the baseline by what a gate wants, or by more than it allows upwards."""
+    if gate.kind == "reduce":
+        assert gate.reduction is not None
+        return value <= base * (1 - gate.reduction)
+    return value < base * (1 - gate.rule.fraction) and value < base - gate.rule.slack
+
+
 def _move(
     metric: Metric, lost: Number, spec: MetricSpec, samples: Sequence[Sample], entry: BaselineEntry
 ) -> Move | None:
-    """What other stages gained; ``None`` where nothing moved."""
+    """Find what other stages gained; ``None`` where nothing moved."""
     gains: dict[str, Number] = {}
     for stage in _unrelated(metric.stage, samples, entry):
         other = Metric(stage, metric.name)

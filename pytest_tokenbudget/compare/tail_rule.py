@@ -18,7 +18,7 @@ _ENOUGH_FOR_RANKS = 5
 
 @dataclass(frozen=True, slots=True)
 class RankEvidence:
-    """What a test that assumes nothing about the distribution rests on.
+    """The evidence of a test that assumes nothing about the distribution.
 
     Attributes:
         ratio: New over base.
@@ -170,6 +170,6 @@ def _what_is_missing(name: str, n: int, ratio: float, p: float) -> str:
 
 
 def _is_within(bound: float, base: float, terms: Terms) -> bool:
-    """Whether a bound rules out three times what is allowed."""
+    """Tell whether a bound rules out three times what is allowed."""
     margin = NON_INFERIORITY_MARGIN
     return not exceeds(rational(bound), rational(base), margin * terms.increase, margin * Fraction(terms.slack))

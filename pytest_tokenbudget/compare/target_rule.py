@@ -20,7 +20,7 @@ from pytest_tokenbudget.wording import counted
 
 @dataclass(frozen=True, slots=True)
 class TargetEvidence:
-    """What is known of a reduction.
+    """The evidence of a reduction.
 
     Attributes:
         words: The reason.
@@ -147,7 +147,7 @@ def _judge_log_ratio(
 
 
 def standard_met(estimate: float, upper_99: float, upper_95: float, target: float) -> Standard | None:
-    """Which standard an improvement meets.
+    """Name the standard that an improvement meets.
 
     *demonstrated*: the estimate is at or below the target and the 99 % upper bound is below 1, so that there is an
     improvement and it looks large enough. *proven*: the 95 % upper bound is below the target, so that the improvement

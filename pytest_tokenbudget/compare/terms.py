@@ -1,4 +1,4 @@
-"""What a rule is given, and what it answers.
+"""The terms that a rule is given, and the answer that it gives.
 
 :class:`Terms` say what is allowed, at which level and under which assumptions. :class:`Judged` is the answer of every rule.
 """
@@ -13,10 +13,12 @@ from typing import Literal, Protocol
 
 from pytest_tokenbudget.compare.rules import parse_rule
 from pytest_tokenbudget.compare.sequential import COUNTS, PAIRED, STORED, Plan
-from pytest_tokenbudget.records.gate import Rule
+from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S
+from pytest_tokenbudget.records.baseline import BaselineEntry, Number
+from pytest_tokenbudget.records.gate import Gate, Rule
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.log_ratio import NoisePrior
-from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL, shared_level
+from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL, as_number, rational, shared_level
 from pytest_tokenbudget.wording import counted
 
 Kind = Literal["latency", "count", "exact"]
@@ -60,6 +62,7 @@ class Terms:
         cap: Most new values that will be drawn, ``None`` for the plan's cap.
         screen: p below which a suspicion against a stored baseline is worth more samples.
         shift: Log-ratio that the whole suite moved by, which is taken off.
+        confirms_improvements: Whether a decrease is worth more samples, because improvements are kept.
     """
 
     kind: Kind
@@ -77,6 +80,7 @@ class Terms:
     cap: int | None = None
     screen: float = SCREENING_LEVEL
     shift: float = 0.0
+    confirms_improvements: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -187,7 +191,7 @@ def noise_prior(
     tau: float | None = None,
     shifted: bool = False,
 ) -> NoisePrior:
-    """What is assumed of the noise of a kind of values, where the caller says nothing else.
+    """Give the assumed noise of a kind of values, where the caller says nothing else.
 
     Args:
         kind: Kind of the values.
@@ -219,11 +223,11 @@ Standard = Literal["proven", "demonstrated"]
 
 
 class Evidence(Protocol):
-    """What a verdict rests on. Each rule has a class of its own, which computes only what is asked for."""
+    """The evidence of a verdict. Each rule has a class of its own, which computes only what is asked for."""
 
     @property
     def exact(self) -> bool:
-        """Whether values were compared exactly, as opposed to statistically."""
+        """Tell whether values were compared exactly, as opposed to statistically."""
 
     @property
     def sigma(self) -> float | None:
@@ -251,13 +255,13 @@ class Evidence(Protocol):
 
     @property
     def suspicious(self) -> bool:
-        """Whether the values look like an increase that chance would seldom make."""
+        """Tell whether the values look like an increase that chance would seldom make."""
 
     def in_words(self) -> str:
-        """What a decided verdict rests on."""
+        """Say what a decided verdict rests on."""
 
     def would_decide(self) -> str:
-        """What would decide it; empty where only more samples would."""
+        """Say what would decide it; empty where only more samples would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +281,7 @@ class Judged:
         note: The reason, where it is known at once.
         standard: For a wanted reduction: ``proven`` or ``demonstrated``; ``None`` where neither is met.
         target: For a wanted reduction: 1 - R, the ratio that is wanted at most; else ``nan``.
+        baseline_missing: Further baseline values without which no number of new ones decides it; 0 where there are enough.
     """
 
     verdict: Verdict
@@ -290,15 +295,16 @@ class Judged:
     note: str = ""
     standard: Standard | None = None
     target: float = math.nan
+    baseline_missing: int = 0
 
     @property
     def exact(self) -> bool:
-        """Whether values were compared exactly, as opposed to statistically."""
+        """Tell whether values were compared exactly, as opposed to statistically."""
         return self.evidence.exact
 
     @property
     def confirmed(self) -> bool:
-        """Whether variation between sessions cannot explain it: exact, from interleaved arms, or a count."""
+        """Tell whether variation between sessions cannot explain it: exact, from interleaved arms, or a count."""
         return self.evidence.exact or self.terms.paired or self.terms.kind != "latency"
 
     @property
@@ -342,7 +348,7 @@ class Judged:
 
     @property
     def suspected(self) -> bool:
-        """Whether it looks like a regression and is not decided."""
+        """Tell whether it looks like a regression and is not decided."""
         return self.verdict == "inconclusive" and self.evidence.suspicious
 
     @property
@@ -369,3 +375,39 @@ def quotient(new: float, base: float) -> float:
     if base == 0:
         return 1.0 if new == 0 else math.inf
     return float(new / base)
+
+
+def clock_noise(gate: Gate, entry: BaselineEntry) -> Fraction:
+    """What a default latency gate forgives, s: own code is measured on a real clock, whose noise is no change of the code.
+
+    A rule that somebody wrote holds as it is written.
+    """
+    is_default = gate.metric.name == "latency" and bool(entry.speeds) and not gate.explicit
+    return CLOCK_NOISE_S if is_default else Fraction(0)
+
+
+def allowed_value(gate: Gate, baseline: Number | None, forgiven: Fraction) -> tuple[Number | None, str]:
+    """The largest value that a gate allows, and its rule as it is shown.
+
+    Args:
+        gate: The gate.
+        baseline: The value of the baseline; ``None`` where there is none.
+        forgiven: What is forgiven beside the rule, in s; it is shown where it allows more than the rule does.
+    """
+    if gate.kind == "limit":
+        return None if gate.ceiling is None else as_number(gate.ceiling), gate.text
+    if baseline is None:
+        return None, gate.text
+    if gate.kind == "reduce":
+        assert gate.reduction is not None
+        return as_number(rational(baseline) * (1 - gate.reduction)), gate.text
+    allowed, beside = increased(baseline, gate.rule), as_number(rational(baseline) + forgiven)
+    return (beside, f"{gate.text} +{float(forgiven) * 1000:g} ms") if beside > allowed else (allowed, gate.text)
+
+
+@lru_cache(maxsize=4096)
+def increased(baseline: Number, rule: Rule) -> Number:
+    """A baseline and all that a rule allows beside it."""
+    base = rational(baseline)
+    relative = base * (1 + rule.fraction)
+    return as_number(max(relative, base + rule.slack) if rule.slack else relative)

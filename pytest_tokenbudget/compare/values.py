@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pytest_tokenbudget.measure.metrics import MetricSpec, tool_tokens
+from pytest_tokenbudget.measure.metrics import OPTIONAL_USAGE, PROVIDER_PACE, MetricSpec, tool_tokens
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
-from pytest_tokenbudget.records.composition import within
+from pytest_tokenbudget.records.composition import inside, within
 from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before
@@ -46,6 +46,8 @@ def stored_sessions(entry: BaselineEntry, metric: Metric, spec: MetricSpec) -> t
     A stage that the baseline does not know at all was not opened then, which is no value of 0: there is nothing to
     compare with.
     """
+    if metric.name == PROVIDER_PACE:
+        return ((1.0,),) if entry.speeds else ()
     if is_tool_metric(metric.name):
         composition = within(entry.composition, metric.stage)
         tokens = 0 if composition is None else tool_tokens(composition, metric.name.removeprefix(TOOL_PREFIX))
@@ -53,6 +55,39 @@ def stored_sessions(entry: BaselineEntry, metric: Metric, spec: MetricSpec) -> t
     records = entry.pooled if spec.pooled is not None else entry.metrics
     record = records.get(metric.key)
     return () if record is None else tuple(session for session in record.sessions if session)
+
+
+def why_unknown(metric: str, spec: MetricSpec) -> str:
+    """The reason why a metric has no value."""
+    reason = f"{metric} is not known"
+    if spec.unit == "USD":
+        return f"{reason}: the price of a model is unknown; name it in the ini option tokenbudget_prices"
+    if spec.pooled is not None:
+        return f"{reason}: no call has it" + (" (ttft needs a streamed call)" if spec.name == "ttft" else "")
+    if spec.name in OPTIONAL_USAGE:
+        return f"{reason}: the provider's usage does not say it"
+    return f"{reason}: a call carried no usage and could not be counted"
+
+
+def has_estimates(samples: Sequence[Sample], stage: str) -> bool:
+    """Tell whether a replay had no answer to a call of a stage, and gave that of another one."""
+    return any(call.estimated and inside(call.stage, stage) for sample in samples for call in sample.calls)
+
+
+def token_sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:
+    """The least sure source of a stage's input tokens and of its output tokens: ``counted``, ``calibrated`` or ``""``."""
+    read: set[str | None] = set()
+    written: set[str | None] = set()
+    for sample in samples:
+        for call in sample.calls:
+            if call.error is None and inside(call.stage, stage):
+                read.add(call.input_source)
+                written.add(call.output_source)
+    return _least_sure(read), _least_sure(written)
+
+
+def _least_sure(found: set[str | None]) -> str:
+    return "counted" if "counted" in found else "calibrated" if "calibrated" in found else ""
 
 
 def before_of(entry: BaselineEntry) -> Before:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pytest_tokenbudget.explain.causes import explain
-from pytest_tokenbudget.explain.cost_and_time import UnitPrices
 from pytest_tokenbudget.explain.notes import notes
 
-__all__ = ["UnitPrices", "explain", "notes"]
+__all__ = ["explain", "notes"]

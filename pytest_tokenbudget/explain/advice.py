@@ -32,6 +32,9 @@ from pytest_tokenbudget.records.advice import (
 NOTABLE_SHARE = 0.01
 """Savings below this share of the suite's tokens, time and money are not named."""
 
+RECOUNTED = 12
+"""Advice whose saving is counted on recordings: what is shown, and a little more."""
+
 HEAVY_SCHEMAS = 500
 """Tokens of schemas a call from which on sending them again is named."""
 
@@ -56,7 +59,7 @@ INTENT_SCHEMA = 150
 
 @dataclass(frozen=True, slots=True)
 class _Totals:
-    """What the whole suite spends."""
+    """The tokens, money and time of the whole suite."""
 
     tokens: float
     seconds: float
@@ -66,26 +69,37 @@ class _Totals:
 Finder = Callable[[Sequence[TestEvidence]], Iterator[Advice]]
 
 
-def advise(tests: Sequence[TestEvidence], weights: Mapping[str, float] | None = None) -> tuple[Advice, ...]:
+def advise(
+    tests: Sequence[TestEvidence],
+    weights: Mapping[str, float] | None = None,
+    recount: Callable[[Advice], Advice] | None = None,
+) -> tuple[Advice, ...]:
     """Find what could be saved.
 
     Args:
         tests: What the tests of a suite show.
         weights: By stage, how many calls production makes for one call of the tests; savings and shares are weighed by it.
             A stage that is not named counts once.
+        recount: Counts the saving of an advice anew, where there are recordings; asked for the largest ones.
 
     Returns:
         The advice, the largest share first; observations, which save nothing by themselves, come last.
     """
     weights = weights or {}
     totals = _totals(tests, weights)
-    found = [
-        _with_share(_weighed(advice, weights.get(advice.stage, 1.0)), totals)
-        for finder in _FINDERS
-        for advice in finder(tests)
-    ]
-    kept = [advice for advice in found if advice.share >= NOTABLE_SHARE or _is_observation(advice)]
-    return tuple(sorted(kept, key=lambda each: (_is_observation(each), -each.share, each.kind, each.stage, each.name)))
+
+    def weighed(advice: Advice) -> Advice:
+        return _with_share(_weighed(advice, weights.get(advice.stage, 1.0)), totals)
+
+    found = sorted((advice for finder in _FINDERS for advice in finder(tests)), key=lambda each: _order(weighed(each)))
+    if recount is not None:
+        found = [*map(recount, found[:RECOUNTED]), *found[RECOUNTED:]]
+    kept = (advice for advice in map(weighed, found) if advice.share >= NOTABLE_SHARE or _is_observation(advice))
+    return tuple(sorted(kept, key=_order))
+
+
+def _order(advice: Advice) -> tuple[bool, float, str, str, str]:
+    return _is_observation(advice), -advice.share, advice.kind, advice.stage, advice.name
 
 
 def _is_observation(advice: Advice) -> bool:
@@ -293,6 +307,8 @@ def _extra_calls(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
     after: dict[str, list[tuple[str, CallEvidence]]] = {}
     elsewhere: set[str] = set()
     for test in tests:
+        if not test.has_single_calls:
+            continue
         before: CallEvidence | None = None
         for call in test.calls:
             if call.failed:
@@ -338,7 +354,13 @@ def _sequential_calls(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
         for test, stage, calls in tests_of_stage(tests, path):
             history = any(part.part in ("assistant", "tool_results") for part in stage.parts)
             apart = all(first.ended <= then.started + 1e-9 for first, then in pairwise(calls))
-            if len(calls) < 3 or history or not apart or any(call.tool_calls for call in calls):
+            if (
+                not test.has_single_calls
+                or len(calls) < 3
+                or history
+                or not apart
+                or any(call.tool_calls for call in calls)
+            ):
                 continue
             asked = max((part.largest for part in stage.parts if part.part == "user"), default=0)
             if min(call.output_tokens or 0 for call in calls) <= asked:

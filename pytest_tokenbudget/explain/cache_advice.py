@@ -12,7 +12,7 @@ MINIMUM_PREFIX = {"openai": 1024, "azure.ai.openai": 1024, "anthropic": 1024, "g
 caching", DeepSeek "Context caching"; read 2026-11-28. Larger minimums of single models are not known here."""
 
 DEFAULT_MINIMUM_PREFIX = 1024
-"""The same for providers that the table does not know."""
+"""The shortest prefix for providers that the table does not know."""
 
 
 def broken_prefixes(tests: Sequence[TestEvidence]) -> Iterator[Advice]:

@@ -34,7 +34,7 @@ class Break:
 
     @property
     def text(self) -> str:
-        """What breaks and what it costs."""
+        """Say what breaks and what it costs."""
         what = say_part(self.part, self.name)
         if self.part not in FIXED:
             how = f"an earlier message is changed, moved or dropped ({what})"
@@ -90,7 +90,7 @@ def find_break(composition: StageComposition, other: StageComposition | None = N
 
 
 def _is_unsteady(part: PartTotal, composition: StageComposition) -> bool:
-    """Whether a part that every call should carry alike is not so."""
+    """Tell whether a part that every call should carry alike is not so."""
     return part.part in ("system", "tools") and (part.distinct > 1 or part.calls < composition.calls)
 
 
@@ -128,7 +128,7 @@ def _framing_behind(composition: StageComposition) -> int:
 
 
 def _break_shares(before: StageComposition, after: StageComposition) -> tuple[list[Share], Fraction]:
-    """What breaks of the prefix did, and how much of it is the number of calls' doing (Shapley for the product)."""
+    """Give the share of breaks of the prefix, split from the share of the number of calls (Shapley for the product)."""
     was, now = behind_breaks(before), behind_breaks(after)
     if was == now:
         return [], Fraction(0)

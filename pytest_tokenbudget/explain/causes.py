@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.explain.additive import ADDITIVE, Leaf, leaf_shares, leaves, present
-from pytest_tokenbudget.explain.cost_and_time import UnitPrices, cache_shares, cost_shares, latency_causes, time_shares
 from pytest_tokenbudget.explain.phrases import clean_name, say_change, say_instead
 from pytest_tokenbudget.explain.shares import Share, merge_shares, round_floats, round_whole
 from pytest_tokenbudget.measure.metrics import OPEN_TIMES
@@ -18,6 +18,9 @@ from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric,
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult
 from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.explain.cost_and_time import UnitPrices
 
 NEGLIGIBLE_SHARE = Fraction(1, 10**9)
 """Of values that are no whole numbers, a share that is smaller than this part of the largest is no cause."""
@@ -80,7 +83,7 @@ def _shares(
     values: tuple[Fraction, Fraction],
     prices: UnitPrices | None,
 ) -> list[Share] | None:
-    """What the compositions tell; ``None`` for a metric that none explains."""
+    """Split the difference by what the compositions tell; ``None`` for a metric that none explains."""
     before, after = totals
     # Where one stage made all calls, even the whole test's causes need not say which.
     place = unnamed = found[0].stage if len(found) == 1 else stage
@@ -97,12 +100,15 @@ def _shares(
         return None
     elif before is None or after is None or not (before.calls and after.calls):
         shares = []
-    elif metric == "cost":
-        shares = cost_shares(found, (before, after), values, prices, unnamed=unnamed)
-    elif metric in _CACHED:
-        shares = cache_shares(before, after, values)
     else:
-        return _at(time_shares(before, after, values, own_code=metric != "model_time"), place) or None
+        from pytest_tokenbudget.explain.cost_and_time import cache_shares, cost_shares, time_shares
+
+        if metric == "cost":
+            shares = cost_shares(found, (before, after), values, prices, unnamed=unnamed)
+        elif metric in _CACHED:
+            shares = cache_shares(before, after, values)
+        else:
+            return _at(time_shares(before, after, values, own_code=metric != "model_time"), place) or None
     return _at(shares, place)
 
 
@@ -212,7 +218,11 @@ def explain_gates(
         if gate.value is None or gate.baseline is None or not _calls_for_causes(gate):
             continue
         stage, name = split_key(gate.metric)
-        timed = latency_causes(Metric(stage, name), entry, samples) if name in OPEN_TIMES else None
+        timed: Sequence[Cause] | None = None
+        if name in OPEN_TIMES:
+            from pytest_tokenbudget.explain.cost_and_time import latency_causes
+
+            timed = latency_causes(Metric(stage, name), entry, samples)
         for cause in timed or explain(
             name,
             stage,
@@ -226,7 +236,7 @@ def explain_gates(
 
 
 def _calls_for_causes(gate: GateResult) -> bool:
-    """Whether it is outside its bounds, or undecided and suspected: what chance does is not explained."""
+    """Tell whether it is outside its bounds, or undecided and suspected: what chance does is not explained."""
     if gate.verdict == "inconclusive":
         above = gate.value is not None and gate.allowed is not None and gate.value > gate.allowed
         return above and (gate.p is None or gate.p < SCREENING_LEVEL)

@@ -1,4 +1,4 @@
-"""How a part of the input depends on the number of calls, told from its totals alone."""
+"""Tells from the totals of a part of the input how it depends on the number of calls."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def gathered_effect(before: PartTotal | None, after: PartTotal | None, calls_bef
 
 
 def new_effect(before: PartTotal | None, after: PartTotal | None, calls_before: int, calls_after: int) -> Effect:
-    """As the other effects, for the tokens of contents that no earlier call of the stage had carried."""
+    """Give the effects on the tokens of contents that no earlier call of the stage had carried."""
     difference = Fraction(_new(after) - _new(before))
     present = after or before
     if present is not None and present.part in FIXED:
@@ -192,12 +192,12 @@ def _fixed_new_effect(
 
 
 def _new_each_call(part: PartTotal) -> Fraction:
-    """What one more call adds: nothing where all calls carry the same content."""
+    """Give the tokens that one more call adds: none where all calls carry the same content."""
     return Fraction(_new(part), part.calls) if part.distinct > 1 else Fraction(0)
 
 
 def same_loop(before: PartTotal | None, after: PartTotal | None, calls_before: int, calls_after: int) -> bool:
-    """Whether a part of the conversation changed only because the same loop made more or fewer calls."""
+    """Tell whether a part of the conversation changed only because the same loop made more or fewer calls."""
     more = calls_after - calls_before
     if not more:
         return False
@@ -212,7 +212,7 @@ def same_loop(before: PartTotal | None, after: PartTotal | None, calls_before: i
 
 
 def is_similar(one: Fraction, other: Fraction) -> bool:
-    """Whether two sizes differ by no more than the scale of a call can move them: 3 %, or 2 tokens."""
+    """Tell whether two sizes differ by no more than the scale of a call can move them: 3 %, or 2 tokens."""
     return abs(one - other) <= max(Fraction(2), max(one, other) * 3 / 100)
 
 
@@ -228,7 +228,7 @@ def _mean_step(
 
 
 def limit_change(change: int, limit: int) -> int:
-    """As much of ``change`` as ``limit`` allows; 0 where they have different signs."""
+    """Give as much of ``change`` as ``limit`` allows; 0 where they have different signs."""
     if change * limit <= 0:
         return 0
     return max(change, limit) if change < 0 else min(change, limit)

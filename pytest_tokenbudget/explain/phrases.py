@@ -95,7 +95,7 @@ def say_part(part: str, name: str) -> str:
 
 
 def say_own_change(before: PartTotal | None, after: PartTotal | None) -> str:
-    """What a part of the input did, the number of calls left aside.
+    """Say how a part of the input changed, the number of calls left out.
 
     Args:
         before: Its totals before, ``None`` where it was absent.
@@ -150,7 +150,7 @@ def _say_direction(before: PartTotal, after: PartTotal) -> str:
 
 
 def _is_sent_twice(before: PartTotal, after: PartTotal) -> bool:
-    """Whether as many contents of the same size cost at least half as much again, or that much less."""
+    """Tell whether as many contents of the same size cost at least half as much again, or that much less."""
     if before.distinct != after.distinct or before.calls != after.calls:
         return False
     low, high = sorted((_mean(before), _mean(after)))

@@ -89,7 +89,7 @@ class Share:
     details: tuple[tuple[str, Fraction], ...] = ()
 
     def scaled(self, factor: Fraction) -> Share:
-        """The same reason in another unit."""
+        """Give the same reason in another unit."""
         return replace(
             self, delta=self.delta * factor, details=tuple((word, size * factor) for word, size in self.details)
         )
@@ -185,7 +185,7 @@ class Pair:
 
     @property
     def same_content(self) -> bool:
-        """Whether the same texts were sent, by their digest."""
+        """Tell whether the same texts were sent, by their digest."""
         return (
             self.before is not None
             and self.after is not None
@@ -194,7 +194,7 @@ class Pair:
         )
 
     def recounted(self, more_calls: int) -> bool:
-        """Whether the same texts, sent as often a call, merely count otherwise: another tokenizer or another scale.
+        """Tell whether the same texts, sent as often a call, merely count otherwise: another tokenizer or another scale.
 
         Args:
             more_calls: Change in the stage's number of calls.

@@ -10,6 +10,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from pytest_tokenbudget.measure.measured import union_length
 from pytest_tokenbudget.records.baseline import BaselineEntry, Speed
@@ -22,12 +23,16 @@ from pytest_tokenbudget.stats.log_ratio import huber_location, moderated_varianc
 from pytest_tokenbudget.stats.speed import NOISE_DF, NOISE_SCALE, expected_seconds, fit_speed
 from pytest_tokenbudget.stats.statistic import mean, median
 
+CLOCK_NOISE_S = Fraction(1, 20)
+"""s by which the agent's own code differs from run to run without a reason in the code, on a machine that has other things to
+do. The default gates forgive it, and an update does not store it as a change."""
+
 _OVERLAP = 0.05
 """Share of a call's duration by which the next one may seem to begin before it has ended: an agent goes on once it has
 the answer, and the last bytes of a stream come later."""
 
 _LEAST_OVERLAP = 0.002
-"""The same in s, for short calls."""
+"""The shortest such overlap, s, for short calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +323,7 @@ def _tokens(call: Call) -> tuple[int, int] | None:
 
 
 def provider_paces(samples: Sequence[Sample], speeds: Speeds) -> tuple[ProviderPace, ...]:
-    """What is left of the latency where the code's part is taken off, by model.
+    """Give what is left of the latency without the code's part, by model.
 
     Args:
         samples: The samples of a run; only live ones say anything.
@@ -333,6 +338,19 @@ def provider_paces(samples: Sequence[Sample], speeds: Speeds) -> tuple[ProviderP
             logs.setdefault(key, []).append(math.log(call.latency / expected_seconds(speed.coefficients, *tokens)))
             rests_on[key] = max(rests_on.get(key, 0), speed.calls)
     return tuple(_pace(*key, sorted(values), rests_on[key]) for key, values in sorted(logs.items()))
+
+
+def pool_paces(paces: Sequence[ProviderPace]) -> ProviderPace:
+    """One speed of several: their logarithms are averaged, each weighted by the inverse of its squared margin.
+
+    Args:
+        paces: At least one; the first one's names are kept.
+    """
+    weights = [max(1e-6, math.log(pace.upper / pace.ratio)) ** -2 for pace in paces]
+    location = sum(w * math.log(pace.ratio) for w, pace in zip(weights, paces, strict=True)) / sum(weights)
+    margin = sum(weights) ** -0.5
+    lower, ratio, upper = (math.exp(location + offset) for offset in (-margin, 0.0, margin))
+    return replace(paces[0], ratio=ratio, lower=lower, upper=upper, calls=sum(pace.calls for pace in paces))
 
 
 def _pace(model: str, provider: str, logs: Sequence[float], stored: int) -> ProviderPace:

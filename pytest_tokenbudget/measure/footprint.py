@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pytest_tokenbudget.errors import FootprintError
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.providers.request import Request
+from pytest_tokenbudget.providers.wire_format import each_format
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.prompt import Prompt
@@ -165,7 +166,7 @@ def _prompt(
     items = [definition for tool in tools for definition in _flat(plain_data(tool))]
     url, body = _WRITERS[api](model, items, system, messages)
     request = Request("POST", urlsplit(url), {}, body)
-    wire_format = next(each for each in builtin_formats() if each.api == api)
+    wire_format = next(each for each in each_format(builtin_formats()) if each.api == api)
     prompt = wire_format.prompt(request)
     if prompt is None:
         raise FootprintError("the messages have no known form", remedy='{"role": "user", "content": "text"}')

@@ -1,4 +1,4 @@
-"""What an MCP server puts before a model: its instructions, tools, prompts and resource templates.
+"""Reads what an MCP server shows a model: its instructions, tools, prompts and resource templates.
 
 The Model Context Protocol (modelcontextprotocol.io/specification, revision 2025-11-25, read 2026-11-28) lets a server
 declare all four when a client connects; hosts show them to the model, tools as tools and the rest as text.
@@ -7,6 +7,7 @@ declare all four when a client connects; hosts show them to the model, tools as 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,7 @@ MAX_PAGES = 100
 
 @dataclass(frozen=True, slots=True)
 class McpDeclarations:
-    """What a server declares.
+    """The declarations of a server.
 
     Attributes:
         tools: Its tools, as the protocol writes them.
@@ -76,6 +77,8 @@ async def read_command(command: Sequence[str], *, timeout: float = 60.0) -> McpD
         ) from None
     if not command:
         raise FootprintError("no command of an MCP server was given", remedy='command=["mcp-server-time"]')
+    # The SDK logs what is no message of the protocol with a traceback; here the error says it.
+    logging.getLogger("mcp").addHandler(logging.NullHandler())
     parameters = StdioServerParameters(command=command[0], args=list(command[1:]))
     try:
         with anyio.fail_after(timeout):

@@ -19,7 +19,7 @@ STATISTICS = ("mean", "p50", "p90", "p95", "p99", "max")
 
 @dataclass(frozen=True, slots=True)
 class StageView:
-    """What a metric is computed from: one stage, or the whole test, of one sample.
+    """One stage, or the whole test, of one sample: a metric is computed from it.
 
     Attributes:
         calls: Successful calls, the stages inside included.
@@ -70,7 +70,7 @@ class MetricSpec:
 
     @property
     def timed(self) -> bool:
-        """Whether it is a time, which is noisy in live traffic."""
+        """Tell whether it is a time, which is noisy in live traffic."""
         return self.unit == "s"
 
 
@@ -174,6 +174,9 @@ def clock_time(seconds: float) -> float:
 
 _OUTPUT = _sum_of_calls("output_tokens", "tokens", "All that the model wrote, reasoning included.", _output)
 
+PROVIDER_PACE = "provider_pace"
+"""The one metric that is no figure of a sample: only beside a baseline is it known what a call should have taken."""
+
 BUILTIN_METRICS: tuple[MetricSpec, ...] = (
     _sum_of_calls("input_tokens", "tokens", "All that the model read, cached tokens included.", _input),
     _OUTPUT,
@@ -232,6 +235,12 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
         lambda call: None if call.ttft is None else clock_time(call.ttft),
     ),
     MetricSpec("own_time", "s", "The agent's own code.", _own_time),
+    MetricSpec(
+        PROVIDER_PACE,
+        "ratio",
+        "Measured over expected time of live calls: 1.6 is slower by 60 % than in the baseline.",
+        lambda view: None,
+    ),
     MetricSpec("latency_per_output_token", "s", "Model time per output token.", _per_output_token),
     MetricSpec("cost", "USD", "What the calls cost.", _cost, of_call=_of_success(lambda call: call.cost)),
 )
@@ -282,7 +291,7 @@ def metric_table(extra: Iterable[MetricSpec] = ()) -> MetricTable:
 
 def values(view: StageView, table: Mapping[str, MetricSpec]) -> Values:
     """All metrics of one stage of one sample."""
-    return {name: spec.compute(view) for name, spec in table.items()}
+    return {name: spec.compute(view) for name, spec in table.items() if name != PROVIDER_PACE}
 
 
 def pooled_values(view: StageView, table: Mapping[str, MetricSpec]) -> dict[str, tuple[float, ...]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.capture.stage import checked_path, name_of
 from pytest_tokenbudget.capture.stage_rules import StageRule, resolve_stage
@@ -18,8 +20,10 @@ from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed, containers
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
-from pytest_tokenbudget.tokens.anatomy import SchemaReader
 from pytest_tokenbudget.tokens.counter import Calibration, Counter
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.tokens.anatomy import SchemaReader
 
 StageOf = Callable[[Exchange, Call, Callable[[], Prompt | None]], str]
 """Gives a call to a stage, from the exchange, the call as far as it is read and, where a rule asks for it, the prompt."""
@@ -27,7 +31,7 @@ StageOf = Callable[[Exchange, Call, Callable[[], Prompt | None]], str]
 
 @dataclass(frozen=True, slots=True)
 class ReadTraffic:
-    """What was read of a sample's exchanges.
+    """The calls and other traffic of a sample's exchanges.
 
     Attributes:
         calls: Calls and failed attempts.
@@ -40,7 +44,7 @@ class ReadTraffic:
     paid: tuple[Call, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reader:
     """Reads exchanges.
 
@@ -55,10 +59,13 @@ class Reader:
     counter: Counter
     prices: PriceBook
     stage_of: StageOf
-    schemas: SchemaReader = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "schemas", SchemaReader(self.counter))
+    @cached_property
+    def schemas(self) -> SchemaReader:
+        """Looks at the schemas of tools; made when the first prompt has tools."""
+        from pytest_tokenbudget.tokens.anatomy import SchemaReader
+
+        return SchemaReader(self.counter)
 
     def read_all(self, exchanges: Iterable[Exchange], *, origin: float) -> ReadTraffic:
         """Read all exchanges of a sample.
@@ -137,7 +144,7 @@ class Reader:
         return replace(call, usage=found.reading.usage, cost=found.reading.billed.cost)
 
     def _seen(self, recognised: Sequence[_Recognised]) -> Calibration:
-        """What the providers reported, as far as there are calls of which they reported nothing."""
+        """Note what the providers reported, where there are calls of which they reported nothing."""
         seen = Calibration()
         answered = [each for each in recognised if each.error is None]
         silent = {each.reading.request_model for each in answered if each.reported is None}
@@ -194,6 +201,7 @@ class Reader:
             finish_reason=reading.finish_reason,
             problems=reading.problems,
             answered_by=exchange.answered_by,
+            estimated=exchange.token_basis is not None and exchange.token_basis.estimated,
         )
         return replace(call, stage=self.stage_of(exchange, call, found.prompt))
 
@@ -263,7 +271,7 @@ class _Recognised:
 
     @property
     def is_call(self) -> bool:
-        """Whether it is a call of a language or embedding model, not another paid request."""
+        """Tell whether it is a call of a language or embedding model, not another paid request."""
         return self.reading.operation != "other"
 
     @property
@@ -282,10 +290,10 @@ class _Recognised:
 def _left(exchange: Exchange, reading: Reading) -> Exchange:
     """An exchange whose answer was whole, though its consumer neither read to the end of the body nor closed it.
 
-    Some SDKs go away with the event that says why the model stopped, and leave the connection to the garbage collector.
-    The call ended with the last piece that arrived, not with the sample.
+    Some SDKs go away with the event that says why the model stopped, and leave the connection to the garbage collector,
+    or are cancelled while they wait for the end of the body. The call ended with the last piece that arrived.
     """
-    if exchange.end != "open" or reading.finish_reason is None or not exchange.chunk_times:
+    if exchange.end not in ("open", "cancelled") or reading.finish_reason is None or not exchange.chunk_times:
         return exchange
     return replace(exchange, end="closed", ended=exchange.chunk_times[-1])
 

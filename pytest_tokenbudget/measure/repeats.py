@@ -1,4 +1,4 @@
-"""Whether a further sample repeats the first one, or shows what the first one left behind in the process.
+"""Tells whether a further sample repeats the first one, or shows what the first one left behind in the process.
 
 Further samples confirm a suspicion. One that a cache answered, or whose agent still holds the conversation of the sample
 before, confirms nothing: its figures say what state does, not what chance does.
@@ -125,18 +125,18 @@ def _unmatched(first: Sample, again: Sample) -> Sequence[Call]:
 
 
 def _prompt_key(call: Call) -> object:
-    """What was asked, whole."""
+    """Give a key of all that was asked."""
     pieces = call.composition.pieces if call.composition is not None else ()
     return call.stage, call.api, call.request_model, tuple((piece.part, piece.name, piece.digest) for piece in pieces)
 
 
 def _answer_key(call: Call) -> object:
-    """What was answered, as far as it decides how the agent goes on."""
+    """Give a key of the answer, as far as it decides how the agent goes on."""
     return call.usage.output_tokens, call.finish_reason, call.tool_calls
 
 
 def _kind_key(call: Call) -> object:
-    """What kind of call it is: whose, with which system prompt and which tools."""
+    """Give a key of the kind of call: whose it is, with which system prompt and which tools."""
     pieces = call.composition.pieces if call.composition is not None else ()
     fixed = tuple((piece.part, piece.name) for piece in pieces if piece.part in ("system", "tools"))
     return call.stage, call.api, call.request_model, call.operation, fixed

@@ -31,7 +31,7 @@ class OpenSpan(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What figures need to know beside the calls.
+    """The facts beside the calls that figures depend on.
 
     Attributes:
         now: Gives the time, s on the sample's clock.
@@ -212,7 +212,7 @@ class ModelTime:
 
 
 class Latency:
-    """How long a stage has been open; of the whole test, how long its call phase takes."""
+    """The time that a stage has been open; of the whole test, the time of its call phase."""
 
     def __init__(self, stage: str, around: Surroundings) -> None:
         self._stage = stage
@@ -247,7 +247,7 @@ class Latency:
 
 
 class OwnTime(Latency):
-    """What the latency holds beside the calls."""
+    """The part of the latency beside the calls."""
 
     def value(self) -> float:
         """Give the time until now."""

@@ -105,7 +105,7 @@ class ArmSide:
         return formats
 
     def _is_foreign(self, file: str) -> bool:
-        """Whether a file lies in the other tree; one tree may lie in the other, and the environment in either."""
+        """Tell whether a file lies in the other tree; one tree may lie in the other, and the environment in either."""
         mine = (self._own, os.path.realpath(sys.prefix))
         return _lies_in(file, self._other) and not any(_lies_in(file, tree) for tree in mine)
 

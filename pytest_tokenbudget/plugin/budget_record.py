@@ -1,4 +1,4 @@
-"""What the ``budget`` fixture gives: the record of the running sample."""
+"""The ``budget`` fixture: the record of the running sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_tokenbudget.records.sample import Values
 
 
 class BudgetRecord:
-    """What the ``budget`` fixture gives: the record of the running sample.
+    """The ``budget`` fixture: the record of the running sample.
 
     In a test without the marker there is no sample; everything is accepted and nothing is kept.
     """

@@ -112,7 +112,7 @@ class Ceiling:
 
     @property
     def note(self) -> str:
-        """What is said of it at the end."""
+        """The note that is shown at the end."""
         were = "was" if self.refused == 1 else "were"
         return f"stopped: {self.passed}; {counted(self.refused, 'later call')} {were} refused"
 

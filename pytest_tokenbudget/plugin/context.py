@@ -1,28 +1,123 @@
-"""What all marked tests of a session share: settings, the reader of exchanges, the metrics, the stored baselines."""
+"""The context that all marked tests of a session share: settings, the reader of exchanges, the metrics, the stored baselines.
+
+The built-in formats, metrics, reports and store are registered here through the hooks that a user's conftest.py uses. They
+come last, so that whatever a project adds is asked first.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pytest
 
+from pytest_tokenbudget.baselines.format import checked_cache
+from pytest_tokenbudget.baselines.store import BaselineStore, JsonStore
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules
-from pytest_tokenbudget.measure.metrics import MetricSpec, metric_table
+from pytest_tokenbudget.files import DiskCache
+from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader, StageFinder
-from pytest_tokenbudget.plugin.builtins import register_builtins
 from pytest_tokenbudget.plugin.fixture_calls import FixtureCalls
 from pytest_tokenbudget.plugin.stored_baselines import StoredBaselines
-from pytest_tokenbudget.prices import PriceBook
+from pytest_tokenbudget.prices import PriceBook, price_cache
+from pytest_tokenbudget.providers.registry import builtin_formats
+from pytest_tokenbudget.providers.wire_format import WireFormat
+from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer
 from pytest_tokenbudget.settings import Settings, pairs
 from pytest_tokenbudget.tokens.counter import Counter
+from pytest_tokenbudget.tokens.counts import count_cache
+
+NAME = "tokenbudget-builtins"
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """The results of earlier sessions in pytest's cache: with them an unchanged test loads no vocabulary and no price table.
+
+    Attributes:
+        counts: Tokens of texts.
+        prices: Prices of models.
+        checked_files: Baseline files that were found to be valid.
+    """
+
+    counts: DiskCache
+    prices: DiskCache
+    checked_files: DiskCache
+
+    @classmethod
+    def of(cls, config: pytest.Config) -> Caches:
+        """Find those of a session; without pytest's cache nothing is kept."""
+        try:
+            folder = (
+                Path(config.cache.mkdir("tokenbudget")) if config.pluginmanager.has_plugin("cacheprovider") else None
+            )
+        except OSError:
+            folder = None
+        return cls(count_cache(folder), price_cache(folder), checked_cache(folder))
+
+    def save(self) -> None:
+        """Keep for the next session what was worked out in this one."""
+        for cache in (self.counts, self.prices, self.checked_files):
+            cache.save()
+
+
+class Builtins:
+    """The built-in formats, metrics, store and reports.
+
+    Args:
+        config: The session's.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.caches = Caches.of(config)
+        self._store = JsonStore(checked=self.caches.checked_files)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_wire_formats(self) -> list[WireFormat]:
+        """Every API in ``providers/``."""
+        return list(builtin_formats())
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_metrics(self) -> list[MetricSpec]:
+        """The table of metrics."""
+        return list(BUILTIN_METRICS)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_baseline_store(self) -> BaselineStore:
+        """JSON files beside the tests."""
+        return self._store
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_tokenbudget_report_formats(self) -> Mapping[str, Writer]:
+        """The reports in ``report/``."""
+        return BUILTIN_FORMATS
+
+
+def register_builtins(config: pytest.Config) -> Builtins:
+    """Register them, once a session."""
+    builtins: Builtins | None = config.pluginmanager.get_plugin(NAME)
+    if builtins is None:
+        builtins = Builtins(config)
+        config.pluginmanager.register(builtins, NAME)
+    return builtins
+
+
+def session_prices(config: pytest.Config, settings: Settings) -> PriceBook:
+    """The prices that hold in a session: the hook's, the project's own, and the table's."""
+    return PriceBook(
+        own=settings.prices,
+        hooks=(config.hook.pytest_tokenbudget_price,),
+        root=config.rootpath,
+        cache=register_builtins(config).caches.prices,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What all marked tests of a session share.
+    """The objects that all marked tests of a session share.
 
     Attributes:
         config: pytest's configuration.
@@ -30,9 +125,10 @@ class SessionContext:
         table: The known metrics, by name.
         reader: Reads exchanges as calls.
         stage_rules: Stages by configuration.
-        counts: Local counts of earlier sessions.
+        caches: What earlier sessions worked out.
         baselines: What the tests are compared with.
         fixture_calls: What fixtures of a wider scope sent.
+        details: Whether somebody wants to know all of tests that are ``ok`` too.
         children: The session's child processes, ``None`` where they are not watched.
     """
 
@@ -41,9 +137,10 @@ class SessionContext:
     table: Mapping[str, MetricSpec]
     reader: Reader
     stage_rules: tuple[StageRule, ...]
-    counts: CountCache
+    caches: Caches
     baselines: StoredBaselines
     fixture_calls: FixtureCalls
+    details: bool = True
     children: ChildProcesses | None = None
 
     @classmethod
@@ -53,63 +150,35 @@ class SessionContext:
         Raises:
             TokenBudgetError: If a setting cannot be understood.
         """
-        register_builtins(config)
+        caches = register_builtins(config).caches
         hook = config.hook
         rules = parse_stage_rules(settings.stages)
-        counts = CountCache(config)
         encodings = pairs(
             settings.encodings, option="tokenbudget_encodings", example="deepseek-* = path/to/tokenizer.json"
         )
         reader = Reader(
             formats=tuple(wire for given in hook.pytest_tokenbudget_wire_formats() for wire in given),
-            counter=Counter(encodings=encodings, tokenizers=(hook.pytest_tokenbudget_tokenizer,), cache=counts),
-            prices=PriceBook(own=settings.prices, hooks=(hook.pytest_tokenbudget_price,), root=config.rootpath),
+            counter=Counter(encodings=encodings, tokenizers=(hook.pytest_tokenbudget_tokenizer,), cache=caches.counts),
+            prices=session_prices(config, settings),
             stage_of=StageFinder(rules, hook.pytest_tokenbudget_stage),
         )
         # Those of the project come last here, and so win over built-in ones of the same name.
         table = metric_table(spec for specs in reversed(hook.pytest_tokenbudget_metrics()) for spec in specs)
         baselines = StoredBaselines(hook.pytest_tokenbudget_baseline_store(config=config), table)
         fixture_calls = FixtureCalls(settings.fixture_calls, reader)
-        return cls(config, settings, table, reader, rules, counts, baselines, fixture_calls)
+        details = wants_details(config, settings)
+        return cls(config, settings, table, reader, rules, caches, baselines, fixture_calls, details)
 
 
-class CountCache:
-    """Local counts by digest, kept in pytest's cache: a second run of an unchanged test loads no vocabulary at all.
-
-    They are read when the first is asked for, and written at the end of a session that added some.
-    """
-
-    KEY = "tokenbudget/counts"
-    MOST = 50_000
-    """Counts that are kept; the oldest go first."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._cache: Any = getattr(config, "cache", None)
-        self._counts: dict[str, int] | None = None
-        self._added: dict[str, int] = {}
-
-    def get(self, key: str) -> int | None:
-        """The count of a text, ``None`` where it is not known."""
-        if self._counts is None:
-            self._counts = self._stored()
-        return self._counts.get(key)
-
-    def set(self, key: str, tokens: int) -> None:
-        """Keep a count."""
-        self._added[key] = tokens
-        if self._counts is not None:
-            self._counts[key] = tokens
-
-    def save(self) -> None:
-        """Write what was added, on top of what other sessions have written meanwhile."""
-        if self._cache is None or not self._added:
-            return
-        merged = {**self._stored(), **self._added}
-        self._added = {}
-        self._cache.set(self.KEY, dict(list(merged.items())[-self.MOST :]))
-
-    def _stored(self) -> dict[str, int]:
-        stored = self._cache.get(self.KEY, {}) if self._cache is not None else {}
-        if not isinstance(stored, dict):
-            return {}
-        return {key: tokens for key, tokens in stored.items() if isinstance(tokens, int)}
+def wants_details(config: pytest.Config, settings: Settings) -> bool:
+    """Tell whether somebody wants to know all of tests that are ``ok`` too: a report, an update, a hook, or ``-v``."""
+    return bool(
+        settings.reports
+        or settings.replaces
+        or settings.ratchet
+        or os.environ.get("GITHUB_STEP_SUMMARY")
+        or "TOKENBUDGET_ARM" in os.environ
+        or getattr(config.option, "xmlpath", None)
+        or config.get_verbosity() > 0
+        or config.hook.pytest_tokenbudget_verdict.get_hookimpls()
+    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_tokenbudget.records.verdict import TestResult
-    from pytest_tokenbudget.report.view import RunView
+    from pytest_tokenbudget.report.formats import RunView
 
 
 _HERE = os.getpid()
@@ -91,7 +91,7 @@ class Controller:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def _asked_for_reports(self) -> bool:
-        """Whether a report is to be written though nothing was measured: an old file would be taken for this run's."""
+        """Tell whether a report is to be written though nothing was measured: an old file would be taken for this run's."""
         option = self._config.option
         return bool(option.tokenbudget_reports) and not option.collectonly and option.tokenbudget_mode != "off"
 

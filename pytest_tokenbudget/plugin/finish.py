@@ -15,15 +15,16 @@ from pytest_tokenbudget.baselines.store import BaselineStore
 from pytest_tokenbudget.compare.shared_shift import suite_shift
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.plugin.coloured_failure import write_line
+from pytest_tokenbudget.plugin.context import register_builtins, session_prices
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.writing import keep_last_run, store_of, write_baselines, write_session_reports
+from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
-from pytest_tokenbudget.report.github import error_lines, workspace_root
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.terminal import section_lines
 from pytest_tokenbudget.report.test_result import pace_lines, pooled_paces
-from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
 
@@ -54,7 +55,7 @@ def suite_verdicts(
 
 
 def shifts(results: Sequence[TestResult], store: BaselineStore) -> list[tuple[Verdict, str]]:
-    """How the live latency gates of each provider and model moved together.
+    """Judge how the live latency gates of each provider and model moved together.
 
     The allowed increase is the median of what the gates allow; so is the number of sessions that they compare with.
 
@@ -85,7 +86,7 @@ def shifts(results: Sequence[TestResult], store: BaselineStore) -> list[tuple[Ve
 
 
 def _model(result: TestResult, gate: GateResult) -> Model | None:
-    """Who answered in a live latency gate's stage, where that was one model of one provider."""
+    """Find the model that answered in a live latency gate's stage, where that was one model of one provider."""
     stage, _, name = gate.metric.rpartition(".")
     if name != "measured_latency" or gate.exact or gate.kind != "max_increase" or gate.statistic != "mean":
         return None
@@ -139,25 +140,30 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
             *pace_lines(pooled_paces(results), what="these changes"),
             *written.notes,
         ),
-        advice=_advice(results) if settings.reports else (),
+        advice=_advice(results, session_prices(config, settings))
+        if settings.reports or config.get_verbosity() > 1
+        else (),
         accepted=written.accepted,
         ended_ok=ended_ok,
     )
+    register_builtins(config).caches.save()
     run = write_session_reports(config, settings, run)
     return replace(run, compare=keep_last_run(config, settings, run))
 
 
-def _advice(results: tuple[TestResult, ...]) -> tuple[Advice, ...]:
-    """What could be saved, for the reports."""
+def _advice(results: tuple[TestResult, ...], prices: PriceBook) -> tuple[Advice, ...]:
+    """Find what could be saved, for the reports and for a verbose run."""
     from pytest_tokenbudget.report.evidence import advice_of
 
-    return advice_of(results)
+    return advice_of(results, prices)
 
 
 def show(run: RunView, terminal: pytest.TerminalReporter) -> None:
     """Show the section at the end of the terminal's output, and in GitHub Actions the annotations."""
     verbosity = terminal.config.get_verbosity()
     if os.environ.get("GITHUB_ACTIONS"):
+        from pytest_tokenbudget.report.github import error_lines, workspace_root
+
         for line in error_lines(run, root=workspace_root(terminal.config.rootpath)):
             terminal.write_line(line)
     lines = section_lines(run, verbosity=verbosity, width=terminal._tw.fullwidth)

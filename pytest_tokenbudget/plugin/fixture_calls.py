@@ -35,7 +35,7 @@ class _Use:
         where: The fixture and its scope, in words.
         exchanges: What was sent meanwhile.
         recorder: The recorder of the sample in which it was set up; nothing where it was in none, or where that is over.
-        owner: The marked test that used it first.
+        owner: The test that used it first of those that share its calls.
     """
 
     where: str
@@ -48,7 +48,7 @@ class FixtureCalls:
     """Watches fixtures of a wider scope while they are set up, whichever test asks for them first.
 
     Args:
-        mode: To whom their calls are charged.
+        mode: To whom their calls are charged, where a test's marker does not say it.
         reader: Reads them.
     """
 
@@ -61,7 +61,12 @@ class FixtureCalls:
 
     @contextmanager
     def setting_up(
-        self, fixturedef: pytest.FixtureDef[Any], *, recorder: Recorder | None, clock: Callable[[], float]
+        self,
+        fixturedef: pytest.FixtureDef[Any],
+        *,
+        recorder: Recorder | None,
+        clock: Callable[[], float],
+        mode: FixtureCallsMode | None,
     ) -> Iterator[None]:
         """Watch a fixture of a wider scope while it is set up.
 
@@ -69,13 +74,15 @@ class FixtureCalls:
             fixturedef: The fixture.
             recorder: The recorder of the sample that is being taken, if one is.
             clock: Its clock, s.
+            mode: What the marker of its test says.
         """
         where = _shown(fixturedef)
         self._names.add(where)
         mine = Recorder(clock=clock, body_limit=partial(body_limit, formats=self._reader.formats))
         with ExitStack() as stack:
-            if recorder is not None and self._mode == "apart":
+            if recorder is not None and (mode or self._mode) == "apart":
                 stack.enter_context(recorder.outside(where))
+                recorder = None
             if self._setting_up:
                 stack.enter_context(self._setting_up[-1].outside(where))
             stack.enter_context(watching(mine))
@@ -89,30 +96,39 @@ class FixtureCalls:
         """Forget a fixture that was torn down."""
         self._uses.pop(fixturedef, None)
 
-    def charged_to(self, item: pytest.Item, recorder: Recorder, *, origin: float) -> tuple[Exchange, ...]:
+    def charged_to(
+        self, item: pytest.Item, recorder: Recorder, *, origin: float, mode: FixtureCallsMode | None
+    ) -> tuple[Exchange, ...]:
         """Give what fixtures sent before the sample and what is charged to it, as if it had been sent at its start.
 
         Args:
             item: The test.
             recorder: The recorder of its sample.
             origin: The sample's start on its clock, s.
+            mode: What the marker of the test says.
         """
         exchanges: list[Exchange] = []
-        for number, use in enumerate(self._used_by(item), start=1):
-            charged = self._mode == "each" or (self._mode == "shared" and use.owner == item.nodeid)
+        mode = mode or self._mode
+        for number, use in enumerate(self._used_by(item, mode), start=1):
+            charged = mode == "each" or (mode == "shared" and use.owner == item.nodeid)
             if charged and use.recorder() is not recorder:
                 exchanges += (_moved(exchange, origin, -number * _NUMBERS) for exchange in use.exchanges)
         return tuple(exchanges)
 
-    def seen_by(self, item: pytest.Item, recorder: Recorder) -> tuple[OutsideCalls, ...]:
+    def seen_by(
+        self, item: pytest.Item, recorder: Recorder, *, mode: FixtureCallsMode | None
+    ) -> tuple[OutsideCalls, ...]:
         """List the calls of the fixtures that a test uses, and of work that began before it.
 
         Args:
             item: The test.
             recorder: The recorder of its sample.
+            mode: What the marker of the test says.
         """
+        mode = mode or self._mode
         found = [
-            self._read(use.where, "fixture", use.exchanges, self._to_whom(use, item)) for use in self._used_by(item)
+            self._read(use.where, "fixture", use.exchanges, _to_whom(use, item, mode))
+            for use in self._used_by(item, mode)
         ]
         earlier: dict[str, list[Exchange]] = {}
         for where, exchange in recorder.outside_exchanges():
@@ -121,22 +137,11 @@ class FixtureCalls:
         found += [self._read(where, "earlier", exchanges) for where, exchanges in earlier.items()]
         return tuple(calls for calls in found if calls.calls)
 
-    def _used_by(self, item: pytest.Item) -> list[_Use]:
+    def _used_by(self, item: pytest.Item, mode: FixtureCallsMode) -> list[_Use]:
         used = [self._uses[fixturedef] for fixturedef in fixtures_in_use(item) if fixturedef in self._uses]
-        for use in used:
+        for use in used if mode == "shared" else ():
             use.owner = use.owner or item.nodeid
         return used
-
-    def _to_whom(self, use: _Use, item: pytest.Item) -> str:
-        if self._mode == "each":
-            return "this test, as to each that uses it"
-        if self._mode == "shared":
-            return (
-                "this test, the first that uses it"
-                if use.owner == item.nodeid
-                else f"{use.owner}, the first that uses it"
-            )
-        return ""
 
     def _read(
         self, where: str, kind: Literal["fixture", "earlier"], exchanges: Iterable[Exchange], charged: str = ""
@@ -152,6 +157,15 @@ class FixtureCalls:
             models=tuple(dict.fromkeys(call.model or call.request_model for call in calls)),
             charged=charged,
         )
+
+
+def _to_whom(use: _Use, item: pytest.Item, mode: FixtureCallsMode) -> str:
+    """To whom the calls of a fixture are charged, ``""`` for nobody."""
+    if mode == "each":
+        return "this test, as to each that uses it"
+    if mode == "shared" and use.owner == item.nodeid:
+        return "this test, the first that uses it"
+    return f"{use.owner}, the first that uses it" if mode == "shared" else ""
 
 
 def _moved(exchange: Exchange, start: float, number: int) -> Exchange:

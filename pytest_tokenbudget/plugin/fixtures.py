@@ -53,16 +53,19 @@ def scripted_llm(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
         yield run.traffic.script
         return
     from pytest_tokenbudget.capture.recorder import Recorder
+    from pytest_tokenbudget.capture.stage_rules import parse_stage_rules
     from pytest_tokenbudget.capture.watch import watching
-    from pytest_tokenbudget.plugin.traffic import script_problem, scripted_model
+    from pytest_tokenbudget.plugin.options import read_settings
+    from pytest_tokenbudget.plugin.traffic import scripted_model
     from pytest_tokenbudget.replay.clock import VirtualClock
     from pytest_tokenbudget.tokens.counter import Counter
 
+    rules = parse_stage_rules(read_settings(request.config).stages)
     with VirtualClock() as clock:
-        model = scripted_model(clock, Counter())
-        with watching(Recorder(clock=clock, answerer=model)):
+        model = scripted_model(clock, Counter(), rules=rules)
+        with watching(Recorder(clock=clock, answerer=model), rules=rules):
             yield model
-    problem = script_problem(model)
+    problem = model.failure() or model.unconsumed()
     if problem is not None:
         pytest.fail(str(problem), pytrace=False)
 

@@ -1,8 +1,9 @@
-"""What the ``footprint`` fixture gives: budgets of tools and prompts, without a model."""
+"""The ``footprint`` fixture: budgets of tools and prompts, without a model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,9 @@ class Footprints:
         running = self._running
         if running is not None:
             path = (checked_path(stage) if stage else current_path()) or "main"
-            running.record(footprint_call(found, stage=path, started=running.clock() - running.origin))
+            call = footprint_call(found, stage=path, started=running.clock() - running.origin)
+            cost = running.reader.prices.cost(call.provider, call.model, call.usage)
+            running.record(replace(call, cost=cost))
         return found
 
     def file(self, path: str | PathLike[str], *, model: str = DEFAULT_MODEL, stage: str | None = None) -> Footprint:

@@ -1,4 +1,4 @@
-"""Where a test stands, and where its numbers are stored."""
+"""The place of a test, and of its stored numbers."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pytest_tokenbudget.baselines.paths import BASELINE, baseline_path
-from pytest_tokenbudget.baselines.production_file import find_production
+from pytest_tokenbudget.baselines.paths import BASELINE, baseline_path, find_production
 from pytest_tokenbudget.files import shown_path
 
 
 @dataclass(frozen=True, slots=True)
 class TestLocation:
-    """Where a test stands, and where its numbers are stored.
+    """The place of a test, and of its stored numbers.
 
     Attributes:
         nodeid: pytest's node id, without what pytest-xdist adds to it.

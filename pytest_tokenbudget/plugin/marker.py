@@ -1,4 +1,4 @@
-"""What a test's ``token_budget`` markers say, checked at collection."""
+"""Reads a test's ``token_budget`` markers, and checks them at collection."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, cast, overload
+from typing import Any, Literal, Protocol, TypeVar, cast, get_args, overload
 
 import pytest
 
@@ -16,7 +16,7 @@ from pytest_tokenbudget.errors import BaselineError, MarkerError
 from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.measure.metrics import MetricSpec, parse_metric
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
-from pytest_tokenbudget.settings import ARGUMENTS, MARKER, marker_signature
+from pytest_tokenbudget.settings import ARGUMENTS, MARKER, FixtureCallsMode, marker_signature
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any] | type)
@@ -40,6 +40,7 @@ class TokenBudgetMark(Protocol):
         max_samples: int = ...,
         stop_at: Mapping[str, float | str] = ...,
         replay: bool | str | None = ...,
+        fixture_calls: Literal["apart", "each", "shared"] | None = ...,
     ) -> pytest.MarkDecorator: ...
 
 
@@ -50,7 +51,7 @@ _KEYS = tuple(argument.name for argument in ARGUMENTS)
 
 
 def has_budget(item: pytest.Item) -> bool:
-    """Whether a test carries the marker."""
+    """Tell whether a test carries the marker."""
     return item.get_closest_marker(MARKER) is not None
 
 
@@ -116,6 +117,7 @@ class _Reader:
             max_samples=self._positive("max_samples", merged.get("max_samples", 10)),
             stop_at=self._quantities("stop_at", merged.get("stop_at", {})),
             replay=self._replay(merged.get("replay")),
+            fixture_calls=self._fixture_calls(merged.get("fixture_calls")),
         )
 
     def _bad(self, key: str, problem: object, remedy: str) -> MarkerError:
@@ -170,6 +172,12 @@ class _Reader:
         if value is not None and value not in ("auto", "process"):
             raise self._bad("samples_in", f"{value!r} is no place for samples", '"auto" or "process"')
         return value
+
+    def _fixture_calls(self, value: object) -> FixtureCallsMode | None:
+        if value not in (None, *get_args(FixtureCallsMode)):
+            allowed = ", ".join(f'"{mode}"' for mode in get_args(FixtureCallsMode))
+            raise self._bad("fixture_calls", f"{value!r} is no way to charge them", allowed)
+        return cast("FixtureCallsMode | None", value)
 
     def _positive(self, key: str, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:

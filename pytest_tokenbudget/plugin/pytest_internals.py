@@ -1,4 +1,4 @@
-"""What pytest has no public way for, each in one place: running a test again, and what it keeps to itself."""
+"""Uses of pytest for which it has no public way, each in one place: to run a test again, to find what it keeps to itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 def can_run_again(item: pytest.Item) -> bool:
-    """Whether a test can be run more than once in a process: doctests and other kinds of items use up what they hold."""
+    """Tell whether a test can be run more than once in a process: doctests and other kinds of items use up what they hold."""
     return isinstance(item, pytest.Function)
 
 
@@ -82,7 +82,7 @@ def call_after_own_fixtures(item: pytest.Item, callback: Callable[[], None]) -> 
 
 
 def is_xfailed(item: pytest.Item) -> bool:
-    """Whether the test is marked as expected to fail, so that it is left alone."""
+    """Tell whether the test is marked as expected to fail, so that it is left alone."""
     # pytest keeps its evaluation of xfail marks under a key that it does not export.
     from _pytest.skipping import xfailed_key
 

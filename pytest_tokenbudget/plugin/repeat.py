@@ -1,4 +1,4 @@
-"""Which further samples a test needs, and what the terminal says of them."""
+"""Decides which further samples a test needs, and tells the terminal of them."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def further_samples(
 
 
 def needs_warm_up(budget: Budget, settings: Settings, table: Mapping[str, MetricSpec]) -> bool:
-    """Whether the first live sample of a process is taken apart: its times hold imports and the making of connections.
+    """Tell whether the first live sample of a process is taken apart: its times hold imports and the making of connections.
 
     It costs a further run, so it is taken apart only where a time is gated by name and the number of samples is not 1.
     """

@@ -32,6 +32,7 @@ from pytest_tokenbudget.plugin.test_judge import TestJudge
 from pytest_tokenbudget.plugin.time_limit import TimeLimit
 from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, unseen_of, write_cassette
 from pytest_tokenbudget.providers.classify import body_limit
+from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import TestResult
@@ -41,6 +42,8 @@ from pytest_tokenbudget.report.table import failure_text
 from pytest_tokenbudget.wording import counted
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_tokenbudget.capture.function_stages import FunctionStages
     from pytest_tokenbudget.plugin.ceiling import Ceiling
 
@@ -82,6 +85,9 @@ class TestRun:
         self.subtest_failed = False
         self._judge = TestJudge(budget, TestLocation.of(item, budget.against), context)
         self._recorded: str = ""
+        self._asked: Sequence[Call] = ()
+        self._cassette: Path | None = None
+        self._overwritten: bytes | None = None
         self._played: Sample | None = None
         self._discarded: list[Sample] = []
         self._began = 0.0
@@ -102,6 +108,7 @@ class TestRun:
         self.traffic = traffic = self._open.enter_context(
             traffic_for(self.item, self.budget, context, recorded=bool(self._recorded))
         )
+        self._cassette = None if traffic.cassette is None else traffic.cassette.path
         recorder = Recorder(
             clock=traffic.clock,
             answerer=traffic.answerer,
@@ -129,6 +136,8 @@ class TestRun:
         """End the sample, whatever ended the test; nothing that was put in place for it stays."""
         self._stop_watching()
         self.finished = not self.repeating
+        if self.finished:
+            self._asked = ()
 
     def _stop_watching(self) -> None:
         self._open.close()
@@ -161,14 +170,14 @@ class TestRun:
             with self.limit.paused():
                 self._take_sample(clock(), time.perf_counter() - began)
                 self._check_ceiling(error)
-                self._check_traffic()
+                self._check_traffic(error)
                 if not is_xfailed(self.item):
                     self.result = test_result.failed_on_its_own(self._judged())
             raise
         with self.limit.paused():
             self._take_sample(clock(), time.perf_counter() - began)
             self._check_ceiling(None)
-            self._check_traffic()
+            self._check_traffic(None)
             if self.subtest_failed:
                 self.result = test_result.failed_on_its_own(self._judged())
             else:
@@ -184,6 +193,8 @@ class TestRun:
         if self.context.children is not None:
             self.context.children.settle()
             self.running.messages += self.context.children.notes()
+            if self.traffic.virtual is not None:
+                self.running.messages += self.traffic.virtual.notes()
         if self._functions is not None:
             self.running.messages += self._functions.problems({span.stage for span in self.running.spans()})
         try:
@@ -191,30 +202,53 @@ class TestRun:
                 # Where time is projected, own code takes none of it: it is what really passed.
                 own_time = None if self.traffic.virtual is None else wall
                 fixtures = self.context.fixture_calls.charged_to(
-                    self.item, self.running.recorder, origin=self.running.origin
+                    self.item,
+                    self.running.recorder,
+                    origin=self.running.origin,
+                    mode=self.budget.fixture_calls,
                 )
                 sample = self.running.finish(ended=ended, own_time=own_time, before=fixtures)
-                unseen = unseen_of(self.item, self.running.recorder, self.context)
+                if self._cassette is not None or self._is_arm():
+                    self._asked = self.running.asked
+                unseen = unseen_of(self.item, self.running.recorder, self.budget, self.context)
                 self.samples.append(replace(sample, unseen=unseen))
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
 
+    def _is_arm(self) -> bool:
+        """Tell whether a command compares this run with another one."""
+        return self.context.config.pluginmanager.has_plugin("tokenbudget-arm")
+
     def _check_ceiling(self, error: BaseException | None) -> None:
         """Fail where a ceiling of ``stop_at`` was passed, whatever the agent made of it."""
         if self._ceiling is not None and self._ceiling.passed:
-            cause = None if _is_refusal(error) else error
+            cause = None if _is_caused_by(error, BudgetExceeded) else error
             self._fail(test_result.stopped(self._judged(), self._ceiling.note), cause)
 
-    def _check_traffic(self) -> None:
-        """Fail where the run does not fit its recorded or scripted answers."""
+    def _check_traffic(self, error: BaseException | None) -> None:
+        """Fail where the run does not fit its recorded or scripted answers.
+
+        A body that failed on its own may have left answers over: its own error is shown then.
+
+        Args:
+            error: What the test's body raised, if it did.
+        """
         assert self.traffic is not None
         refused = self.running.recorder.connections.refusals if self.running is not None else []
-        problem = self.traffic.divergence() or next(iter(refused), None)
+        problem = self.traffic.failure() or next(iter(refused), None)
+        if problem is None and error is None:
+            problem = self.traffic.left_over()
+        if problem is None and self._recorded and any(call.estimated for call in self.samples[-1].calls):
+            problem = _calls_more_each_time(self.samples)
         if problem is None:
             return
         if self._recorded and len(self.samples[-1].calls) < len(self.samples[0].calls):
             problem = _answered_by_a_cache(self.samples)
-        self._fail(test_result.diverged(self._judged(), problem))
+        result = test_result.diverged(self._judged(), problem)
+        if error is not None and not _is_caused_by(error, TokenBudgetError):
+            said = f"the test's own error: {type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            result = replace(result, messages=(*result.messages, said))
+        self._fail(result, error)
 
     def _record(self) -> None:
         """Keep the live run of a test that passed in its cassette."""
@@ -224,6 +258,7 @@ class TestRun:
         if cassette is None or not cassette.records:
             return
         exchanges, context = self.running.recorder.exchanges(), self.context
+        self._overwritten = _content(cassette.path)
         try:
             write_cassette(cassette.path, exchanges, context.reader, context.settings)
         except TokenBudgetError as error:
@@ -288,7 +323,7 @@ class TestRun:
         self._judge.notices.append(reason)
 
     def _in_process(self) -> bool:
-        """Whether further samples run in fresh processes."""
+        """Tell whether further samples run in fresh processes."""
         return (self.budget.samples_in or self.context.settings.samples_in) == "process"
 
     def _take_another(self) -> None:
@@ -316,12 +351,12 @@ class TestRun:
         if self._settled():
             return
         with self.limit.paused():
-            self.result = self._judged()
+            self.result = self._with_texts(self._judged())
             if self.result.failed:
                 self._fail(self.result)
 
     def _settled(self) -> bool:
-        """Whether nothing more is to be found out: its result is known, or it is left alone."""
+        """Tell whether nothing more is to be found out: its result is known, or it is left alone."""
         return self.result is not None or is_xfailed(self.item)
 
     def _run_again(self) -> None:
@@ -333,7 +368,7 @@ class TestRun:
             self.repeating = False
 
     def _judged(self) -> TestResult:
-        """What is said of the samples so far; what was played from a fresh cassette is compared instead of them."""
+        """Judge the samples so far; a sample that was played from a fresh cassette is compared instead of them."""
         judged = self._judge.result(self.samples if self._played is None else (self._played,))
         return replace(
             judged,
@@ -343,6 +378,20 @@ class TestRun:
             recorded_cassette=self._recorded,
         )
 
+    def _with_texts(self, result: TestResult) -> TestResult:
+        """Say which words changed, or hand them over to the command that compares this run with another one."""
+        asked, self._asked = self._asked, ()
+        if not asked:
+            return result
+        from pytest_tokenbudget.plugin import changed_texts
+
+        if self._is_arm():
+            return replace(result, texts=changed_texts.texts_now(asked, self.context))
+        if self._cassette is None:
+            return result
+        earlier = self._overwritten if self._recorded else _content(self._cassette)
+        return changed_texts.with_changed_texts(result, asked, self._cassette, earlier, self.context)
+
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
         """Fail the test with what is said of it."""
         __tracebackhide__ = True
@@ -350,6 +399,14 @@ class TestRun:
         forget_kept(self.item)
         text = failure_text(result, reports=self.context.settings.reports)
         raise pytest.fail.Exception(for_terminal(text, terminal_encoding()), pytrace=False) from cause
+
+
+def _content(path: Path) -> bytes | None:
+    """The bytes of a file, ``None`` where it is not there or cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
 
 
 def _answered_by_a_cache(samples: Sequence[Sample]) -> Diverged:
@@ -365,10 +422,19 @@ def _answered_by_a_cache(samples: Sequence[Sample]) -> Diverged:
     )
 
 
-def _is_refusal(error: BaseException | None) -> bool:
-    """Whether an error is our own refusal, or what an SDK made of it."""
-    while error is not None and not isinstance(error, BudgetExceeded):
-        error = error.__cause__
+def _calls_more_each_time(samples: Sequence[Sample]) -> Diverged:
+    recorded, played = len(samples[0].calls), len(samples[-1].calls)
+    return Diverged(
+        f"{counted(recorded, 'call was', 'calls were')} recorded, and played at once in the same process the test made"
+        f" {played}: something keeps what the run before said",
+        remedy="look for a fixture of a wider scope, or a list in a module, that holds the conversation",
+    )
+
+
+def _is_caused_by(error: BaseException | None, kind: type[TokenBudgetError]) -> bool:
+    """Tell whether an error is one of ours, or what an SDK made of it."""
+    while error is not None and not isinstance(error, kind):
+        error = error.__cause__ or error.__context__
     return error is not None
 
 

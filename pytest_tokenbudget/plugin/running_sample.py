@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.recorder import Recorder, hosts_of
 from pytest_tokenbudget.measure.measured import Measured, measure
 from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.measure.reading import Reader
@@ -39,6 +39,7 @@ class RunningSample:
         turn_marks: Start and end of each turn of a scenario, s since the sample's start.
         messages: Notes for the reader.
         on_record: Told of each call that the test records by hand; may raise to end the run.
+        asked: The calls of the finished sample, with their prompts.
     """
 
     recorder: Recorder
@@ -52,6 +53,7 @@ class RunningSample:
     turn_marks: list[tuple[float, float]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     on_record: Callable[[Call], None] | None = None
+    asked: Sequence[Call] = ()
 
     @contextmanager
     def turn(self, number: int) -> Iterator[None]:
@@ -103,9 +105,10 @@ class RunningSample:
             own_time: s of the agent's own code on the real clock, where the sample's clock is a projection.
             before: What was sent before the sample and is charged to it.
         """
-        exchanges = (*before, *self.recorder.exchanges())
+        seen = self.recorder.exchanges()
+        exchanges = (*before, *seen)
         read = self.reader.read_all(exchanges, origin=self.origin)
-        calls = self._with_recorded(read.calls)
+        self.asked = calls = self._with_recorded(read.calls)
         measured = self._measure(calls, self.spans(), self.call_phase(ended), own_time, read.paid)
         return Sample(
             calls=tuple(without_prompt(call) for call in calls),
@@ -117,7 +120,7 @@ class RunningSample:
             traffic=traffic_of(exchanges),
             paid=read.paid,
             unattributed=read.unattributed,
-            hosts=self.recorder.hosts(),
+            hosts=hosts_of(seen),
             turns=tuple(self._turns(calls)),
             messages=(*self.messages, *problems_of(calls), *paid_notes(read.paid)),
             own_time=own_time,
@@ -126,7 +129,7 @@ class RunningSample:
         )
 
     def _schemas(self, calls: Sequence[Call]) -> dict[str, SchemaAnatomy]:
-        """How the larger tools of the calls are made up."""
+        """Read how the larger tools of the calls are made up."""
         found: dict[str, SchemaAnatomy] = {}
         for call in calls:
             if call.prompt is not None and call.prompt.tools:
@@ -167,7 +170,7 @@ def without_prompt(call: Call) -> Call:
 
 
 def traffic_of(exchanges: Sequence[Exchange]) -> Traffic:
-    """Where the answers came from: a script or a cassette as soon as one answer came from it."""
+    """Tell where the answers came from: a script or a cassette as soon as one answer came from it."""
     by = {exchange.answered_by for exchange in exchanges}
     if "replay" in by:
         return "replay"

@@ -1,4 +1,4 @@
-"""Where marked tests run: each phase is watched, each sample is measured, and the gates decide before the test ends."""
+"""Runs marked tests: each phase is watched, each sample is measured, and the gates decide before the test ends."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.controller import attach
-from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.run import TestRun, run_key
@@ -22,7 +21,7 @@ from pytest_tokenbudget.plugin.time_limit import TimeLimit
 from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.report.junit import properties
-from pytest_tokenbudget.report.test_result import failed_on_its_own
+from pytest_tokenbudget.report.test_result import failed_on_its_own, in_brief
 
 
 def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
@@ -44,7 +43,7 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
             config.pluginmanager.register(Refusal(str(error)), "tokenbudget-refusal")
             return
         raise pytest.UsageError(str(error)) from None
-    context.baselines.expect((budget, TestLocation.of(item, budget.against)) for item, budget in budgets.items())
+    context.baselines.expect(budgets)
     if not config.option.collectonly:
         if settings.child_processes:
             children = ChildProcesses(rules=context.stage_rules, request_usage=settings.request_usage)
@@ -53,7 +52,7 @@ def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
 
 
 def _budgets(items: Sequence[pytest.Item], context: SessionContext) -> dict[pytest.Item, Budget]:
-    """What each marked test allows.
+    """Read what each marked test allows.
 
     Raises:
         MarkerError: If any marker cannot be understood; it names all of them, once each.
@@ -113,6 +112,8 @@ class BudgetSession:
             return (yield)
         finally:
             self._end_sample()
+            if run_key in item.stash:
+                del item.stash[run_key]
 
     def _end_sample(self) -> None:
         if self._now is not None:
@@ -152,7 +153,10 @@ class BudgetSession:
             if children is not None:
                 # What it starts may serve a marked test, whichever test it was first asked for by.
                 stack.enter_context(children.started_by_shared_fixture())
-            stack.enter_context(self._context.fixture_calls.setting_up(fixturedef, recorder=recorder, clock=clock))
+            mode = None if self._now is None else self._now.budget.fixture_calls
+            stack.enter_context(
+                self._context.fixture_calls.setting_up(fixturedef, recorder=recorder, clock=clock, mode=mode)
+            )
             return (yield)
 
     def pytest_fixture_post_finalizer(self, fixturedef: pytest.FixtureDef[Any]) -> None:
@@ -200,8 +204,8 @@ class BudgetSession:
             self._start_children(watched=True)
 
     def pytest_sessionfinish(self) -> None:
-        """Keep the counts for the next session, and leave nothing else behind."""
-        self._context.counts.save()
+        """Keep for the next session what was worked out, and leave nothing else behind."""
+        self._context.caches.save()
         if self._context.children is not None:
             self._context.children.close()
 
@@ -225,9 +229,10 @@ class BudgetSession:
         broken = call.when == "teardown" and report.failed
         if broken:
             run.result = replace(run.result, passed=False)
-        if call.when == "teardown":
+        if call.when == "teardown" and self._context.details:
             # junit.xml takes a test's properties from its last report.
             report.user_properties += properties(run.result)
         if broken or call.when == "call":
-            attach(report, run.result)
+            is_brief = not (broken or self._context.details) and run.result.verdict == "ok" and run.result.compared
+            attach(report, in_brief(run.result) if is_brief else run.result)
         return report

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
-from pytest_tokenbudget.baselines.production_file import EVERY_TEST, is_production, read_entry
+import pytest
+
+from pytest_tokenbudget.baselines.paths import is_production
 from pytest_tokenbudget.baselines.store import BaselineStore
 from pytest_tokenbudget.compare.rules import expand
 from pytest_tokenbudget.compare.shared_shift import learned_noise
@@ -16,6 +18,9 @@ from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.stats.log_ratio import ScalePrior
+
+EVERY_TEST = "*"
+"""Key of an entry that all tests share."""
 
 
 class StoredBaselines:
@@ -29,18 +34,18 @@ class StoredBaselines:
     def __init__(self, store: BaselineStore, table: Mapping[str, MetricSpec]) -> None:
         self._store = store
         self._table = table
-        self._expected: tuple[tuple[Budget, TestLocation], ...] = ()
+        self._expected: Mapping[pytest.Item, Budget] = {}
         self._entries: dict[Path, Mapping[str, BaselineEntry]] = {}
         self._problems: dict[Path, TokenBudgetError] = {}
 
-    def expect(self, tests: Iterable[tuple[Budget, TestLocation]]) -> None:
-        """Note the budget and the location of each test that will run."""
-        self._expected = tuple(tests)
+    def expect(self, tests: Mapping[pytest.Item, Budget]) -> None:
+        """Note what each test allows that will run."""
+        self._expected = tests
 
     def entry(self, location: TestLocation) -> BaselineEntry | None:
         """The stored entry of a test; ``None`` where there is none, or where :meth:`problem` says why it is not known."""
         entries = self._read(location.compared_with)
-        return entries.get(location.key) or entries.get(EVERY_TEST)
+        return next((entries[key] for key in (location.key, EVERY_TEST) if key in entries), None)
 
     def problem(self, location: TestLocation) -> TokenBudgetError | None:
         """The error of a file that cannot be read; ``None`` where it can, or where there is none."""
@@ -58,18 +63,24 @@ class StoredBaselines:
         return learned_noise(entry for _, entry in self._known())
 
     def _known(self) -> Iterator[tuple[Budget, BaselineEntry]]:
-        for budget, location in self._expected:
-            entry = self.entry(location)
+        for item, budget in self._expected.items():
+            entry = self.entry(TestLocation.of(item, budget.against))
             if entry is not None:
                 yield budget, entry
 
     def _read(self, path: Path) -> Mapping[str, BaselineEntry]:
         if path not in self._entries:
             try:
-                self._entries[path] = read_entry(path) if is_production(path) else self._store.read(path)
+                self._entries[path] = _production(path) if is_production(path) else self._store.read(path)
             except TokenBudgetError as error:
                 self._entries[path], self._problems[path] = {}, error
         return self._entries[path]
+
+
+def _production(path: Path) -> Mapping[str, BaselineEntry]:
+    from pytest_tokenbudget.baselines.production_file import read_entry
+
+    return {EVERY_TEST: read_entry(path)}
 
 
 def count_timed_gates(budget: Budget, entry: BaselineEntry, table: Mapping[str, MetricSpec]) -> int:

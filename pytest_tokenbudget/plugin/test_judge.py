@@ -1,9 +1,10 @@
-"""What is said of one test: its samples meet its baseline."""
+"""Judges one test: its samples meet its baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.compare.values import stored_sessions
@@ -19,7 +20,7 @@ from pytest_tokenbudget.report.test_result import assemble
 from pytest_tokenbudget.settings import runs_per_month
 
 
-@dataclass(slots=True)
+@dataclass
 class TestJudge:
     """Judges one test.
 
@@ -42,18 +43,18 @@ class TestJudge:
     is_final: bool = False
     _judged: tuple[tuple[Sample, ...], bool, tuple[GateResult, ...]] | None = None
 
-    @property
+    @cached_property
     def entry(self) -> BaselineEntry | None:
-        """What is stored of the test, ``None`` where nothing is or where it cannot be read."""
+        """The stored entry of the test; ``None`` where there is none or where it cannot be read."""
         return self.context.baselines.entry(self.location)
 
-    @property
+    @cached_property
     def problem(self) -> TokenBudgetError | None:
         """The error of a baseline that cannot be read."""
         return self.context.baselines.problem(self.location)
 
     def gates(self, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
-        """What the gates say of some samples; their ``more`` asks for further ones. Without a call they say nothing."""
+        """Judge the gates by some samples; their ``more`` asks for further ones. Without a call there is no gate."""
         known = (tuple(samples), self.is_final)
         if self._judged is None or self._judged[:2] != known:
             called = any(sample.calls for sample in samples)
@@ -62,7 +63,7 @@ class TestJudge:
         return self._judged[2]
 
     def result(self, samples: Sequence[Sample]) -> TestResult:
-        """All that is to be said of the test, by the samples that are compared."""
+        """Give the whole result of the test, by the samples that are compared."""
         entry, problem = self.entry, self.problem
         return assemble(
             self._blank(),
@@ -72,6 +73,7 @@ class TestJudge:
             entry=entry,
             earlier_outcomes=[] if entry is None else [entry.outcomes],
             notices=[*([] if problem is None else [f"{problem.message}; {problem.remedy}"]), *self.notices],
+            details=self.context.details,
         )
 
     def without_baseline(self) -> TestResult | None:
@@ -103,20 +105,20 @@ class TestJudge:
         return settings.missing == "create" and self.budget.against == "baseline" and self.problem is None
 
     def _input(self, samples: Sequence[Sample]) -> GateInput:
-        settings, baselines = self.context.settings, self.context.baselines
+        settings = self.context.settings
         return GateInput(
             self.budget,
             samples,
             self.entry,
             self._may_create() or settings.replaces,
             self.context.table,
-            family=baselines.family,
-            noise=baselines.noise,
+            suite=self.context.baselines,
+            confirms_improvements=settings.ratchet,
             fixed=self.is_final or (settings.samples or self.budget.samples) is not None,
         )
 
     def _blank(self) -> TestResult:
-        """What is known of the test before it has run."""
+        """Give the result of the test before it has run."""
         location = self.location
         return TestResult(
             nodeid=location.nodeid,

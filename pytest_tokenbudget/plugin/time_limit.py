@@ -39,7 +39,7 @@ class TimeLimit:
         return self._left if self._pauses else self._left - (time.monotonic() - self._since)
 
     def allows(self, seconds: float) -> bool:
-        """Whether there is time for one more sample.
+        """Tell whether there is time for one more sample.
 
         Args:
             seconds: Duration of the longest sample so far.

@@ -1,4 +1,4 @@
-"""Where the model's answers come from in a test: the network, a cassette or a script; and by which clock it is timed."""
+"""Chooses where the model's answers come from in a test (network, cassette or script), and by which clock it is timed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_tokenbudget.baselines.paths import cassette_directory, cassette_file_name
-from pytest_tokenbudget.capture.local_answer import Answerer
 from pytest_tokenbudget.capture.network import HostRules, recorded_hosts
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.watch import bypasses, unwatched_clients
@@ -32,6 +31,8 @@ from pytest_tokenbudget.settings import Settings, is_ci, server_slots
 from pytest_tokenbudget.tokens.counter import Counter
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.local_answer import Answerer
+    from pytest_tokenbudget.capture.stage_rules import StageRule
     from pytest_tokenbudget.replay.clock import VirtualClock
     from pytest_tokenbudget.replay.script import ScriptedModel
 
@@ -49,7 +50,7 @@ class ChosenCassette:
 
 @dataclass(slots=True)
 class Traffic:
-    """Where the answers of one sample come from.
+    """The source of one sample's answers.
 
     Attributes:
         clock: The sample's clock, s: the real one, or a projection.
@@ -60,7 +61,8 @@ class Traffic:
         host_rules: Hosts that may not be reached, where answers are given locally.
         notes: Gives what a reader of the projected times should know.
         notices: Gives what makes the projected times doubtful, which is shown also where nothing fails.
-        problems: Asked when the test's body has ended: why the run does not fit its answers, ``None`` where it does.
+        failure: Asked when the test's body has ended: the first request that could not be answered, ``None`` where all were.
+        left_over: Asked likewise: the answers that nobody asked for. A body that failed may have left some over.
     """
 
     clock: Callable[[], float] = time.perf_counter
@@ -71,7 +73,8 @@ class Traffic:
     host_rules: HostRules | None = None
     notes: Callable[[], tuple[str, ...]] = tuple
     notices: Callable[[], tuple[str, ...]] = tuple
-    problems: list[Callable[[], TokenBudgetError | None]] = field(default_factory=list)
+    failure: Callable[[], TokenBudgetError | None] = lambda: None
+    left_over: Callable[[], TokenBudgetError | None] = lambda: None
 
     @contextmanager
     def seeded(self) -> Iterator[None]:
@@ -87,10 +90,6 @@ class Traffic:
             yield
         finally:
             random.setstate(before)
-
-    def divergence(self) -> TokenBudgetError | None:
-        """The error of a run that does not fit its answers, ``None`` where it does."""
-        return next((problem for ask in self.problems if (problem := ask()) is not None), None)
 
 
 @contextmanager
@@ -110,14 +109,15 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
         from pytest_tokenbudget.replay.clock import VirtualClock
 
         with VirtualClock(scale=context.settings.time_scale) as clock:
-            model = scripted_model(clock, context.reader.counter, context.reader.formats)
+            model = scripted_model(clock, context.reader.counter, context.reader.formats, context.stage_rules)
             yield Traffic(
                 clock,
                 model,
                 virtual=clock,
                 script=model,
                 host_rules=host_rules(context),
-                problems=[lambda: script_problem(model)],
+                failure=model.failure,
+                left_over=model.unconsumed,
             )
         return
     cassette = choose_cassette(item, budget, context.settings, recorded=recorded)
@@ -146,7 +146,8 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
             virtual=clock,
             cassette=cassette,
             host_rules=host_rules(context, recorded=player.hosts),
-            problems=[player.problem],
+            failure=player.failure,
+            left_over=player.left_over,
             notes=player.notes,
             notices=player.notices,
         )
@@ -226,8 +227,13 @@ def write_cassette(path: Path, exchanges: Sequence[Exchange], reader: Reader, se
     )
 
 
-def scripted_model(clock: VirtualClock, counter: Counter, formats: Sequence[WireFormat] | None = None) -> ScriptedModel:
-    """A script without answers yet, whose usage is counted."""
+def scripted_model(
+    clock: VirtualClock,
+    counter: Counter,
+    formats: Sequence[WireFormat] | None = None,
+    rules: Sequence[StageRule] = (),
+) -> ScriptedModel:
+    """Make a script without answers yet, whose usage is counted and whose stages follow the configuration."""
     from pytest_tokenbudget.replay.script import ScriptedModel
 
     def count(prompt: Prompt, provider: str) -> int:
@@ -236,20 +242,16 @@ def scripted_model(clock: VirtualClock, counter: Counter, formats: Sequence[Wire
     def count_text(provider: str, model: str, text: str) -> int:
         return counter.count_output(text, provider=provider, model=model).tokens
 
-    return ScriptedModel(clock=clock, count=count, count_text=count_text, formats=formats)
+    return ScriptedModel(clock=clock, count=count, count_text=count_text, formats=formats, rules=rules)
 
 
-def script_problem(model: ScriptedModel) -> TokenBudgetError | None:
-    """The error of a script that had no answer, or that had answers left over; ``None`` where all is well."""
-    return model.failures[0] if model.failures else model.unconsumed()
-
-
-def unseen_of(item: pytest.Item, recorder: Recorder, context: SessionContext) -> Unseen:
+def unseen_of(item: pytest.Item, recorder: Recorder, budget: Budget, context: SessionContext) -> Unseen:
     """Put together what a sample's recorder and the watched clients know.
 
     Args:
         item: The test.
         recorder: The recorder of its sample.
+        budget: What its markers say.
         context: The session's tools.
     """
     connections, rules = recorder.connections.noted(), host_rules(context)
@@ -258,5 +260,5 @@ def unseen_of(item: pytest.Item, recorder: Recorder, context: SessionContext) ->
         model_connections=tuple(one for one in connections if rules.serves_models(one.host, one.port)),
         clients=unwatched_clients(),
         bypasses=(*bypasses(), *dict.fromkeys(recorder.connections.bypasses)),
-        outside=context.fixture_calls.seen_by(item, recorder),
+        outside=context.fixture_calls.seen_by(item, recorder, mode=budget.fixture_calls),
     )

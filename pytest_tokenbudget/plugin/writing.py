@@ -8,25 +8,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_tokenbudget.baselines.evolve import Mode, change
 from pytest_tokenbudget.baselines.paths import BASELINE, LAST_RUN, check_reference
 from pytest_tokenbudget.baselines.store import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import explain
 from pytest_tokenbudget.files import shown_path
-from pytest_tokenbudget.plugin.builtins import register_builtins
+from pytest_tokenbudget.plugin.context import register_builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number
 from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
 from pytest_tokenbudget.report.figures import number, percent
-from pytest_tokenbudget.report.formats import Writer, is_json_report, write_reports, writer_for
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView, Writer, is_json_report, write_reports, writer_for
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.statistic import mean
 from pytest_tokenbudget.wording import counted
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.baselines.evolve import Mode
 
 _SHOWN: dict[str, tuple[str, Unit]] = {
     "input_tokens": ("input", "tokens"),
@@ -39,7 +41,7 @@ _SHOWN: dict[str, tuple[str, Unit]] = {
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What became of the stored numbers of one test.
+    """The change of the stored numbers of one test.
 
     Attributes:
         nodeid: pytest's node id.
@@ -135,7 +137,7 @@ def write_session_reports(config: pytest.Config, settings: Settings, run: RunVie
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """What became of the stored numbers.
+    """The changes of the stored numbers.
 
     Attributes:
         accepted: Node ids of the tests whose stored numbers were replaced, and how they changed.
@@ -151,12 +153,18 @@ class Written:
 def write_baselines(config: pytest.Config, settings: Settings, results: Sequence[TestResult]) -> Written:
     """Write what this run changes in the stored numbers; what one file cannot take keeps no other from being written."""
     store = store_of(config)
+    asked = settings.replaces or settings.ratchet
     problems: list[str] = []
     written: list[Path] = []
     acceptances: list[Acceptance] = []
     files: dict[Path, dict[str, TestResult]] = {}
+    estimated: list[TestResult] = []
     for result in results:
-        if result.passed and result.samples and result.verdict not in ("no_calls", "diverged"):
+        if not result.passed or not result.samples or result.verdict in ("no_calls", "diverged"):
+            continue
+        if result.has_estimates:
+            estimated.append(result)
+        elif asked or not _met_its_entry(result):
             files.setdefault(_target(result, settings), {})[result.key] = result
     for path, tests in sorted(files.items()):
         try:
@@ -172,7 +180,8 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
                 ]
         except TokenBudgetError as error:
             problems.append(str(error))
-    asked = settings.replaces or settings.ratchet
+    if asked:
+        problems += map(_not_stored, estimated)
     if settings.mode == "report" and not asked:
         # What cannot be read has been said of each test, and a run that only reports is not failed by it.
         problems = []
@@ -212,6 +221,19 @@ def keep_last_run(config: pytest.Config, settings: Settings, run: RunView) -> st
     return f"tokenbudget compare baseline {shlex.quote(shown_path(path, Path.cwd()))}"
 
 
+def _met_its_entry(result: TestResult) -> bool:
+    """Tell whether a test was compared with what is stored of it, so that only an option can change that."""
+    return result.compared and result.against == BASELINE
+
+
+def _not_stored(result: TestResult) -> str:
+    """Say why an update leaves a test out whose figures are estimated."""
+    return (
+        f"{result.nodeid}: not stored, some of its calls are beyond the recording and estimated;"
+        f" record it: `pytest {shlex.quote(result.nodeid)} --tokenbudget-traffic=record --tokenbudget-update`"
+    )
+
+
 def _notes(config: pytest.Config, written: Sequence[Path], *, asked: bool) -> Iterator[str]:
     if written:
         names = ", ".join(shown_path(path, config.rootpath) for path in written[:SHOWN_FILES])
@@ -232,6 +254,8 @@ def _target(result: TestResult, settings: Settings) -> Path:
 def _changes(
     stored: Mapping[str, BaselineEntry], tests: Mapping[str, TestResult], settings: Settings
 ) -> dict[str, Change]:
+    from pytest_tokenbudget.baselines.evolve import change
+
     changes: dict[str, Change] = {}
     for key, result in tests.items():
         entry = stored.get(key)
@@ -244,7 +268,7 @@ def _changes(
 
 
 def _mode(result: TestResult, entry: BaselineEntry | None, settings: Settings) -> Mode | None:
-    """What becomes of the entry of one test; ``None`` leaves it as it stands."""
+    """Choose how the entry of one test changes; ``None`` leaves it as it stands."""
     if settings.reference is not None or settings.update:
         return "update"
     if settings.accept:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from pytest_tokenbudget.processes.interrupts import deferred
 from pytest_tokenbudget.processes.transcript import Transcript, read_transcript
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.transport import encode
-from pytest_tokenbudget.report.view import RunView
 
 PLACE = "TOKENBUDGET_ARM"
 """Environment variable: the directory that holds ``wanted.json`` and takes ``transcript.jsonl``."""
@@ -36,7 +36,7 @@ _SHOWN_LINES = 40
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a process is to do.
+    """The task of a process.
 
     Attributes:
         tests: Node ids of the tests to run; ``None``: all are collected, and none is run.

@@ -26,7 +26,7 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """What shells report of a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
+        """Give the exit code that shells report of a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM."""
         return 128 + self.number
 
 

@@ -1,4 +1,4 @@
-"""What a side's pytest wrote down: which tests there are, what they measured, what failed."""
+"""The transcript of a side's pytest: which tests there are, what they measured, what failed."""
 
 from __future__ import annotations
 

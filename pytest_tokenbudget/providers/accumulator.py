@@ -108,6 +108,7 @@ def reading(
     *,
     api: str,
     status: int | None,
+    provider: str = "",
     operation: Operation = "chat",
     asked_stream: bool = False,
     request_model: str = "",
@@ -119,6 +120,7 @@ def reading(
         response: The response that it was gathered from.
         api: Name of the wire format.
         status: HTTP status.
+        provider: Who answered; ``""`` where the caller puts it in.
         operation: What kind of call it was.
         asked_stream: Whether a stream was asked for.
         request_model: Model that was asked for.
@@ -143,6 +145,7 @@ def reading(
             problems = (f"the answer has not the shape of {api}",)
     return Reading(
         api=api,
+        provider=provider,
         operation=operation,
         request_model=request_model,
         model=accumulator.model or request_model,

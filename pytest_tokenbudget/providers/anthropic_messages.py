@@ -351,6 +351,7 @@ class AnthropicMessages(WireFormat):
     )
     hosts = (("anthropic.com", "anthropic"),)
     writer = AnswerWriter(_write_plain, _write_events, _write_error, call_id="toolu")
+    read_prompt = staticmethod(messages_prompt)
 
     def url_model(self, request: Request) -> str:
         """The model in a path of Vertex AI."""
@@ -359,10 +360,6 @@ class AnthropicMessages(WireFormat):
     def asks_stream(self, request: Request) -> bool:
         """Tell by the body, or by the path on Vertex AI."""
         return request.path.endswith(":streamRawPredict") or super().asks_stream(request)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else messages_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a message, or from the events of a stream."""

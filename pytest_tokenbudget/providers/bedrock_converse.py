@@ -246,6 +246,7 @@ class BedrockConverse(WireFormat):
         Endpoint("realtime", r"/invoke-with-bidirectional-stream$", methods=()),
     )
     hosts = (("api.aws", "aws.bedrock"),)
+    read_prompt = staticmethod(converse_prompt)
 
     def url_model(self, request: Request) -> str:
         """The model in the path."""
@@ -254,10 +255,6 @@ class BedrockConverse(WireFormat):
     def asks_stream(self, request: Request) -> bool:
         """Tell by the path."""
         return request.path.endswith("-stream")
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else converse_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the messages of a stream."""

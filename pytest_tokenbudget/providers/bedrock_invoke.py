@@ -46,7 +46,7 @@ class BedrockInvoke(WireFormat):
         """Tell by the path."""
         return request.path.endswith("-stream")
 
-    def read(self, request: Request, exchange: Exchange) -> Reading:
+    def read_answer(self, request: Request, exchange: Exchange, provider: str) -> Reading:
         """Read by the dialect of the documents, then by Bedrock's own figures."""
         response = response_of(exchange)
         accumulator = ResponseAccumulator()
@@ -63,6 +63,7 @@ class BedrockInvoke(WireFormat):
             response,
             api=self.api,
             status=exchange.status,
+            provider=provider,
             operation=operation,
             asked_stream=self.asks_stream(request),
             request_model=self.model_of(request),

@@ -15,9 +15,11 @@ from pytest_tokenbudget.records.call import NOTHING_BILLED, BilledUsage
 _STANDARD_TIERS = frozenset({"auto", "default", "standard", "standard_only", "on_demand", "on-demand", "unspecified"})
 _ANYWHERE = frozenset({"global", "not_available"})
 _MODALITIES = {"audio": "audio", "image": "image", "video": "video"}
-_PLAIN = frozenset(
-    f"{name}_tokens" for name in ("prompt", "completion", "total", "input", "output", "cached", "text", "reasoning")
-) | frozenset(f"{side}_tokens_details" for side in ("prompt", "completion", "input", "output"))
+_PLAIN = frozenset({
+    "prompt_tokens", "completion_tokens", "total_tokens", "input_tokens", "output_tokens", "cached_tokens", "text_tokens",
+    "reasoning_tokens", "prompt_tokens_details", "completion_tokens_details", "input_tokens_details",
+    "output_tokens_details",
+})  # fmt: skip
 """Fields of usage that have no price of their own, as most usages have no others."""
 
 _TICKS_A_DOLLAR = 10**10
@@ -67,7 +69,7 @@ def openai_billed(usage: dict[str, Any], *, tier: object = None, tools: Mapping[
     read = read or as_dict(usage.get("input_token_details"))
     wrote = as_dict(usage.get("completion_tokens_details")) or as_dict(usage.get("output_tokens_details"))
     parts = (usage, read, wrote, tools or {})
-    if "cost" not in usage and not any(value and key not in _PLAIN for part in parts for key, value in part.items()):
+    if "cost" not in usage and all(map(_is_plain, parts)):
         return billed({}, tier=tier)
     xai = as_dict(usage.get("server_side_tool_usage_details"))
     router = as_dict(usage.get("server_tool_use_details")) or as_dict(usage.get("server_tool_use"))
@@ -92,6 +94,11 @@ def openai_billed(usage: dict[str, Any], *, tier: object = None, tools: Mapping[
             "code_executions": xai.get("code_interpreter_calls"),
         }
     return billed(quantities, tier=tier or usage.get("service_tier"), cost=_told_cost(usage))
+
+
+def _is_plain(part: Mapping[str, object]) -> bool:
+    """Tell whether a part of usage holds nothing that has a price of its own."""
+    return _PLAIN.issuperset(part) or not any(part[key] for key in part.keys() - _PLAIN)
 
 
 def searches_in(items: list[dict[str, Any]]) -> dict[str, int]:

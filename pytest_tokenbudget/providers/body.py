@@ -41,7 +41,7 @@ class Body:
 
 def header(headers: Headers, name: str) -> str:
     """The value of a header, ``""`` where it is missing; several are joined with commas."""
-    return ", ".join(value for key, value in headers if key.lower() == name)
+    return ", ".join([value for key, value in headers if key.lower() == name])
 
 
 def response_body(exchange: Exchange) -> Body:

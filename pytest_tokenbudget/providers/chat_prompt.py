@@ -11,6 +11,7 @@ from pytest_tokenbudget.providers.prompt_parts import (
     function_tool,
     kept,
     named_choice,
+    output_schema,
     role_of,
     schema,
     texts,
@@ -78,13 +79,7 @@ def _output_schema(response_format: dict[str, Any]) -> OutputSchema | None:
             wanted = held or None
     if not isinstance(wanted, dict) or not wanted:
         return None
-    strict = held.get("strict")
-    return OutputSchema(
-        name=as_str(held.get("name")),
-        description=description(held.get("description")),
-        schema=wanted,
-        strict=strict if isinstance(strict, bool) else None,
-    )
+    return output_schema(held, wanted)
 
 
 def message(item: dict[str, Any]) -> Message:

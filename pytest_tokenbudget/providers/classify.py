@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from pytest_tokenbudget.providers.body import header
 from pytest_tokenbudget.providers.loose import as_dict, as_list, as_str
-from pytest_tokenbudget.providers.names import is_model_host, provider_of
+from pytest_tokenbudget.providers.names import by_suffix, is_model_host, provider_of
 from pytest_tokenbudget.providers.request import Request, split_url
 from pytest_tokenbudget.providers.wire_format import Endpoint, FormatGroup, Kind, WireFormat
 from pytest_tokenbudget.records.exchange import Headers
@@ -94,13 +94,13 @@ def classify(request: Request, formats: Sequence[WireFormat]) -> Classified:
 
 
 def matches(request: Request, formats: Sequence[WireFormat]) -> Iterator[Classified]:
-    """All that formats take a request for, in their order: an answer may show that the first was wrong."""
+    """Give every kind that formats take a request for, in their order: an answer may show that the first was wrong."""
     for wire_format, endpoint in _candidates(request.method, request.path, formats):
         try:
             if endpoint.when is not None and not endpoint.when(request):
                 continue
             maker = getattr(wire_format, "provider", "") or _api_of(wire_format, request).partition(".")[0]
-            provider = provider_of(request, maker, _hosts(tuple(formats)))
+            provider = _provider(request.host, request.port, request.path, maker, tuple(formats))
         except Exception as error:
             name = getattr(wire_format, "api", type(wire_format).__name__)
             problem = f"{name} failed: {type(error).__name__}"
@@ -109,9 +109,14 @@ def matches(request: Request, formats: Sequence[WireFormat]) -> Iterator[Classif
         yield Classified(endpoint.kind, request, wire_format, endpoint, provider)
 
 
+@lru_cache(maxsize=1024)
+def _provider(host: str, port: int | None, path: str, maker: str, formats: tuple[WireFormat, ...]) -> str:
+    return provider_of(host, port, path, maker=maker, hosts=_hosts_of(host, formats))
+
+
 def serves_models(host: str, formats: Sequence[WireFormat]) -> bool:
     """Tell whether a host is one that a format declares (without port, in lower case)."""
-    return is_model_host(host, _hosts(tuple(formats)))
+    return is_model_host(host, _hosts_of(host, formats))
 
 
 def body_limit(method: str, url: str, response_headers: Headers, formats: Sequence[WireFormat]) -> int | None:
@@ -148,11 +153,10 @@ def may_be_polled(method: str, url: str, formats: Sequence[WireFormat]) -> bool:
 
 
 def _candidates(method: str, path: str, formats: Sequence[WireFormat]) -> Iterator[tuple[WireFormat, Endpoint]]:
-    """The endpoints with such a method and path, those of groups last."""
-    yield from _endpoints(method, path, tuple(formats))
+    """The endpoints with such a method and path; a group is imported when nothing before it was what was looked for."""
     for wire_format in formats:
-        if isinstance(wire_format, FormatGroup):
-            yield from _endpoints(method, path, wire_format.formats)
+        group = wire_format.formats if isinstance(wire_format, FormatGroup) else (wire_format,)
+        yield from _endpoints(method, path, group)
 
 
 @lru_cache(maxsize=1024)
@@ -177,6 +181,14 @@ def _endpoints_of(wire_format: WireFormat) -> tuple[Endpoint, ...]:
 def _api_of(wire_format: WireFormat, request: Request) -> str:
     api_of = getattr(wire_format, "api_of", None)
     return str(wire_format.api if api_of is None else api_of(request))
+
+
+def _hosts_of(host: str, formats: Sequence[WireFormat]) -> dict[str, str]:
+    """Suffix of a host -> provider, of the formats up to the first that knows a host; a group is imported for names alone."""
+    found = _hosts(tuple(one for one in formats if not isinstance(one, FormatGroup)))
+    if not host.rpartition(".")[2].isalpha() or "." not in host or by_suffix(host, found) is not None:
+        return found
+    return _hosts(tuple(formats))
 
 
 @lru_cache(maxsize=16)

@@ -160,10 +160,7 @@ class CohereChatV2(WireFormat):
         ("cohere.ai", "cohere"),
         ("cohere.com", "cohere"),
     )
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else cohere_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(cohere_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the events of a stream."""
@@ -236,10 +233,7 @@ class CohereChatV1(WireFormat):
     api = "cohere.chat_v1"
     common_path = True
     endpoints = (Endpoint("call", r"/v1/chat$", when=_has_one_message),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else cohere_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(cohere_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the events of a stream."""
@@ -276,10 +270,7 @@ class CohereGenerate(WireFormat):
     api = "cohere.generate"
     operation = "text_completion"
     endpoints = (Endpoint("call", r"/v1/generate$", when=holds("prompt")),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(completion_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the events of a stream."""
@@ -301,10 +292,7 @@ class CohereEmbed(WireFormat):
     api = "cohere.embed"
     operation = "embeddings"
     endpoints = (Endpoint("call", r"/v[12]/embed$", when=has("texts", "images", "inputs")),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what is embedded."""
-        return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(embedding_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from the one document."""

@@ -12,7 +12,6 @@ from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
 from pytest_tokenbudget.records.call import Operation, Usage
-from pytest_tokenbudget.records.prompt import Prompt
 
 
 class GoogleEmbed(WireFormat):
@@ -25,10 +24,7 @@ class GoogleEmbed(WireFormat):
         Endpoint("call", r":(embedContent|batchEmbedContents)$"),
         Endpoint("batch", r":asyncBatchEmbedContent$", when=has("batch", "requests")),
     )
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what is embedded."""
-        return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(embedding_prompt)
 
     def url_model(self, request: Request) -> str:
         """The model in the path."""
@@ -56,10 +52,7 @@ class VertexPredict(WireFormat):
     operation = "embeddings"
     provider = "gcp.vertex_ai"
     endpoints = (Endpoint("call", r":predict$", when=_embeds_texts),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what is embedded."""
-        return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(embedding_prompt)
 
     def url_model(self, request: Request) -> str:
         """The model in the path."""

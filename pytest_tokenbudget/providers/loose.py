@@ -41,6 +41,8 @@ def count(value: object) -> int | None:
 
     A provider's ``12.0`` is 12; ``true``, ``NaN``, negative and absurdly large numbers are unknown.
     """
+    if value.__class__ is int:  # nearly always; no bool, whose class is another
+        return value if 0 <= value <= MAX_COUNT else None
     if isinstance(value, bool):
         return None
     if isinstance(value, float):
@@ -88,7 +90,7 @@ def parse(data: bytes | str) -> Any:
         The value, or :data:`BROKEN` where it is no JSON or is nested too deeply. Integers beyond Python's limit of
         digits become infinity, duplicated keys keep their last value.
     """
-    text = data if isinstance(data, str) else data.decode(json.detect_encoding(data), "replace")
+    text = data if isinstance(data, str) else data.decode(_encoding(data), "replace")
     if text[:1] == _BOM:
         text = text[1:]
     try:
@@ -97,6 +99,11 @@ def parse(data: bytes | str) -> Any:
         return BROKEN
     except ValueError:
         return _with_huge_integers(text)
+
+
+def _encoding(data: bytes) -> str:
+    """The encoding of a JSON text, without asking where its first two characters are ASCII: then it is UTF-8."""
+    return "utf-8" if len(data) > 1 and 0 < data[0] < 128 and data[1] else json.detect_encoding(data)
 
 
 def _with_huge_integers(text: str) -> Any:

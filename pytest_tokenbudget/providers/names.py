@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pytest_tokenbudget.providers.request import Request
-
 PROVIDERS_BEFORE: Mapping[str, str] = {
     "azure": "azure.ai.openai",
     "bedrock": "aws.bedrock",
@@ -206,37 +204,39 @@ COMPATIBLE = (
 """Services that speak OpenAI's API, beside others or alone: suffix of a host -> provider."""
 
 
-def provider_of(request: Request, maker: str, hosts: Mapping[str, str]) -> str:
+def provider_of(host: str, port: int | None, path: str, *, maker: str, hosts: Mapping[str, str]) -> str:
     """The provider of a request.
 
     Args:
-        request: The request.
+        host: The URL's host, in lower case.
+        port: The port that the URL names, if it names one.
+        path: The URL's path.
         maker: Who made the API; that is the provider where the host is not known.
         hosts: Suffix of a host -> provider; the longest suffix wins.
 
     Returns:
         The provider as OpenTelemetry names it (``gen_ai.provider.name``), else a short name in lower case.
     """
-    host = request.host
-    found = _amazon(host) or _vertex(host) or _foundry(host, request.path) or _by_suffix(host, hosts)
+    found = _amazon(host) or _vertex(host) or _foundry(host, path) or by_suffix(host, hosts)
     if found is not None:
         return found
-    if request.port == OLLAMA_PORT:
+    if port == OLLAMA_PORT:
         return "ollama"
     return maker
 
 
 def is_model_host(host: str, hosts: Mapping[str, str]) -> bool:
-    """Whether a host serves models, as far as it is known.
+    """Tell whether a host serves models, as far as it is known.
 
     Args:
         host: The host, in lower case, without port.
         hosts: Suffix of a host -> provider.
     """
-    return (_amazon(host) or _vertex(host) or _by_suffix(host, hosts)) is not None
+    return (_amazon(host) or _vertex(host) or by_suffix(host, hosts)) is not None
 
 
-def _by_suffix(host: str, hosts: Mapping[str, str]) -> str | None:
+def by_suffix(host: str, hosts: Mapping[str, str]) -> str | None:
+    """The provider of the longest suffix of a host that is known; ``None`` where none is."""
     while "." in host:
         if host in hosts:
             return hosts[host]

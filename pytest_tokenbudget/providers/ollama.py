@@ -73,10 +73,7 @@ class OllamaChat(WireFormat):
         Endpoint("auxiliary", r"/api/(pull|push|show|create|copy|delete|tags|ps|version)$", methods=()),
     )
     hosts = (("ollama.com", "ollama"),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else _chat_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(_chat_prompt)
 
     def asks_stream(self, request: Request) -> bool:
         """Ollama streams unless it is told not to."""
@@ -101,10 +98,7 @@ class OllamaGenerate(WireFormat):
     operation = "text_completion"
     common_path = True
     endpoints = (Endpoint("call", r"/api/generate$", when=holds("model")),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else _generate_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(_generate_prompt)
 
     def asks_stream(self, request: Request) -> bool:
         """Ollama streams unless it is told not to."""
@@ -124,10 +118,7 @@ class OllamaEmbed(WireFormat):
     api = "ollama.embed"
     operation = "embeddings"
     endpoints = (Endpoint("call", r"/api/(embed|embeddings)$", when=has("input", "prompt")),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what is embedded."""
-        return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(embedding_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from the one document."""

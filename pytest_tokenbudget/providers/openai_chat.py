@@ -29,13 +29,13 @@ from pytest_tokenbudget.providers.writing import (
     pieces,
 )
 from pytest_tokenbudget.records.call import Usage
-from pytest_tokenbudget.records.prompt import Prompt
 
 Calls = dict[tuple[object, object], str]
 """Tool calls so far: (choice, place in it) -> id."""
 
 _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _ASK = b',"stream_options":{"include_usage":true}}'
+_AGENT_RUNTIME = re.compile(r"/runtimes/[^/]+/invocations$")
 _REASONING = ("reasoning_content", "reasoning")
 _DEPLOYMENTS = ("deployments", "engines", "serving-endpoints", "endpoints")
 
@@ -47,9 +47,9 @@ def deployment(request: Request) -> str:
 
 
 def _asks_chat(request: Request) -> bool:
-    """Completions, model serving and raw prediction paths: the messages in the body tell."""
+    """Completions, model serving and raw prediction paths: the messages in the body tell, but not of Bedrock's agents."""
     body = request.body
-    if body is None or "/publishers/anthropic/" in request.path:
+    if body is None or "/publishers/anthropic/" in request.path or _AGENT_RUNTIME.search(request.path):
         return False
     return isinstance(body.get("messages"), list) and "anthropic_version" not in body
 
@@ -418,6 +418,7 @@ class OpenAIChat(WireFormat):
     )
     hosts = (*COMPATIBLE, ("mistral.ai", "mistral_ai"))
     writer = AnswerWriter(_write_plain, _write_events, write_error)
+    read_prompt = staticmethod(chat_prompt)
 
     def url_model(self, request: Request) -> str:
         """The deployment or endpoint that the URL names, or the model of a raw prediction."""
@@ -435,12 +436,6 @@ class OpenAIChat(WireFormat):
     def api_of(self, request: Request) -> str:
         """Mistral's dialect has its own name."""
         return "mistral.chat" if request.host.endswith("mistral.ai") else self.api
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return (
-            None if request.body is None else chat_prompt(request.body, self.url_model(request), self.api_of(request))
-        )
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a completion or from its chunks."""

@@ -8,7 +8,6 @@ from pytest_tokenbudget.providers.prompt_parts import completion_prompt
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
-from pytest_tokenbudget.records.prompt import Prompt
 
 
 class OpenAICompletions(WireFormat):
@@ -20,6 +19,7 @@ class OpenAICompletions(WireFormat):
         Endpoint("call", r"/completions$", when=has("prompt", "model", "suffix")),
         Endpoint("call", r"/invocations$", when=holds("prompt")),
     )
+    read_prompt = staticmethod(completion_prompt)
 
     def url_model(self, request: Request) -> str:
         """The deployment or engine that the URL names."""
@@ -28,10 +28,6 @@ class OpenAICompletions(WireFormat):
     def ask_for_usage(self, request: Request, body: bytes) -> bytes | None:
         """Ask in ``stream_options``."""
         return ask_for_usage(request, body)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what is to be completed."""
-        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a completion or its chunks; Writer streams ``value``."""

@@ -13,7 +13,6 @@ from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
 from pytest_tokenbudget.records.call import Usage
-from pytest_tokenbudget.records.prompt import Prompt
 
 
 def _usage(usage: dict[str, Any]) -> Usage:
@@ -44,14 +43,11 @@ class OpenAIEmbeddings(WireFormat):
         ("voyageai.com", "voyage"),
         ("jina.ai", "jina"),
     )
+    read_prompt = staticmethod(embedding_prompt)
 
     def url_model(self, request: Request) -> str:
         """The deployment that the URL names."""
         return deployment(request)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what is embedded."""
-        return None if request.body is None else embedding_prompt(request.body, self.url_model(request), self.api)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from the one document."""

@@ -35,7 +35,3 @@ class OpenAIPlatform(WireFormat):
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Nothing of it is read."""
-
-
-PLATFORM = OpenAIPlatform()
-"""The one object, so that what is known of a path is kept."""

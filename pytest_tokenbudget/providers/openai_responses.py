@@ -18,6 +18,7 @@ from pytest_tokenbudget.providers.prompt_parts import (
     function_tool,
     kept,
     named_choice,
+    output_schema,
     role_of,
     schema,
     texts,
@@ -233,13 +234,7 @@ def _output_schema(text_format: dict[str, Any]) -> OutputSchema | None:
     wanted = text_format.get("schema")
     if text_format.get("type") != "json_schema" or not isinstance(wanted, dict):
         return None
-    strict = text_format.get("strict")
-    return OutputSchema(
-        name=as_str(text_format.get("name")),
-        description=description(text_format.get("description")),
-        schema=wanted,
-        strict=strict if isinstance(strict, bool) else None,
-    )
+    return output_schema(text_format, wanted)
 
 
 def responses_usage(usage: dict[str, Any]) -> Usage:

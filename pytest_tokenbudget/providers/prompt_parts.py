@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from pytest_tokenbudget.providers.loose import as_dict, as_list, as_str, dicts
-from pytest_tokenbudget.records.prompt import Message, Part, Prompt, Role, Text, Tool, ToolCall, ToolResult
+from pytest_tokenbudget.records.prompt import (
+    Message,
+    OutputSchema,
+    Part,
+    Prompt,
+    Role,
+    Text,
+    Tool,
+    ToolCall,
+    ToolResult,
+)
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -49,6 +59,17 @@ def schema(value: object) -> dict[str, Any] | None:
 def description(value: object) -> str | None:
     """A description where there is one."""
     return value if isinstance(value, str) else None
+
+
+def output_schema(held: dict[str, Any], wanted: dict[str, Any]) -> OutputSchema:
+    """The schema of a structured output, with the name and the strictness that stand beside it."""
+    strict = held.get("strict")
+    return OutputSchema(
+        name=as_str(held.get("name")),
+        description=description(held.get("description")),
+        schema=wanted,
+        strict=strict if isinstance(strict, bool) else None,
+    )
 
 
 def function_tool(definition: dict[str, Any], function: dict[str, Any], parameters: str = "parameters") -> Tool:

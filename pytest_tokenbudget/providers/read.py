@@ -56,17 +56,23 @@ def read(exchange: Exchange, formats: Sequence[WireFormat]) -> ReadExchange | Un
         if not found.endpoint.is_read:
             return _unattributed(found, found.kind) if found.kind in _LISTED else None
         try:
-            reading = found.format.read(request, exchange)
+            reading = _read_answer(found.format, found, exchange)
         except Exception as error:
             return _unattributed(found, f"{found.api} failed: {type(error).__name__}")
         if reading is not None:
-            if not reading.provider:
-                reading = replace(reading, provider=found.provider)
             if found.kind != "call" and reading.operation != "other":
                 reading = replace(reading, operation="other", problems=())
             return ReadExchange(reading, _ttft(exchange, reading), found)
     found = classify(request, ())
     return _unattributed(found, found.kind) if found.kind in _LISTED else None
+
+
+def _read_answer(wire_format: WireFormat, found: Classified, exchange: Exchange) -> Reading | None:
+    """Read an answer; a format that reads in a way of its own may leave the provider empty."""
+    if type(wire_format).read is WireFormat.read:
+        return wire_format.read_answer(found.request, exchange, found.provider)
+    reading = wire_format.read(found.request, exchange)
+    return reading if reading is None or reading.provider else replace(reading, provider=found.provider)
 
 
 def _unattributed(found: Classified, reason: str) -> Unattributed:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_tokenbudget.providers import eventstream
 from pytest_tokenbudget.providers.body import header, response_body
 from pytest_tokenbudget.providers.loose import BROKEN, array_items, parse, parse_many
 from pytest_tokenbudget.records.exchange import Exchange
 
+if TYPE_CHECKING:
+    from pytest_tokenbudget.providers.eventstream import Message
+
 Framing = Literal["json", "array", "sse", "ndjson", "eventstream", "none"]
 """``array`` is a JSON array whose items are the stream's events; ``none`` is a body that holds no JSON."""
+
+_HIGHEST_FIRST_BYTE = 2
+"""Amazon's binary messages begin with their length, which is at most 32 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Response:
     framing: Framing
     numbers: list[int] | range
     body: bytes
-    messages: tuple[eventstream.Message, ...] = ()
+    messages: tuple[Message, ...] = ()
     problems: tuple[str, ...] = ()
     inner: Response | None = None
     left: bool = False
@@ -86,8 +91,11 @@ def response_of(exchange: Exchange) -> Response:
 
 
 def _framed(body: bytes, content_type: str) -> Response:
-    if eventstream.CONTENT_TYPE in content_type or eventstream.looks_like(body[:12]):
-        return _from_eventstream(body)
+    if body[0] <= _HIGHEST_FIRST_BYTE or "vnd.amazon.eventstream" in content_type:
+        from pytest_tokenbudget.providers import eventstream
+
+        if eventstream.CONTENT_TYPE in content_type or eventstream.looks_like(body[:12]):
+            return _from_eventstream(body)
     if _looks_like_sse(body[:64]) or "text/event-stream" in content_type:
         return _from_sse(body)
     return _from_json(body)
@@ -172,6 +180,8 @@ def _from_cut_array(body: bytes) -> Response:
 
 
 def _from_eventstream(body: bytes) -> Response:
+    from pytest_tokenbudget.providers import eventstream
+
     messages, whole = eventstream.messages(body)
     if not messages:
         return _from_json(body)

@@ -5,9 +5,9 @@ Public as ``pytest_tokenbudget.ext.WireFormat``: the built-in APIs and those of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, reading
 from pytest_tokenbudget.providers.loose import as_str
@@ -77,6 +77,7 @@ class WireFormat:
             ``""``: the first word of ``api``.
         endpoints: Its endpoints; the first that matches a request says what it is.
         hosts: Suffixes of hosts that answer, each with the provider's name.
+        read_prompt: Reads what is asked, from the body, the model that the URL names and the API's name; a static method.
         writer: How a script writes its answers; ``None`` where scripts do not speak it.
         common_path: Whether applications have such a path too (``/api/chat``), so that JSON of another shape in the
             answer tells that it is none of this API.
@@ -87,6 +88,7 @@ class WireFormat:
     provider: ClassVar[str] = ""
     endpoints: ClassVar[tuple[Endpoint, ...]] = ()
     hosts: ClassVar[tuple[tuple[str, str], ...]] = ()
+    read_prompt: ClassVar[staticmethod[[dict[str, Any], str, str], Prompt] | None] = None
     writer: ClassVar[AnswerWriter | None] = None
     common_path: ClassVar[bool] = False
 
@@ -96,7 +98,9 @@ class WireFormat:
 
     def prompt(self, request: Request) -> Prompt | None:
         """Read what the model is asked, for counting and explaining; ``None`` where the body cannot be read."""
-        return None
+        if request.body is None or self.read_prompt is None:
+            return None
+        return self.read_prompt(request.body, self.url_model(request), self.api_of(request))
 
     def model_of(self, request: Request) -> str:
         """The model that is asked for, ``""`` where the request names none."""
@@ -137,6 +141,10 @@ class WireFormat:
             The reading; its provider may be left empty, it is found by the host then. ``None`` where the answer shows that
             the request was none of this API after all; the next format is asked then.
         """
+        return self.read_answer(request, exchange, "")
+
+    def read_answer(self, request: Request, exchange: Exchange, provider: str) -> Reading | None:
+        """Read an exchange whose provider is known, as :meth:`read` does."""
         response = response_of(exchange)
         accumulator = ResponseAccumulator()
         self.parse(response, accumulator)
@@ -146,6 +154,7 @@ class WireFormat:
             accumulator,
             response,
             api=self.api_of(request),
+            provider=provider,
             status=exchange.status,
             operation=self.operation_of(request, response),
             asked_stream=self.asks_stream(request),
@@ -154,9 +163,16 @@ class WireFormat:
 
 
 class FormatGroup(WireFormat):
-    """Stands for several formats that are asked after all others, and imported then."""
+    """Stands for several formats that are imported when no format before it knows a request."""
 
-    @property
-    def formats(self) -> tuple[WireFormat, ...]:
-        """The formats, in the order in which they are asked."""
-        raise NotImplementedError
+    formats: tuple[WireFormat, ...]
+    """The formats, in the order in which they are asked."""
+
+
+def each_format(formats: Iterable[WireFormat]) -> Iterator[WireFormat]:
+    """Give the formats one by one, and those of a group in its place."""
+    for one in formats:
+        if isinstance(one, FormatGroup):
+            yield from one.formats
+        else:
+            yield one

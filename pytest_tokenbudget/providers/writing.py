@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.providers.names import finish_reason
 from pytest_tokenbudget.records.call import Usage
-from pytest_tokenbudget.records.reply import Called, Reply
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.records.reply import Called, Reply
 
 JsonObject = dict[str, Any]
 

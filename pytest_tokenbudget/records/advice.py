@@ -1,4 +1,4 @@
-"""What could be saved, and the evidence that says so."""
+"""Advice on what could be saved, and its evidence."""
 
 from __future__ import annotations
 
@@ -42,6 +42,8 @@ class Advice:
         sure: How sure that is.
         text: The evidence, in one sentence.
         tests: Node ids of the tests that show it.
+        recounted: Whether the saving was counted on the recorded requests with the cut made, as ``tokenbudget whatif`` does;
+            else it is a sum of measured parts.
     """
 
     kind: AdviceKind
@@ -55,6 +57,7 @@ class Advice:
     sure: Certainty
     text: str
     tests: tuple[str, ...] = ()
+    recounted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ class CallEvidence:
 
 @dataclass(frozen=True, slots=True)
 class SchemaAnatomy:
-    """How the schema of one tool is made up.
+    """The parts of one tool's schema.
 
     Attributes:
         tokens: Tokens of the whole definition.
@@ -175,7 +178,7 @@ class StageEvidence:
 
 @dataclass(frozen=True, slots=True)
 class TestEvidence:
-    """What one test shows.
+    """The evidence of one test.
 
     Attributes:
         nodeid: pytest's node id.
@@ -184,6 +187,8 @@ class TestEvidence:
         traffic: Where the answers came from: ``live``, ``replay`` or ``scripted``.
         schemas: How the schemas of the larger tools are made up, by tool.
         breaks: Broken cache prefixes, by stage.
+        has_single_calls: Whether its calls were seen one by one; else each is an even share of what is stored of its stage,
+            and their order is not known.
     """
 
     __test__ = False
@@ -194,3 +199,4 @@ class TestEvidence:
     traffic: str = "live"
     schemas: dict[str, SchemaAnatomy] = field(default_factory=dict)
     breaks: dict[str, CacheBreak] = field(default_factory=dict)
+    has_single_calls: bool = True

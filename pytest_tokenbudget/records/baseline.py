@@ -1,7 +1,8 @@
-"""What is stored of a test: the samples of its metrics, and what is needed to explain a change."""
+"""The stored entry of a test: the samples of its metrics, and what is needed to explain a change."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +56,7 @@ class MetricRecord:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """How fast a model answered in a stage, fitted to its calls.
+    """The speed of a model in a stage, fitted to its calls.
 
     Attributes:
         call: s a call, whatever its tokens.
@@ -77,7 +78,7 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class BaselineEntry:
-    """All that is stored of one test.
+    """The stored entry of one test.
 
     Attributes:
         metrics: Record by full metric name: ``input_tokens``, ``worker.input_tokens``, ``worker/finalize.calls``.
@@ -92,8 +93,8 @@ class BaselineEntry:
         speeds: Speed of each model by stage path, of live runs; the stored ``latency`` is that at these speeds.
     """
 
-    metrics: dict[str, MetricRecord] = field(default_factory=dict)
-    pooled: dict[str, MetricRecord] = field(default_factory=dict)
+    metrics: Mapping[str, MetricRecord] = field(default_factory=dict)
+    pooled: Mapping[str, MetricRecord] = field(default_factory=dict)
     composition: dict[str, StageComposition] = field(default_factory=dict)
     outcomes: dict[str, Any] = field(default_factory=dict)
     traffic: str = "live"

@@ -51,7 +51,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class BilledUsage:
-    """What an answer says of its price beside plain input and output tokens; empty where it says nothing.
+    """The price of an answer beside plain input and output tokens, as it says itself; empty where it says nothing.
 
     Attributes:
         quantities: What has a price of its own, above 0, by the names of genai-prices, sorted: parts of the tokens
@@ -81,7 +81,7 @@ NOTHING_BILLED = BilledUsage()
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a wire format reads from one exchange.
+    """The reading of one exchange by a wire format.
 
     Attributes:
         api: Name of the wire format, ``"openai.chat"``.
@@ -156,6 +156,7 @@ class Call:
         problems: What could not be read, in words.
         answered_by: Who answered, see :class:`~pytest_tokenbudget.records.exchange.Exchange`: no time of a ``"mock"`` says
             anything about a model.
+        estimated: Whether a replay had no answer to it, and gave a recorded one of the same stage and kind instead.
     """
 
     stage: str
@@ -184,8 +185,9 @@ class Call:
     prompt: Prompt | None = None
     problems: tuple[str, ...] = ()
     answered_by: AnsweredBy = "network"
+    estimated: bool = False
 
     @property
     def succeeded(self) -> bool:
-        """Whether this is a call rather than a failed attempt."""
+        """Tell whether this is a call rather than a failed attempt."""
         return self.error is None

@@ -1,4 +1,4 @@
-"""What the input of a call consists of, in tokens."""
+"""The composition of a call's input, in tokens."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class FixedPart:
-    """What stands in a call's prompt before anything that the model said: the code alone decides it.
+    """The part of a call's prompt before anything that the model said: the code alone decides it.
 
     Attributes:
         opening: Short hash of how its text begins, by which its kind is known again after it has grown.
@@ -79,7 +79,7 @@ class FixedPrompt:
     calls: int
 
     def order(self) -> tuple[str, str, int]:
-        """What tells it from other kinds, and sorts it among them."""
+        """The key that tells it from other kinds and sorts it among them."""
         return self.opening, self.encoding, self.tokens
 
 
@@ -145,7 +145,7 @@ class PartTotal:
 
 @dataclass(frozen=True, slots=True)
 class StageComposition:
-    """What the input of a stage's own calls consists of over one sample, and what they wrote: the unit that is explained.
+    """The composition of the input of a stage's own calls over one sample, and their output: the unit that is explained.
 
     Attributes:
         calls: Number of successful calls.
@@ -361,6 +361,7 @@ class Cause:
         name: Tool or stage name, else ``""``.
         delta: Its share of the difference, in the metric's unit.
         text: The reason in words.
+        diff: Lines of a unified diff of the text that changed, redacted; empty where the texts are not known.
     """
 
     metric: str
@@ -369,3 +370,4 @@ class Cause:
     name: str
     delta: float | int
     text: str
+    diff: tuple[str, ...] = ()

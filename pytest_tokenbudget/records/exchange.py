@@ -20,16 +20,18 @@ never was a response (timeout, connection error). ``open``: still running when t
 
 @dataclass(frozen=True, slots=True)
 class TokenBasis:
-    """What a replayed request's input tokens are reckoned from.
+    """The recorded counts from which a replayed request's input tokens are computed.
 
     Attributes:
         recorded: The provider's number for the recorded request, ``None`` where it told none.
         counted: The local count of the recorded request; ``None`` where the request of now is the same, so that nothing
             has to be counted.
+        estimated: Whether the recording has no answer of this request, and a recorded one of its kind was given instead.
     """
 
     recorded: int | None
     counted: int | None = None
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a test allows: metrics, rules and gates."""
+"""The budget of a test: metrics, rules and gates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-Unit = Literal["tokens", "count", "s", "USD"]
+Unit = Literal["tokens", "count", "s", "USD", "ratio"]
 GateKind = Literal["max_increase", "limit", "reduce"]
 
 
@@ -30,6 +30,7 @@ STANDARD_METRICS = frozenset(
         "model_time",
         "output_tokens",
         "own_time",
+        "provider_pace",
         "reasoning_tokens",
         "system_tokens",
         "tool_calls",
@@ -87,7 +88,7 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How much a metric may grow.
+    """The growth that a metric may have.
 
     Both bounds must be passed before it is a regression.
 
@@ -144,7 +145,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """All that a test's markers say, merged and checked.
+    """The budget that a test's markers give, merged and checked.
 
     Attributes:
         default_rule: Rule of the default gates; ``None`` where a mapping named the gates and left the default ones out.
@@ -157,6 +158,7 @@ class Budget:
         max_samples: Most samples that ``"auto"`` may take.
         stop_at: Ceilings at which the run is stopped, by metric.
         replay: Name of a cassette, ``""`` for the test's own, ``None`` for none.
+        fixture_calls: To whom calls of fixtures of a wider scope are charged; ``None`` leaves it to the session's option.
     """
 
     default_rule: Rule | None = Rule(Fraction(1, 10))
@@ -169,3 +171,4 @@ class Budget:
     max_samples: int = 10
     stop_at: tuple[tuple[Metric, Fraction], ...] = ()
     replay: str | None = None
+    fixture_calls: Literal["apart", "each", "shared"] | None = None

@@ -1,4 +1,4 @@
-"""What production measured: rows of model calls, and the distribution of each metric by stage."""
+"""Measurements of production: rows of model calls, and the distribution of each metric by stage."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class ProductionRow:
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """How a metric of a stage is spread over the runs of production.
+    """The distribution of a stage's metric over the runs of production.
 
     Attributes:
         n: Number of runs.

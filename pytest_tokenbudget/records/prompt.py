@@ -1,4 +1,4 @@
-"""What a model was asked, in one shape whatever the provider: the input of counting and composition."""
+"""The prompt of a model call, in one shape whatever the provider: the input of counting and composition."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ class Image:
     height: int | None = None
     detail: str | None = None
     reference: str = ""
+
+    @property
+    def is_sized(self) -> bool:
+        """Tell whether a formula for its tokens has all that it needs."""
+        return self.detail == "low" or (self.width is not None and self.height is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a tool returned. ``name`` is resolved from the call with the same id where the wire leaves it out."""
+    """The result of a tool. ``name`` is resolved from the call with the same id where the wire leaves it out."""
 
     parts: tuple[Text | Image | File, ...] = ()
     name: str = ""
@@ -95,7 +100,7 @@ class Message:
 
     @property
     def plain(self) -> bool:
-        """Whether it is one text and nothing else, as most messages are."""
+        """Tell whether it is one text and nothing else, as most messages are."""
         return len(self.parts) == 1 and type(self.parts[0]) is Text
 
 
@@ -130,7 +135,7 @@ class OutputSchema:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model was asked.
+    """The prompt of one model call.
 
     Attributes:
         api: The wire format's name, ``"openai.chat"``.
@@ -152,3 +157,20 @@ class Prompt:
     output_schema: OutputSchema | None = None
     opaque_reasoning: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptText:
+    """A system prompt or a tool's schema as the calls of a stage carried it, redacted as cassettes are.
+
+    Attributes:
+        stage: Path of the stage.
+        part: ``system`` or ``tools``.
+        name: Name of the tool, ``""`` for a system prompt.
+        texts: The different texts, in the order in which they were first sent; none where they may not be shown.
+    """
+
+    stage: str
+    part: Literal["system", "tools"]
+    name: str
+    texts: tuple[str, ...]

@@ -78,7 +78,7 @@ class Reply:
 
     @property
     def written(self) -> str:
-        """All that the model wrote, tool arguments included: what its output tokens are counted from."""
+        """The whole text that the model wrote, tool arguments included: its output tokens are counted from it."""
         calls = "".join(call.name + dump(call.arguments) for call in self.calls)
         return self.reasoning + self.text + calls
 

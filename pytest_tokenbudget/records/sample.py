@@ -72,7 +72,7 @@ class OutsideCalls:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """What was not seen of a sample, or was seen and belongs to something else.
+    """Traffic of a sample that was not seen, or was seen and belongs to something else.
 
     Attributes:
         connections: Connections that belong to no watched client.

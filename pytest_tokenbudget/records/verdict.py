@@ -1,4 +1,4 @@
-"""What the gates say."""
+"""The results of gates and tests."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Literal
 
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.gate import Budget, GateKind, Unit
+from pytest_tokenbudget.records.prompt import PromptText
 from pytest_tokenbudget.records.sample import Sample, Values
 
 Verdict = Literal[
@@ -50,7 +51,7 @@ def worst_verdict(verdicts: Iterable[Verdict]) -> Verdict:
 
 @dataclass(frozen=True, slots=True)
 class ExactPart:
-    """What the code alone decides of a token metric, on both sides, at the baseline's number of calls.
+    """The part of a token metric that the code alone decides, on both sides, at the baseline's number of calls.
 
     Attributes:
         baseline: Tokens of the system prompts, tool schemas, response formats and first user turns then.
@@ -84,13 +85,14 @@ class GateResult:
         sigma: Standard deviation of a single logarithm that was assumed.
         p: p-value of statistical gates.
         reason: One sentence for verdicts that need one, and what would decide it.
-        source: How the value was obtained where not from the provider: ``counted`` or ``calibrated``.
+        source: How the value was obtained where not from the provider: ``counted``, ``calibrated``, or ``estimated`` where
+            a replay had no answer to a call.
         allowed: The largest value that the rule allows, in the metric's unit, ``None`` where there is no baseline.
         drift: Relative increase since the origin, where it is beyond twice the allowance; else ``None``.
         more: Further samples that are wanted to decide it; 0 where it is decided, or cannot be.
         exact_part: What the code alone decides of a live token metric; ``None`` where that is not known.
-        learning: Whether it is a default gate on a time whose evidence comes by itself, with further sessions: it is no
-            doubt about the test.
+        learning: Whether it is a default gate on a time, or on a count that varies, whose evidence comes by itself, with
+            further sessions: it is no doubt about the test.
     """
 
     metric: str
@@ -130,13 +132,13 @@ def worst(gates: Iterable[GateResult]) -> Verdict:
 
 
 def has_open_target(gates: Iterable[GateResult]) -> bool:
-    """Whether a wanted reduction is neither reached nor missed: it does not pass before it is shown."""
+    """Tell whether a wanted reduction is neither reached nor missed: it does not pass before it is shown."""
     return any(gate.kind == "reduce" and gate.verdict == "inconclusive" for gate in gates)
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderPace:
-    """How fast a model was in a run, beside the baseline: what is left of the latency without the code's part.
+    """The speed of a model in a run beside the baseline's: what is left of the latency without the code's part.
 
     Attributes:
         model: The model.
@@ -172,7 +174,7 @@ class Before:
 
 @dataclass(frozen=True, slots=True)
 class TestResult:
-    """All that the plugin says of one test: what travels from a worker to the controller.
+    """The whole result of one test: it travels from a worker to the controller.
 
     Attributes:
         nodeid: pytest's node id.
@@ -194,10 +196,12 @@ class TestResult:
         key: Key of the test in its file (node id within the file).
         watched: The clients that were watched, with their versions.
         budget: What the test's markers allow; ``None`` where that is not known.
-        before: The stored run that it was compared with; ``None`` where there is none.
+        before: The stored run that it was compared with; ``None`` where there is none, or where nobody asked for it.
+        compared: Whether something was stored of it, with which it was compared.
         paces: How fast each model was beside the baseline, where live times can be compared.
         runs_per_month: How often the project runs this a month, for estimates of money; ``None`` where it does not say.
         recorded_cassette: Path of the cassette that this run recorded, ``""`` for none.
+        texts: The texts of its prompts, where a command compares them with those of another run.
     """
 
     __test__ = False
@@ -221,11 +225,18 @@ class TestResult:
     played: Sample | None = None
     discarded: tuple[Sample, ...] = ()
     before: Before | None = None
+    compared: bool = False
     runs_per_month: float | None = None
     paces: tuple[ProviderPace, ...] = ()
     recorded_cassette: str = ""
+    texts: tuple[PromptText, ...] = ()
 
     @property
     def stored(self) -> tuple[Sample, ...]:
         """The samples that a baseline is made of."""
         return self.samples if self.played is None else (self.played,)
+
+    @property
+    def has_estimates(self) -> bool:
+        """Tell whether a replay had no answer to one of its calls, and gave that of another one: such numbers are not stored."""
+        return any(call.estimated for sample in self.samples for call in sample.calls)

@@ -27,6 +27,7 @@ from pytest_tokenbudget.replay.thread_activity import (
     may_wait_for_the_outside,
     thread_snapshot,
 )
+from pytest_tokenbudget.wording import counted
 
 MOST_SLEEPS = 20
 """Sleeps in a row of one thread, with no answer under way, after which it is taken to wait for something outside: its
@@ -85,10 +86,13 @@ class VirtualClock:
 
     Attributes:
         processes: Gives the ids of the agent's other processes: the clock waits until their threads rest, too.
+        real_holds: How often the clock was moved after a real hold, since something may have waited for the outside.
     """
 
     def __init__(self, *, scale: float = 100.0) -> None:
         self.processes: Callable[[], AbstractSet[int]] = frozenset
+        self.real_holds = 0
+        self._holds_now = False
         self._now = 0.0
         self._moves: list[tuple[float, float]] = []
         self._scale = scale
@@ -112,6 +116,16 @@ class VirtualClock:
         """Give the virtual time (s) at a real one (s on the clock of ``time.perf_counter``)."""
         moves = bisect_right(self._moves, (real, math.inf))
         return self._moves[moves - 1][1] if moves else 0.0
+
+    def notes(self) -> tuple[str, ...]:
+        """Say where the times of a run with child processes rest on real holds."""
+        if not self.real_holds or not self.processes():
+            return ()
+        return (
+            f"in a run with child processes {counted(self.real_holds, 'answer or sleep was', 'answers and sleeps were')} held"
+            f" in real time, for the recorded time divided by {self._scale:g} (tokenbudget_time_scale): it cannot be seen"
+            " whether a child still works or waits for something outside, so that the projected times are less certain",
+        )
 
     def _move(self, to: float) -> None:
         self._now = max(self._now, to)
@@ -266,6 +280,7 @@ class VirtualClock:
                 with self._lock:
                     remaining = self._seconds_to_watch(waiter)
                     if remaining == 0 and waiter.due is not None:
+                        self.real_holds += self._holds_now
                         self._move(waiter.due)
                         return False
                 if waiter.wait(None if remaining is None else min(remaining, look_after)):
@@ -287,6 +302,7 @@ class VirtualClock:
 
     def _seconds_to_watch(self, waiter: Waiter) -> float | None:
         """Tell for how long (real s) a waiter has to watch before the clock may move; ``None`` where another one is first."""
+        self._holds_now = False
         if waiter.due is None or self._first() is not waiter:
             return None
         waiting = {waiter.tid for waiter in self._waiters}
@@ -301,6 +317,7 @@ class VirtualClock:
             hold = ahead / self._scale
             if isinstance(waiter, VirtualLoop) and waiter.has_foreign_io and not waiter.comes_with_an_answer:
                 hold = max(hold, min(ahead, TIMER_GRACE_SECONDS))
+        self._holds_now = hold > 0
         return max(0.0, self._watch.quiet_since + hold - time.monotonic()) if hold else 0.0
 
     def _may_wait_for_the_outside(self, waiting: set[int], *, alone: bool) -> bool:

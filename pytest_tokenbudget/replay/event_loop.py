@@ -91,13 +91,13 @@ class VirtualLoop:
 
     @property
     def comes_with_an_answer(self) -> bool:
-        """Whether the next timer is an answer of a model."""
+        """Tell whether the next timer is an answer of a model."""
         scheduled = self._loop._scheduled
         return bool(scheduled) and id(scheduled[0]) in self._answers
 
     @property
     def has_foreign_io(self) -> bool:
-        """Whether the loop watches more than its own wake-up pipe."""
+        """Tell whether the loop watches more than its own wake-up pipe."""
         get_map = getattr(self._selector, "get_map", None)
         watched = get_map() if get_map is not None else None
         return watched is None or len(watched) > getattr(self._loop, "_internal_fds", 1)

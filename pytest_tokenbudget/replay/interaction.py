@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from pytest_tokenbudget.capture.local_answer import Fault
 from pytest_tokenbudget.providers.request import JsonObject
-from pytest_tokenbudget.records.exchange import Headers
+from pytest_tokenbudget.records.exchange import End, Exchange, Headers, TokenBasis
+from pytest_tokenbudget.replay.redaction import dump
 
 Ending = Literal["complete", "cut", "failed", "abandoned"]
 """How the answer ended. ``abandoned``: the agent cancelled it, or was over before it came: its rest is not known."""
@@ -65,3 +67,35 @@ class Interaction:
     def ended(self) -> float:
         """Give the end, s since the first interaction's start."""
         return self.started + self.duration
+
+
+_ENDS: Mapping[str, End] = {"complete": "complete", "cut": "cut", "failed": "failed", "abandoned": "cancelled"}
+
+
+def exchange_of(one: Interaction, number: int) -> Exchange:
+    """Make the exchange of a recorded request and answer, at the time at which it was recorded.
+
+    Args:
+        one: What was recorded.
+        number: Its number in the recording.
+    """
+    return Exchange(
+        client="cassette",
+        method=one.method,
+        url=one.url,
+        request_headers=(("content-type", "application/json"),),
+        request_body=None if one.body is None else dump(one.body).encode("utf-8", "surrogatepass"),
+        status=one.status or None,
+        response_headers=one.headers,
+        chunks=one.chunks,
+        chunk_times=tuple(one.started + time for time in one.times),
+        streamed=len(one.chunks) > 1,
+        started=one.started,
+        ended=one.ended,
+        end=_ENDS[one.ending],
+        error=one.fault,
+        stage=one.stage,
+        answered_by="replay",
+        token_basis=TokenBasis(one.input_tokens),
+        sequence=number,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from itertools import islice
@@ -131,6 +131,43 @@ class Wanted:
     path: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A recorded interaction that answers a request.
+
+    Attributes:
+        interaction: What was recorded.
+        estimated: Whether it was recorded of another request of the same stage and kind, because this one has no answer.
+    """
+
+    interaction: Interaction
+    estimated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """The features that two requests share whose answers have the same shape."""
+
+    api: str
+    path: str
+    model: str
+    streamed: bool
+    offers_tools: bool
+    tool_choice: str | None
+    structured: bool
+
+
+def _kind(api: str, path: str, body: JsonObject | None, prompt: Prompt | None) -> _Kind | None:
+    """Tell what kind of answer a request wants; ``None`` for one that cannot be read, or that has no body (a poll)."""
+    if body is None or prompt is None:
+        return None
+    structured = prompt.output_schema is not None or "response_format" in body
+    return _Kind(api, path, prompt.model, bool(body.get("stream")), bool(prompt.tools), prompt.tool_choice, structured)
+
+
+MOST_ESTIMATES = 10
+"""Calls beyond a recording that are answered all the same; of a longer recording, as many as it has calls."""
+
 _ANY_STAGE = "*"
 
 
@@ -146,7 +183,8 @@ class Matcher:
     A request gets the first answer of its stage whose recorded request was exactly the same; else the most alike of the
     next answer and those that were under way together with it, whose order is chance; else a later one of the stage that
     is clearly more alike (branches that go on beside each other). A stage that the recording does not know (it was
-    renamed, or opened since) interactions from the others what is alike.
+    renamed, or opened since) takes from the others what is alike. A call beyond what a known stage has is answered with a
+    recorded answer of the same stage and kind, and marked as estimated.
 
     Args:
         interactions: What was recorded.
@@ -161,20 +199,75 @@ class Matcher:
         self._unused: dict[int, None] = dict.fromkeys(range(len(interactions)))
         self._of_stage: dict[str, dict[int, None]] = {}
         self._same: dict[tuple[str, bytes], deque[int]] = {}
+        self._of_kind: dict[str, dict[_Kind, list[int]]] = {}
+        self._estimates: Counter[str] = Counter()
         for number, recorded in enumerate(interactions):
             self._of_stage.setdefault(recorded.stage, {})[number] = None
 
-    def match(self, wanted: Wanted) -> Interaction:
+    def match(self, wanted: Wanted) -> Match:
         """Give the answer to a request.
 
         Raises:
             Diverged: If there is none that fits; it says what was asked and what was nearest.
         """
         with self._lock:
-            number = self._find(wanted)
-            self._check(wanted, number)
+            try:
+                number = self._find(wanted)
+                self._check(wanted, number)
+            except Diverged:
+                other = self._find_estimate(wanted)
+                if other is None:
+                    raise
+                self._estimates[wanted.stage] += 1
+                return Match(self._interactions[other], estimated=True)
             del self._unused[number], self._of_stage[self._interactions[number].stage][number]
-            return self._interactions[number]
+            return Match(self._interactions[number])
+
+    @property
+    def estimates(self) -> Mapping[str, int]:
+        """Calls beyond the recording that were answered all the same, by stage."""
+        return self._estimates
+
+    def _find_estimate(self, wanted: Wanted) -> int | None:
+        """Find a recorded answer of the same stage and kind for a request that has none of its own.
+
+        One that calls no tool is preferred, so that an agent's loop comes to its end; of several, the most alike.
+        """
+        if wanted.stage not in self._of_stage or self._estimates.total() >= max(
+            MOST_ESTIMATES, len(self._interactions)
+        ):
+            return None
+        prompt = wanted.prompt()
+        kind = _kind(wanted.api, wanted.path, wanted.body, prompt)
+        if kind is None:
+            return None
+        nearest = next(iter(self._of_stage[wanted.stage]), None)
+        if nearest is not None and self._kind_of(nearest) == kind:
+            return None  # it has an answer, which no longer fits
+        offered = _tool_names(prompt)
+        alike = [
+            number
+            for number in self._kinds_of(wanted.stage).get(kind, ())
+            if offered.issuperset(self._interactions[number].tool_calls)
+        ]
+        final = [number for number in alike if not self._interactions[number].tool_calls]
+        candidates = (final or alike)[: -ANSWERS_COMPARED - 1 : -1]
+        return self._most_alike(wanted, token_bag(prompt), candidates)[1] if candidates else None
+
+    def _kinds_of(self, stage: str) -> dict[_Kind, list[int]]:
+        """Sort the whole answers of a stage by their kind."""
+        if stage not in self._of_kind:
+            found: dict[_Kind, list[int]] = {}
+            for number, recorded in enumerate(self._interactions):
+                whole = recorded.stage == stage and recorded.status == 200 and recorded.ending == "complete"
+                if whole and recorded.fault is None and (kind := self._kind_of(number)) is not None:
+                    found.setdefault(kind, []).append(number)
+            self._of_kind[stage] = found
+        return self._of_kind[stage]
+
+    def _kind_of(self, number: int) -> _Kind | None:
+        recorded = self._interactions[number]
+        return _kind(recorded.api, urlsplit(recorded.url).path, recorded.body, self._prompt_of(recorded))
 
     def left_over(self) -> Diverged | None:
         """Give the error of a run that ended too early; ``None`` where every answer was given."""

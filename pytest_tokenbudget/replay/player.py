@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from pytest_tokenbudget.replay.redaction import Redactor
 from pytest_tokenbudget.replay.response_caches import active_response_caches
 from pytest_tokenbudget.replay.timing import Holder, Schedule
 from pytest_tokenbudget.tokens.counter import Counter
+from pytest_tokenbudget.wording import counted
 
 if TYPE_CHECKING:
     import re
@@ -118,10 +119,12 @@ class Player:
         await played.schedule.before_head_async()
         return self._given(played)
 
-    def problem(self) -> TokenBudgetError | None:
-        """Say why the run does not fit the cassette, also where the agent swallowed the error; ``None`` where it does."""
-        if self._failures:
-            return self._failures[0]
+    def failure(self) -> TokenBudgetError | None:
+        """Give the error of the first request that has no answer, also where the agent swallowed it; ``None`` for none."""
+        return self._failures[0] if self._failures else None
+
+    def left_over(self) -> TokenBudgetError | None:
+        """Say which recorded calls the run did not make; ``None`` where it made all."""
         left_over = self._matcher.left_over()
         if left_over is None:
             return None
@@ -134,8 +137,13 @@ class Player:
         return left_over
 
     def notices(self) -> tuple[str, ...]:
-        """Say what makes the projected times doubtful: more calls at once than when they were recorded."""
-        return self._load.notices()
+        """Say what makes the figures doubtful: calls beyond the recording, more at once than when they were recorded."""
+        beyond = tuple(
+            f"{counted(count, 'call')} beyond the recording in stage {stage or 'main'!r}: answered with a recorded answer of"
+            f" the same kind, so the figures are estimated; `{RECORD_AGAIN}` makes them exact"
+            for stage, count in sorted(self._matcher.estimates.items())
+        )
+        return (*beyond, *self._load.notices())
 
     def notes(self) -> tuple[str, ...]:
         """Say what a reader of the projected times should know."""
@@ -161,10 +169,11 @@ class Player:
         body = self._redactor.value(asked.request.body)
         try:
             stage, path = self._redactor.text(outgoing.stage), self._redactor.text(asked.request.path)
-            then = self._matcher.match(Wanted(stage, asked.api, body, asked.prompt, path))
+            match = self._matcher.match(Wanted(stage, asked.api, body, asked.prompt, path))
         except Diverged as error:
             raise self._fail(error) from None
-        basis = self._token_basis(then, is_same=then.body == body)
+        then = match.interaction
+        basis = replace(self._token_basis(then, is_same=then.body == body), estimated=match.estimated)
         return _Played(then, self._schedule(then, self._seconds_later(then, basis, asked)), basis)
 
     def _prepare_auxiliary(self, request: Request) -> _Played | None:

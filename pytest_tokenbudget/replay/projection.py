@@ -21,7 +21,7 @@ LEAST_STANDARD_ERRORS = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Slope:
-    """How many seconds a token costs.
+    """The seconds that a token takes.
 
     Attributes:
         seconds_per_token: s that each further input token takes.

@@ -21,11 +21,12 @@ from pytest_tokenbudget.providers.request import JsonObject, Request, split_url
 from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, Piece, inside
-from pytest_tokenbudget.records.exchange import End, Exchange, TokenBasis
+from pytest_tokenbudget.records.exchange import Exchange, TokenBasis
 from pytest_tokenbudget.records.gate import split_key
+from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult, Verdict, worst
-from pytest_tokenbudget.replay.interaction import Interaction
+from pytest_tokenbudget.replay.interaction import Interaction, exchange_of
 from pytest_tokenbudget.replay.projection import Slope, slopes
 from pytest_tokenbudget.replay.redaction import dump
 from pytest_tokenbudget.replay.request_cuts import change_tools, shrink, tools_of
@@ -39,8 +40,6 @@ _ALWAYS_SHOWN = ("input_tokens", "latency", "cost")
 _WRITES_COST = ("anthropic", "aws.bedrock")
 """Providers that take more for input that is written to a cache (Anthropic "Prompt caching", read 2026-11-28)."""
 
-_ENDS: Mapping[str, End] = {"complete": "complete", "cut": "cut", "failed": "failed", "abandoned": "cancelled"}
-
 
 @dataclass(frozen=True, slots=True)
 class Cuts:
@@ -51,19 +50,52 @@ class Cuts:
         shrink: The share of its tokens that a tool's schema keeps, from 0 to 1, by the tool's name.
         drop_stages: Paths of the stages whose calls are not made any more.
         cache: Whether the provider serves every stable prefix from its cache.
+        stage: Path of the stage whose own calls alone are changed; ``None``: all are.
+        keeps_used_tools: Whether a dropped tool stays in those requests whose answer calls it.
     """
 
     drop_tools: tuple[str, ...] = ()
     shrink: Mapping[str, float] = field(default_factory=dict)
     drop_stages: tuple[str, ...] = ()
     cache: bool = False
+    stage: str | None = None
+    keeps_used_tools: bool = False
 
 
-def recount(interactions: Sequence[Interaction], cuts: Cuts, reader: Reader, *, nodeid: str) -> TestResult:
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A recorded run as it is read: what each change is compared with.
+
+    Attributes:
+        interactions: The recorded requests and answers, in the order of their starts.
+        exchanges: The same as exchanges.
+        calls: The model calls among them.
+        measured: Their figures.
+    """
+
+    interactions: tuple[Interaction, ...]
+    exchanges: tuple[Exchange, ...]
+    calls: tuple[Call, ...]
+    measured: Measured
+
+    @classmethod
+    def read(cls, interactions: Sequence[Interaction], reader: Reader) -> Recording:
+        """Read the recorded requests and answers of one run."""
+        ordered = tuple(sorted(interactions, key=lambda one: one.started))
+        exchanges = tuple(_exchanges([_Planned(one, one.body, TokenBasis(one.input_tokens)) for one in ordered]))
+        calls = reader.read_all(exchanges, origin=0.0).calls
+        return cls(ordered, exchanges, calls, _measured(calls))
+
+    def result(self, reader: Reader, *, nodeid: str) -> TestResult:
+        """Give the recorded run in the form of a test's result."""
+        return TestResult(nodeid, "ok", samples=(_sample(self.calls, self.measured, reader),))
+
+
+def recount(recording: Recording, cuts: Cuts, reader: Reader, *, nodeid: str) -> TestResult:
     """Compare a recorded run with the same run after a change.
 
     Args:
-        interactions: The recorded requests and answers.
+        recording: The recorded run.
         cuts: The change.
         reader: Reads and counts the calls.
         nodeid: The test, or the cassette's path.
@@ -74,7 +106,7 @@ def recount(interactions: Sequence[Interaction], cuts: Cuts, reader: Reader, *, 
     Raises:
         WhatIfError: If no recorded request has the tool, or no call is in the stage, that is to be changed.
     """
-    return _Recount(interactions, cuts, reader).result(nodeid)
+    return _Recount(recording, cuts, reader).result(nodeid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +123,11 @@ class _Planned:
 class _Recount:
     """Recounts one recorded run."""
 
-    def __init__(self, interactions: Sequence[Interaction], cuts: Cuts, reader: Reader) -> None:
-        self._interactions = sorted(interactions, key=lambda one: one.started)
+    def __init__(self, recording: Recording, cuts: Cuts, reader: Reader) -> None:
+        self._recording = recording
         self._cuts = cuts
         self._reader = reader
-        self._slopes: dict[str, Slope] = slopes(interactions)
+        self._slopes: dict[str, Slope] = slopes(recording.interactions)
         self._shrunk: dict[tuple[str, str, str], JsonObject] = {}
         self._notes: dict[str, None] = {}
         self._unknown_slopes: dict[str, int] = {}
@@ -103,13 +135,15 @@ class _Recount:
 
     def result(self, nodeid: str) -> TestResult:
         """Compare both sides."""
-        unchanged = [_Planned(one, one.body, TokenBasis(one.input_tokens)) for one in self._interactions]
-        exchanges = _exchanges(unchanged)
-        before = self._read(exchanges, cache=False)
-        self._check_names(before)
-        planned = [self._plan(one, exchange) for one, exchange in zip(self._interactions, exchanges, strict=True)]
-        after = self._read(_exchanges(planned), cache=self._cuts.cache)
-        then, now = _measured(before), _measured(after)
+        recorded = self._recording
+        self._check_names(recorded.calls)
+        planned = [
+            self._plan(one, exchange) for one, exchange in zip(recorded.interactions, recorded.exchanges, strict=True)
+        ]
+        after = self._reader.read_all(_exchanges(planned), origin=0.0).calls
+        if self._cuts.cache:
+            after = _with_cache(after, self._reader, stage=self._cuts.stage)
+        then, now = recorded.measured, _measured(after)
         gates = tuple(_gates(then, now))
         return TestResult(
             nodeid=nodeid,
@@ -117,7 +151,7 @@ class _Recount:
             gates=gates,
             samples=(_sample(after, now, self._reader),),
             causes=tuple(cause for gate in gates for cause in self._causes(gate, then, now)),
-            notices=(*self._notes, *self._time_notes(), *self._assumptions(before)),
+            notices=(*self._notes, *self._time_notes(), *self._assumptions(recorded.calls)),
             against="recording",
             compared_with="the recorded run",
             before=Before(then.total, then.stages, then.composition),
@@ -144,12 +178,8 @@ class _Recount:
             return (Cause(gate.metric, stage, "calls", "", value - was, text),)
         return explain(name, stage, then.composition, now.composition, before_value=was, after_value=value)
 
-    def _read(self, exchanges: Sequence[Exchange], *, cache: bool) -> tuple[Call, ...]:
-        calls = self._reader.read_all(exchanges, origin=0.0).calls
-        return _with_cache(calls, self._reader) if cache else calls
-
     def _check_names(self, calls: Sequence[Call]) -> None:
-        offered = {name for one in self._interactions if one.body is not None for name in tools_of(one.body)}
+        offered = {name for one in self._recording.interactions if one.body is not None for name in tools_of(one.body)}
         for name in (*self._cuts.drop_tools, *self._cuts.shrink):
             if name not in offered:
                 raise _unknown("no recorded request offers a tool", name, offered)
@@ -159,14 +189,16 @@ class _Recount:
                 raise _unknown("no recorded call is in a stage", stage, stages)
 
     def _plan(self, then: Interaction, exchange: Exchange) -> _Planned:
-        if self._is_dropped(exchange):
-            return _Planned(then, then.body, TokenBasis(then.input_tokens), is_dropped=True)
-        body = then.body
-        if body is None or not (self._cuts.drop_tools or self._cuts.shrink):
-            return _Planned(then, body, TokenBasis(then.input_tokens))
+        body, cuts = then.body, self._cuts
+        unchanged = _Planned(then, body, TokenBasis(then.input_tokens))
+        stage = self._stage_of(exchange) if cuts.drop_stages or cuts.stage is not None else None
+        if stage is not None and any(inside(stage, dropped) for dropped in cuts.drop_stages):
+            return replace(unchanged, is_dropped=True)
+        if body is None or not (cuts.drop_tools or cuts.shrink) or cuts.stage not in (None, stage):
+            return unchanged
         changed = self._change(then, body)
         if changed == body:
-            return _Planned(then, body, TokenBasis(then.input_tokens))
+            return unchanged
         self._recounted += 1
         counted_then, counted_now = self._count(then, body), self._count(then, changed)
         basis = TokenBasis(None) if counted_then is None else TokenBasis(then.input_tokens, counted_then)
@@ -175,16 +207,14 @@ class _Recount:
             later = self._seconds_later(then, calibrated(counted_now, then.input_tokens, counted_then))
         return _Planned(then, changed, basis, later)
 
-    def _is_dropped(self, exchange: Exchange) -> bool:
-        if not self._cuts.drop_stages:
-            return False
+    def _stage_of(self, exchange: Exchange) -> str | None:
         call = self._reader.read(exchange, origin=0.0, compose=False)
-        return isinstance(call, Call) and any(inside(call.stage, stage) for stage in self._cuts.drop_stages)
+        return call.stage if isinstance(call, Call) else None
 
     def _change(self, then: Interaction, body: JsonObject) -> JsonObject:
         def change(name: str, definition: JsonObject) -> JsonObject | None:
             if name in self._cuts.drop_tools:
-                return None
+                return definition if self._cuts.keeps_used_tools and name in then.tool_calls else None
             share = self._cuts.shrink.get(name)
             return definition if share is None else self._shrink(then, body, name, definition, share)
 
@@ -196,13 +226,12 @@ class _Recount:
         key = (then.api, then.model, dump(definition))
         if key not in self._shrunk:
 
-            def tokens(tried: JsonObject | None) -> int:
+            def tokens(tried: JsonObject) -> int:
                 other = change_tools(body, lambda tool, found: tried if tool == name else found)
-                return self._count(then, other) or 0
+                return self._schema_tokens(then, other, name)
 
-            rest = tokens(None)
-            found = shrink(definition, share, lambda tried: tokens(tried) - rest)
-            whole, kept = tokens(definition) - rest, tokens(found) - rest
+            found = shrink(definition, share, tokens)
+            whole, kept = tokens(definition), tokens(found)
             if kept > share * whole:
                 self._notes[
                     f"{name} without any description still has {kept:,} of {whole:,} tokens: its structure is the rest"
@@ -210,10 +239,22 @@ class _Recount:
             self._shrunk[key] = found
         return self._shrunk[key]
 
+    def _schema_tokens(self, then: Interaction, body: JsonObject, name: str) -> int:
+        """Count a tool's schema in a request as its composition does: without the framing around all tools."""
+        prompt = self._prompt(then, body)
+        if prompt is None:
+            return 0
+        composed = self._reader.counter.compose(prompt, provider=then.provider, input_tokens=None)
+        return (
+            sum(piece.counted_milli for piece in composed.pieces if (piece.part, piece.name) == ("tools", name)) // 1000
+        )
+
+    def _prompt(self, then: Interaction, body: JsonObject) -> Prompt | None:
+        return classify(Request(then.method, split_url(then.url), {}, body), self._reader.formats).prompt()
+
     def _count(self, then: Interaction, body: JsonObject) -> int | None:
         """Count a request as a replay counts it; ``None`` where it cannot be counted."""
-        asked = classify(Request(then.method, split_url(then.url), {}, body), self._reader.formats)
-        prompt = asked.prompt()
+        prompt = self._prompt(then, body)
         return None if prompt is None else self._reader.counter.count_prompt(prompt, provider=then.provider).tokens
 
     def _seconds_later(self, then: Interaction, tokens: int) -> float:
@@ -281,34 +322,29 @@ def _exchanges(planned: Sequence[_Planned]) -> list[Exchange]:
 
 
 def _exchange(plan: _Planned, number: int, started: float, ended: float) -> Exchange:
-    then = plan.then
-    return Exchange(
-        client="cassette",
-        method=then.method,
-        url=then.url,
-        request_headers=(("content-type", "application/json"),),
-        request_body=None if plan.body is None else dump(plan.body).encode("utf-8", "surrogatepass"),
-        status=then.status or None,
-        response_headers=then.headers,
-        chunks=then.chunks,
-        chunk_times=tuple(started + max(0.0, time + plan.later) for time in then.times),
-        streamed=len(then.chunks) > 1,
+    recorded = exchange_of(replace(plan.then, body=plan.body), number)
+    return replace(
+        recorded,
+        chunk_times=tuple(started + max(0.0, time + plan.later) for time in plan.then.times),
         started=started,
         ended=ended,
-        end=_ENDS[then.ending],
-        error=then.fault,
-        stage=then.stage,
-        answered_by="replay",
         token_basis=plan.basis,
-        sequence=number,
     )
 
 
-def _with_cache(calls: Sequence[Call], reader: Reader) -> tuple[Call, ...]:
-    """Count as cached what a call has in common with the beginning of an earlier one of the same model."""
+def _with_cache(calls: Sequence[Call], reader: Reader, *, stage: str | None) -> tuple[Call, ...]:
+    """Count as cached what a call has in common with the beginning of an earlier one of the same model.
+
+    Args:
+        calls: The calls of a run.
+        reader: Prices what is cached.
+        stage: The stage whose own calls alone are served; ``None``: all are.
+    """
     served = [0] * len(calls)
     wanted = [0] * len(calls)
     for number, call in enumerate(calls):
+        if stage not in (None, call.stage):
+            continue
         least = MINIMUM_PREFIX.get(call.provider, DEFAULT_MINIMUM_PREFIX)
         for other, earlier in enumerate(calls[:number]):
             if _answered(earlier) > call.started or (earlier.provider, earlier.model) != (call.provider, call.model):
@@ -324,7 +360,7 @@ def _with_cache(calls: Sequence[Call], reader: Reader) -> tuple[Call, ...]:
 
 
 def _answered(call: Call) -> float:
-    """When a call's answer began, s: from then on its prefix is in the cache; a failed one leaves nothing there."""
+    """Give the time when a call's answer began, s: from then on its prefix is in the cache; a failed one leaves nothing there."""
     return call.started + (call.ttft or call.latency) if call.succeeded else float("inf")
 
 

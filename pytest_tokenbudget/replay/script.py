@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
+from pytest_tokenbudget.capture.stage_rules import StageRule, resolve_stage
 from pytest_tokenbudget.errors import ScriptError
 from pytest_tokenbudget.providers.classify import Classified, classify
 from pytest_tokenbudget.providers.registry import builtin_formats
@@ -74,6 +75,7 @@ class ScriptedModel:
         count: Counts a request where a reply gives no input tokens; by default usage is left out then.
         count_text: Counts what was written, likewise.
         formats: The wire formats; those with a writer can be answered.
+        rules: Stages by configuration; a request that no code gave a stage is answered for the stage that they say.
     """
 
     def __init__(
@@ -86,7 +88,9 @@ class ScriptedModel:
         count: CountPrompt | None = None,
         count_text: CountText | None = None,
         formats: Sequence[WireFormat] | None = None,
+        rules: Sequence[StageRule] = (),
     ) -> None:
+        self._rules = tuple(rules)
         self._formats = builtin_formats() if formats is None else tuple(formats)
         self.clock: Holder = clock or NoWaiting()
         self.count = count
@@ -148,10 +152,9 @@ class ScriptedModel:
         """Give the requests so far."""
         return tuple(self._asked)
 
-    @property
-    def failures(self) -> tuple[ScriptError, ...]:
-        """Give the errors of requests that found no answer, also where the agent swallowed them."""
-        return tuple(self._failures)
+    def failure(self) -> ScriptError | None:
+        """Give the error of the first request that found no answer, also where the agent swallowed it; ``None`` for none."""
+        return self._failures[0] if self._failures else None
 
     def add(self, *replies: ReplyLike | Respond, stage: str = "") -> ScriptedModel:
         """Add answers, in order, for a stage or for any.
@@ -273,10 +276,16 @@ class ScriptedModel:
                 )
             return None
         with self._lock:
-            asked = asked_of(found, found.format, stage=outgoing.stage, number=len(self._asked))
+            asked = self._in_its_stage(asked_of(found, found.format, stage=outgoing.stage, number=len(self._asked)))
             self._asked.append(asked)
             reply = self._next(asked, writer.call_id)
         return self._write(found, writer, asked, reply)
+
+    def _in_its_stage(self, asked: Asked) -> Asked:
+        stage = resolve_stage(
+            self._rules, code_stage=asked.stage, url=asked.url, model=asked.model, system_text=asked.system
+        )
+        return replace(asked, stage=stage or asked.stage)
 
     def _next(self, asked: Asked, call_id: str) -> Reply:
         stage = asked.stage

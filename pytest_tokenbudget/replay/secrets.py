@@ -181,7 +181,7 @@ def _is_private_key(after: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How one kind of secret looks.
+    """The look of one kind of secret.
 
     Attributes:
         kind: Its name, by which findings can be allowed.

@@ -69,7 +69,7 @@ class Served:
             client="http",
             method=request.method,
             url=self.host_url + request.target,
-            headers=tuple((name.lower(), value) for name, value in request.head.headers),
+            headers=request.head.pairs,
             body=request.body,
             stage="",
             streamed=True,

@@ -36,7 +36,7 @@ class NoWaiting:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """When an answer's pieces are due.
+    """The times at which an answer's pieces are due.
 
     Attributes:
         holder: Who holds them.

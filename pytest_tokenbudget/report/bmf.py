@@ -15,7 +15,7 @@ from pathlib import Path
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.sample import Values
 from pytest_tokenbudget.report.figures import is_seconds
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.wording import plain
 
 NANOSECONDS = 1e9

@@ -1,12 +1,14 @@
-"""What the tests of a report show: the evidence that advice is found in."""
+"""Gathers the evidence of a report's tests, in which advice is found."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.explain.advice import advise
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.advice import (
@@ -18,8 +20,10 @@ from pytest_tokenbudget.records.advice import (
     StageEvidence,
     TestEvidence,
 )
+from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.composition import StageComposition, split
 from pytest_tokenbudget.records.production import Production
-from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.verdict import Before, TestResult
 from pytest_tokenbudget.report.from_json import read_report
 from pytest_tokenbudget.report.json_report import test_json
 
@@ -37,14 +41,88 @@ def read_tests(path: Path) -> list[dict[str, Any]]:
     return found
 
 
-def advice_of(results: Iterable[TestResult]) -> tuple[Advice, ...]:
-    """What the tests of a run could save."""
-    return advise(evidence_of([{**test_json(result)} for result in results], PriceBook()))
+def advice_of(results: Iterable[TestResult], prices: PriceBook) -> tuple[Advice, ...]:
+    """Find what the tests of a run could save."""
+    return advise(evidence_of([{**test_json(result)} for result in results], prices))
 
 
 def evidence_of(tests: Iterable[Mapping[str, Any]], prices: PriceBook) -> tuple[TestEvidence, ...]:
-    """What tests of a report show; tests without calls are left out."""
+    """Gather the evidence of a report's tests; tests without calls are left out."""
     return tuple(_test(test, prices) for test in tests if test["calls"])
+
+
+def stored_evidence(nodeid: str, entry: BaselineEntry, prices: PriceBook) -> TestEvidence:
+    """Gather the evidence of a test's baseline: what its calls carried, by stage, and each call as an even share of it."""
+    model = entry.models[0] if len(entry.models) == 1 else ""
+    provider = entry.providers[0] if len(entry.providers) == 1 else ""
+    means = before_of(entry)
+    calls: list[CallEvidence] = []
+    for path, own in sorted(entry.composition.items()):
+        if own.calls:
+            cost, seconds = (_own_mean(means, path, name) for name in ("cost", "model_time"))
+            shares = _call_shares(path, own, (provider, (*own.models, model)[0]), cost, seconds or 0.0, prices)
+            calls += [replace(call, started=len(calls) + number) for number, call in enumerate(shares)]
+    stages = tuple(
+        StageEvidence(
+            path,
+            tuple(
+                PartEvidence(part.part, part.name, part.tokens, part.calls, part.largest, part.repeated_tokens)
+                for part in own.parts
+                if part.tokens > 0
+            ),
+            own.fresh_input_tokens,
+        )
+        for path, own in sorted(entry.composition.items())
+    )
+    return TestEvidence(nodeid, tuple(calls), stages, entry.traffic, has_single_calls=False)
+
+
+def _own_mean(means: Before, path: str, name: str) -> float | None:
+    """A metric's mean in a stage without the stages inside it; ``None`` where it is not known."""
+    value = means.stages.get(path, {}).get(name)
+    inner = [means.stages[other].get(name) for other in means.stages if other.rpartition("/")[0] == path and path]
+    known = [one or 0.0 for one in inner]
+    return None if value is None else max(0.0, value - sum(known))
+
+
+def _call_shares(
+    path: str,
+    own: StageComposition,
+    asked: tuple[str, str],
+    cost: float | None,
+    seconds: float,
+    prices: PriceBook,
+) -> list[CallEvidence]:
+    """The calls of a stage, each an even share; those that called a tool are told by its results."""
+    provider, model = asked
+    count = own.calls
+    results = {part.name: part.distinct for part in own.parts if part.part == "tool_results" and part.name}
+    tools = len({part.name for part in own.parts if part.part == "tools"})
+    inputs = split(own.input_tokens, [1] * count)
+    outputs = split(own.output_tokens or 0, [1] * count)
+    reasoned = split(own.reasoning_tokens or 0, [1] * count)
+    rate = prices.rate(provider, model) if model else None
+    return [
+        CallEvidence(
+            stage=path,
+            provider=provider,
+            model=model,
+            started=0.0,
+            latency=seconds / count,
+            input_tokens=inputs[number],
+            output_tokens=outputs[number],
+            cached_input_tokens=None,
+            reasoning_tokens=reasoned[number],
+            tool_calls=tuple(name for name, made in results.items() if number < made),
+            offered_tools=tools,
+            finish_reason=None,
+            failed=False,
+            cost=None if cost is None else cost / count,
+            input_price=None if rate is None else float(rate.input.at(inputs[number]) / MILLION),
+            cached_price=None,
+        )
+        for number in range(count)
+    ]
 
 
 def _test(test: Mapping[str, Any], prices: PriceBook) -> TestEvidence:

@@ -34,7 +34,7 @@ def unit_of(metric: str) -> Unit:
 
 
 def is_seconds(metric: str) -> bool:
-    """Whether a metric is a time in s."""
+    """Tell whether a metric is a time in s."""
     return unit_of(metric) == "s"
 
 

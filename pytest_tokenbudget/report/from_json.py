@@ -22,8 +22,8 @@ from pytest_tokenbudget.records.gate import GateKind, Unit
 from pytest_tokenbudget.records.sample import Sample, Traffic, Turn, Values
 from pytest_tokenbudget.records.verdict import SEVERITY, Before, GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import unit_of
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.json_report import FORMAT
-from pytest_tokenbudget.report.view import RunView
 
 LARGEST_REPORT = 256 * 2**20
 """Bytes of a report that are read: 2,000 tests take about 50 MiB."""
@@ -210,6 +210,7 @@ def _advice(advice: _Json) -> Advice:
         sure=_word(advice, "sure", get_args(Certainty)),
         text=_text(advice, "text", ""),
         tests=tuple(_texts(advice, "tests")),
+        recounted=bool(advice.get("recounted")),
     )
 
 
@@ -255,6 +256,7 @@ def _cause(cause: _Json) -> Cause:
         name=_text(cause, "name", ""),
         delta=_number(cause.get("delta"), "delta") or 0,
         text=_text(cause, "text", ""),
+        diff=tuple(_texts(cause, "diff")),
     )
 
 
@@ -288,6 +290,7 @@ def _call(call: _Json) -> Call:
         server_tool_calls=tuple(_texts(call, "server_tool_calls")),
         finish_reason=None if finish is None else str(finish),
         cost=_number(call.get("cost"), "cost"),
+        estimated=bool(call.get("estimated")),
     )
 
 

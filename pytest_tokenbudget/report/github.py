@@ -10,9 +10,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.markdown import markdown
 from pytest_tokenbudget.report.table import failing_gates, headline, table_lines
-from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.wording import plain
 
 

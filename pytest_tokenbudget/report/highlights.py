@@ -1,4 +1,4 @@
-"""What a reader is told first: the verdict in one sentence, the causes that tests share, and what it costs."""
+"""The highlights of a run, which a reader sees first: the verdict in one sentence, shared causes, and the cost."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, TestResult
 from pytest_tokenbudget.report.figures import now_value, number, percent, summed
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.table import failing_gates
-from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.wording import plain
 
 METRIC_ORDER = ("input_tokens", "output_tokens", "calls", "cost", "latency")
@@ -45,6 +45,7 @@ class JoinedCause:
         delta: Its share of the difference, summed over the tests, in the metric's unit.
         text: The reason in words, from the test in which it weighs most.
         tests: Node ids of the tests that it moved.
+        diff: The words that changed, from the first of the tests that knows them.
     """
 
     metric: str
@@ -54,6 +55,7 @@ class JoinedCause:
     delta: float
     text: str
     tests: tuple[str, ...]
+    diff: tuple[str, ...] = ()
 
 
 def worst_first(results: Iterable[TestResult]) -> list[TestResult]:
@@ -109,6 +111,7 @@ def joined_causes(results: Iterable[TestResult]) -> list[JoinedCause]:
                 delta=cause.delta + (known.delta if known else 0),
                 text=cause_words(cause) if heavier or known is None else known.text,
                 tests=tests if result.nodeid in tests else (*tests, result.nodeid),
+                diff=(known.diff if known else ()) or cause.diff,
             )
     return sorted(joined.values(), key=lambda cause: (_metric_rank(cause.metric)[0], -abs(cause.delta), cause.text))
 
@@ -120,7 +123,7 @@ def cause_words(cause: Cause) -> str:
 
 
 def title(run: RunView) -> str:
-    """How many tests are over budget: ``2 of 14 tests are over budget``."""
+    """Say how many tests are over budget: ``2 of 14 tests are over budget``."""
     count = len(run.results)
     failed = sum(result.failed for result in run.results)
     if not count:
@@ -146,7 +149,7 @@ def lead(run: RunView) -> str:
 
 
 def sentence(result: TestResult) -> str:
-    """What happened in a test: ``worker reads 28.7 % more: calendar_write 1,103 → 1,677 in each of 10 calls``."""
+    """Say what happened in a test: ``worker reads 28.7 % more: calendar_write 1,103 → 1,677 in each of 10 calls``."""
     if result.verdict == "no_calls":
         return "no model call was seen"
     if result.verdict == "diverged":

@@ -17,7 +17,7 @@ from pytest_tokenbudget.records.composition import Cause, StageComposition, incl
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import Before, ExactPart, GateResult, TestResult
 from pytest_tokenbudget.report.figures import mean_values
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.report.json_shape import (
@@ -44,7 +44,7 @@ def write(run: RunView, path: Path) -> None:
 
 
 def _finite(value: Any) -> Any:
-    """The same data with ``null`` in the place of every number that JSON does not know."""
+    """Put ``null`` in the place of every number that JSON does not know."""
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -82,6 +82,7 @@ def advice_json(advice: Advice) -> AdviceJson:
         "sure": advice.sure,
         "text": advice.text,
         "tests": list(advice.tests),
+        "recounted": advice.recounted,
     }
 
 
@@ -222,6 +223,7 @@ def call_json(call: Call) -> CallJson:
         "server_tool_calls": list(call.server_tool_calls),
         "finish_reason": call.finish_reason,
         "cost": call.cost,
+        "estimated": call.estimated,
     }
 
 
@@ -233,7 +235,7 @@ def _offered_tools(call: Call) -> int | None:
 
 
 def composition_json(composition: StageComposition) -> dict[str, int | dict[str, int]]:
-    """What the input of a stage consists of: tokens by part, and by name for tools and their results."""
+    """Give the composition of a stage's input: tokens by part, and by name for tools and their results."""
     plain: dict[str, int] = {}
     named: dict[str, dict[str, int]] = {}
     for part in composition.parts:
@@ -264,7 +266,7 @@ def parts_json(composition: Mapping[str, StageComposition]) -> dict[str, list[Pa
 
 
 def schema_json(anatomy: SchemaAnatomy) -> SchemaJson:
-    """How the schema of a tool is made up."""
+    """Give the parts of a tool's schema."""
     return {
         "tokens": anatomy.tokens,
         "description_tokens": anatomy.description_tokens,
@@ -292,4 +294,5 @@ def cause_json(cause: Cause) -> CauseJson:
         "name": cause.name,
         "delta": cause.delta,
         "text": cause.text,
+        "diff": list(cause.diff),
     }

@@ -19,7 +19,7 @@ Number = float | int | None
 
 
 class PaceJson(TypedDict):
-    """How fast a model was beside the baseline: measured over expected duration of its calls, with a 95 % interval."""
+    """The speed of a model beside the baseline's: measured over expected duration of its calls, with a 95 % interval."""
 
     model: str
     provider: str
@@ -30,7 +30,7 @@ class PaceJson(TypedDict):
 
 
 class ExactPartJson(TypedDict):
-    """What the code alone decides of a token metric, at the baseline's number of calls."""
+    """The part of a token metric that the code alone decides, at the baseline's number of calls."""
 
     baseline: int
     value: int
@@ -66,7 +66,11 @@ class GateJson(TypedDict):
 
 
 class CauseJson(TypedDict):
-    """One reason why a metric changed; those of a metric add up to its difference."""
+    """One reason why a metric changed; those of a metric add up to its difference.
+
+    ``diff`` holds lines of a unified diff of the tool's schema or of the system prompt, redacted as cassettes are; it is empty
+    where there is no recording of both sides.
+    """
 
     metric: str
     stage: str
@@ -74,6 +78,7 @@ class CauseJson(TypedDict):
     name: str
     delta: float | int
     text: str
+    diff: list[str]
 
 
 class CallJson(TypedDict):
@@ -103,6 +108,7 @@ class CallJson(TypedDict):
     server_tool_calls: list[str]
     finish_reason: str | None
     cost: float | None
+    estimated: bool
 
 
 class SampleJson(TypedDict):
@@ -135,7 +141,7 @@ class PartJson(TypedDict):
 
 
 class SchemaJson(TypedDict):
-    """How the schema of one larger tool is made up, in tokens."""
+    """The parts of one larger tool's schema, in tokens."""
 
     tokens: int
     description_tokens: int
@@ -194,7 +200,10 @@ class TestJson(TypedDict):
 
 
 class AdviceJson(TypedDict):
-    """One thing that could be saved in a run of all tests. ``cost`` in USD, ``seconds`` in s, null where not known."""
+    """One thing that could be saved in a run of all tests. ``cost`` in USD, ``seconds`` in s, null where not known.
+
+    ``recounted``: counted on the recorded requests with the cut made; else a sum of measured parts.
+    """
 
     kind: AdviceKind
     stage: str
@@ -207,6 +216,7 @@ class AdviceJson(TypedDict):
     sure: Certainty
     text: str
     tests: list[str]
+    recounted: bool
 
 
 class RunJson(TypedDict):

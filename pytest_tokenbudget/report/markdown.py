@@ -6,6 +6,7 @@ last line is the command that accepts the change.
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import quote
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
 from pytest_tokenbudget.report.figures import money_a_month, month_change, number, percent, signed, unit_of
+from pytest_tokenbudget.report.formats import RunView, unattributed_text
 from pytest_tokenbudget.report.highlights import (
     METRIC_ORDER,
     JoinedCause,
@@ -26,7 +28,6 @@ from pytest_tokenbudget.report.highlights import (
 )
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
 from pytest_tokenbudget.report.table import gate_row, metric_name, remedies
-from pytest_tokenbudget.report.view import RunView, unattributed_text
 from pytest_tokenbudget.wording import plain
 
 LONGEST = 65_000
@@ -35,6 +36,8 @@ LONGEST = 65_000
 SHOWN_ROWS = 60
 SHOWN_CAUSES = 30
 SHOWN_NOTES = 40
+SHOWN_DIFFS = 5
+SHOWN_DIFF_LINES = 30
 _SIGNS = {"ok": "✅", "improved": "🎉", "new": "🆕", "inconclusive": "❔"}
 _BAD = "❌"
 
@@ -67,7 +70,7 @@ def marker(name: str = "") -> str:
 
 
 def changes_anything(run: RunView) -> bool:
-    """Whether a reviewer has to see anything: a failure, a changed figure, a note."""
+    """Tell whether a reviewer has to see anything: a failure, a changed figure, a note."""
     return not run.exit_ok or any(_test_rows(result) or result.notices for result in run.results)
 
 
@@ -87,7 +90,8 @@ def markdown(run: RunView, *, link: str = "", name: str = "") -> str:
     # The first line, the table and the command are what matters: the folded parts give way where there is no room.
     causes = _fitting(_causes(results), LONGEST - _length([*above, *below]) - 200)
     notes = _fitting(_notes(run, results), LONGEST - _length([*above, *causes, *below]) - 200)
-    return "\n".join([*above, *causes, *notes, *below]).rstrip() + f"\n\n{marker(name)}\n"
+    diffs = _diffs(results, LONGEST - _length([*above, *causes, *notes, *below]) - 200)
+    return "\n".join([*above, *causes, *diffs, *notes, *below]).rstrip() + f"\n\n{marker(name)}\n"
 
 
 def _address(link: str) -> str:
@@ -105,7 +109,7 @@ def _length(lines: Sequence[str]) -> int:
 
 
 def _fitting(section: list[str], room: int) -> list[str]:
-    """As many lines of a folded section as there is room for; its last line closes it."""
+    """Give as many lines of a folded section as there is room for; its last line closes it."""
     if _length(section) <= room:
         return section
     kept: list[str] = []
@@ -194,7 +198,7 @@ def _cells(result: TestResult, gate: GateResult) -> tuple[str, ...]:
 
 
 def _totals(results: Sequence[TestResult]) -> list[str]:
-    """What one run of each test takes, and what that costs."""
+    """Say what one run of each test takes and costs."""
     said = []
     tests = total(results, "calls").tests
     for metric, words in (("input_tokens", "input tokens"), ("output_tokens", "output tokens"), ("cost", "")):
@@ -223,6 +227,27 @@ def _causes(results: Sequence[TestResult]) -> list[str]:
     return [*lines, "", "</details>", ""]
 
 
+def _diffs(results: Sequence[TestResult], room: int) -> list[str]:
+    """The words that changed, a folded part for each of the largest causes that knows them."""
+    lines: list[str] = []
+    shown: set[tuple[str, ...]] = set()
+    for cause in joined_causes(result for result in results):
+        if not cause.diff or cause.diff in shown or len(shown) == SHOWN_DIFFS:
+            continue
+        shown.add(cause.diff)
+        kept = [plain(line) for line in cause.diff[:SHOWN_DIFF_LINES]]
+        kept += [f"… {len(cause.diff) - len(kept):,} more in the report"] if len(cause.diff) > len(kept) else []
+        part = PART_WORDS.get(cause.part, cause.part)
+        what = html.escape(plain(f"{part} {cause.name}".rstrip()))
+        # A fence ends at one that is as long: this one is longer than any run of its sign in the text.
+        fence = "`" * (1 + max([2, *(len(run) for line in kept for run in re.findall("`+", line))]))
+        head = f"<details><summary>The words that changed: {what}</summary>"
+        block = [head, "", f"{fence}diff", *kept, fence, "", "</details>", ""]
+        if _length([*lines, *block]) <= room:
+            lines += block
+    return lines
+
+
 def _cause(cause: JoinedCause) -> str:
     part = PART_WORDS.get(cause.part, plain(cause.part, limit=40))
     where = [escape(plain(cause.stage, limit=80))] if cause.stage else []
@@ -233,7 +258,7 @@ def _cause(cause: JoinedCause) -> str:
 
 
 def _notes(run: RunView, results: Sequence[TestResult]) -> list[str]:
-    """What has no number: outcomes that differ, traffic that no format reads, what could not be written."""
+    """Give the notes without a number: outcomes that differ, traffic that no format reads, files that could not be written."""
     notes = [escape(text) for text in (*run.messages, *run.problems)]
     notes += [note for result in results for note in _test_notes(result)]
     if not notes:
@@ -255,7 +280,7 @@ def _test_notes(result: TestResult) -> Iterator[str]:
 
 
 def _accept(results: Sequence[TestResult]) -> list[str]:
-    """What to do about it, each remedy once."""
+    """Say what to do about it, each remedy once."""
     found = [remedy for result in results if result.failed for remedy in remedies(result)]
     return [f"- {_with_code(remedy)}" for remedy in dict.fromkeys(found)][:5]
 

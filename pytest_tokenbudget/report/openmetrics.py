@@ -14,7 +14,7 @@ from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.sample import Values
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import is_seconds, mean_values
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.wording import plain
 
 _PREFIX = "tokenbudget_"

@@ -12,8 +12,8 @@ from typing import Any
 
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.prompt_tree import Node, tree, tree_of
-from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.wording import plain
 
 Stack = tuple[str, ...]

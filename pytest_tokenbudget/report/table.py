@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from pytest_tokenbudget.explain.text_diffs import brief_diff
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import Unit, split_key
@@ -80,7 +81,8 @@ def remedies(result: TestResult, *, reports: Sequence[str] = (), with_update: bo
         else:
             lines.append(f"write the reference first: `pytest --tokenbudget-reference={result.against}`")
     if with_update and any(gate.verdict == "regression" and gate.value is not None for gate in result.gates):
-        lines.append("wanted? `pytest --tokenbudget-update`, and commit the new numbers")
+        record = " --tokenbudget-traffic=record" if result.has_estimates else ""
+        lines.append(f"wanted? `pytest{record} --tokenbudget-update`, and commit the new numbers")
     if any(_drifts(gate) for gate in result.gates):
         lines.append(
             "unconfirmed: a time of today against one of another day. To confirm it without the provider's drift: "
@@ -90,7 +92,7 @@ def remedies(result: TestResult, *, reports: Sequence[str] = (), with_update: bo
 
 
 def _drifts(gate: GateResult) -> bool:
-    """Whether a gate fails on a live time against a stored one."""
+    """Tell whether a gate fails on a live time against a stored one."""
     return gate.verdict == "regression" and not gate.exact and gate.metric.rpartition(".")[2] in _TIMED
 
 
@@ -128,6 +130,10 @@ def default_branch(place: Path) -> str:
 
 
 SHOWN_CAUSES = 5
+
+SHOWN_DIFF_LINES = 3
+"""Lines of the text that changed that are shown below a cause."""
+
 PART_WORDS = {
     "tools": "tool schemas",
     "system": "system prompt",
@@ -201,8 +207,9 @@ def rows(gates: Sequence[GateResult], causes: Sequence[Cause], *, loud: bool = T
         colalign=("left", "right", "right", "left", "left"),
         disable_numparse=True,
     ).split("\n")
+    shown: set[tuple[str, ...]] = set()
     found = [
-        Row(text.rstrip(), gate.verdict, tuple(detail_lines(gate, causes)), word(gate, loud=loud))
+        Row(text.rstrip(), gate.verdict, tuple(detail_lines(gate, causes, shown)), word(gate, loud=loud))
         for gate, text in zip(compared, table, strict=True)
     ]
     missing = [gate for gate in gates if gate.verdict == "no_baseline"]
@@ -217,9 +224,15 @@ def table_lines(gates: Sequence[GateResult], causes: Sequence[Cause]) -> list[st
     return [line for row in rows(gates, causes) for line in (row.text, *(f"    {text}" for text in row.below))]
 
 
-def detail_lines(gate: GateResult, causes: Iterable[Cause]) -> list[str]:
-    """What stands below a gate: why it changed, and what would decide it."""
-    lines = cause_lines([cause for cause in causes if cause.metric == gate.metric], gate.unit)
+def detail_lines(gate: GateResult, causes: Iterable[Cause], shown: set[tuple[str, ...]]) -> list[str]:
+    """Give the lines below a gate: why it changed, and what would decide it.
+
+    Args:
+        gate: The gate.
+        causes: The causes of all gates.
+        shown: The diffs that stand below other gates already; those of this one are added.
+    """
+    lines = cause_lines([cause for cause in causes if cause.metric == gate.metric], gate.unit, shown)
     if gate.reason:
         lines.append(plain(gate.reason))
     if not gate.exact and gate.lower is not None and gate.upper is not None:
@@ -228,12 +241,22 @@ def detail_lines(gate: GateResult, causes: Iterable[Cause]) -> list[str]:
     return lines
 
 
-def cause_lines(causes: Sequence[Cause], unit: Unit) -> list[str]:
-    """Causes, largest first; what is left of a long list stands in one line."""
+def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]] | None = None) -> list[str]:
+    """Causes, largest first, with the words that changed; what is left of a long list stands in one line.
+
+    Args:
+        causes: The causes of one metric.
+        unit: Its unit.
+        shown: The diffs that are shown already; those that are shown here are added.
+    """
+    shown = set() if shown is None else shown
     lines = []
     for cause in causes[:SHOWN_CAUSES]:
         part = PART_WORDS.get(cause.part, cause.part)
         lines.append(f"{signed(cause.delta, unit):>10}  {part:<14} {_with_arrows(plain(cause.text))}".rstrip())
+        if cause.diff and cause.diff not in shown:
+            shown.add(cause.diff)
+            lines += [f"{'':>12}{plain(line)}" for line in brief_diff(cause.diff, SHOWN_DIFF_LINES)]
     rest = causes[SHOWN_CAUSES:]
     if rest:
         delta = sum(cause.delta for cause in rest)

@@ -10,7 +10,9 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.gate import Unit, split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult, Verdict
+from pytest_tokenbudget.report.advice_text import advice_lines
 from pytest_tokenbudget.report.figures import dollars, number, percent, signed, unit_of
+from pytest_tokenbudget.report.formats import RunView, unattributed_text
 from pytest_tokenbudget.report.highlights import JoinedCause, joined_causes, total
 from pytest_tokenbudget.report.table import (
     PART_WORDS,
@@ -26,8 +28,10 @@ from pytest_tokenbudget.report.table import (
     tone_of,
     word,
 )
-from pytest_tokenbudget.report.view import RunView, unattributed_text
 from pytest_tokenbudget.wording import counted, plain
+
+SHOWN_ADVICE = 5
+"""Advice that a run with ``-vv`` shows, the largest saving first."""
 
 SHOWN_REASONS = 2
 """Reasons why gates are inconclusive that are shown without being asked for, the most frequent first."""
@@ -67,6 +71,8 @@ def section_lines(run: RunView, *, verbosity: int, width: int = 0, of_ab: bool =
     lines += [Line(plain(message)) for message in run.messages]
     lines += [Line(plain(text), "bad") for problem in run.problems for text in f"ERROR: {problem}".splitlines()]
     lines += [Line(plain(note)) for note in run.notes]
+    if verbosity > 1 and run.advice:
+        lines += _advice_lines(run)
     lines += _summary_lines(run, width, of_ab=of_ab)
     # A name from outside must not begin a command in GitHub's log.
     return [
@@ -74,6 +80,14 @@ def section_lines(run: RunView, *, verbosity: int, width: int = 0, of_ab: bool =
         for line in lines
         for part in fold_line(line, width)
     ]
+
+
+def _advice_lines(run: RunView) -> list[Line]:
+    """Say what could be saved, the largest first; money of a month where all tests' agents run equally often."""
+    often = {result.runs_per_month for result in run.results}
+    runs = often.pop() if len(often) == 1 else None
+    lines = advice_lines(run.advice, top=SHOWN_ADVICE, runs_per_month=runs)
+    return [Line("what could be saved (tokenbudget advise):"), *(Line(f"  {line}".rstrip()) for line in lines)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +106,9 @@ def _moved_lines(run: RunView, width: int) -> Iterator[Line]:
     accepted = _accepted_lines(run, width)
     replaced = {nodeid for nodeid, _ in run.accepted}
     moved = {
-        result.nodeid: [_moved(result, gate) for gate in _one_a_metric([*failing_gates(result), *_improved(result)])]
+        result.nodeid: [
+            _moved(result, gate, _forgiven(run)) for gate in _one_a_metric([*failing_gates(result), *_improved(result)])
+        ]
         for result in run.results
         if result.nodeid not in replaced
     }
@@ -124,17 +140,21 @@ def _beside_lines(result: TestResult, *, head: bool) -> list[Line]:
     return body
 
 
-def _moved(result: TestResult, gate: GateResult) -> _Moved:
+def _moved(result: TestResult, gate: GateResult, forgiven: str) -> _Moved:
     """``test_desk.py::test_refunds_a_lamp``, ``input 2,861 → 3,289``, ``+15.0 %``, ``OVER (+10 %)``."""
     loud = result.failed or not result.passed
     name, tone = plain(result.nodeid, limit=200), tone_of(gate.verdict, loud=loud)
     if gate.value is None or (gate.baseline is None and gate.kind != "limit"):
         return _Moved(name, metric_name(gate), "", word(gate, loud=loud), tone)
     metric, values, change, _, said = gate_row(gate, loud=loud)
-    over = _OVER.get(gate.verdict, said)
-    said = over if loud else f"{over.lower()}, not failed" if gate.verdict in FAILING else said
+    said = _OVER.get(gate.verdict, said) if loud else forgiven if gate.verdict in FAILING else said
     allowed = number(gate.allowed, gate.unit) if gate.kind == "limit" else gate.rule.replace("%", " %")
     return _Moved(name, f"{short_metric(metric)} {values}", change, f"{said} ({allowed})", tone)
+
+
+def _forgiven(run: RunView) -> str:
+    """What is said of a budget that is passed and fails nothing: of a run that only reports, or of an expected failure."""
+    return "over, only reported" if run.mode == "report" else "over, not failed"
 
 
 def _one_a_metric(gates: Iterable[GateResult]) -> list[GateResult]:
@@ -301,7 +321,11 @@ def _summary_lines(run: RunView, width: int, *, of_ab: bool) -> Iterator[Line]:
     worst: Tone = "bad" if any(result.failed or not result.passed for result in results) else "good"
     yield Line(f"{_counts(run)} · {_spent(results, of_ab=of_ab)}", worst)
     if any(gate.verdict == "regression" and result.failed for result in results for gate in result.gates) and not of_ab:
-        hints = ["wanted? pytest --tokenbudget-update", *([f"what changed: {run.compare}"] if run.compare else [])]
+        record = " --tokenbudget-traffic=record" if any(result.has_estimates for result in results) else ""
+        hints = [
+            f"wanted? pytest{record} --tokenbudget-update",
+            *([f"what changed: {run.compare}"] if run.compare else []),
+        ]
         joint = "   ".join(hints)
         yield from map(Line, [joint] if not width or len(joint) <= width else hints)
     if any(call.input_source == "counted" for result in results for call in _calls(result.samples) if call.stream):
@@ -323,13 +347,13 @@ def _summary_lines(run: RunView, width: int, *, of_ab: bool) -> Iterator[Line]:
 def _counts(run: RunView) -> str:
     """``2 tests over budget, 1 new``."""
     accepted = {nodeid for nodeid, _ in run.accepted}
-    counts = Counter(_outcome(result, accepted=result.nodeid in accepted) for result in run.results)
+    counts = Counter(_outcome(result, _forgiven(run), accepted=result.nodeid in accepted) for result in run.results)
     (first, number_of), *others = sorted(counts.items(), key=lambda item: (item[0] != "over budget", -item[1], item[0]))
     said = f"{counted(number_of, 'test')} {first}"
     return ", ".join([said, *(f"{count} {verdict}" for verdict, count in others)])
 
 
-def _outcome(result: TestResult, *, accepted: bool) -> str:
+def _outcome(result: TestResult, forgiven: str, *, accepted: bool) -> str:
     """What became of a test, in words that follow on ``2 tests``."""
     if _on_its_own(result):
         return "failed on its own"
@@ -338,7 +362,7 @@ def _outcome(result: TestResult, *, accepted: bool) -> str:
     if accepted:
         return "accepted"
     if result.verdict in FAILING:
-        return "over budget, not failed"
+        return forgiven
     return "within budget" if result.verdict == "ok" else result.verdict.replace("_", " ")
 
 

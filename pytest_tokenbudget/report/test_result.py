@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.causes import explain_gates
-from pytest_tokenbudget.measure.constant_speed import provider_paces
+from pytest_tokenbudget.measure.constant_speed import pool_paces, provider_paces
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.sample import Connection, OutsideCalls, Sample, Unseen
 from pytest_tokenbudget.records.verdict import GateResult, ProviderPace, TestResult, Verdict, has_open_target, worst
@@ -21,6 +20,9 @@ from pytest_tokenbudget.wording import counted, plain
 
 TOLD_FROM = 1.1
 """Ratio from which a model's speed is told, and below whose inverse."""
+
+KNOWN_WITHIN = 2.5
+"""Factor within which the ratio has to be known: one call against a baseline of one call says nothing."""
 
 
 def pace_lines(paces: Iterable[ProviderPace], *, what: str) -> list[str]:
@@ -34,8 +36,14 @@ def pace_lines(paces: Iterable[ProviderPace], *, what: str) -> list[str]:
         f"{plain(pace.provider)} {plain(pace.model)} is {_times(pace.ratio)} per token than in the baseline"
         f" ({pace.lower:.2g} to {pace.upper:.2g} times its time, {counted(pace.calls, 'call')}): not {what}"
         for pace in paces
-        if not 1.0 / TOLD_FROM < pace.ratio < TOLD_FROM
+        if is_told(pace)
     ]
+
+
+def is_told(pace: ProviderPace) -> bool:
+    """Tell whether a model's speed has changed by enough, and is known well enough, to be told."""
+    has_changed = not 1.0 / TOLD_FROM < pace.ratio < TOLD_FROM
+    return has_changed and (pace.upper < KNOWN_WITHIN * pace.ratio or not pace.lower <= 1.0 <= pace.upper)
 
 
 def _times(ratio: float) -> str:
@@ -43,29 +51,18 @@ def _times(ratio: float) -> str:
 
 
 def pooled_paces(results: Sequence[TestResult]) -> list[ProviderPace]:
-    """The speed of each model over all tests of a session.
-
-    The logarithms of the tests' ratios are averaged, each weighted by the inverse of its squared margin.
-    """
+    """The speed of each model over all tests of a session."""
     groups: dict[tuple[str, str], list[ProviderPace]] = {}
     for result in results:
         for pace in result.paces:
             groups.setdefault((pace.provider, pace.model), []).append(pace)
-    return [_pooled(groups[key]) for key in sorted(groups)]
-
-
-def _pooled(paces: Sequence[ProviderPace]) -> ProviderPace:
-    weights = [max(1e-6, math.log(pace.upper / pace.ratio)) ** -2 for pace in paces]
-    location = sum(w * math.log(pace.ratio) for w, pace in zip(weights, paces, strict=True)) / sum(weights)
-    margin = sum(weights) ** -0.5
-    lower, ratio, upper = (math.exp(location + offset) for offset in (-margin, 0.0, margin))
-    return ProviderPace(paces[0].model, paces[0].provider, ratio, lower, upper, sum(pace.calls for pace in paces))
+    return [pool_paces(groups[key]) for key in sorted(groups)]
 
 
 _LOCAL = ("localhost", "127.", "::1")
 _SHOWN = 5
 
-FIXTURE_LINE = "`tokenbudget_fixture_calls = each` in the ini file charges each test that uses it"
+FIXTURE_LINE = 'the marker\'s `fixture_calls="each"` (or `tokenbudget_fixture_calls = each` in the ini file) charges the test with them'
 EARLIER_LINE = "`tokenbudget_charge_earlier_work = true` in the ini file charges the test with them"
 CLIENT_LINE = (
     "ask the model through httpx, requests, aiohttp or botocore, send the client to `llm_proxy.url_for(...)`, or say what it"
@@ -158,6 +155,7 @@ def assemble(
     entry: BaselineEntry | None,
     earlier_outcomes: Sequence[Mapping[str, Any]],
     notices: Sequence[str] = (),
+    details: bool = True,
 ) -> TestResult:
     """Put together all that is to be said of a test.
 
@@ -169,6 +167,7 @@ def assemble(
         entry: What it was compared with; ``None`` where there is nothing.
         earlier_outcomes: What the agent achieved before, a mapping for each stored or interleaved sample.
         notices: What else has to be shown also where nothing fails.
+        details: Whether a report asks for all of it, also where the test is ``ok``.
     """
     assert blank.budget is not None
     verdict: Verdict = worst(gates)
@@ -186,6 +185,8 @@ def assemble(
         if blank.budget.reduce and differing and verdict in ("ok", "improved", "new", "inconclusive"):
             verdict = "target_missed"
         said += [*differing, *drift_notes(gates), *move_notes(gates)]
+    details = details or verdict != "ok"
+    if entry is not None and details:
         messages += [*pace_lines(paces, what="this change"), *notes(entry.composition, samples[-1].composition)]
     return replace(
         blank,
@@ -197,9 +198,29 @@ def assemble(
         notices=tuple(dict.fromkeys(said)),
         failed=settings.fails(verdict, open_target=has_open_target(gates)),
         against=blank.budget.against,
-        before=None if entry is None else before_of(entry),
+        before=before_of(entry) if entry is not None and details else None,
+        compared=entry is not None,
         paces=paces,
     )
+
+
+def in_brief(result: TestResult) -> TestResult:
+    """The result of a test that is ``ok``, without what nobody looks at who asked for no report."""
+    return replace(
+        result,
+        gates=tuple(gate for gate in result.gates if gate.verdict != "ok" or not gate.exact),
+        samples=tuple(map(_in_brief, result.samples)),
+        discarded=tuple(map(_in_brief, result.discarded)),
+        causes=(),
+        messages=(),
+        before=None,
+        budget=None,
+    )
+
+
+def _in_brief(sample: Sample) -> Sample:
+    calls = tuple(replace(call, composition=None) for call in sample.calls)
+    return Sample(calls=calls, traffic=sample.traffic, unattributed=sample.unattributed)
 
 
 def failed_on_its_own(result: TestResult) -> TestResult:

@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.view import RunView
+from pytest_tokenbudget.report.formats import RunView
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

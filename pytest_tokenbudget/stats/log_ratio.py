@@ -102,7 +102,7 @@ DF_PER_VALUE = 0.8
 
 @dataclass(frozen=True, slots=True)
 class NoisePrior:
-    """What is assumed of the noise before any value is seen.
+    """The assumptions on the noise before any value is seen.
 
     Attributes:
         scale: Expected standard deviation of a logarithm, s0.

@@ -52,7 +52,7 @@ def rational_mean(values: Sequence[Number]) -> Fraction:
 
 
 def exceeds(new: Fraction | int, base: Fraction | int, increase: Fraction, slack: Fraction | int = 0) -> bool:
-    """Whether ``new`` passes both ``base * (1 + increase)`` and ``base + slack``.
+    """Tell whether ``new`` passes both ``base * (1 + increase)`` and ``base + slack``.
 
     A baseline of 0 is no special case: whatever is above the slack is an increase.
 
@@ -66,7 +66,7 @@ def exceeds(new: Fraction | int, base: Fraction | int, increase: Fraction, slack
 
 
 def falls_short(new: Fraction | int, base: Fraction | int, decrease: Fraction, slack: Fraction | int = 0) -> bool:
-    """Whether ``new`` is below both ``base * (1 - decrease)`` and ``base - slack``."""
+    """Tell whether ``new`` is below both ``base * (1 - decrease)`` and ``base - slack``."""
     return new < base * (1 - decrease) and new < base - slack
 
 
@@ -166,7 +166,7 @@ def shared_level(alpha: float, family: int, family_level: float = FAMILY_LEVEL) 
 
 
 def benjamini_hochberg(p_values: Sequence[float], rate: float = FAMILY_LEVEL) -> tuple[bool, ...]:
-    """Which of many tests are called while the false discovery rate stays at ``rate``.
+    """Find the tests that are called while the false discovery rate stays at ``rate``.
 
     For a finished report of fixed samples, where nothing can be confirmed any more (Benjamini and Hochberg, *J. R.
     Stat. Soc. B* 57:289, 1995).

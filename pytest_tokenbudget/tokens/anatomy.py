@@ -1,4 +1,4 @@
-"""How the schemas of tools are made up: descriptions against structure, and sentences that are sent twice."""
+"""Takes the schemas of tools apart: descriptions against structure, and sentences that are sent twice."""
 
 from __future__ import annotations
 

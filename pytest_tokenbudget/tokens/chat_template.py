@@ -254,7 +254,7 @@ class _Place:
 
 
 def _found(text: str, contents: Iterable[_Content]) -> Iterator[_Place]:
-    """Where the contents stand in the rendered text, one behind the other; templates may trim them."""
+    """Find the contents in the rendered text, one behind the other; templates may trim them."""
     cursor = 0
     for content in contents:
         wanted = content.text.strip()

@@ -6,16 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.records.composition import Composition, Piece, split
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.tokens import openai_chat_tokens, openai_responses_tokens, profile_render
-from pytest_tokenbudget.tokens.chat_template import ChatTemplate, TemplateProblem, load_template
+from pytest_tokenbudget.tokens import openai_chat_tokens
 from pytest_tokenbudget.tokens.counts import SHOWN, CountCache, Memo, TextCounts, digest
 from pytest_tokenbudget.tokens.fixed_prompt import fixed_part
 from pytest_tokenbudget.tokens.fragments import MILLI, Rendering
 from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
-from pytest_tokenbudget.tokens.profiles import DEFAULT, profile_of
 from pytest_tokenbudget.tokens.vocabularies import (
     CountTexts,
     EncodingChoice,
@@ -26,6 +25,9 @@ from pytest_tokenbudget.tokens.vocabularies import (
     stand_in,
     tokenizer_file,
 )
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.tokens.chat_template import ChatTemplate
 
 _WIDEST = Fraction(4)
 """A ratio beyond this is no property of a tokenizer but a prompt that the count knows nothing of."""
@@ -74,7 +76,7 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """How the texts of one model are counted.
+    """The way in which the texts of one model are counted.
 
     Attributes:
         counts: Counts the texts.
@@ -129,7 +131,11 @@ class Counter:
 
     def _knows(self, api: str, provider: str, model: str) -> bool:
         """Tell whether a model's own encoding or its family's profile is known."""
-        return self._scale(provider, model).exact or profile_of(provider, api, model) is not DEFAULT
+        if self._scale(provider, model).exact:
+            return True
+        from pytest_tokenbudget.tokens.profiles import DEFAULT, profile_of
+
+        return profile_of(provider, api, model) is not DEFAULT
 
     def count_text(self, text: str, *, provider: str, model: str) -> Count:
         """Tokens of a bare text.
@@ -146,6 +152,8 @@ class Counter:
         tokens = scale.counts.measure([text])[0][0]
         if scale.exact:
             return Count(tokens, scale.encoding, estimated=False)
+        from pytest_tokenbudget.tokens.profiles import profile_of
+
         profile = profile_of(provider, "", model)
         tokens = round(tokens * profile.text) + (self._memo.split_digits(text) if profile.splits_digits else 0)
         return Count(tokens, _profiled(scale.encoding, profile.name), estimated=True)
@@ -236,15 +244,23 @@ class Counter:
 
     def _render(self, prompt: Prompt, provider: str, scale: _Scale) -> tuple[Rendering, str]:
         if scale.exact and is_openai(prompt.api, prompt.model):
-            render = (
-                openai_responses_tokens.render
-                if prompt.api.startswith("openai.responses")
-                else openai_chat_tokens.render
-            )
-            return render(prompt, self._memo), scale.encoding
+            if prompt.api.startswith("openai.responses"):
+                from pytest_tokenbudget.tokens import openai_responses_tokens
+
+                return openai_responses_tokens.render(prompt, self._memo), scale.encoding
+            return openai_chat_tokens.render(prompt, self._memo), scale.encoding
+        return self._render_by_profile(prompt, provider, scale)
+
+    def _render_by_profile(self, prompt: Prompt, provider: str, scale: _Scale) -> tuple[Rendering, str]:
+        """Render a prompt whose model's own rules are not known: by its chat template, else by its family's profile."""
+        from pytest_tokenbudget.tokens import profile_render
+        from pytest_tokenbudget.tokens.profiles import DEFAULT, profile_of
+
         # Rules that were fitted to another tokenizer than the model's own make its prompts worse.
         profile = DEFAULT if scale.own else profile_of(provider, prompt.api, prompt.model)
         if scale.template is not None and prompt.api not in profile_render.BARE_APIS:
+            from pytest_tokenbudget.tokens.chat_template import TemplateProblem
+
             try:
                 return scale.template.render(prompt, provider=provider), f"{scale.encoding}, chat template"
             except TemplateProblem:
@@ -283,8 +299,11 @@ class Counter:
         if counts is None:
             key = fingerprint(choice.name) if choice.configured else choice.name
             counts = self._vocabularies[choice.name] = TextCounts(key, _Lazy(choice), self._cache)
-        path = tokenizer_file(choice.name) if choice.configured else None
-        template = load_template(path) if path is not None else None
+        template = None
+        if choice.configured and (path := tokenizer_file(choice.name)) is not None:
+            from pytest_tokenbudget.tokens.chat_template import load_template
+
+            template = load_template(path)
         return _Scale(counts, choice.name, choice.exact, own=choice.configured, template=template)
 
 

@@ -7,7 +7,10 @@ import marshal
 import re
 from collections.abc import Callable, Hashable, Sequence
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Protocol
+
+from pytest_tokenbudget.files import DiskCache
 
 SHOWN = 12
 """Hexadecimal digits of a piece's digest: enough to tell the texts of one project apart."""
@@ -18,11 +21,17 @@ def digest(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
+def count_cache(folder: Path | None) -> DiskCache:
+    """Keep counts between sessions in a folder; ``None`` keeps none."""
+    path = folder and folder / "counts.json"
+    return DiskCache(path, libraries=("toktok-rs", "tiktoken", "tokenizers"), form=1, most=50_000)
+
+
 class CountCache(Protocol):
     """Keeps counts between sessions, by a key that names the encoding and the text's digest, never the text."""
 
-    def get(self, key: str) -> int | None:
-        """The count under a key, ``None`` where there is none."""
+    def get(self, key: str) -> object:
+        """The count under a key; anything else where there is none."""
 
     def set(self, key: str, tokens: int) -> None:
         """Keep a count."""
@@ -67,7 +76,7 @@ class TextCounts:
         digests = [digest(text) for text in texts]
         tokens: list[int | None] = [None] * len(texts)
         if self._cache is not None:
-            tokens = [self._cache.get(f"{self._key} {found}") for found in digests]
+            tokens = [_as_count(self._cache.get(f"{self._key} {found}")) for found in digests]
         open_ = [at for at, count in enumerate(tokens) if count is None]
         if open_:
             for at, count in zip(open_, self._count([texts[at] for at in open_]), strict=True):
@@ -77,6 +86,11 @@ class TextCounts:
         self._characters += sum(map(len, texts))
         for text, known, found in zip(texts, tokens, digests, strict=True):
             self._known[text] = (known or 0, found)
+
+
+def _as_count(kept: object) -> int | None:
+    """What a cache gave, if it is a count."""
+    return kept if type(kept) is int and kept >= 0 else None
 
 
 _LIMIT = 10_000

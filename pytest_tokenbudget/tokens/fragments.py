@@ -1,4 +1,4 @@
-"""What a prompt becomes before it is counted: texts and fixed amounts, each with the part of the composition it is in."""
+"""The fragments of a prompt before it is counted: texts and fixed amounts, each with its part of the composition."""
 
 from __future__ import annotations
 

@@ -129,11 +129,6 @@ def image_fragment(image: Image, *, provider: str, model: str) -> Fragment:
     return Fragment("images", identity=image.reference or repr(image), fixed=tokens * MILLI)
 
 
-def image_known(image: Image) -> bool:
-    """Whether the formula has all that it needs."""
-    return image.detail == "low" or (image.width is not None and image.height is not None)
-
-
 def file_fragment(file: File, *, paged: bool) -> Fragment:
     """A document, audio or video: its text where the request has it, else a guess by its size.
 

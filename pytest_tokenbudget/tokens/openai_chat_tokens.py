@@ -1,4 +1,4 @@
-"""How a chat completions request becomes tokens.
+"""Turns a chat completions request into tokens.
 
 Sources: the cookbook's "How to count tokens with tiktoken" (github.com/openai/openai-cookbook, read 2026-11-24) for plain
 messages; OpenAI's Harmony guide for the tools section, the response formats and the headers of tool messages; the rest
@@ -16,8 +16,6 @@ from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.prompt import File, Image, Message, Prompt, Reasoning, Text, Tool, ToolCall, ToolResult
 from pytest_tokenbudget.tokens.counts import Memo, compact_json
 from pytest_tokenbudget.tokens.fragments import MILLI, Fragment, Rendering, bare_model, framing
-from pytest_tokenbudget.tokens.media import file_fragment, image_fragment, image_known
-from pytest_tokenbudget.tokens.typescript import Dialect, namespace, response_format
 
 PART_OF: dict[str, PartName] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool_results"}
 """The part of the composition that a role's texts belong to."""
@@ -68,7 +66,7 @@ def turns(messages: Sequence[Message], *, merge_calls: bool) -> Iterator[Turn]:
 
 
 def has_calls(message: Message) -> bool:
-    """Whether a message holds tool calls."""
+    """Tell whether a message holds tool calls."""
     return any(isinstance(part, ToolCall) for part in message.parts)
 
 
@@ -90,6 +88,8 @@ def content(parts: Iterable[object], part: PartName, name: str, model: str) -> I
             if held:
                 yield Fragment(part, name, "".join(held))
                 held = []
+            from pytest_tokenbudget.tokens.media import file_fragment, image_fragment
+
             if isinstance(item, Image):
                 yield image_fragment(item, provider="openai", model=model)
             else:
@@ -99,14 +99,14 @@ def content(parts: Iterable[object], part: PartName, name: str, model: str) -> I
 
 
 def uncertain(parts: Iterable[object]) -> bool:
-    """Whether a content holds what only an estimate can be given for."""
+    """Tell whether a content holds what only an estimate can be given for."""
     for item in parts:
         if isinstance(item, ToolResult):
             if uncertain(item.parts):
                 return True
         elif (
             (isinstance(item, File) and item.text is None)
-            or (isinstance(item, Image) and not image_known(item))
+            or (isinstance(item, Image) and not item.is_sized)
             or (isinstance(item, Reasoning) and item.opaque)
         ):
             return True
@@ -204,7 +204,7 @@ _HOSTED = re.compile(r"(?:ft:)?(?:gpt-|chatgpt-|o[1-9](?:$|-)|codex-|computer-us
 
 
 def is_openai(api: str, model: str) -> bool:
-    """Whether a prompt is read by a model of OpenAI's own API, so that these rules apply and not a profile."""
+    """Tell whether a prompt is read by a model of OpenAI's own API, so that these rules apply and not a profile."""
     name = bare_model(model)
     hosted = _HOSTED.match(name) is not None and not name.startswith("gpt-oss")
     return hosted and api.startswith(("openai.chat", "openai.responses"))
@@ -249,6 +249,8 @@ def _tools(
     else:
         # the section joins the system message; without one it makes its own
         yield framing(5 if instructed else 5 + MESSAGE, "tools")
+    from pytest_tokenbudget.tokens.typescript import Dialect, namespace
+
     yield from namespace(functions, memo, Dialect(unions_explained=True), apart=kind.reasoning)
     if choice in {tool.name for tool in functions} and not kind.reasoning:
         yield Fragment("framing", text=choice or "", identity="tool_choice", fixed=7 * MILLI)
@@ -258,6 +260,8 @@ def _schema(prompt: Prompt, kind: Family, *, instructed: bool, tools: bool) -> I
     """The schema of a structured output, and its name in the header of each answer that is no tool call."""
     if prompt.output_schema is None:
         return
+    from pytest_tokenbudget.tokens.typescript import response_format
+
     yield Fragment("framing", text=response_format(prompt.output_schema))
     answers = sum(message.role == "assistant" and not has_calls(message) for message in prompt.messages)
     answers += not tools
@@ -330,7 +334,7 @@ def _parallel(calls: Sequence[ToolCall], results: Sequence[ToolResult], kind: Fa
 
 
 def _before_punctuation(text: str) -> int:
-    """Where the punctuation begins that a text ends with: encodings split there and not behind it."""
+    """Find where the punctuation begins that a text ends with: encodings split there and not behind it."""
     cut = len(text)
     while cut and not (text[cut - 1].isalnum() or text[cut - 1].isspace()):
         cut -= 1

@@ -1,4 +1,4 @@
-"""How a Responses request becomes tokens.
+"""Turns a Responses request into tokens.
 
 The tools section and the response formats have the form of OpenAI's Harmony guide
 (cookbook.openai.com/articles/openai-harmony, read 2026-11-24). The numbers are fitted, see

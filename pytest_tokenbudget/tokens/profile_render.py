@@ -1,4 +1,4 @@
-"""How a prompt becomes tokens where only a measured profile of the model's family is known, or no template surrounds it."""
+"""Turns a prompt into tokens where only a measured profile of the model's family is known, or no template surrounds it."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def _message(message: Message, writer: _Writer, *, reasoning: bool) -> Iterator[
 
 
 def _thinks(prompt: Prompt) -> bool:
-    """Whether the request asks for thinking, in Anthropic's words or through Bedrock."""
+    """Tell whether the request asks for thinking, in Anthropic's words or through Bedrock."""
     asked = prompt.extra.get("thinking")
     more = prompt.extra.get("additionalModelRequestFields")
     if asked is None and isinstance(more, dict):

@@ -10,7 +10,7 @@ from pytest_tokenbudget.tokens.fragments import bare_model
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What a prompt costs a family of models, against its texts counted in ``o200k_base``.
+    """The tokens that a prompt costs a family of models, against its texts counted in ``o200k_base``.
 
     Attributes:
         name: Name of the family.
@@ -97,335 +97,84 @@ _VERTEX = Profile(
     splits_digits=True,
 )
 
+# A row a family.
+# fmt: off
 TABLE: tuple[Family, ...] = (
-    Family(
-        r"claude-(instant|v2|2)",
-        Profile("Claude 2", n=10, text=1, start=1),
-    ),
-    Family(
-        r"claude-(3-(haiku|opus|sonnet|5)|3\.5)",
-        Profile(
-            "Claude 3, 3.5",
-            n=112,
-            text=1.1,
-            start=6.7,
-            message=0,
-            system=-0.9,
-            schema=0.814,
-            tools=262,
-            forced=103,
-            tool_text=1.38,
-            call=54.7,
-        ),
-    ),
-    Family(
-        r"claude-3[-.]7",
-        Profile(
-            "Claude Sonnet 3.7",
-            n=22,
-            text=1.083,
-            start=3.2,
-            message=2.8,
-            schema_start=375.4,
-            thinking=29.8,
-            tools=301.7,
-            tool=5,
-            tool_text=1.509,
-            call=36.7,
-        ),
-    ),
-    Family(
-        r"claude-((sonnet|opus)-4(-20|@|$|-0|:)|opus-4[-.]1|4-(sonnet|opus))",
-        Profile(
-            "Claude 4.0, 4.1",
-            n=126,
-            text=1.146,
-            start=2.6,
-            message=3.8,
-            system=-5,
-            thinking=28.6,
-            tools=305.7,
-            forced=-28.8,
-            tool=7.7,
-            tool_text=1.258,
-            result=43.4,
-        ),
-    ),
-    Family(
-        r"claude-((sonnet|haiku|opus)-4[-.][56]|4\.[56])",
-        Profile(
-            "Claude 4.5, 4.6",
-            n=372,
-            text=1.148,
-            start=3.8,
-            message=2.2,
-            system=-1.6,
-            schema_start=97.3,
-            schema=1.972,
-            thinking=29,
-            tools=496.5,
-            forced=97.8,
-            tool_text=1.33,
-            result=46.1,
-        ),
-    ),
-    Family(
-        r"claude-opus-4[-.]7",
-        Profile(
-            "Claude Opus 4.7",
-            n=16,
-            text=1.27,
-            start=3,
-            message=4,
-            system=-1.3,
-            schema_start=185,
-            tools=754,
-            forced=125,
-            tool_text=1.3,
-            result=36,
-            keeps_reasoning=True,
-        ),
-    ),
-    Family(
-        r"claude-(opus|fable)",
-        Profile(
-            "Claude Opus 4.8 on",
-            n=30,
-            text=1.21,
-            start=3.9,
-            message=3.4,
-            system=-1.3,
-            schema_start=187,
-            tools=257,
-            forced=125,
-            tool=16.3,
-            tool_text=2,
-            result=60,
-            keeps_reasoning=True,
-        ),
-    ),
-    Family(
-        r"claude-",
-        Profile(
-            "Claude Sonnet 5 on",
-            n=56,
-            text=1.29,
-            start=3.6,
-            message=3.9,
-            system=-1.6,
-            schema_start=184,
-            tools=378,
-            forced=122,
-            tool_text=1.35,
-            result=27.6,
-            keeps_reasoning=True,
-        ),
-    ),
+    Family(r"claude-(instant|v2|2)", Profile("Claude 2", n=10, text=1, start=1)),
+    Family(r"claude-(3-(haiku|opus|sonnet|5)|3\.5)", Profile(
+        "Claude 3, 3.5", n=112, text=1.1, start=6.7, message=0, system=-0.9, schema=0.814, tools=262, forced=103,
+        tool_text=1.38, call=54.7)),
+    Family(r"claude-3[-.]7", Profile(
+        "Claude Sonnet 3.7", n=22, text=1.083, start=3.2, message=2.8, schema_start=375.4, thinking=29.8, tools=301.7,
+        tool=5, tool_text=1.509, call=36.7)),
+    Family(r"claude-((sonnet|opus)-4(-20|@|$|-0|:)|opus-4[-.]1|4-(sonnet|opus))", Profile(
+        "Claude 4.0, 4.1", n=126, text=1.146, start=2.6, message=3.8, system=-5, thinking=28.6, tools=305.7,
+        forced=-28.8, tool=7.7, tool_text=1.258, result=43.4)),
+    Family(r"claude-((sonnet|haiku|opus)-4[-.][56]|4\.[56])", Profile(
+        "Claude 4.5, 4.6", n=372, text=1.148, start=3.8, message=2.2, system=-1.6, schema_start=97.3, schema=1.972,
+        thinking=29, tools=496.5, forced=97.8, tool_text=1.33, result=46.1)),
+    Family(r"claude-opus-4[-.]7", Profile(
+        "Claude Opus 4.7", n=16, text=1.27, start=3, message=4, system=-1.3, schema_start=185, tools=754, forced=125,
+        tool_text=1.3, result=36, keeps_reasoning=True)),
+    Family(r"claude-(opus|fable)", Profile(
+        "Claude Opus 4.8 on", n=30, text=1.21, start=3.9, message=3.4, system=-1.3, schema_start=187, tools=257,
+        forced=125, tool=16.3, tool_text=2, result=60, keeps_reasoning=True)),
+    Family(r"claude-", Profile(
+        "Claude Sonnet 5 on", n=56, text=1.29, start=3.6, message=3.9, system=-1.6, schema_start=184, tools=378,
+        forced=122, tool_text=1.35, result=27.6, keeps_reasoning=True)),
     Family(r"gemini-(1|2\.0)", _VERTEX),
     Family(r"gemini-", _VERTEX, providers=r"gcp\.vertex_ai|vercel"),
-    Family(
-        r"gemini-2",
-        Profile(
-            "Gemini 2.5",
-            n=428,
-            start=0,
-            message=1,
-            schema=0,
-            tool=20,
-            tool_words=1.1,
-            parameter=6,
-            call=13,
-            splits_digits=True,
-            keeps_reasoning=True,
-        ),
-    ),
-    Family(
-        r"gemini-",
-        Profile(
-            "Gemini 3",
-            n=213,
-            start=0,
-            message=1,
-            schema=0,
-            tools=6,
-            forced=18,
-            tool=12,
-            tool_words=1.23,
-            parameter=15.5,
-            sealed=0.196,
-            splits_digits=True,
-            keeps_reasoning=True,
-        ),
-    ),
-    Family(
-        r"(mi|magi|mini|dev)stral-small",
-        Profile(
-            "Mistral Small",
-            n=76,
-            start=12.8,
-            message=2.2,
-            schema=0,
-            schema_start=-12,
-            tool_text=1.41,
-            call=0,
-            result=2,
-            splits_digits=True,
-            keeps_reasoning=True,
-            drops_unused_tools=True,
-        ),
-        providers="mistral_ai",
-    ),
-    Family(
-        r"(mi|magi|mini|code|dev)stral|mixtral|pixtral|voxtral",
-        Profile(
-            "Mistral",
-            n=127,
-            start=-0.7,
-            message=3.7,
-            system=-3.7,
-            schema=0,
-            tools=7.5,
-            forced=3.4,
-            tool=13,
-            call=0,
-            result=0,
-            splits_digits=True,
-            keeps_reasoning=True,
-            drops_unused_tools=True,
-        ),
-    ),
-    Family(
-        r"grok-(4\.[2-9]|[5-9])",
-        Profile(
-            "Grok 4.3 and later",
-            n=35,
-            start=187,
-            schema_start=17.7,
-            tools=25,
-            tool_text=1.12,
-            call=0,
-            result=0,
-            sealed=0.163,
-            keeps_reasoning=True,
-        ),
-    ),
-    Family(
-        r"grok-4(-1)?-fast(-reasoning|$)|grok-4($|-0709)",
-        Profile("Grok 4, reasoning", n=10, start=147, tools=153, tool_text=0.8, call=25, result=60),
-    ),
-    Family(
-        r"grok",
-        Profile("Grok", n=25, text=0.975, start=-4.3, message=4.4, system=-5, tools=144.6, tool_text=0.996, result=9.6),
-    ),
-    Family(
-        r"deepseek",
-        Profile("DeepSeek in Responses", n=10, start=79, tools=227, result=22),
-        providers="deepseek",
-        api="openai.responses",
-    ),
-    Family(
-        r"deepseek",
-        Profile(
-            "DeepSeek",
-            n=39,
-            start=2,
-            message=2,
-            system=-2,
-            tools=224.5,
-            forced=8.6,
-            tool_text=1.148,
-            result=28.8,
-            drops_unused_tools=True,
-        ),
-        providers="deepseek",
-    ),
+    Family(r"gemini-2", Profile(
+        "Gemini 2.5", n=428, start=0, message=1, schema=0, tool=20, tool_words=1.1, parameter=6, call=13,
+        splits_digits=True, keeps_reasoning=True)),
+    Family(r"gemini-", Profile(
+        "Gemini 3", n=213, start=0, message=1, schema=0, tools=6, forced=18, tool=12, tool_words=1.23, parameter=15.5,
+        sealed=0.196, splits_digits=True, keeps_reasoning=True)),
+    Family(r"(mi|magi|mini|dev)stral-small", Profile(
+        "Mistral Small", n=76, start=12.8, message=2.2, schema=0, schema_start=-12, tool_text=1.41, call=0, result=2,
+        splits_digits=True, keeps_reasoning=True, drops_unused_tools=True), providers="mistral_ai"),
+    Family(r"(mi|magi|mini|code|dev)stral|mixtral|pixtral|voxtral", Profile(
+        "Mistral", n=127, start=-0.7, message=3.7, system=-3.7, schema=0, tools=7.5, forced=3.4, tool=13, call=0,
+        result=0, splits_digits=True, keeps_reasoning=True, drops_unused_tools=True)),
+    Family(r"grok-(4\.[2-9]|[5-9])", Profile(
+        "Grok 4.3 and later", n=35, start=187, schema_start=17.7, tools=25, tool_text=1.12, call=0, result=0,
+        sealed=0.163, keeps_reasoning=True)),
+    Family(r"grok-4(-1)?-fast(-reasoning|$)|grok-4($|-0709)", Profile(
+        "Grok 4, reasoning", n=10, start=147, tools=153, tool_text=0.8, call=25, result=60)),
+    Family(r"grok", Profile(
+        "Grok", n=25, text=0.975, start=-4.3, message=4.4, system=-5, tools=144.6, tool_text=0.996, result=9.6)),
+    Family(r"deepseek", Profile(
+        "DeepSeek in Responses", n=10, start=79, tools=227, result=22), providers="deepseek", api="openai.responses"),
+    Family(r"deepseek", Profile(
+        "DeepSeek", n=39, start=2, message=2, system=-2, tools=224.5, forced=8.6, tool_text=1.148, result=28.8,
+        drops_unused_tools=True), providers="deepseek"),
     Family(r"deepseek", Profile("DeepSeek elsewhere", n=10, start=-1, system=-4, forced=-50)),
-    Family(
-        r"command-(a|r7b)",
-        Profile(
-            "Command A, R7B",
-            n=44,
-            start=491,
-            system=30,
-            schema_start=75,
-            thinking=400,
-            tools=872.1,
-            forced=10.1,
-            tool_text=1.398,
-            result=67.9,
-            keeps_reasoning=True,
-        ),
-    ),
+    Family(r"command-(a|r7b)", Profile(
+        "Command A, R7B", n=44, start=491, system=30, schema_start=75, thinking=400, tools=872.1, forced=10.1,
+        tool_text=1.398, result=67.9, keeps_reasoning=True)),
     Family(r"command", Profile("Command", n=10, text=1.35, start=-5, message=3.2, tools=828.2, tool=5)),
-    Family(
-        r"nova-2",
-        Profile(
-            "Nova 2", n=35, start=46, message=0, tools=819, tool=5, tool_text=1.02, result=30.1, splits_digits=True
-        ),
-    ),
-    Family(
-        r"nova",
-        Profile(
-            "Nova",
-            n=29,
-            start=-2.5,
-            message=2.5,
-            system=-2.5,
-            tools=334.6,
-            tool=5,
-            tool_text=1.227,
-            result=22.2,
-            splits_digits=True,
-        ),
-    ),
-    Family(
-        r"gpt-oss",
-        Profile("gpt-oss on Ollama", n=34, start=62, message=5, system=3, tools=14.6, tool_text=0.763, result=9),
-        providers="ollama",
-    ),
-    Family(
-        r"gpt-oss",
-        Profile(
-            "gpt-oss", n=22, start=62, message=5, system=30, schema_start=70, forced=-21.1, tool_text=0.984, result=8
-        ),
-    ),
-    Family(
-        r"(code)?qwen",
-        Profile(
-            "Qwen",
-            n=55,
-            text=1.054,
-            start=5.5,
-            message=2.1,
-            system=4,
-            schema_start=88,
-            tools=42.8,
-            tool=5,
-            tool_text=1.388,
-            result=10.6,
-            splits_digits=True,
-        ),
-    ),
-    Family(
-        r"(code)?llama",
-        Profile(
-            "Llama",
-            n=41,
-            start=0,
-            message=10,
-            system=15,
-            tools=489.2,
-            forced=166.4,
-            tool=43.2,
-            tool_text=0.2,
-            drops_unused_tools=True,
-        ),
-    ),
+    Family(r"nova-2", Profile(
+        "Nova 2", n=35, start=46, message=0, tools=819, tool=5, tool_text=1.02, result=30.1, splits_digits=True)),
+    Family(r"nova", Profile(
+        "Nova", n=29, start=-2.5, message=2.5, system=-2.5, tools=334.6, tool=5, tool_text=1.227, result=22.2,
+        splits_digits=True)),
+    Family(r"gpt-oss", Profile(
+        "gpt-oss on Ollama", n=34, start=62, message=5, system=3, tools=14.6, tool_text=0.763, result=9),
+        providers="ollama"),
+    Family(r"gpt-oss", Profile(
+        "gpt-oss", n=22, start=62, message=5, system=30, schema_start=70, forced=-21.1, tool_text=0.984, result=8)),
+    Family(r"(code)?qwen", Profile(
+        "Qwen", n=55, text=1.054, start=5.5, message=2.1, system=4, schema_start=88, tools=42.8, tool=5,
+        tool_text=1.388, result=10.6, splits_digits=True)),
+    Family(r"(code)?llama", Profile(
+        "Llama", n=41, start=0, message=10, system=15, tools=489.2, forced=166.4, tool=43.2, tool_text=0.2,
+        drops_unused_tools=True)),
     Family(r"glm", Profile("GLM", n=11, start=5, message=0, system=-5, schema=0.273, tool=5, keeps_reasoning=True)),
     Family(r"titan", Profile("Titan", n=15, text=1.062, start=-2.8, message=2.4, tool=5, splits_digits=True)),
     Family(r"palmyra", Profile("Palmyra", n=8, start=28, tool_text=2, call=0, result=0)),
     Family(r"sonar", Profile("Sonar", n=11, start=0.5, message=0.5, system=-0.5, schema=0, tool=5)),
 )
+# fmt: on
 """The families; the first that matches counts."""
 
 _NAMELESS = {"cohere.": "Command A, R7B"}

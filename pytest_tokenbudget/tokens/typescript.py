@@ -1,4 +1,4 @@
-"""How OpenAI shows function tools to its models: a namespace of TypeScript types.
+"""Writes function tools as OpenAI shows them to its models: a namespace of TypeScript types.
 
 The form is that of OpenAI's own renderer for gpt-oss (github.com/openai/harmony, ``src/encoding.rs``,
 ``template_tools_section`` and ``json_schema_to_typescript``, read 2026-11-24). Where the hosted models' token counts
@@ -30,7 +30,7 @@ _OBJECT = "object"
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What the APIs do differently, by their token counts.
+    """The differences between the APIs, by their token counts.
 
     Attributes:
         unions_explained: Chat completions show a list of types with a description as one variant a line, the description

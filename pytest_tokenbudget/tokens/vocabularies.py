@@ -46,7 +46,7 @@ BYTES = "bytes/4"
 
 
 def available(name: str) -> bool:
-    """Whether an encoding of OpenAI's can be loaded without a download."""
+    """Tell whether an encoding of OpenAI's can be loaded without a download."""
     return name == BYTES or (name in BUNDLED and find_spec("toktok") is not None) or (name in _FILES and cached(name))
 
 
@@ -83,7 +83,7 @@ def load(name: str, *, configured: bool = False) -> CountTexts:
 
 
 def fingerprint(name: str) -> str:
-    """What keys the counts of an encoding across sessions: a file's name and state, else the name."""
+    """Give the key of an encoding's counts across sessions: a file's name and state, else the name."""
     if name in _FILES or name.startswith(_ASKED):
         return name
     path = tokenizer_file(name)
@@ -94,7 +94,7 @@ def fingerprint(name: str) -> str:
 
 
 def cached(name: str) -> bool:
-    """Whether tiktoken has an encoding's file on this machine, whole, so that it will not download it."""
+    """Tell whether tiktoken has an encoding's file on this machine, whole, so that it will not download it."""
     stem, sha256 = _FILES[name]
     folder = os.environ.get("TIKTOKEN_CACHE_DIR") or os.environ.get("DATA_GYM_CACHE_DIR")
     if folder is None:

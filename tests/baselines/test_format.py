@@ -8,16 +8,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_tokenbudget.baselines.format import dump, load, schema
+from pytest_tokenbudget.baselines.format import checked_cache, dump, load, schema
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Speed
 from pytest_tokenbudget.records.composition import FixedPrompt, PartTotal, StageComposition, within
 
 PATH = Path("tests/__budgets__/test_a.json")
-property_test = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 GOLDEN = """\
 {
@@ -112,11 +111,36 @@ def test_an_empty_file_of_entries_is_readable() -> None:
     assert load(dump({}), PATH) == {}
 
 
-@property_test
 @given(data=st.data())
 def test_what_is_written_is_read_back(data: st.DataObject, strategies) -> None:
-    """Every record is there again with its values, further ones follow from them, and writing again gives the same bytes."""
+    """Whatever an entry holds, in whatever order it came to be there."""
     entries = data.draw(strategies.entries)
+    written = assert_read_back(entries)
+    assert dump(dict(reversed(entries.items()))) == written
+    assert_plain_json(written, entries)
+
+
+@pytest.mark.parametrize(
+    ("metrics", "parts"),
+    [
+        # The stage's figure is a copy of the whole test's, which nobody measured, but which follows from the parts.
+        (
+            {"calls": MetricRecord(((0,),)), "main.system_tokens": MetricRecord(((0,),), 0)},
+            (PartTotal("system", "", 0, 0, 0, 0, ""),),
+        ),
+        # Of the model's time and the agent's own, the smaller is stored: here the one that is not there.
+        ({"measured_latency": MetricRecord(((5.0,),), 5.0), "model_time": MetricRecord(((4.0,),), 4.0)}, ()),
+    ],
+)
+def test_what_follows_from_a_figure_that_follows_is_not_stored(
+    metrics: dict[str, MetricRecord], parts: tuple[PartTotal, ...]
+) -> None:
+    """The file is the same after it was read and written again, whichever figures an entry began with."""
+    assert_read_back({"t": BaselineEntry(metrics=metrics, composition={"main": StageComposition(0, parts)})})
+
+
+def assert_read_back(entries: dict[str, BaselineEntry]) -> bytes:
+    """Every record is there again with its values, further ones follow from them, and writing again gives the same bytes."""
     written = dump(entries)
     read = load(written, PATH)
     assert read.keys() == entries.keys()
@@ -128,6 +152,18 @@ def test_what_is_written_is_read_back(data: st.DataObject, strategies) -> None:
                 assert _same_values(record, after[name]), name
         assert replace(again, metrics={}, pooled={}, sources={}) == replace(entry, metrics={}, pooled={}, sources={})
     assert dump(read) == written
+    return written
+
+
+def assert_plain_json(written: bytes, entries: dict[str, BaselineEntry]) -> None:
+    """Any JSON reader gets the same values, in sorted order, from strict UTF-8 with a newline at the end."""
+    text = written.decode()
+    document = json.loads(text)
+    assert text.endswith("}\n")
+    assert list(document["tests"]) == sorted(entries)
+    for test in document["tests"].values():
+        assert list(test) == sorted(test)
+        assert list(test["metrics"]) == sorted(test["metrics"])
 
 
 def _same_values(one: MetricRecord, other: MetricRecord) -> bool:
@@ -135,28 +171,6 @@ def _same_values(one: MetricRecord, other: MetricRecord) -> bool:
     sessions = one.sessions == other.sessions or set(one.values) == set(other.values) == {one.values[0]}
     origins = one.origin == other.origin or math.isclose(one.origin, other.origin, rel_tol=1e-9)
     return sessions and origins
-
-
-@property_test
-@given(data=st.data())
-def test_bytes_do_not_depend_on_insertion_order(data: st.DataObject, strategies) -> None:
-    """The same entries in another order are the same bytes."""
-    entries = data.draw(strategies.entries)
-    assert dump(dict(reversed(entries.items()))) == dump(entries)
-
-
-@property_test
-@given(data=st.data())
-def test_every_file_is_plain_json(data: st.DataObject, strategies) -> None:
-    """Any JSON reader gets the same values, in sorted order, from strict UTF-8 with a newline at the end."""
-    entries = data.draw(strategies.entries)
-    text = dump(entries).decode()
-    document = json.loads(text)
-    assert text.endswith("}\n")
-    assert list(document["tests"]) == sorted(entries)
-    for test in document["tests"].values():
-        assert list(test) == sorted(test)
-        assert list(test["metrics"]) == sorted(test["metrics"])
 
 
 @pytest.mark.parametrize(
@@ -183,6 +197,25 @@ def test_a_lone_surrogate_becomes_the_text_of_its_escape() -> None:
     """A tool or model name that no UTF-8 can hold does not keep a baseline from being written and read."""
     written = dump({"test_a": BaselineEntry(models=("gpt\udc80",))})
     assert load(written, PATH)["test_a"].models == ("gpt\\udc80",)
+
+
+@given(data=st.data())
+def test_a_file_that_was_checked_before_gives_the_same_entries(data: st.DataObject, strategies) -> None:
+    """It is parsed and not validated again."""
+    written, checked = dump(data.draw(strategies.entries)), checked_cache(None)
+    first = load(written, PATH, checked=checked)
+    assert load(written, PATH, checked=checked) == first
+    assert dump(load(written, PATH, checked=checked)) == dump(first)
+
+
+def test_only_a_valid_file_counts_as_checked(tmp_path: Path) -> None:
+    """A file that was refused is refused again, and an older format is read as such each time."""
+    checked, bad = checked_cache(tmp_path), GOLDEN.replace('"calls": 1', '"calls": -1').encode()
+    for _ in range(2):
+        with pytest.raises(BaselineError, match="calls"):
+            load(bad, PATH, checked=checked)
+    checked.save()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("key", ['test_a[{"x": 1}]', "test_a[x : y]", "C:\\", 'a\\"', "test_a[\u2028]"])

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_tokenbudget.baselines.format import dump
 from pytest_tokenbudget.baselines.merge import merge, merge_entries
 from pytest_tokenbudget.records.baseline import MAX_SESSIONS, BaselineEntry, MetricRecord
 
-property_test = settings(max_examples=150, deadline=None)
-wide_property_test = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
-
-@property_test
 @given(data=st.data())
 def test_the_order_of_files_does_not_matter(data: st.DataObject, strategies) -> None:
     """Commutative to the byte."""
@@ -21,7 +17,6 @@ def test_the_order_of_files_does_not_matter(data: st.DataObject, strategies) -> 
     assert dump(merge(a, b)) == dump(merge(b, a))
 
 
-@property_test
 @given(data=st.data())
 def test_the_grouping_of_files_does_not_matter(data: st.DataObject, strategies) -> None:
     """Associative to the byte."""
@@ -29,7 +24,6 @@ def test_the_grouping_of_files_does_not_matter(data: st.DataObject, strategies) 
     assert dump(merge(merge(a, b), c)) == dump(merge(a, merge(b, c)))
 
 
-@property_test
 @given(data=st.data())
 def test_merging_a_file_with_itself_or_nothing_changes_nothing(data: st.DataObject, strategies) -> None:
     """Idempotent, and an empty file is neutral."""
@@ -37,7 +31,6 @@ def test_merging_a_file_with_itself_or_nothing_changes_nothing(data: st.DataObje
     assert dump(merge(a, a)) == dump(merge(a, {})) == dump(merge({}, a)) == dump(a)
 
 
-@wide_property_test
 @given(data=st.data())
 def test_anything_that_can_be_stored_can_be_merged(data: st.DataObject, strategies) -> None:
     """No content makes merging fail, and tests of one file only are taken over as they are."""

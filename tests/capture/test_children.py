@@ -13,7 +13,7 @@ from pytest_tokenbudget.capture.children.exchange_frames import (
     ended_exchange,
     without_credentials,
 )
-from pytest_tokenbudget.capture.children.frames import BrokenFile, decode, encode
+from pytest_tokenbudget.capture.children.protocol import BrokenFile, decode, encode
 from pytest_tokenbudget.capture.children.spool import Spool
 from pytest_tokenbudget.records.exchange import Exchange, TokenBasis
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tokenbudget.capture.recorder import Recorder
+from pytest_tokenbudget.capture.recorder import Recorder, hosts_of
 from pytest_tokenbudget.capture.watch import watching
 from pytest_tokenbudget.records.exchange import Exchange
 
@@ -331,7 +331,7 @@ def test_threads_and_several_loops(httpx: Any, server: Any, recorder: Recorder) 
     exchanges = recorder.exchanges()
     assert sorted(exchange.url.rpartition("/")[2] for exchange in exchanges) == sorted("01234567" * 5)
     assert [exchange.sequence for exchange in exchanges] == list(range(40))
-    assert recorder.hosts() == {server.url.removeprefix("http://"): 40}
+    assert hosts_of(recorder.exchanges()) == {server.url.removeprefix("http://"): 40}
 
 
 def test_the_module_functions(httpx: Any, server: Any, recorder: Recorder) -> None:

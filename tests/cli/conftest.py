@@ -51,6 +51,14 @@ def test_agent(ask, budget):
 """
 
 
+QUICK = """
+[pytest]
+tokenbudget_encodings = * = bytes/4
+tokenbudget_prices = * = input 1, output 1
+"""
+"""What a process of pytest need not load where texts are not counted to the token: a vocabulary and the list of prices."""
+
+
 @dataclass(frozen=True)
 class Done:
     """What a run of the command came to."""
@@ -147,7 +155,7 @@ def repository(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch)
     root.mkdir()
     made = Repository(root)
     made.git("init", "--quiet", "--initial-branch=main")
-    (root / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    (root / "pytest.ini").write_text(QUICK, encoding="utf-8")
     made.write()
     made.write_tests(ONE_TEST)
     made.commit()

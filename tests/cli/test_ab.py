@@ -63,6 +63,28 @@ def test_growth_is_caught_and_explained(repository: Any, temporary: Path) -> Non
     assert repository.is_clean(temporary)
 
 
+def test_both_sides_words_are_compared(repository: Any, temporary: Path) -> None:
+    """The system prompts of both sides' requests are compared, and redacted as cassettes are."""
+    (repository.root / "pytest.ini").write_text("[pytest]\ntokenbudget_redact = acct-\\d+\n", encoding="utf-8")
+    test = repository.root / "tests" / "test_agent.py"
+    asked = '{"role": "user", "content": said}'
+    source = test.read_text(encoding="utf-8").replace(asked, f'{{"role": "system", "content": agent.SYSTEM}}, {asked}')
+    test.write_text(source, encoding="utf-8")
+    agent = "CALLS, PROMPT, BOOKED = 1, 'hello', 'lunch'\nSYSTEM = {!r}\n"
+    (repository.root / "src" / "agent.py").write_text(agent.format("You keep a calendar.\nBe brief."), encoding="utf-8")
+    repository.commit()
+    longer = "You keep a calendar.\nSay why" + ", and whom you asked" * 8 + ". Pay from acct-4711."
+    (repository.root / "src" / "agent.py").write_text(agent.format(longer), encoding="utf-8")
+    done = repository.ab("main", "--report", "ab.json")
+    assert done.code == 1, done.err
+    causes = repository.report()["tests"][0]["causes"]
+    (diff,) = {tuple(cause["diff"]) for cause in causes if cause["part"] == "system"}
+    assert diff[1] == "-Be brief."
+    assert diff[-1] == "+Pay from [redacted]."
+    assert "-Be brief." in done.out
+    assert "4711" not in done.out + json.dumps(causes)
+
+
 def test_unchanged_code_passes(repository: Any, temporary: Path) -> None:
     """Exit code 0, and no baseline is written."""
     done = repository.ab("HEAD", "--same-code", "--report", "ab.json")
@@ -82,20 +104,19 @@ def test_the_heads_own_code_is_no_base(repository: Any, temporary: Path, base: s
 
 
 def test_targets_are_met_or_missed(repository: Any) -> None:
-    """--reduce decides; an outcome that the base never had spoils a target that was met in numbers."""
+    """--reduce decides, each by itself; an outcome that the base never had spoils a target that was met in numbers."""
     repository.write(prompt=400, calls=2)
     repository.commit()
     repository.write(prompt=400, calls=1)
     met = repository.ab("HEAD", "--reduce", "worker.input_tokens=40%", "--report", "ab.json")
     assert met.code == 0, met.err
     assert "improved" in met.out
-    missed = repository.ab("HEAD", "--reduce", "worker.input_tokens=60%", "-q")
-    assert missed.code == 1
-    assert "TARGET MISSED" in missed.out
+    assert "TARGET MISSED" not in met.out
     repository.write(prompt=400, calls=1, booked="nothing")
-    spoilt = repository.ab("HEAD", "--reduce", "worker.input_tokens=40%")
-    assert spoilt.code == 1
-    assert "outcome 'booked' was 'lunch', is 'nothing'" in spoilt.out
+    missed = repository.ab("HEAD", "--reduce", "worker.input_tokens=40%", "--reduce", "worker.calls=60%")
+    assert missed.code == 1
+    assert missed.out.count("TARGET MISSED") == 1
+    assert "outcome 'booked' was 'lunch', is 'nothing'" in missed.out
 
 
 def test_live_runs_are_interleaved_and_adaptive(repository: Any, llm_server: Any, tmp_path: Path) -> None:

@@ -40,6 +40,38 @@ def test_shards_are_merged_to_the_bytes_of_one_run(tmp_path: Path) -> None:
         assert out.read_bytes() == dump(tests)
 
 
+def test_shards_of_an_update_begin_with_what_is_committed(tmp_path: Path) -> None:
+    """Folders of two jobs that each accepted a part: what a job did not run is no figure of it, and stays no session."""
+    committed = {f"test_{n}": entry(n, 10 * n) for n in range(1, 5)}
+    accepted = {f"test_{n}": entry(n, 20 * n) for n in range(1, 5)}
+    out = tmp_path / "tests" / "__budgets__" / "test_desk.json"
+    out.parent.mkdir(parents=True)
+    shards = [tmp_path / "shard-1", tmp_path / "shard-2"]
+    for order in (shards, shards[::-1]):
+        out.write_bytes(dump(committed))
+        for number, shard in enumerate(shards):
+            ran = {key: one for key, one in accepted.items() if int(key[-1]) % 2 == number}
+            file = shard / "tests" / "__budgets__" / "test_desk.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(dump(committed | ran))
+            (file.parent / "production.json").write_text("{}")
+        done = command("merge", *order, "-o", tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert out.read_bytes() == dump(accepted)
+        assert "4 tests of 2 files" in done.stdout
+
+
+def test_folders_without_baselines_and_folders_beside_files_are_errors(tmp_path: Path) -> None:
+    """Each is said in a line, with what to give instead."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.json").write_bytes(dump({}))
+    for paths in (["empty"], ["empty", "a.json"]):
+        done = command("merge", *(tmp_path / path for path in paths), "-o", tmp_path / "out")
+        assert done.returncode == 2
+        assert "Traceback" not in done.stderr
+        assert "folder" in done.stderr
+
+
 def test_a_file_that_is_no_baseline_is_an_error(tmp_path: Path) -> None:
     """One error with the place, exit code 2, and nothing is written."""
     (tmp_path / "a.json").write_text("{")

@@ -16,8 +16,8 @@ from report_runs import exact_test, showcase
 from workflow_runner import ROOT, Runner, blocks, machine
 
 from pytest_tokenbudget.report import json_report
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.markdown import marker
-from pytest_tokenbudget.report.view import RunView
 
 PAGE = ROOT / "docs" / "ci.md"
 RECIPES = blocks(PAGE, "yaml") | blocks(PAGE, "groovy")

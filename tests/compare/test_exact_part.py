@@ -70,9 +70,20 @@ def test_a_grown_prompt_fails_on_one_sample_though_the_loop_was_shorter() -> Non
 def test_noise_alone_is_not_decided_on_one_sample() -> None:
     """The same prompt in more calls is a suspicion, which is confirmed; its exact part has not moved."""
     gate = _judged(_loop(3, Random(1)), _loop(6, Random(2)))
-    assert (gate.verdict, gate.more) == ("inconclusive", 2)
+    assert (gate.verdict, gate.more) == ("inconclusive", 1)
     assert gate.exact_part is not None
     assert gate.exact_part.baseline == gate.exact_part.value
+
+
+def test_a_shorter_loop_is_no_improvement_and_a_shorter_prompt_is_one() -> None:
+    """What the model decides needs more than one sample in both directions; what the code decides needs none."""
+    shorter = _judged(_loop(6, Random(1)), _loop(3, Random(2)))
+    assert (shorter.verdict, shorter.more) == ("ok", 0)
+    cut = _judged(_loop(5, Random(1)), _loop(5, Random(2), fixed=1500))
+    assert (cut.verdict, cut.exact) == ("improved", True)
+    assert cut.reason == "decided by the prompt alone: 500 fewer tokens in each of 5 calls, whatever the model answers"
+    longer = _judged(_loop(3, Random(1)), _loop(6, Random(2), fixed=1500))
+    assert longer.verdict == "inconclusive"
 
 
 def test_a_small_growth_is_left_to_the_rest() -> None:

@@ -9,7 +9,7 @@ from fractions import Fraction
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_tokenbudget.compare import judge
@@ -289,7 +289,6 @@ def test_a_flat_baseline_is_one_session() -> None:
     assert judge([[1.0], [], [1.1]], [1.0], max_increase=0.2).sessions == 2
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     base=st.lists(TIMES, min_size=1, max_size=12),
     new=st.lists(TIMES, min_size=1, max_size=12),
@@ -310,7 +309,6 @@ def test_order_does_not_matter(base: list[float], new: list[float], kind: str, p
     assert summary(first) == summary(second)
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     base=st.lists(TIMES, min_size=3, max_size=12),
     new=st.lists(TIMES, min_size=1, max_size=12),
@@ -324,7 +322,6 @@ def test_units_do_not_matter(base: list[float], new: list[float], unit: float) -
     assert second.upper == pytest.approx(first.upper)
 
 
-@settings(deadline=None, max_examples=150)
 @given(
     base=st.lists(st.one_of(st.floats(0.0, 1e6), st.just(math.nan)), max_size=8),
     new=st.lists(st.floats(-1.0, 1e300), max_size=8),

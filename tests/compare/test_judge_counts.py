@@ -51,12 +51,33 @@ def test_exact_quantile() -> None:
 
 
 def test_a_quiet_count_is_confirmed_before_it_fails() -> None:
-    """One suspicious live count asks for two more; three that agree fail, though their variance is zero."""
+    """A suspicious live count needs two more, one at a time; three that agree fail, though their variance is zero."""
     first = judge([[100] * 5], [200], max_increase=0.1, kind="count")
-    assert (first.verdict, first.more) == ("inconclusive", 2)
+    assert (first.verdict, first.more) == ("inconclusive", 1)
     assert "2 more samples" in first.reason
     assert judge([[100] * 5], [200] * 3, max_increase=0.1, kind="count").verdict == "regression"
     assert judge([[100] * 5], [105], max_increase=0.1, kind="count").verdict == "ok"
+
+
+def test_a_lower_live_count_is_no_improvement_until_three_agree() -> None:
+    """A loop that happened to end early is within the budget; what is called improved has the evidence of a regression."""
+    first = judge([[100]], [50], max_increase=0.1, kind="count")
+    assert (first.verdict, first.more) == ("ok", 0)
+    assert "2 more samples would tell an improvement from chance" in first.reason
+    assert judge([[100]], [50, 50], max_increase=0.1, kind="count").verdict == "ok"
+    assert judge([[100]], [50, 50, 50], max_increase=0.1, kind="count").verdict == "improved"
+    assert judge([[100]], [50], max_increase=0.1, kind="count", fixed=True).verdict == "improved"
+
+
+def test_counts_that_vary_are_not_sampled_where_no_number_of_samples_can_decide() -> None:
+    """Against one stored value only ten that all lie above it decide; the first that does not ends the sampling."""
+    second = judge([[100]], [150, 160], max_increase=0.1, kind="count")
+    assert (second.verdict, second.more) == ("inconclusive", 1)
+    third = judge([[100]], [150, 160, 105], max_increase=0.1, kind="count")
+    assert (third.verdict, third.more, third.baseline_missing) == ("inconclusive", 0, 2)
+    assert "1 baseline sample cannot tell a change from chance" in third.reason
+    assert judge([[100]], [150, 160], max_increase=0.1, kind="count", max_samples=5).more == 0
+    assert judge([[100, 120, 90]], [150, 160, 105], max_increase=0.1, kind="count").more > 0
 
 
 def test_a_fixed_count_gets_its_verdict() -> None:
@@ -218,7 +239,7 @@ def test_the_next_batch_is_the_smallest_that_helps() -> None:
     open_count = judge([[100] * 5], [200], max_increase=0.1, kind="count")
     noisy = judge([[98, 101, 100, 99, 120]], [200], max_increase=0.1, kind="count")
     done = judge([100], [100], max_increase=0.1, kind="exact")
-    assert (open_count.more, noisy.more, done.more) == (2, 4, 0)
-    assert next_batch([open_count, noisy, done]) == 2
+    assert (open_count.more, noisy.more, done.more) == (1, 4, 0)
+    assert next_batch([open_count, noisy, done]) == 1
     assert next_batch([done]) == 0
     assert next_batch([]) == 0

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_tokenbudget.explain import UnitPrices, explain
+from pytest_tokenbudget.explain import explain
+from pytest_tokenbudget.explain.cost_and_time import UnitPrices
 from pytest_tokenbudget.records.composition import Cause, PartTotal, StageComposition, within
 
 IN, OUT = 2e-6, 8e-6

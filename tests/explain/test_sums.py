@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_tokenbudget.explain import UnitPrices, explain, notes
+from pytest_tokenbudget.explain import explain, notes
+from pytest_tokenbudget.explain.cost_and_time import UnitPrices
 from pytest_tokenbudget.explain.shares import product, round_floats, round_whole, shapley
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.composition import PART_NAMES, Composition, PartTotal, Piece, StageComposition, within

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ledger_server import LedgerServer
+from own_process import run_in_own_process
 
 # Users leave their clients to the garbage collector; that is not what these tests are about.
 QUIET = ("-W", "ignore::ResourceWarning", "-W", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -51,10 +52,11 @@ def against_the_books(pytester: pytest.Pytester, llm_server: LedgerServer, monke
             test_agent="import os\nfrom pytest_tokenbudget import stage, token_budget\n"
             f'SERVER = os.environ["SERVER"]\n\n@token_budget("10%")\n{define} test_agent():\n{lines}\n'
         )
-        run = pytester.runpytest_subprocess if subprocess else pytester.runpytest_inprocess
-        result = run(
-            "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *QUIET, *options
-        )
+        options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *QUIET, *options)
+        if subprocess:
+            result = run_in_own_process(pytester, *options, plugins=("asyncio",))
+        else:
+            result = pytester.runpytest_inprocess(*options)
         result.assert_outcomes(passed=1)
         report: dict[str, Any] = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
         (test,) = report["tests"]

@@ -207,6 +207,105 @@ def test_xai_async():
     assert tests["test_xai"]["calls"][1]["ttft"] is not None
 
 
+LATE_STATUS = """
+from grpc.aio import _call
+
+class StatusComesLate:
+    # The status of a call arrives apart from its last message: on a loaded machine after it.
+    def __init__(self, call):
+        self.call, self.known = call, False
+
+    def __getattr__(self, name):
+        return getattr(self.call, name)
+
+    def done(self):
+        return self.known and self.call.done()
+
+    def is_ok(self):
+        return self.known and self.call.is_ok()
+
+    async def status(self):
+        status = await self.call.status()
+        self.known = True
+        return status
+
+made = _call.UnaryStreamCall.__init__
+
+def make(self, *args, **options):
+    made(self, *args, **options)
+    self._cython_call = StatusComesLate(self._cython_call)
+
+_call.UnaryStreamCall.__init__ = make
+"""
+
+
+def test_the_status_of_a_stream_comes_after_its_end(pytester: pytest.Pytester, grpc_server: Server) -> None:
+    """A stream that was read to its end is a whole call, however late gRPC tells its status."""
+    tests = run(
+        pytester,
+        LATE_STATUS
+        + """
+@token_budget("10%")
+def test_agent():
+    async def main():
+        async with grpc.aio.insecure_channel(SERVER) as channel:
+            client = GenerativeServiceAsyncClient(transport=GenerativeServiceGrpcAsyncIOTransport(channel=channel))
+            async for chunk in await client.stream_generate_content(ASK):
+                pass
+    asyncio.run(main())
+""",
+        passed=1,
+    )
+    hold_against_books(tests["test_agent"], grpc_server.books)
+
+
+def test_streams_and_futures_that_nobody_reads_to_the_end(pytester: pytest.Pytester, grpc_server: Server) -> None:
+    """Read by ``read``, left after the last message, or a future whose callbacks come late: each is one whole call."""
+    tests = run(
+        pytester,
+        """
+from grpc import _channel
+from google.ai.generativelanguage_v1beta.types import GenerateContentRequest, GenerateContentResponse
+
+PATH = "/google.ai.generativelanguage.v1beta.GenerativeService/"
+KIND = {"request_serializer": GenerateContentRequest.serialize,
+        "response_deserializer": GenerateContentResponse.deserialize}
+
+@token_budget("10%")
+def test_agent(monkeypatch):
+    async def main():
+        channel = grpc.aio.insecure_channel(SERVER)
+        ask = channel.unary_stream(PATH + "StreamGenerateContent", **KIND)
+        call = ask(GenerateContentRequest(ASK))
+        assert await call.read() is not grpc.aio.EOF
+        await call.code()
+        assert await call.read() is grpc.aio.EOF
+        left = ask(GenerateContentRequest(ASK))
+        await left.read()
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    loop.close()
+
+    with grpc.insecure_channel(SERVER) as channel:
+        for chunk in channel.unary_stream(PATH + "StreamGenerateContent", **KIND)(GenerateContentRequest(ASK)):
+            break
+        # A future tells its reader first, and its callbacks in another thread.
+        monkeypatch.setattr(_channel._MultiThreadedRendezvous, "add_done_callback", lambda future, told: None)
+        channel.unary_unary(PATH + "GenerateContent", **KIND).future(GenerateContentRequest(ASK)).result()
+""",
+        passed=1,
+    )
+    hold_against_books(tests["test_agent"], grpc_server.books)
+    assert len(grpc_server.books) == 4
+
+
+def hold_against_books(test: dict[str, Any], books: Books) -> None:
+    """Each call of a test succeeded and equals its entry in the books."""
+    assert [(call["error"], call["input_tokens"], call["output_tokens"]) for call in test["calls"]] == [
+        (None, *entry) for entry in books
+    ]
+
+
 def test_a_scripted_run_refuses_it(pytester: pytest.Pytester, grpc_server: Server) -> None:
     """A clear refusal, also where the agent swallows it, and nothing reaches the server."""
     run(

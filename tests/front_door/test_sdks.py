@@ -259,64 +259,75 @@ def test_ollama(against_the_books: Any, llm_server: LedgerServer) -> None:
 
 
 def test_boto3(against_the_books: Any, llm_server: LedgerServer) -> None:
-    """Bedrock's Converse through botocore's own HTTP session, plain and as a binary event stream."""
-    needs("boto3")
-    llm_server.play(
-        [Reply("hi", input_tokens=10, output_tokens=3), Reply("one two three", input_tokens=11, output_tokens=4)]
-    )
-    messages = '[{"role": "user", "content": [{"text": "hello"}]}]'
-    against_the_books(
-        "import boto3\nclient = boto3.client('bedrock-runtime', endpoint_url=SERVER, region_name='us-east-1')\n"
-        f"client.converse(modelId='anthropic.claude-3-haiku-20240307-v1:0', messages={messages})\n"
-        f"stream = client.converse_stream(modelId='anthropic.claude-3-haiku-20240307-v1:0', messages={messages})\n"
-        "for _ in stream['stream']: pass",
-        calls=2,
-        subprocess=True,
-    )
+    """Bedrock through botocore's own HTTP session, plain and as a binary event stream.
 
-
-def test_boto3_invoke(against_the_books: Any, llm_server: LedgerServer) -> None:
-    """Bedrock's InvokeModel in the dialect of the model, plain and as a binary event stream."""
+    First Converse, then InvokeModel in the dialect of the model.
+    """
     needs("boto3")
     llm_server.play(
         [
+            Reply("hi", input_tokens=10, output_tokens=3),
+            Reply("one two three", input_tokens=11, output_tokens=4),
             Reply("hi", input_tokens=10, output_tokens=3, cached=4),
             Reply("one two three", tool_calls=tuple(TOOLS), input_tokens=11, output_tokens=4),
         ]
     )
-    asked = f"modelId='anthropic.claude-3-haiku-20240307-v1:0', body=json.dumps({{'anthropic_version': 'bedrock-2023-05-31', 'max_tokens': 9, 'messages': {USER}}})"
+    conversed = (
+        "modelId='anthropic.claude-3-haiku-20240307-v1:0', messages=[{'role': 'user', 'content': [{'text': 'hello'}]}]"
+    )
+    invoked = f"modelId='anthropic.claude-3-haiku-20240307-v1:0', body=json.dumps({{'anthropic_version': 'bedrock-2023-05-31', 'max_tokens': 9, 'messages': {USER}}})"
     against_the_books(
         "import boto3, json\nclient = boto3.client('bedrock-runtime', endpoint_url=SERVER, region_name='us-east-1')\n"
-        f"assert json.loads(client.invoke_model({asked})['body'].read())['content'][0]['text'] == 'hi'\n"
-        f"for _ in client.invoke_model_with_response_stream({asked})['body']: pass",
-        calls=2,
+        f"client.converse({conversed})\n"
+        f"for _ in client.converse_stream({conversed})['stream']: pass\n"
+        f"assert json.loads(client.invoke_model({invoked})['body'].read())['content'][0]['text'] == 'hi'\n"
+        f"for _ in client.invoke_model_with_response_stream({invoked})['body']: pass",
+        calls=4,
         subprocess=True,
     )
 
 
 def test_litellm(against_the_books: Any, llm_server: LedgerServer) -> None:
-    """litellm in front of an OpenAI-compatible server."""
+    """litellm in front of an OpenAI-compatible server and of Anthropic's, plain and streamed, synchronous and not."""
     needs("litellm")
-    llm_server.play([Reply("hi", input_tokens=10, output_tokens=3)])
+    numbers: dict[str, Any] = {"input_tokens": 120, "output_tokens": 30, "cached": 40}
+    llm_server.play([Reply("one two three", **numbers), Reply("four five", tool_calls=tuple(TOOLS[:1]), **numbers)] * 3)
+    asked = f"messages={USER}, api_key='none'"
+    openai = f"{asked}, model='openai/gpt-4o', api_base=SERVER + '/v1'"
+    claude = f"{asked}, model='anthropic/claude-sonnet-4-5', api_base=SERVER"
+    streamed = "stream=True, stream_options={'include_usage': True}"
     against_the_books(
-        "import litellm\n"
-        f"litellm.completion(model='openai/gpt-4o', api_base=SERVER + '/v1', api_key='none', messages={USER})",
+        f"import litellm\nlitellm.completion({openai})\n"
+        f"for _ in litellm.completion({openai}, {streamed}): pass\n"
+        f"await litellm.acompletion({openai})\n"
+        f"async for _ in await litellm.acompletion({openai}, {streamed}): pass\n"
+        f"for _ in litellm.completion({claude}, {streamed}): pass",
+        asynchronous=True,
+        calls=5,
         subprocess=True,
     )
 
 
 def test_pydantic_ai(against_the_books: Any, llm_server: LedgerServer) -> None:
-    """An agent of pydantic-ai."""
+    """An agent of pydantic-ai on OpenAI's chat completions, and one on Anthropic's messages, streamed."""
     needs("pydantic_ai")
     pytest.importorskip("openai", reason="the openai SDK is not installed")
-    llm_server.play([Reply("hi", input_tokens=10, output_tokens=3)])
+    pytest.importorskip("anthropic", reason="the anthropic SDK is not installed")
+    llm_server.play([Reply("hi", input_tokens=10, output_tokens=3), Reply("ho", input_tokens=120, output_tokens=30)])
     against_the_books(
+        "import anthropic\n"
         "from pydantic_ai import Agent\n"
+        "from pydantic_ai.models.anthropic import AnthropicModel\n"
         "from pydantic_ai.models.openai import OpenAIChatModel\n"
+        "from pydantic_ai.providers.anthropic import AnthropicProvider\n"
         "from pydantic_ai.providers.openai import OpenAIProvider\n"
         "model = OpenAIChatModel('gpt-4o', provider=OpenAIProvider(base_url=SERVER + '/v1', api_key='none'))\n"
-        "assert (await Agent(model).run('hello')).output == 'hi'",
+        "assert (await Agent(model).run('hello')).output == 'hi'\n"
+        "provider = AnthropicProvider(anthropic_client=anthropic.AsyncAnthropic(base_url=SERVER, api_key='none'))\n"
+        "async with Agent(AnthropicModel('claude-sonnet-4-5', provider=provider)).run_stream('hello') as run:\n"
+        "    assert await run.get_output() == 'ho'",
         asynchronous=True,
+        calls=2,
         subprocess=True,
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -14,12 +13,6 @@ ASYNC_OPENAI = "import openai\nclient = openai.AsyncOpenAI(base_url=SERVER + '/v
 ASYNC_CLAUDE = "import anthropic\nclient = anthropic.AsyncAnthropic(base_url=SERVER)\n"
 ASKED = f"model='claude-sonnet-4-5', max_tokens=50, messages={USER}"
 TOOL = ToolCall("calendar_write", {"title": "a"}, "call_1")
-
-
-def needs(module: str) -> None:
-    """Skip where a library is not installed; it is imported in the process of the inner run alone."""
-    if find_spec(module) is None:
-        pytest.skip(f"{module} is not installed")
 
 
 @pytest.fixture
@@ -132,30 +125,6 @@ class TestTwoCalls:
             calls=2,
         )
 
-    def test_litellm_async(self, against_the_books: Any) -> None:
-        """litellm's ``acompletion``, plain and streamed."""
-        needs("litellm")
-        asked = f"model='openai/gpt-4o', api_base=SERVER + '/v1', api_key='none', messages={USER}"
-        against_the_books(
-            f"import litellm\nawait litellm.acompletion({asked})\n"
-            f"async for _ in await litellm.acompletion({asked}, stream=True, stream_options={{'include_usage': True}}): pass",
-            asynchronous=True,
-            calls=2,
-            subprocess=True,
-        )
-
-    def test_litellm_streamed(self, against_the_books: Any) -> None:
-        """litellm's ``completion``, streamed, in OpenAI's dialect and in Anthropic's."""
-        needs("litellm")
-        asked = f"messages={USER}, api_key='none', stream=True, stream_options={{'include_usage': True}}"
-        against_the_books(
-            "import litellm\n"
-            f"for _ in litellm.completion(model='openai/gpt-4o', api_base=SERVER + '/v1', {asked}): pass\n"
-            f"for _ in litellm.completion(model='anthropic/claude-sonnet-4-5', api_base=SERVER, {asked}): pass",
-            calls=2,
-            subprocess=True,
-        )
-
 
 @pytest.mark.usefixtures("one")
 class TestOneCall:
@@ -194,19 +163,3 @@ class TestOneCall:
         )
         (call,) = test["calls"]
         assert call["latency"] < test["total"]["latency"] - 0.2
-
-    def test_pydantic_ai_streamed(self, against_the_books: Any) -> None:
-        """An agent of pydantic-ai on Anthropic's messages, streamed."""
-        needs("pydantic_ai")
-        pytest.importorskip("anthropic", reason="the anthropic SDK is not installed")
-        against_the_books(
-            "import anthropic\n"
-            "from pydantic_ai import Agent\n"
-            "from pydantic_ai.models.anthropic import AnthropicModel\n"
-            "from pydantic_ai.providers.anthropic import AnthropicProvider\n"
-            "provider = AnthropicProvider(anthropic_client=anthropic.AsyncAnthropic(base_url=SERVER, api_key='none'))\n"
-            "async with Agent(AnthropicModel('claude-sonnet-4-5', provider=provider)).run_stream('hello') as run:\n"
-            "    assert await run.get_output() == '{\"n\": 3}'",
-            asynchronous=True,
-            subprocess=True,
-        )

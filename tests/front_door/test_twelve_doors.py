@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ledger_server import Asked, Entry, Ledger, LedgerServer, Reply, ToolCall
+from own_process import run_in_own_process
 
 for name in ("uvicorn", "starlette.testclient", "celery", "grpc", "websockets.sync.server"):
     pytest.importorskip(name, reason=f"{name} is not installed")
@@ -287,7 +288,7 @@ def test_twelve_doors(
     options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", "-W", "ignore")
 
     # In a process of its own: a pool cannot pickle what another session in this one has imported anew.
-    pytester.runpytest_subprocess(*options).assert_outcomes(passed=12)
+    run_in_own_process(pytester, *options).assert_outcomes(passed=12)
     live = _totals(pytester)
     ledger = llm_server.ledger
     assert live == [
@@ -296,7 +297,7 @@ def test_twelve_doors(
     ]
 
     llm_server.__exit__(None, None, None)
-    pytester.runpytest_subprocess(*options, "-k", "not grpc and not websocket").assert_outcomes(passed=10)
+    run_in_own_process(pytester, *options, "-k", "not grpc and not websocket").assert_outcomes(passed=10)
     assert _totals(pytester) == live[:10]
     assert len(ledger) == 24
 

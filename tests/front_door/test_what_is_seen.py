@@ -113,6 +113,23 @@ def test_calls_of_wider_fixtures_may_be_charged(run: Any, mode: str, calls: dict
         )
 
 
+def test_a_marker_charges_the_calls_of_wider_fixtures(run: Any) -> None:
+    """For its test alone, whichever test has the fixture set up; the report says so."""
+    tests = FIXTURES.replace(
+        '@token_budget("off")\ndef test_second', '@token_budget("off", fixture_calls="each")\ndef test_second'
+    )
+    both = ("-k", "test_first or test_second")
+    for options in (both, (*both, "--deselect", "test_agent.py::test_first")):
+        result, found = run(tests, *options)
+        assert found["test_second"]["total"]["calls"] == 3
+        assert [test["total"]["calls"] for name, test in found.items() if name != "test_second"] in ([1], [])
+        result.stdout.fnmatch_lines(
+            ["*2 model calls of fixture 'index'* are charged to this test, as to each that uses it*"]
+        )
+    result, _ = run(tests.replace('"each"', '"every"'), *both)
+    result.stderr.fnmatch_lines(["*token_budget: fixture_calls: 'every' is no way to charge them*"])
+
+
 def test_calls_of_earlier_work(run: Any) -> None:
     """A thread and a task that began before the test are listed and not charged, unless the project says so."""
     tests = """
@@ -312,6 +329,53 @@ def test_connections_to_models_are_refused(run: Any, llm_server: Any, monkeypatc
         ini=f"tokenbudget_allow_hosts = 127.0.0.1:{port}",
     )
     result.assert_outcomes(passed=1, deselected=4)
+    assert len(llm_server.ledger) == connections
+
+
+CHILDREN = """
+import subprocess, sys
+
+CODE = {
+    "socket": "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 1).sendall(b'x')",
+    "asyncio": "import asyncio, sys; asyncio.run(asyncio.open_connection(sys.argv[1], int(sys.argv[2])))",
+    "forked": "import os, socket, sys\\nif os.fork() == 0: socket.create_connection(sys.argv[1:3], 1)\\nos.wait()",
+}
+def start(way, host, port):
+    done = subprocess.run([sys.executable, "-c", CODE[way], host, port], capture_output=True, text=True)
+    return done.stderr.strip().rpartition("\\n")[2]
+
+@pytest.mark.parametrize("way", CODE)
+@token_budget("off")
+def test_live(way):
+    ask()
+    assert "ConnectionRefusedError" in start(way, "127.0.0.1", "11434")  # Ollama's
+
+@pytest.mark.parametrize("way", CODE)
+@token_budget("10%", replay=True)
+def test_replayed(way):
+    ask()
+    if os.environ.get("AGAIN"):
+        assert "ConnectionNotAllowed" in start(way, *URL.removeprefix("http://").partition("/")[0].split(":"))
+"""
+
+
+def test_children_may_not_go_round_either(run: Any, llm_server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that imports no client library: its connections are noticed, and refused to the recorded host."""
+    result, found = run(CHILDREN)
+    result.assert_outcomes(passed=6)
+    connections = len(llm_server.ledger)
+    for name, test in found.items():
+        if name.startswith("test_live"):
+            (told,) = test["messages"]
+            assert told.startswith(
+                "not counted: connections to a model that belong to no watched client: 127.0.0.1:11434"
+            )
+            assert "by a child process" in told
+    monkeypatch.setenv("AGAIN", "1")
+    result, found = run(CHILDREN, "-k", "replayed")
+    result.assert_outcomes(failed=3, deselected=3)
+    for test in found.values():
+        assert test["messages"][0].startswith("a connection to 127.0.0.1 was refused: a replayed or scripted run")
     assert len(llm_server.ledger) == connections
 
 

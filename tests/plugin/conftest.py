@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from ledger_server import LedgerServer
+from own_process import QUICK, run_in_own_process
 
 from pytest_tokenbudget.baselines.format import load
 from pytest_tokenbudget.records.baseline import MetricRecord
@@ -53,11 +54,11 @@ class Project:
         # Byte code is taken for fresh where a text of the same length was written within the same second.
         shutil.rmtree(self.pytester.path / "__pycache__", ignore_errors=True)
 
-    def run(self, *args: str, subprocess: bool = False) -> pytest.RunResult:
-        """Run pytest; a JSON report is always written."""
+    def run(self, *args: str, subprocess: bool = False, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
+        """Run pytest; a JSON report is always written. A process of its own loads none but these other plugins."""
         options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *args)
         if subprocess:
-            return self.pytester.runpytest_subprocess(*options)
+            return run_in_own_process(self.pytester, *QUICK, *options, plugins=plugins)
         return self.pytester.runpytest_inprocess(*options)
 
     @property

@@ -50,7 +50,30 @@ def test_an_unchanged_run_is_decided_on_one_sample(slow: Any) -> None:
     assert 1.0 < pace["lower"] < pace["ratio"] < pace["upper"]
     assert pace["ratio"] == pytest.approx(3.0, rel=0.4)
     assert slow.test["total"]["measured_latency"] > 2 * slow.test["total"]["latency"]
-    result.stdout.fnmatch_lines(["*openai gpt-4o is * times slower per token than in the baseline*not these changes*"])
+    told = "openai gpt-4o is * times slower per token than in the baseline*"
+    result.stdout.fnmatch_lines([told, "*not these changes"])
+    assert max(len(line) for line in result.stdout.lines if line.startswith("openai gpt")) <= 80
+
+
+def test_the_providers_part_is_gated_by_name(slow: Any) -> None:
+    """Drift is no noise there: three samples of a provider that is slower fail, one of a provider as before passes."""
+    source = LOOP.format(calls=6).replace('"latency": "20%"', '"provider_pace": "40%"')
+    slow.write(source)
+    slow.run().assert_outcomes(passed=1)
+    slow.server.play(lambda asked: Reply(delay=0.03))
+    slow.run().assert_outcomes(passed=1)
+    assert slow.gate("provider_pace")["value"] == pytest.approx(1.0, rel=0.3)
+    slow.server.play(lambda asked: Reply(delay=0.12))
+    result = slow.run()
+    result.assert_outcomes(failed=1)
+    gate = slow.gate("provider_pace")
+    assert (gate["verdict"], gate["baseline"], gate["exact"], gate["unit"]) == ("regression", 1.0, False, "ratio")
+    assert gate["value"] > 1.4
+    assert gate["lower"] > 0
+    assert slow.test["samples"] >= 3
+    slow.run("--tokenbudget-samples=1").assert_outcomes(passed=1)
+    assert slow.gate("provider_pace")["verdict"] == "inconclusive"
+    assert "times the expected time in 6 calls" in slow.gate("provider_pace")["reason"]
 
 
 def test_more_calls_fail_whatever_the_provider_does(slow: Any) -> None:

@@ -41,20 +41,34 @@ def _without_times(value: Any) -> Any:
 
 
 def test_xdist_gives_the_same_report(project: Any) -> None:
-    """-n0 and -n3 give the same JSON report but for times, and the same baseline but for times."""
+    """-n0 and -n2 give the same JSON report but for times, and the same baseline but for times.
+
+    A test in two groups has the baseline that it has without xdist, and no other.
+    """
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
-    project.write(FOUR)
-    project.run("-n0", subprocess=True).assert_outcomes(passed=4)
+    project.write(
+        FOUR
+        + """
+@pytest.mark.xdist_group("llm")
+@pytest.mark.xdist_group("db")
+@token_budget({"input_tokens": "10%"}, samples=1)
+def test_grouped(ask):
+    ask()
+"""
+    )
+    project.run("-n0", subprocess=True, plugins=("xdist",)).assert_outcomes(passed=5)
     alone, baseline = project.report, json.loads(project.baseline)
     (project.pytester.path / "__budgets__" / "test_agent.json").unlink()
-    project.run("-n3", "--dist=load", subprocess=True).assert_outcomes(passed=4)
+    project.run("-n2", "--dist=load", subprocess=True, plugins=("xdist",)).assert_outcomes(passed=5)
     assert _without_times(project.report) == _without_times(alone)
     together = json.loads(project.baseline)
     assert together["tests"].keys() == baseline["tests"].keys()
     for key, entry in baseline["tests"].items():
         assert together["tests"][key]["composition"] == entry["composition"]
-    project.run("-n3", "--dist=loadgroup", subprocess=True).assert_outcomes(passed=4)
+    project.run("-n2", "--dist=loadgroup", subprocess=True, plugins=("xdist",)).assert_outcomes(passed=5)
     assert [test["nodeid"] for test in project.report["tests"]] == [test["nodeid"] for test in alone["tests"]]
+    assert {test["verdict"] for test in project.report["tests"]} == {"ok"}
+    assert json.loads(project.baseline)["tests"].keys() == baseline["tests"].keys()
 
 
 def test_a_killed_worker_costs_only_its_running_test(project: Any) -> None:
@@ -70,7 +84,7 @@ def test_agent(ask, n):
     if n == 1:
         os._exit(3)
 """)
-    result = project.run("-n2", subprocess=True)
+    result = project.run("-n2", subprocess=True, plugins=("xdist",))
     result.assert_outcomes(passed=3, failed=1)
     assert len(project.report["tests"]) == 3
     assert len(json.loads(project.baseline)["tests"]) == 3
@@ -80,32 +94,16 @@ def test_bad_marker_under_xdist_is_said(project: Any) -> None:
     """A usage error in the workers reaches the reader, without a traceback of ours."""
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
     project.write('@token_budget("ten")\ndef test_agent(ask):\n    ask()\n')
-    result = project.run("-n2", subprocess=True)
+    result = project.run("-n1", subprocess=True, plugins=("xdist",))
     assert result.ret != 0
     assert "max_increase" in result.stdout.str() + result.stderr.str()
-
-
-def test_several_groups_of_xdist_are_no_part_of_the_key(project: Any) -> None:
-    """A test in two groups has the baseline that it has without xdist, and no other."""
-    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
-    project.write("""
-@pytest.mark.xdist_group("llm")
-@pytest.mark.xdist_group("db")
-@token_budget({"input_tokens": "10%"}, samples=1)
-def test_agent(ask):
-    ask()
-""")
-    project.run("-n0").assert_outcomes(passed=1)
-    project.run("-n2", "--dist=loadgroup", subprocess=True).assert_outcomes(passed=1)
-    assert (project.test["nodeid"], project.test["verdict"]) == ("test_agent.py::test_agent", "ok")
-    assert list(json.loads(project.baseline)["tests"]) == ["test_agent"]
 
 
 def test_forked_tests_are_measured(project: Any) -> None:
     """pytest-forked runs each test in a process of its own, whose reports hold plain data only."""
     pytest.importorskip("pytest_forked", reason="pytest-forked is not installed")
     project.write(FOUR)
-    project.run("--forked", subprocess=True).assert_outcomes(passed=4)
+    project.run("--forked", subprocess=True, plugins=("pytest_forked",)).assert_outcomes(passed=4)
     assert len(project.report["tests"]) == 4
     assert len(json.loads(project.baseline)["tests"]) == 4
 

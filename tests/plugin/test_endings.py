@@ -89,11 +89,12 @@ except ImportError:
     import httpx2 as httpx
 import pytest
 
+os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
 send = httpx.Client.send
 for where in ("setup", "call", "teardown", "second sample"):
     os.environ["WHERE"] = where
     sys.modules.pop("test_agent", None)
-    assert pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:randomly", "test_agent.py"]) == 2, where
+    assert pytest.main(["-q", "-p", "tokenbudget", "-p", "no:cacheprovider", "test_agent.py"]) == 2, where
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.recorder import Recorder
 gc.collect()

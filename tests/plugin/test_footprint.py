@@ -216,6 +216,16 @@ def test_each_tool_has_a_metric_of_its_own(project) -> None:
     assert {cause["name"] for cause in project.test["causes"]} == {"find"}
 
 
+def test_a_limit_of_a_tool_that_is_not_offered_holds_nothing(project) -> None:
+    """A tool that was renamed is not within its limit: the failure names those that are offered; a footprint has a cost."""
+    write_tool(project, "Finds things.")
+    project.write(PROJECT.replace('"5%"', 'limit={"tools.search": 60}'))
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*no request offers a tool 'search'; offered: find*"])
+    assert project.test["total"]["cost"] > 0
+
+
 RULES = '{"tools.find": "10%", "main.tools.*": "10%"}, limit={"tools.*": 60}'
 
 

@@ -156,7 +156,7 @@ def test_ratchet_takes_only_improvements(project: Any) -> None:
     project.write(ONE_CALL.format(text="x" * 4000))
     project.run().assert_outcomes(passed=1)
     project.write(ONE_CALL.format(text="x" * 2000))
-    project.run("--tokenbudget-ratchet", "--tokenbudget-samples=1").assert_outcomes(passed=1)
+    project.run("--tokenbudget-ratchet").assert_outcomes(passed=1)
     now = project.server.ledger[-1].input_tokens
     assert project.gate("input_tokens")["verdict"] == "improved"
     assert project.stored("input_tokens").sessions == ((now,),)

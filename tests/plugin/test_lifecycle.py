@@ -72,7 +72,7 @@ def test_agent(ask):
 def test_never_begins(ask, broken):
     ask()
 """)
-    project.run(workers, subprocess=True).assert_outcomes(passed=1, errors=1)
+    project.run(workers, subprocess=True, plugins=("xdist",)).assert_outcomes(passed=1, errors=1)
     assert (project.test["verdict"], project.report["exit_ok"]) == ("new", False)
 
 

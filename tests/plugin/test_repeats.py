@@ -190,9 +190,9 @@ def test_agent(ask):
 """
     project.write(source.format(text="hello"))
     _answers(project, 100, delay=0.8)
-    project.run(subprocess=True).assert_outcomes(passed=1)
+    project.run(subprocess=True, plugins=("timeout",)).assert_outcomes(passed=1)
     _answers(project, 300, delay=0.8)
-    result = project.run(subprocess=True)
+    result = project.run(subprocess=True, plugins=("timeout",))
     result.assert_outcomes(failed=1)
     result.stdout.no_fnmatch_line("*Timeout*")
     result.stdout.fnmatch_lines(
@@ -227,8 +227,8 @@ def test_slow(ask):
     ask()
     time.sleep(3)
 """)
-    project.run("-k", "test_quick", subprocess=True).assert_outcomes(passed=1, deselected=1)
-    result = project.run("-k", "test_slow", subprocess=True)
+    project.run("-k", "test_quick", subprocess=True, plugins=("timeout",)).assert_outcomes(passed=1, deselected=1)
+    result = project.run("-k", "test_slow", subprocess=True, plugins=("timeout",))
     result.assert_outcomes(failed=1, deselected=1)
     result.stdout.fnmatch_lines(["*Timeout*"])
 

@@ -123,10 +123,99 @@ def test_retries_wait_as_long_in_every_replay(recorded: Any) -> None:
     assert recorded.test["total"]["latency"] == first
 
 
+def test_a_call_beyond_the_recording_fails_the_gate_and_its_figures_are_estimated(recorded: Any) -> None:
+    """It is answered like another call of its stage that offers the same, shows what it costs, and is not stored."""
+    then = recorded.test["total"]
+    recorded.write(_agent(calls=4))
+    result = recorded.run()
+    result.assert_outcomes(failed=1)
+    assert (recorded.test["verdict"], recorded.gate("worker.calls")["verdict"]) == ("regression", "regression")
+    assert (recorded.gate("worker.calls")["value"], recorded.gate("worker.calls")["source"]) == (4, "")
+    for name in ("worker.input_tokens", "worker.latency", "output_tokens"):
+        assert recorded.gate(name)["source"] == "estimated", name
+    assert [call["estimated"] for call in recorded.test["calls"]] == [False, False, False, True, False]
+    assert recorded.gate("input_tokens")["value"] == then["input_tokens"] + 500
+    extra = recorded.test["calls"][3]["latency"]
+    assert extra in [pytest.approx(call["latency"], abs=1e-6) for call in recorded.test["calls"][:3]]
+    assert recorded.test["stages"]["worker"]["latency"] == pytest.approx(
+        sum(call["latency"] for call in recorded.test["calls"][:4]), abs=1e-6
+    )
+    result.stdout.fnmatch_lines(
+        [
+            "*(estimated)*",
+            "*1 call beyond the recording in stage 'worker'*estimated*",
+            "*wanted?*--tokenbudget-traffic=record --tokenbudget-update*",
+        ]
+    )
+    kept = recorded.baseline
+    updated = recorded.run("--tokenbudget-update")
+    updated.stdout.fnmatch_lines(
+        ["*not stored*beyond the recording*--tokenbudget-traffic=record --tokenbudget-update*"]
+    )
+    assert updated.ret != 0
+    assert recorded.baseline == kept
+    recorded.run("--tokenbudget-traffic=record", "--tokenbudget-update").assert_outcomes(passed=1)
+    recorded.run().assert_outcomes(passed=1)
+    assert recorded.test["verdict"] == "ok"
+    assert not any(call["estimated"] for call in recorded.test["calls"])
+
+
+def test_a_call_beyond_the_recording_that_every_gate_allows_is_said(recorded: Any) -> None:
+    """What passes by an estimate says so."""
+    recorded.write(_agent(calls=4).replace('"10%"', '"200%"'))
+    result = recorded.run()
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*1 call beyond the recording in stage 'worker'*estimated*"])
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        'ask("summarise", stage_name="worker")',
+        'ask("hello", stage_name="worker", tools=TOOLS, model="gpt-4o-mini")',
+        'ask("hello", stage_name="worker", tools=TOOLS, stream=True)',
+        'ask("hello", stage_name="worker", tools=TOOLS, response_format={"type": "json_object"})',
+    ],
+)
+def test_a_call_of_a_kind_that_was_not_recorded_diverges(recorded: Any, extra: str) -> None:
+    """Nothing in the cassette has its shape: another model, another way to answer, no tools."""
+    recorded.write(_agent() + f"    {extra}\n")
+    recorded.run().assert_outcomes(failed=1)
+    assert recorded.test["verdict"] == "diverged"
+    assert recorded.test["gates"] == []
+
+
+def test_an_extra_call_within_a_loop_takes_no_answer_from_it(project: Any) -> None:
+    """A call without tools between two that offer them is answered like the last one, which offers none either."""
+    source = """
+TOOLS = [{"type": "function", "function": {"name": "look", "description": "", "parameters": {}}}]
+
+@token_budget("10%", replay=True)
+def test_agent(ask):
+    ask("question", tools=TOOLS)
+    EXTRA
+    ask("result", tools=TOOLS)
+    ask("as json")
+"""
+    call = ToolCall("look", {"at": "a"})
+    project.server.play([Reply(tool_calls=(call,)), Reply(tool_calls=(call,)), Reply("done")])
+    project.write(source.replace("EXTRA", "pass"))
+    project.run("--tokenbudget-samples=1").assert_outcomes(passed=1)
+    project.write(source.replace("EXTRA", 'ask("is that enough?")'))
+    project.run().assert_outcomes(failed=1)
+    assert [call["estimated"] for call in project.test["calls"]] == [False, True, False, False]
+    assert project.gate("calls")["verdict"] == "regression"
+    assert project.gate("output_tokens")["source"] == "estimated"
+
+
 @pytest.mark.parametrize(
     ("changed", "hint"),
     [
-        ({"calls": 4}, "*makes call*no answer*"),
+        ({"calls": 20}, "*makes call*no answer*"),
+        (
+            {"calls": 4, "tool": "calendar_edit"},
+            "*calls the tool 'calendar_write', which the request no longer offers*",
+        ),
         ({"calls": 2}, "*1 recorded answers were not asked for*worker*"),
         ({"tool": "calendar_edit"}, "*calls the tool 'calendar_write', which the request no longer offers*"),
     ],

@@ -138,3 +138,65 @@ def test_agent(scripted_llm):
     result = project.run()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*fix: scripted_llm.respond_with(answer)*"])
+
+
+def test_replies_of_a_stage_that_the_configuration_names(project: Any) -> None:
+    """A request that only ``tokenbudget_stages`` gives a stage gets that stage's replies, in marked tests and in others."""
+    project.pytester.makeini(
+        "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
+        "tokenbudget_stages =\n    router = system:You route*\n    worker = model:gpt-4o\n"
+    )
+    project.write(
+        SOURCE
+        + """
+def agent():
+    body = {"model": "gpt-4.1", "messages": [{"role": "system", "content": "You route."}, {"role": "user", "content": "hi"}]}
+    said = httpx.post("http://scripted.invalid/v1/chat/completions", json=body).json()
+    assert said["choices"][0]["message"]["content"] == "order"
+    assert post("hello").json()["choices"][0]["message"]["content"] == "sent"
+
+@token_budget("10%")
+def test_agent(scripted_llm):
+    scripted_llm.add(text("sent"), stage="worker")
+    scripted_llm.add(text("order"), stage="router")
+    agent()
+
+def test_without_a_budget(scripted_llm):
+    scripted_llm.add(text("sent"), stage="worker")
+    scripted_llm.add(text("order"), stage="router")
+    agent()
+"""
+    )
+    project.run().assert_outcomes(passed=2)
+    assert {name: stage["calls"] for name, stage in project.test["stages"].items()} == {"router": 1, "worker": 1}
+
+
+def test_the_error_of_the_test_itself_is_shown(project: Any) -> None:
+    """A body that raises leaves replies over as a matter of course; its own error is what is wrong, and is shown."""
+    project.write(
+        SOURCE
+        + """
+@token_budget("10%")
+def test_raises(scripted_llm):
+    scripted_llm.add(text("one"), text("two"))
+    post("hello")
+    raise ValueError("the agent broke")
+
+@token_budget("10%")
+def test_asks_too_often(scripted_llm):
+    scripted_llm.add(text("one"))
+    post("hello")
+    try:
+        post("again")
+    except Exception:
+        pass
+    raise ValueError("the agent gave up")
+"""
+    )
+    result = project.run()
+    result.assert_outcomes(failed=2)
+    said = result.stdout.str()
+    assert "E       ValueError: the agent broke" in said
+    assert "left over" not in said
+    assert "the test's own error: ValueError: the agent gave up" in said
+    assert "no answer to request 2" in said

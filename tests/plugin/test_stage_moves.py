@@ -57,6 +57,6 @@ def test_what_is_saved_beside_a_move_is_an_improvement(project: Any) -> None:
     project.write(TEST.format(stage="main"))
     project.run().assert_outcomes(passed=1)
     project.write(TEST.format(stage="lookup").replace("range(4)", "range(1)"))
-    project.run().assert_outcomes(passed=1)
+    project.run("--tokenbudget-samples=3").assert_outcomes(passed=1)
     assert project.gate("main.calls")["verdict"] == "improved"
     assert project.gate("calls")["verdict"] == "improved"

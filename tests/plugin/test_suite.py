@@ -19,8 +19,8 @@ from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.table import confirmation, remedies
-from pytest_tokenbudget.report.view import RunView
 
 STORE: Any = SimpleNamespace(
     read=lambda path: {f"test_{i}": BaselineEntry({"measured_latency": MetricRecord(((1.0,),) * 5)}) for i in range(30)}

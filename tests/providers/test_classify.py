@@ -153,6 +153,8 @@ from pytest_tokenbudget.providers.classify import classify
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.providers.request import parse_request
 formats = builtin_formats()
+assert classify(parse_request("POST", "http://127.0.0.1/v1/chat/completions"), formats).kind == "call"
+assert "pytest_tokenbudget.providers.anthropic_messages" not in sys.modules
 for path in ("/v1/chat/completions", "/v1/messages", "/v1/embeddings", "/model/m/converse"):
     assert classify(parse_request("POST", "https://x.example" + path, (), b'{"model": "m", "messages": [], "input": "x"}'), formats).kind == "call"
 loaded = [name for name in sys.modules if "providers.contrib" in name]

@@ -271,7 +271,8 @@ def test_formats_of_a_user_are_asked_first():
 def test_the_provider_is_the_host_or_else_the_dialect(url: str, provider: str):
     """A known host names its provider, an unknown one the dialect that it speaks."""
     hosts = {host: name for wire_format in FORMATS for host, name in wire_format.hosts}
-    assert provider_of(parse_request("POST", url), "anthropic", hosts) == provider
+    asked = parse_request("POST", url)
+    assert provider_of(asked.host, asked.port, asked.path, maker="anthropic", hosts=hosts) == provider
 
 
 def test_mistral_is_a_dialect_with_a_name():

@@ -13,7 +13,7 @@ import pytest
 
 from pytest_tokenbudget.capture.local_answer import LocalAnswer
 from pytest_tokenbudget.capture.stage import stage
-from pytest_tokenbudget.errors import Diverged
+from pytest_tokenbudget.errors import Diverged, TokenBudgetError
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.replay.clock import VirtualClock
@@ -28,6 +28,11 @@ httpx = pytest.importorskip("httpx", reason="httpx is not installed")
 URL = "https://api.example.com/v1/chat/completions"
 COUNTER = Counter()
 SEARCH = {"type": "function", "function": {"name": "search", "parameters": {"type": "object", "properties": {}}}}
+
+
+def problem_of(player: Player) -> TokenBudgetError | None:
+    """Why a run does not fit its cassette."""
+    return player.failure() or player.left_over()
 
 
 def chat(said, *, model="gpt-4o", tools=(), **more):
@@ -114,7 +119,7 @@ def test_a_replay_is_the_recording(recorded, replayed):
     assert end == pytest.approx(14.25, abs=1e-5)
     assert {one.answered_by for one in now} == {"replay"}
     assert [one.token_basis.recorded for one in now] == [500, 600, None, None, None]
-    assert player.problem() is None
+    assert problem_of(player) is None
     assert player.notes() == ()
 
 
@@ -161,10 +166,23 @@ def test_the_longer_prompt_is_calibrated(recorded, replayed):
     assert calibrated(then + 6, 500, then) > 500
 
 
+def test_a_call_beyond_the_recording_takes_the_answer_of_the_most_alike(recorded, replayed):
+    """Of several answers of its kind it gets the one to the request that is like it, and its time is that one's."""
+    told = [text("One.", usage=(500, 7), duration=2.0), text("Two.", usage=(600, 9), duration=5.0)]
+    path, _ = recorded(told, lambda: [ask(chat("the weather in Rome")), ask(chat("a train to Oslo"))])
+    asked = ("the weather in Rome", "a train to Oslo", "the weather in Rome again")
+    player, now, end = replayed(path, lambda: [ask(chat(said)) for said in asked])
+    assert (player.failure(), player.left_over()) == (None, None)
+    assert b"One." in b"".join(now[2].chunks)
+    assert [one.token_basis.estimated for one in now] == [False, False, True]
+    assert end == pytest.approx(9.0, abs=0.01)
+    assert "1 call beyond the recording in stage 'main'" in player.notices()[0]
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (lambda: [ask(chat("a")), ask(chat("b")), ask(chat("c"))], "makes call 3 .* no answer"),
+        (lambda: [ask(chat("a")), ask(chat("b")), ask(chat("c", model="other"))], "makes call 3 .* no answer"),
         (lambda: [ask(chat("a"))], "1 recorded answers were not asked for"),
         (
             lambda: [ask(chat("a")), ask({"model": "m", "input": "b"}, "https://x.example/v1/responses")],
@@ -184,7 +202,7 @@ def test_divergence_is_said_and_remembered(recorded, replayed, changed, message)
         with suppress(Diverged):
             changed()
 
-    problem = replayed(path, agent)[0].problem()
+    problem = problem_of(replayed(path, agent)[0])
     assert re.search(message, str(problem))
     assert "pytest --tokenbudget-traffic=record" in str(problem)
 
@@ -231,22 +249,26 @@ def test_a_stage_that_is_new_takes_what_is_alike(recorded, replayed):
             assert ask(chat("first question")).json()["choices"][0]["message"]["content"] == "one"
             ask(chat("second question"))
 
-    assert replayed(path, staged)[0].problem() is None
+    assert problem_of(replayed(path, staged)[0]) is None
 
 
 def test_a_known_stage_takes_nothing_from_others(recorded, replayed):
-    """One more call in a stage is too many, even if another stage has an answer left."""
+    """One more call in a stage is answered like that stage's own, even if another stage has an answer left."""
+    said = []
 
     def agent(calls):
-        with stage("worker"):
-            for _ in range(calls):
-                ask(chat("the same question"))
-        with stage("finalize"):
-            ask(chat("the same question"))
+        said.clear()
+        for name, count in (("worker", calls), ("finalize", 1)):
+            with stage(name):
+                said.extend(
+                    ask(chat("the same question")).json()["choices"][0]["message"]["content"] for _ in range(count)
+                )
 
     path, _ = recorded(["a", "b"], lambda: agent(1))
-    with pytest.raises(Diverged, match="in stage 'worker'"):
-        replayed(path, lambda: agent(2))
+    player, now, _ = replayed(path, lambda: agent(2))
+    assert (player.failure(), player.left_over()) == (None, None)
+    assert said == ["a", "a", "b"]
+    assert [one.token_basis.estimated for one in now] == [False, True, False]
 
 
 def test_no_model_call_leaves(recorded, replayed, outgoing):
@@ -257,7 +279,7 @@ def test_no_model_call_leaves(recorded, replayed, outgoing):
     assert player.answer(outgoing(chat("a"), URL)).status == 200
     with pytest.raises(Diverged, match="no answer"):
         player.answer(outgoing({"model": "m", "prompt": "b"}, "https://elsewhere.example/v9/brain"))
-    assert player.problem() is not None
+    assert problem_of(player) is not None
 
 
 def test_a_call_that_was_given_up_stays_given_up(recorded, replayed):
@@ -275,7 +297,7 @@ def test_a_call_that_was_given_up_stays_given_up(recorded, replayed):
 
     path, _ = recorded([text("late", duration=60.0)], lambda: agent(2.0))
     player, (call,), end = replayed(path, lambda: agent(2.0))
-    assert (call.end, end, player.problem()) == ("cancelled", 2.0, None)
+    assert (call.end, end, problem_of(player)) == ("cancelled", 2.0, None)
     with pytest.raises(Diverged, match="gave up on a call"):
         replayed(path, lambda: agent(None))
 
@@ -337,7 +359,7 @@ def test_patterns_are_redacted_and_the_run_still_fits(recorded, replayed):
     assert "acct-" not in content
     assert content.count("[redacted]") == 2
     player, (call,), _ = replayed(path, lambda: ask(chat("I am acct-12")))
-    assert player.problem() is None
+    assert problem_of(player) is None
     assert call.token_basis.recorded == 50
 
 
@@ -360,9 +382,9 @@ def test_what_is_asked_beside_the_model_is_answered_too(played, tmp_path, replay
     path = tmp_path / "cassette.jsonl"
     save(path, record(exchanges, builtin_formats(), COUNTER))
     player, now, _ = replayed(path, agent)
-    assert player.problem() is None
+    assert problem_of(player) is None
     assert {one.answered_by for one in now} == {"replay"}
-    assert replayed(path, lambda: ask(chat("a")))[0].problem() is None
+    assert problem_of(replayed(path, lambda: ask(chat("a")))[0]) is None
     with pytest.raises(Diverged, match="asks GET /v1/files beside its model"):
         replayed(path, lambda: httpx.get("https://api.example.com/v1/files"))
 
@@ -388,7 +410,7 @@ def test_calls_that_share_a_server_queue_up(recorded, played):
             played(player, clock)
             _fan_out(8)
             played.stop()
-            assert player.problem() is None
+            assert problem_of(player) is None
             return clock(), player.notices()
 
     end, notices = projected(None)
@@ -414,9 +436,9 @@ def test_the_cache_of_a_framework_is_named(recorded, replayed, monkeypatch):
     """A run that a cache in the process answered does not ask for another recording."""
     path, _ = recorded(["one", "two"], lambda: [ask(chat("a")), ask(chat("b"))])
     monkeypatch.setitem(sys.modules, "dspy", SimpleNamespace(cache=SimpleNamespace(enable_memory_cache=True)))
-    problem = replayed(path, lambda: None)[0].problem()
+    problem = problem_of(replayed(path, lambda: None)[0])
     assert "a cache of a framework may have answered instead" in problem.message
     assert "DSPy: dspy.configure_cache(enable_disk_cache=False" in problem.remedy
     monkeypatch.delitem(sys.modules, "dspy")
     monkeypatch.setitem(sys.modules, "litellm", SimpleNamespace(cache=object()))
-    assert "LiteLLM: litellm.disable_cache()" in replayed(path, lambda: None)[0].problem().remedy
+    assert "LiteLLM: litellm.disable_cache()" in problem_of(replayed(path, lambda: None)[0]).remedy

@@ -12,11 +12,11 @@ import pytest
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report import json_report
 from pytest_tokenbudget.report.figures import number, percent
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.github import error_lines
 from pytest_tokenbudget.report.markdown import markdown
 from pytest_tokenbudget.report.table import failure_text
 from pytest_tokenbudget.report.terminal import section_lines
-from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.wording import plain
 
 GOLDEN = Path(__file__).parent / "golden"

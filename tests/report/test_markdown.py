@@ -8,8 +8,8 @@ from dataclasses import replace
 from markdown_it import MarkdownIt
 from report_runs import exact_test, many, showcase
 
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.markdown import LONGEST, changes_anything, markdown, marker
-from pytest_tokenbudget.report.view import RunView
 
 HOSTILE = (
     "@everyone #1 GH-2 a/b#3 [x](http://evil.example) ![y](https://evil.example/z.png) www.evil.example http://evil.example "

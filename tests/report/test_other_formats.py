@@ -15,10 +15,9 @@ from report_runs import exact_test, showcase
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.bmf import bmf
 from pytest_tokenbudget.report.chrome_trace import trace
-from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, writer_for
+from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, RunView, writer_for
 from pytest_tokenbudget.report.openmetrics import openmetrics
 from pytest_tokenbudget.report.speedscope import speedscope
-from pytest_tokenbudget.report.view import RunView
 
 HOSTILE = 'a"b\\c\n# EOF\nd{e="f"} 1\x1b[31m\u202e\ud800'
 

@@ -24,9 +24,9 @@ from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report import json_report
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.from_json import parse_report
 from pytest_tokenbudget.report.page.document import render, write
-from pytest_tokenbudget.report.view import RunView
 
 HOSTILE = "\"'><script>document.title='owned'</script><img src=x onerror=alert(1)><style>*{display:none}</style>{{7*7}}\x1b[31m\u202e"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_tokenbudget.stats.speed import ORDINARY, expected_seconds, fit_speed
@@ -58,7 +58,6 @@ def test_calls_without_time_have_no_speed() -> None:
     assert fit_speed([(0.0, 10, 10)]) is None
 
 
-@settings(deadline=None, max_examples=200)
 @given(
     st.lists(
         st.tuples(st.floats(1e-6, 1e4), st.floats(0, 1e6), st.floats(0, 1e5)),

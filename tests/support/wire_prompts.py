@@ -7,15 +7,10 @@ from typing import Any
 
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.providers.request import Request, split_url
-from pytest_tokenbudget.providers.wire_format import FormatGroup, WireFormat
+from pytest_tokenbudget.providers.wire_format import each_format
 from pytest_tokenbudget.records.prompt import Prompt
 
-
-def _each(wire_format: WireFormat) -> tuple[WireFormat, ...]:
-    return wire_format.formats if isinstance(wire_format, FormatGroup) else (wire_format,)
-
-
-FORMATS = {one.api: one for wire_format in builtin_formats() for one in _each(wire_format)}
+FORMATS = {one.api: one for one in each_format(builtin_formats())}
 """The built-in formats by their names."""
 
 _HOSTS = {"mistral.chat": "https://api.mistral.ai/"}

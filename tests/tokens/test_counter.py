@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_tokenbudget.records.prompt import (
@@ -88,7 +88,6 @@ class Kept(dict):
         self[key] = tokens
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     prompt=prompts,
     provider=st.sampled_from(["openai", "anthropic", "google", "x"]),

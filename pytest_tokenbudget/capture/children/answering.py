@@ -10,15 +10,17 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.channel import Channel, connect, listen
-from pytest_tokenbudget.capture.children.frames import Frame
+from pytest_tokenbudget.capture.children.protocol import Frame
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.capture.recorder import Recorder, same_request
-from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
 from pytest_tokenbudget.errors import TokenBudgetError
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 
 THREAD_NAME = "tokenbudget-children"
 
@@ -96,7 +98,7 @@ class Answering:
         channel.close()
 
     def has_let_out(self, url: str, body: bytes) -> bool:
-        """Whether a child was allowed to send a request with this URL and body."""
+        """Tell whether a child was allowed to send a request with this URL and body."""
         return any(same_request(url, body, *sent) for sent in self._let_out)
 
     def _check_connection(self, channel: Channel, host: str, port: int | None, opened_by: str) -> None:
@@ -110,6 +112,8 @@ class Answering:
             channel.send({"live": True})
 
     def _answer(self, channel: Channel, outgoing: Outgoing) -> None:
+        from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
+
         recorder, sent = self._recorder, outgoing.url
         url, stage = ACTIVE.meant_address(outgoing.url, outgoing.stage)
         outgoing = replace(outgoing, url=url, stage=stage)
@@ -176,6 +180,8 @@ def _played_error(answer: LocalAnswer) -> Exception:
 
 
 def _outgoing(frame: Frame) -> Outgoing:
+    from pytest_tokenbudget.capture.local_answer import Outgoing
+
     head, blob = frame
     return Outgoing(
         client=str(head["client"]),

@@ -9,8 +9,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from pytest_tokenbudget.capture.children.frames import Frame, decode, encode
-from pytest_tokenbudget.capture.children.protocol import Address
+from pytest_tokenbudget.capture.children.protocol import Address, Frame, decode, encode
 
 _LONGEST_UNIX_PATH = 100
 """Bytes; systems allow 104 to 108 (``man 7 unix``)."""
@@ -83,7 +82,7 @@ class Channel:
             self._buffer += data
 
     def is_allowed(self, secret: str) -> bool:
-        """Whether the other side knows the secret, which it sends first.
+        """Tell whether the other side knows the secret, which it sends first.
 
         Raises:
             OSError, ValueError: See :meth:`receive`.

@@ -14,8 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.children.frames import SUFFIX, encode
-from pytest_tokenbudget.capture.children.protocol import ANSWERED, ASKED, IDLE, WATCHED, Address
+from pytest_tokenbudget.capture.children.protocol import ANSWERED, ASKED, IDLE, SUFFIX, WATCHED, Address, encode
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library, builtin_body_limit
 from pytest_tokenbudget.capture.network import ConnectionLog
 from pytest_tokenbudget.capture.recorder import OpenSpan
@@ -58,7 +57,7 @@ class ChildRecorder:
 
     @property
     def recording(self) -> bool:
-        """Whether a sample is being taken in the session."""
+        """Tell whether a sample is being taken in the session."""
         return self._state[0] != IDLE
 
     @property
@@ -76,7 +75,7 @@ class ChildRecorder:
 
     @property
     def replays(self) -> bool:
-        """Whether the session answers model calls by a script or a recording."""
+        """Tell whether the session answers model calls by a script or a recording."""
         return self._state[0] == ANSWERED
 
     def watch_begins(self) -> None:
@@ -95,7 +94,7 @@ class ChildRecorder:
 
     @property
     def plain(self) -> bool:
-        """Whether it does no more than look on."""
+        """Tell whether it does no more than look on."""
         return self._state[0] not in (ASKED, ANSWERED) and not self.request_usage
 
     def begin(
@@ -244,6 +243,8 @@ def watch(spool: str, path: str) -> None:
         spool: The directory of the session.
         path: This process's file in it.
     """
+    if not os.path.basename(path).startswith(f"{os.getpid()}-"):
+        path = new_path(spool)  # it was forked while it waited for something to watch (a worker of a server)
     with open(os.path.join(spool, "config.json"), encoding="utf-8") as file:
         config = json.load(file)
     recorder = ChildRecorder(

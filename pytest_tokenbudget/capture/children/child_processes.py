@@ -25,7 +25,7 @@ from pytest_tokenbudget.records.sample import Span
 
 
 class Forked(Protocol):
-    """Who is told about forks."""
+    """An object that is told about forks."""
 
     def before_fork(self) -> None:
         """Take note that this process is about to be forked."""
@@ -139,7 +139,7 @@ class ChildProcesses:
 
     @property
     def _is_mine(self) -> bool:
-        """Whether this is the session's process, and not one that was forked from it."""
+        """Tell whether this is the session's process, and not one that was forked from it."""
         return os.getpid() == self._pid
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
@@ -234,7 +234,7 @@ class ChildProcesses:
         return self._of_sample([*self._spool.ended, *running])
 
     def _of_sample(self, exchanges: Sequence[Exchange]) -> tuple[Exchange, ...]:
-        """Those that began in this sample, on its clock."""
+        """Give the exchanges that began in this sample, on its clock."""
         mine = tuple(exchange for exchange in exchanges if exchange.started >= self._since)
         return mine if self._time_at is None else tuple(_on_clock(exchange, self._time_at) for exchange in mine)
 
@@ -245,7 +245,7 @@ class ChildProcesses:
         return self._of_sample(ended)
 
     def is_sending(self, url: str, body: bytes) -> bool:
-        """Whether a child is sending a request with this URL and body."""
+        """Tell whether a child is sending a request with this URL and body."""
         return self._spool.is_sending(url, body) or self._answering.has_let_out(url, body)
 
     def spans(self) -> tuple[Span, ...]:
@@ -259,7 +259,7 @@ class ChildProcesses:
         return tuple(mine if at is None else (Span(span.stage, at(span.started), at(span.ended)) for span in mine))
 
     def notes(self) -> tuple[str, ...]:
-        """What of this sample's processes could not be watched."""
+        """Say which of this sample's processes could not be watched."""
         forwarded = 0 if self._recorder is None else self._recorder.forwarded
         children, started = self._spool.children, self._started.started
         return (*self._spool.notes, *child_notes(children, started, since=self._since, forwarded=forwarded))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from pytest_tokenbudget.capture.children.frames import encode
+from pytest_tokenbudget.capture.children.protocol import encode
 from pytest_tokenbudget.records.exchange import Exchange, Headers, TokenBasis
 
 LEFT_OUT = "left-out"
@@ -49,7 +49,7 @@ def end_frame(exchange: Exchange) -> bytes:
         "error": exchange.error,
         "agent": exchange.agent,
         "answered_by": exchange.answered_by,
-        "basis": None if basis is None else [basis.recorded, basis.counted],
+        "basis": None if basis is None else [basis.recorded, basis.counted, basis.estimated],
     }
     return encode(head, b"".join(exchange.chunks))
 

@@ -1,8 +1,14 @@
-"""What a session and its children agree on."""
+"""The protocol between a session and its children: the states of a session, and the form of a child's file.
+
+The file holds frames that are only ever appended. A frame is two lengths of eight hexadecimal digits, a head in JSON, and a
+blob. A process that is killed can leave half a frame, and only as the last one of its file.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 # The session says in the one byte of the file ``state``:
 IDLE = 0
@@ -15,11 +21,11 @@ ASKED = 2
 """A sample is being taken, and the session is asked about each request before it leaves."""
 
 ANSWERED = 3
-"""The same, and the session itself answers model calls: by a script or a recording."""
+"""A sample is being taken, the session is asked, and it answers model calls: by a script or a recording."""
 
 
 class Address(NamedTuple):
-    """Where a session listens, and the secret that a child shows first.
+    """The address at which a session listens, and the secret that a child shows first.
 
     Attributes:
         place: Path of a Unix socket, or the port on 127.0.0.1.
@@ -28,3 +34,55 @@ class Address(NamedTuple):
 
     place: str | int
     secret: str
+
+
+FORMAT = 1
+"""Grows when frames change, since a child may have another version of the package than its session."""
+
+SUFFIX = ".spool"
+_LENGTHS = 16
+_LONGEST = 1 << 30
+
+
+class Frame(NamedTuple):
+    """One frame."""
+
+    head: dict[str, Any]
+    blob: bytes
+
+
+class BrokenFile(ValueError):
+    """A file that holds something else than frames."""
+
+
+def encode(head: dict[str, Any], blob: bytes = b"") -> bytes:
+    """A frame as bytes, to be appended in one piece."""
+    text = json.dumps(head, separators=(",", ":")).encode("ascii")
+    return b"%08x%08x" % (len(text), len(blob)) + text + blob
+
+
+def decode(data: bytes) -> Iterator[tuple[Frame, int]]:
+    """The whole frames at the beginning of some bytes, each with the offset of its end.
+
+    Raises:
+        BrokenFile: If they are no frames.
+    """
+    at = 0
+    while len(data) - at >= _LENGTHS:
+        try:
+            head_length, blob_length = int(data[at : at + 8], 16), int(data[at + 8 : at + 16], 16)
+        except ValueError:
+            raise BrokenFile(f"no length stands at byte {at}") from None
+        if head_length + blob_length > _LONGEST:
+            raise BrokenFile(f"the frame at byte {at} is longer than any can be")
+        blob_at = at + _LENGTHS + head_length
+        if len(data) - blob_at < blob_length:
+            return
+        try:
+            head = json.loads(data[at + _LENGTHS : blob_at])
+        except ValueError:
+            raise BrokenFile(f"the frame at byte {at} has no head in JSON") from None
+        if not isinstance(head, dict):
+            raise BrokenFile(f"the head of the frame at byte {at} is no object")
+        at = blob_at + blob_length
+        yield Frame(head, data[blob_at:at]), at

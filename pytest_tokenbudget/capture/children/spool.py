@@ -15,8 +15,7 @@ from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.exchange_frames import begun_exchange, ended_exchange
-from pytest_tokenbudget.capture.children.frames import SUFFIX, BrokenFile, Frame, decode
-from pytest_tokenbudget.capture.children.protocol import IDLE
+from pytest_tokenbudget.capture.children.protocol import IDLE, SUFFIX, BrokenFile, Frame, decode
 from pytest_tokenbudget.capture.recorder import same_request
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Span
@@ -25,13 +24,16 @@ SETTLE_SECONDS = 0.25
 """How long a sample waits at its end for calls that are under way in a child that still runs."""
 
 
+_TICK_NS = 2_000_000_000
+"""The coarsest clock of a file system, ns."""
+
 _MOST = 10**9
 """Exchanges of one process, at most: their numbers are made unique with it."""
 
 
 @dataclass(slots=True)
 class ChildProcess:
-    """What is known of a child process from its file.
+    """A child process, as its file describes it.
 
     Attributes:
         pid: Its process id.
@@ -51,7 +53,7 @@ class ChildProcess:
 
     @property
     def runs(self) -> bool:
-        """Whether it still runs; one that has ended and that nobody waited for counts too."""
+        """Tell whether it still runs; one that has ended and that nobody waited for counts too."""
         try:
             os.kill(self.pid, 0)
         except ProcessLookupError:
@@ -102,6 +104,7 @@ class Spool:
         self.notes: dict[str, None] = {}
         self.connections: list[tuple[str, int | None, str]] = []
         self._files: dict[str, _File] = {}
+        self._listed = 0
         (self.directory / "state").write_bytes(bytes([IDLE]))
         with (self.directory / "state").open("r+b") as file:
             self._state = mmap.mmap(file.fileno(), 1)
@@ -120,7 +123,7 @@ class Spool:
 
     @property
     def state(self) -> int:
-        """What children are told about the session now."""
+        """The state of the session that its children read."""
         return self._state[0]
 
     @state.setter
@@ -153,7 +156,7 @@ class Spool:
                 yield file.child, exchange
 
     def is_sending(self, url: str, body: bytes) -> bool:
-        """Whether a child is sending a request with this URL and body."""
+        """Tell whether a child is sending a request with this URL and body."""
         self.read()
         return any(
             same_request(url, body, sent, file.begun[number].request_body)
@@ -183,17 +186,22 @@ class Spool:
 
     def read(self) -> None:
         """Read what was written since the last time."""
-        with os.scandir(self.directory) as entries:
-            for entry in sorted(entries, key=lambda entry: entry.name):
-                if not entry.name.endswith(SUFFIX):
-                    continue
-                file = self._files.get(entry.name)
-                if file is None:
-                    child = ChildProcess(int(entry.name.partition("-")[0]), first_seen=time.perf_counter())
-                    base = (len(self._files) + 1) * _MOST
-                    file = self._files[entry.name] = _File(Path(entry.path), child, base)
-                if entry.stat().st_size > file.size and file.size >= 0:
-                    self._read(file)
+        self._find_files()
+        for file in self._files.values():
+            if 0 <= file.size < file.path.stat().st_size:
+                self._read(file)
+
+    def _find_files(self) -> None:
+        """Find the files of children that have come since the last time."""
+        changed = self.directory.stat().st_mtime_ns
+        if changed == self._listed:
+            return
+        for name in sorted(os.listdir(self.directory)):
+            if name.endswith(SUFFIX) and name not in self._files:
+                child = ChildProcess(int(name.partition("-")[0]), first_seen=time.perf_counter())
+                self._files[name] = _File(self.directory / name, child, base=(len(self._files) + 1) * _MOST)
+        # What comes in the same tick of the file system's clock leaves the same time.
+        self._listed = changed if time.time_ns() - changed > _TICK_NS else 0
 
     def _read(self, file: _File) -> None:
         with file.path.open("rb") as opened:

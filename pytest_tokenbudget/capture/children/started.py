@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.spool import ChildProcess
-from pytest_tokenbudget.capture.patching import Watched, put_in_place
+from pytest_tokenbudget.capture.patching import Patch, Watched
 
 _ENV_POSITION = 10
 """Position of ``env`` among the arguments of ``subprocess.Popen`` (``self`` not counted: 0 is ``args``)."""
@@ -45,7 +45,7 @@ class StartedProcesses:
         self.started: list[StartedProcess] = []
         self._environment = environment
         self._before = before
-        self._undo: list[Callable[[], object]] = []
+        self._standing: list[Patch] = []
 
     def begin(self) -> None:
         """Notice them from now on."""
@@ -56,17 +56,17 @@ class StartedProcesses:
             Watched(os, "posix_spawnp", self._posix_spawn),
             *self._of_multiprocessing(),
         ):
-            put_back = put_in_place(watched) if hasattr(watched.owner, watched.name) else None
-            if put_back is not None:
-                self._undo.append(put_back)
+            patch = Patch(watched)
+            if hasattr(watched.owner, watched.name) and patch.put_in_place():
+                self._standing.append(patch)
 
     def end(self) -> None:
         """Notice them no more."""
-        while self._undo:
-            self._undo.pop()()
+        while self._standing:
+            self._standing.pop().put_back()
 
     def _of_multiprocessing(self) -> tuple[Watched, ...]:
-        """How multiprocessing starts processes that it does not fork; they run Python and say themselves that they are there."""
+        """Watch how multiprocessing starts processes that it does not fork; they run Python and announce themselves."""
         try:
             import _posixsubprocess
         except ImportError:  # Windows
@@ -135,7 +135,7 @@ class StartedProcesses:
 
 
 def _has_text_names(environment: Mapping[Any, Any]) -> bool:
-    """Whether it can be added to; names may be bytes too."""
+    """Tell whether it can be added to; names may be bytes too."""
     return all(isinstance(name, str) for name in environment)
 
 

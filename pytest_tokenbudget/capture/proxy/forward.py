@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 from contextlib import suppress
+from functools import lru_cache
 
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 from pytest_tokenbudget.capture.proxy.aws_signature import SIGNED, signed
@@ -41,6 +42,8 @@ LOOK_SECONDS = 0.2
 """How often it is looked whether a client that waits is still there."""
 
 STAGE_HEADER = "x-tokenbudget-stage"
+_OF_A_REQUEST = _OF_ONE_HOP | _OF_THE_BODY | {STAGE_HEADER}
+_OF_AN_UPGRADE = _OF_A_REQUEST - {"connection", "upgrade"}
 _READABLE = ("gzip", "deflate", "identity")
 """Encodings that can be read without a further library: an answer in another one could not be counted."""
 
@@ -81,7 +84,7 @@ class Forwarding:
                 return False
             return request.answer(502, f"{upstream.origin} cannot be reached: {error}")
         if builder is not None:
-            builder.arrived(int(head.start[1]), tuple((name.lower(), value) for name, value in head.headers))
+            builder.arrived(int(head.start[1]), head.pairs)
         return self._pass_back(request, upstream, wire, head, builder)
 
     def _answered(self, request: ServerRequest, upstream: Upstream, head: bytes) -> tuple[Wire, Head]:
@@ -201,12 +204,11 @@ def _check_client(client: socket.socket) -> None:
 
 def request_head(request: ServerRequest, upstream: Upstream, target: str) -> bytes:
     """The head that is sent to the upstream."""
-    upgrades = bool(request.head.get("upgrade"))
-    left_out = {STAGE_HEADER, *_OF_ONE_HOP, *_OF_THE_BODY} - ({"connection", "upgrade"} if upgrades else set())
+    left_out = _OF_AN_UPGRADE if request.head.get("upgrade") else _OF_A_REQUEST
     headers: Pairs = [("host", upstream.host_header)]
-    for name, value in request.head.headers:
-        if name.lower() not in left_out:
-            headers.append((name, _readable(value) if name.lower() == "accept-encoding" else value))
+    for pair, (lower, value) in zip(request.head.headers, request.head.pairs, strict=True):
+        if lower not in left_out:
+            headers.append((pair[0], _readable(value)) if lower == "accept-encoding" else pair)
     if request.body or request.method in ("POST", "PUT", "PATCH"):
         headers.append(("content-length", str(len(request.body))))
     if request.head.get("authorization").startswith(SIGNED):
@@ -214,14 +216,15 @@ def request_head(request: ServerRequest, upstream: Upstream, target: str) -> byt
     return head_bytes(f"{request.method} {target} HTTP/1.1", headers)
 
 
+@lru_cache(maxsize=64)
 def _readable(accepted: str) -> str:
     kept = [part.strip() for part in accepted.split(",") if part.partition(";")[0].strip().lower() in _READABLE]
     return ", ".join(kept) or "identity"
 
 
 def _response_head(head: Head, *, unchunked: bool, close: bool) -> bytes:
-    left_out = _OF_ONE_HOP | (_OF_THE_BODY if unchunked else frozenset())
-    headers = [(name, value) for name, value in head.headers if name.lower() not in left_out]
+    left_out = _OF_ONE_HOP | _OF_THE_BODY if unchunked else _OF_ONE_HOP
+    headers = [pair for pair, (lower, _) in zip(head.headers, head.pairs, strict=True) if lower not in left_out]
     if close:
         headers.append(("connection", "close"))
     return head_bytes(f"HTTP/1.1 {head.start[1]} {head.start[2]}", headers)

@@ -1,4 +1,4 @@
-"""As much of HTTP/1.1 as a proxy needs: heads, and where bodies end (RFC 9112, read 2026-11-28)."""
+"""Reads HTTP/1.1 as far as a proxy needs it: heads, and where bodies end (RFC 9112, read 2026-11-28)."""
 
 from __future__ import annotations
 
@@ -19,26 +19,32 @@ class ProtocolError(ValueError):
     """A peer sent something that is no HTTP/1.1."""
 
 
-@dataclass(frozen=True, slots=True)
 class Head:
-    """The head of a request or of a response.
+    """The head of a request or of a response; each is read once and asked often.
 
     Attributes:
         start: The three parts of the first line.
         headers: Header pairs in order, with names as they were sent.
+        pairs: The same, with names in lower case.
     """
 
-    start: tuple[str, str, str]
-    headers: Pairs
+    __slots__ = ("_first", "headers", "pairs", "start")
+
+    def __init__(self, start: tuple[str, str, str], headers: Pairs) -> None:
+        self.start = start
+        self.headers = headers
+        self.pairs = tuple([(name.lower(), value) for name, value in headers])
+        self._first = dict(reversed(self.pairs))
 
     def get(self, name: str) -> str:
         """The value of a header (name in lower case), ``""`` where it is not there."""
-        return next((value for key, value in self.headers if key.lower() == name), "")
+        return self._first.get(name, "")
 
     @property
     def is_chunked(self) -> bool:
-        """Whether the body comes in chunks."""
-        return self.get("transfer-encoding").lower().rpartition(",")[2].strip() == "chunked"
+        """Tell whether the body comes in chunks."""
+        coding = self._first.get("transfer-encoding")
+        return coding is not None and coding.lower().rpartition(",")[2].strip() == "chunked"
 
     @property
     def length(self) -> int | None:
@@ -54,7 +60,7 @@ class Head:
 
     @property
     def closes(self) -> bool:
-        """Whether the connection ends with this message."""
+        """Tell whether the connection ends with this message."""
         connection = self.get("connection").lower()
         old = "HTTP/1.0" in self.start
         return "close" in connection or (old and "keep-alive" not in connection)
@@ -119,7 +125,7 @@ class Wire:
 
     @property
     def has_read_ahead(self) -> bool:
-        """Whether something was read that belongs to the next message."""
+        """Tell whether something was read that belongs to the next message."""
         return bool(self._buffer)
 
     def close(self) -> None:
@@ -142,21 +148,21 @@ def parse_head(text: bytes) -> Head:
     headers: Pairs = []
     for line in lines:
         name, colon, value = line.partition(":")
-        if not colon or not name or name != name.strip():
+        if not colon or not name or name[0].isspace() or name[-1].isspace():
             raise ProtocolError(f"no header: {line[:50]!r}")
         headers.append((name, value.strip()))
     return Head((start[0], start[1], start[2]), headers)
 
 
 def request_framing(head: Head) -> Framing:
-    """Where the body of a request ends."""
+    """Tell where the body of a request ends."""
     if head.is_chunked:
         return Chunked()
     return Counted(head.length or 0)
 
 
 def response_framing(head: Head, method: str) -> Framing:
-    """Where the body of a response ends."""
+    """Tell where the body of a response ends."""
     status = int(head.start[1]) if head.start[1].isdecimal() else 0
     if method == "HEAD" or status in (204, 304) or 100 <= status < 200:
         return Counted(0)

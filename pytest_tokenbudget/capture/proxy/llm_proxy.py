@@ -1,4 +1,4 @@
-"""What the fixture ``llm_proxy`` gives: a recording proxy on the loopback for processes of any language."""
+"""The recording proxy of the fixture ``llm_proxy``, on the loopback, for processes of any language."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ class LlmProxy:
             client=_client_name(request),
             method=request.method,
             url=upstream.origin + target,
-            headers=tuple((name.lower(), value) for name, value in request.head.headers),
+            headers=request.head.pairs,
             body=request.body,
             stage=stage,
             streamed=True,

@@ -40,7 +40,7 @@ class ServerRequest:
 
     @property
     def is_old(self) -> bool:
-        """Whether the client speaks HTTP/1.0, which knows no chunks."""
+        """Tell whether the client speaks HTTP/1.0, which knows no chunks."""
         return self.head.start[2] == "HTTP/1.0"
 
     def answer(self, status: int, message: str, *, kind: str = "llm_proxy") -> bool:

@@ -1,4 +1,4 @@
-"""Where the proxy forwards to, and which environment variables send an SDK to it."""
+"""The upstream servers of the proxy, and the environment variables that send an SDK to it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Upstream:
 
     @property
     def host_header(self) -> str:
-        """What stands in the ``Host`` header."""
+        """Give the value of the ``Host`` header."""
         return self.origin.partition("://")[2]
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.loose import as_str, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
-from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
 from pytest_tokenbudget.records.call import Usage
-from pytest_tokenbudget.records.prompt import Prompt
 
 
 class AlephAlphaComplete(WireFormat):
@@ -18,10 +16,7 @@ class AlephAlphaComplete(WireFormat):
     api = "alephalpha.complete"
     operation = "text_completion"
     endpoints = (Endpoint("call", r"/complete$", when=holds("maximum_tokens")),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(completion_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from the one document."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
-from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
-from pytest_tokenbudget.records.prompt import Prompt
 
 
 class AnthropicComplete(WireFormat):
@@ -16,10 +14,7 @@ class AnthropicComplete(WireFormat):
     api = "anthropic.complete"
     operation = "text_completion"
     endpoints = (Endpoint("call", r"/complete$", when=has("max_tokens_to_sample")),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(completion_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a completion or from its events."""

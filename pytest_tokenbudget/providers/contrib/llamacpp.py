@@ -11,7 +11,6 @@ from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
 from pytest_tokenbudget.records.call import Usage
-from pytest_tokenbudget.records.prompt import Prompt
 
 _STOPS = {"eos": "stop", "word": "stop", "limit": "length"}
 
@@ -40,10 +39,7 @@ class LlamaCppCompletion(WireFormat):
         Endpoint("call", r"/completion$", when=holds("prompt")),
         Endpoint("call", r"/infill$", when=_has_a_gap),
     )
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(completion_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a completion, or from the events of a stream; the last one has the totals."""

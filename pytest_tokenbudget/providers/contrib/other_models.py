@@ -59,7 +59,7 @@ class Images(OtherModel):
     )
 
     def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
-        """All that an image model writes is an image."""
+        """Count images: an image model writes nothing else."""
         wrote = as_dict(usage.get("output_tokens_details"))
         return {} if "image_tokens" in wrote else {"output_image_tokens": usage.get("output_tokens")}
 
@@ -99,9 +99,9 @@ class Moderation(OtherModel):
         Endpoint("paid", r"/guardrail/[^/]+/version/[^/]+/apply$"),
     )
 
-    def read(self, request: Request, exchange: Exchange) -> Reading | None:
+    def read_answer(self, request: Request, exchange: Exchange, provider: str) -> Reading | None:
         """Read what it costs: nothing at OpenAI (platform.openai.com/docs/guides/moderation, read 2026-11)."""
-        found = super().read(request, exchange)
+        found = super().read_answer(request, exchange, provider)
         if found is None or not request.host.endswith("openai.com"):
             return found
         return replace(found, billed=BilledUsage(cost=0.0))

@@ -12,7 +12,6 @@ from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
 from pytest_tokenbudget.records.call import Usage
-from pytest_tokenbudget.records.prompt import Prompt
 
 
 def _completes_inputs(request: Request) -> bool:
@@ -38,10 +37,7 @@ class HuggingFaceGeneration(WireFormat):
         ("huggingface.co", "huggingface"),
         ("huggingface.cloud", "huggingface"),
     )
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what is to be completed."""
-        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(completion_prompt)
 
     def url_model(self, request: Request) -> str:
         """The model in the path, whose name may hold a slash."""
@@ -72,10 +68,7 @@ class SGLangGeneration(WireFormat):
     operation = "text_completion"
     common_path = True
     endpoints = (Endpoint("call", r"/generate$", when=_has_text_or_ids),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what is to be completed."""
-        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(completion_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, from one for each prompt, or from the events of a stream."""
@@ -100,10 +93,7 @@ class SageMakerInvoke(WireFormat):
     api = "sagemaker.invoke"
     operation = "text_completion"
     endpoints = (Endpoint("call", r"/invocations(-response-stream)?$", when=holds("inputs")),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what is to be completed."""
-        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(completion_prompt)
 
     def asks_stream(self, request: Request) -> bool:
         """Tell by the path."""

@@ -11,7 +11,6 @@ from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
 from pytest_tokenbudget.records.call import Usage
-from pytest_tokenbudget.records.prompt import Prompt
 
 
 class WatsonxChat(WireFormat):
@@ -20,10 +19,7 @@ class WatsonxChat(WireFormat):
     api = "watsonx.chat"
     provider = "ibm.watsonx.ai"
     endpoints = (Endpoint("call", r"/text/chat(_stream)?$", when=has("messages")),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else chat_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(chat_prompt)
 
     def url_model(self, request: Request) -> str:
         """The deployment in the path."""
@@ -49,10 +45,7 @@ class WatsonxGeneration(WireFormat):
     endpoints = (
         Endpoint("call", r"/text/generation(_stream)?$|/generation/text(_stream)?$", when=has("input", "model_id")),
     )
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else completion_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(completion_prompt)
 
     def url_model(self, request: Request) -> str:
         """The deployment in the path."""

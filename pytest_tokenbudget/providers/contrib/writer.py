@@ -8,7 +8,6 @@ from pytest_tokenbudget.providers.openai_chat import parse_chat
 from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.response import Response
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
-from pytest_tokenbudget.records.prompt import Prompt
 
 
 def _has_messages_and_model(request: Request) -> bool:
@@ -22,10 +21,7 @@ class WriterChat(WireFormat):
     api = "writer.chat"
     common_path = True
     endpoints = (Endpoint("call", r"/v1/chat$", when=_has_messages_and_model),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else chat_prompt(request.body, self.url_model(request), self.api)
+    read_prompt = staticmethod(chat_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather as from chat completions."""

@@ -10,16 +10,16 @@ from pytest_tokenbudget.records.composition import within
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
 from pytest_tokenbudget.report.figures import money_a_month, month_change, now_value, number, percent, signed, unit_of
+from pytest_tokenbudget.report.formats import unattributed_text
 from pytest_tokenbudget.report.highlights import cause_words, main_causes, sentence
 from pytest_tokenbudget.report.page import icicle, waterfall
 from pytest_tokenbudget.report.page.gate_bars import GateBar, gate_bar
 from pytest_tokenbudget.report.page.icicle import Icicle
-from pytest_tokenbudget.report.page.overview import CauseRow
+from pytest_tokenbudget.report.page.overview import CauseRow, diff_rows
 from pytest_tokenbudget.report.page.trend import Trend, trends
 from pytest_tokenbudget.report.page.waterfall import Waterfall, lanes_of
 from pytest_tokenbudget.report.prompt_tree import PART_ORDER, PART_WORDS, tree, tree_of
 from pytest_tokenbudget.report.table import gate_row
-from pytest_tokenbudget.report.view import unattributed_text
 from pytest_tokenbudget.wording import plain
 
 SHOWN_CAUSES = 15
@@ -80,7 +80,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Detail:
-    """What unfolds below a row.
+    """The details that unfold below a row.
 
     Attributes:
         figures: Totals of the test.
@@ -133,12 +133,12 @@ def row(result: TestResult) -> Row:
 
 
 def tone(change: float | None) -> str:
-    """Whether more or less was used."""
+    """Tell whether more or less was used."""
     return "same" if change is None or abs(change) < 0.0005 else "worse" if change > 0 else "better"
 
 
 def detail(result: TestResult, colours: Mapping[str, str], revisions: Sequence[Revision] = ()) -> Detail:
-    """What unfolds below a test's row.
+    """Give the details that unfold below a test's row.
 
     Args:
         result: The test.
@@ -189,6 +189,7 @@ def _figures(result: TestResult) -> list[Figure]:
 
 def _causes(result: TestResult) -> list[CauseRow]:
     causes = main_causes(result)[:SHOWN_CAUSES]
+    diffs = {cause.diff: number for number, cause in reversed(list(enumerate(causes))) if cause.diff}
     largest: dict[str, float] = {}
     for cause in causes:
         largest[cause.metric] = max(largest.get(cause.metric, 0.0), abs(cause.delta))
@@ -203,8 +204,9 @@ def _causes(result: TestResult) -> list[CauseRow]:
             text=plain(cause.text).removeprefix(f"{plain(cause.stage)}: ").replace(" -> ", " → "),
             metric=plain(cause.metric, limit=120),
             tests=(),
+            diff=diff_rows(cause.diff) if diffs.get(cause.diff) == number else (),
         )
-        for cause in causes
+        for number, cause in enumerate(causes)
     ]
 
 
@@ -227,7 +229,7 @@ def _compared(result: TestResult, last: Sample) -> str:
 
 
 def is_quiet(result: TestResult) -> bool:
-    """Whether a test needs nobody's attention: it holds, and nothing is to be said of it."""
+    """Tell whether a test needs nobody's attention: it holds, and nothing is to be said of it."""
     return not result.failed and result.passed and result.verdict not in (*FAILING, "improved", "inconclusive")
 
 

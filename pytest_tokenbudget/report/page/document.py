@@ -15,11 +15,11 @@ from pytest_tokenbudget.baselines.history import Revision, histories
 from pytest_tokenbudget.errors import ReportError
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.highlights import lead, title, worst_first
 from pytest_tokenbudget.report.page import overview
 from pytest_tokenbudget.report.page.details import Row, brief, detail, is_quiet, row
 from pytest_tokenbudget.report.page.trend import moved_tests
-from pytest_tokenbudget.report.view import RunView
 from pytest_tokenbudget.wording import plain
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _groups(quiet: Sequence[tuple[Entry, TestResult]]) -> list[Group]:
 
 
 def _counted(quiet: Iterable[TestResult]) -> str:
-    """What the tests are that need no attention: ``12 within budget, 1 new``."""
+    """Count the tests that need no attention: ``12 within budget, 1 new``."""
     counts = Counter("new" if result.verdict == "new" else "within budget" for result in quiet)
     return ", ".join(f"{counts[word]:,} {word}" for word in ("within budget", "new") if counts[word])
 

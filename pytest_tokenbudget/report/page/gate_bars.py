@@ -94,7 +94,7 @@ def _positions(gate: GateResult) -> tuple[float, float, float | None]:
 
 
 def _at(gate: GateResult, relative: float) -> float:
-    """Where a relative change stands on the axis."""
+    """Give the place of a relative change on the axis."""
     unit = LEAST_UNIT
     if gate.allowed is not None and gate.baseline:
         unit = max(unit, abs(gate.allowed / gate.baseline - 1))

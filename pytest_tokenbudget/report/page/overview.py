@@ -1,4 +1,4 @@
-"""What the page says of all tests together: totals, shared causes, and where the tokens and the money go."""
+"""The part of the page on all tests together: totals, shared causes, and where the tokens and the money go."""
 
 from __future__ import annotations
 
@@ -50,7 +50,10 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class CauseRow:
-    """A cause that tests share: ``part`` decides the colour, ``bar`` is its width in per cent of the largest."""
+    """A cause that tests share: ``part`` decides the colour, ``bar`` is its width in per cent of the largest.
+
+    ``diff`` holds the words that changed: each line with the colour that it has.
+    """
 
     delta: str
     tone: str
@@ -61,6 +64,7 @@ class CauseRow:
     text: str
     metric: str
     tests: tuple[str, ...]
+    diff: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Share:
 
 @dataclass(slots=True)
 class _Sum:
-    """What a stage or model used, summed over the tests' last samples."""
+    """The usage of a stage or model, summed over the tests' last samples."""
 
     calls: int = 0
     failed: int = 0
@@ -142,11 +146,15 @@ def cause_rows(results: Iterable[TestResult]) -> tuple[list[CauseRow], int]:
     largest: dict[str, float] = defaultdict(float)
     for cause in causes:
         largest[cause.metric] = max(largest[cause.metric], abs(cause.delta))
-    rows = [_cause_row(cause, largest[cause.metric]) for cause in causes[:SHOWN_CAUSES]]
+    diffs = {cause.diff: number for number, cause in reversed(list(enumerate(causes))) if cause.diff}
+    rows = [
+        _cause_row(cause, largest[cause.metric], has_diff=diffs.get(cause.diff) == number)
+        for number, cause in enumerate(causes[:SHOWN_CAUSES])
+    ]
     return rows, max(0, len(causes) - SHOWN_CAUSES)
 
 
-def _cause_row(cause: JoinedCause, largest: float) -> CauseRow:
+def _cause_row(cause: JoinedCause, largest: float, *, has_diff: bool) -> CauseRow:
     return CauseRow(
         delta=signed(cause.delta, unit_of(cause.metric)),
         tone=_tone(cause.delta),
@@ -157,11 +165,18 @@ def _cause_row(cause: JoinedCause, largest: float) -> CauseRow:
         text=cause.text,
         metric=cause.metric.replace("_", " "),
         tests=cause.tests,
+        diff=diff_rows(cause.diff) if has_diff else (),
     )
 
 
+def diff_rows(diff: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """The lines of a diff, each with its colour."""
+    tones = {"+": "worse", "-": "better"}
+    return tuple((tones.get(line[:1], "same"), plain(line)) for line in diff)
+
+
 def by_stage(results: Iterable[TestResult], colours: Mapping[str, str]) -> list[Share]:
-    """What each stage used itself, without the stages inside it, the most tokens first."""
+    """Sum what each stage used itself, without the stages inside it, the most tokens first."""
     sums: dict[str, _Sum] = defaultdict(_Sum)
     for result in results:
         for call in result.samples[-1].calls if result.samples else ():
@@ -170,7 +185,7 @@ def by_stage(results: Iterable[TestResult], colours: Mapping[str, str]) -> list[
 
 
 def by_model(results: Iterable[TestResult]) -> list[Share]:
-    """What each model used, the most tokens first."""
+    """Sum what each model used, the most tokens first."""
     sums: dict[str, _Sum] = defaultdict(_Sum)
     for result in results:
         for call in result.samples[-1].calls if result.samples else ():
@@ -292,7 +307,7 @@ def unsteady(results: Iterable[TestResult]) -> list[Unsteady]:
 
 
 def spent(results: Iterable[TestResult]) -> str:
-    """What the whole run spent, repeated samples included: ``33 calls, 14,349 tokens, $0.0027``."""
+    """Say what the whole run spent, repeated samples included: ``33 calls, 14,349 tokens, $0.0027``."""
     calls = [call for result in results for sample in result.samples for call in sample.calls if call.succeeded]
     tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
     costs = [call.cost for call in calls if call.cost is not None]

@@ -1,4 +1,4 @@
-"""How a test's figures moved over the revisions of its baseline file, with the commits that moved them."""
+"""Draws how a test's figures moved over the revisions of its baseline file, with the commits that moved them."""
 
 from __future__ import annotations
 

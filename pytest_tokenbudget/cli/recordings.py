@@ -1,0 +1,89 @@
+"""Finds the cassettes of the tests that a user names."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pytest_tokenbudget.errors import WhatIfError
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.processes.collected import CollectedTest
+
+
+def own_cassette(test_file: Path, key: str) -> Path:
+    """Give the path of a test's cassette where its marker gives it no name.
+
+    Args:
+        test_file: The test file.
+        key: The test's node id within the file.
+    """
+    from pytest_tokenbudget.baselines.paths import cassette_directory, cassette_file_name
+
+    return cassette_directory(test_file) / cassette_file_name(f"{test_file.stem}.{key}")
+
+
+def find_cassette(recording: str) -> Path:
+    """Find the cassette that a user names: by its file, or by the node id of its test.
+
+    Raises:
+        WhatIfError: If there is none.
+        CollectionFailed: If pytest cannot say which cassette the test's marker names.
+    """
+    file, _, key = recording.partition("::")
+    if not key:
+        return Path(recording)
+    test_file = Path(file)
+    own = own_cassette(test_file, key)
+    if own.is_file():
+        return own
+    named = _named_cassettes(test_file, key) if test_file.is_file() else []
+    there = [path for path in named if path.is_file()]
+    if len(there) == 1:
+        return there[0]
+    if there:
+        listed = ", ".join(map(str, there[:5]))
+        raise WhatIfError(f"{recording}: these are {len(there)} tests with a cassette", remedy=f"name one: {listed}")
+    others = sorted(own.parent.glob("*.jsonl")) if own.parent.is_dir() else []
+    raise WhatIfError(
+        f"{recording}: there is no cassette {named[0] if named else own}",
+        remedy="record it, with token_budget(..., replay=True): "
+        f"pytest {shlex.quote(recording)} --tokenbudget-traffic=record"
+        + (f"; or name one of the files: {', '.join(map(str, others[:5]))}" if others else ""),
+    )
+
+
+def _named_cassettes(test_file: Path, key: str) -> list[Path]:
+    """The cassettes that the markers of a test, or of the tests of a class or function, name."""
+    from pytest_tokenbudget.cli.targets import choose_keys
+
+    tests = {test.key: test.cassette for test in _collected([test_file])}
+    return list(dict.fromkeys(_relative(tests[found]) for found in choose_keys(tests, key) if found in tests))
+
+
+def marked_cassettes(test_files: Iterable[Path]) -> dict[tuple[Path, str], Path]:
+    """The cassettes that the markers of some test files name, by file and key; pytest is asked once."""
+    files = sorted({path.resolve() for path in test_files if path.is_file()})
+    found = _collected(files) if files else ()
+    by_baseline = {file.parent / "__budgets__" / f"{file.stem}.json": file for file in files}
+    return {(by_baseline[test.baseline], test.key): test.cassette for test in found if test.baseline in by_baseline}
+
+
+def _collected(test_files: Sequence[Path]) -> Sequence[CollectedTest]:
+    from pytest_tokenbudget.processes.collected import collect
+
+    return collect([str(path) for path in test_files], place=Path.cwd()).tests
+
+
+def _relative(path: Path) -> Path:
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def tests_folder(cassette: Path) -> Path:
+    """The folder of the tests that a cassette belongs to; the working directory where it lies somewhere else."""
+    from pytest_tokenbudget.baselines.paths import cassette_directory
+
+    tests = cassette.parent.parent.parent
+    return tests if cassette.parent == cassette_directory(tests / "test.py") else Path()

@@ -1,0 +1,104 @@
+"""The provider's part of latency, gated by name: was each model as fast as in the baseline?
+
+Drift between sessions is no noise here, it is what is asked for. So the ratio of measured to expected time is judged by its
+own interval, which comes from the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from pytest_tokenbudget.compare.sequential import STORED
+from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN
+from pytest_tokenbudget.measure.constant_speed import pool_paces, provider_paces
+from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.composition import inside
+from pytest_tokenbudget.records.gate import Gate
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import ProviderPace, Verdict
+from pytest_tokenbudget.wording import counted
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedPace:
+    """What a gate on the provider's pace says.
+
+    Attributes:
+        verdict: Its verdict.
+        ratio: Measured over expected time; ``None`` where it is not known.
+        lower: 97.5 % lower bound of the ratio, where it was judged by its interval.
+        upper: 97.5 % upper bound.
+        reason: One sentence for verdicts that need one.
+        exact: Whether there is nothing of the provider's in it.
+        more: Further samples that are wanted.
+    """
+
+    verdict: Verdict
+    ratio: float | None = None
+    lower: float | None = None
+    upper: float | None = None
+    reason: str = ""
+    exact: bool = False
+    more: int = 0
+
+
+def judge_pace(
+    gate: Gate, samples: Sequence[Sample], entry: BaselineEntry | None, *, fixed: bool, most: int
+) -> JudgedPace:
+    """Judge how fast the models of a stage were.
+
+    Args:
+        gate: The gate.
+        samples: The samples of this run.
+        entry: The baseline, whose speeds say what a call should have taken.
+        fixed: Whether no more samples can come.
+        most: Most samples that will be taken.
+
+    Returns:
+        A regression needs a ratio above what is allowed, an interval above 1, and three samples: an incident slows all
+        calls of one. ``ok`` rules out three times what is allowed.
+    """
+    if all(sample.traffic != "live" for sample in samples):
+        return JudgedPace("ok" if gate.kind != "reduce" else "target_missed", 1.0, exact=True)
+    if entry is None or not entry.speeds:
+        reason = "the baseline holds no speed of its models: `pytest --tokenbudget-update` adds it"
+        return JudgedPace("no_baseline", reason=reason)
+    paces = provider_paces([_of_stage(sample, gate.metric.stage) for sample in samples], entry.speeds)
+    if not paces:
+        return JudgedPace("inconclusive", reason="no call of this run is one whose model and stage the baseline timed")
+    pace = pool_paces(paces)
+    verdict = _verdict(gate, pace, enough=len(samples) >= STORED.minimum)
+    judged = JudgedPace(verdict, pace.ratio, pace.lower, pace.upper)
+    if verdict != "inconclusive":
+        return judged
+    suspicious = pace.ratio > 1 + _allowed(gate) or gate.kind == "reduce"
+    following = STORED.following(len(samples), most)
+    more = 0 if fixed or not suspicious or following is None else following - len(samples)
+    wanted = f"{counted(more, 'more sample')} may decide it" if more else "more calls would decide it"
+    between = f"{pace.lower:.2g} to {pace.upper:.2g} times the expected time in {counted(pace.calls, 'call')}"
+    return replace(judged, reason=f"{between}: {wanted}", more=more)
+
+
+def _verdict(gate: Gate, pace: ProviderPace, *, enough: bool) -> Verdict:
+    if gate.kind == "limit":
+        return "over_limit" if gate.ceiling is not None and pace.ratio > gate.ceiling else "ok"
+    if gate.kind == "reduce":
+        wanted = 1.0 - float(gate.reduction or 0)
+        if pace.ratio <= wanted and pace.upper < 1.0:
+            return "improved"
+        return "target_missed" if pace.lower > wanted else "inconclusive"
+    allowed = _allowed(gate)
+    if pace.ratio > 1.0 + allowed and pace.lower > 1.0:
+        return "regression" if enough else "inconclusive"
+    if pace.ratio < 1.0 - allowed and pace.upper < 1.0 and enough:
+        return "improved"
+    return "ok" if pace.upper < 1.0 + NON_INFERIORITY_MARGIN * allowed else "inconclusive"
+
+
+def _allowed(gate: Gate) -> float:
+    return float(max(gate.rule.fraction, gate.rule.slack))
+
+
+def _of_stage(sample: Sample, stage: str) -> Sample:
+    return replace(sample, calls=tuple(call for call in sample.calls if inside(call.stage, stage)))
