@@ -10,14 +10,13 @@ from pytest_tokenbudget import __version__
 from pytest_tokenbudget.ab.ab_options import parse_options
 from pytest_tokenbudget.ab.arms import Arm, collect, write_reports_at
 from pytest_tokenbudget.ab.confirm import Suspicion
-from pytest_tokenbudget.ab.interleave import Say, interleave
+from pytest_tokenbudget.ab.interleave import interleave
 from pytest_tokenbudget.ab.paired_test import PairedJudge, PairedTest, results_of
+from pytest_tokenbudget.ab.progress import Progress, quantile_needs, why_stopped
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.processes.transcript import Transcript
 from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, RunView, Writer, write_reports, writer_for
-from pytest_tokenbudget.stats.ranks import values_needed
-from pytest_tokenbudget.stats.statistic import level_of
 from pytest_tokenbudget.wording import counted
 
 _NAMED = 10
@@ -45,13 +44,13 @@ class Asked:
     summary: str = ""
 
 
-def compare(arms: tuple[Arm, Arm], asked: Asked, say: Say) -> RunView:
+def compare(arms: tuple[Arm, Arm], asked: Asked, progress: Progress) -> RunView:
     """Compare two sides.
 
     Args:
         arms: Base and head.
         asked: What the user wants to know.
-        say: Told what is going on.
+        progress: Told what is going on.
 
     Returns:
         What is reported.
@@ -69,23 +68,17 @@ def compare(arms: tuple[Arm, Arm], asked: Asked, say: Say) -> RunView:
     table = metric_table((*then.metrics, *now.metrics))
     options = parse_options(asked.increases, asked.reductions, max_samples=asked.max_samples, table=table)
     nodeids, messages = _common(arms, then, now, asked.suspicion)
-    say(f"{counted(len(nodeids), 'test')}: {base.name} against {head.name}")
-    for metric, _ in options.reduce:
-        needed = None if metric.statistic == "mean" else values_needed(level_of(metric.statistic))
-        if needed is not None:
-            calls = -(-needed // asked.max_samples)
-            say(
-                f"{metric}: a bound on it needs {needed} pooled values; with --max-samples {asked.max_samples}"
-                f" a sample has to give {calls} or more"
-            )
+    progress.say(f"{counted(len(nodeids), 'test')}: {base.name} against {head.name}")
+    for line in quantile_needs([metric for metric, _ in (*options.reduce, *options.rules)], asked.max_samples):
+        progress.say(line)
     only = asked.suspicion.gates if asked.suspicion is not None else None
     judge = PairedJudge(table, family=asked.suspicion.family if asked.suspicion is not None else 1, only=only)
-    tests = interleave(arms, nodeids, options, judge, say)
+    tests = interleave(arms, nodeids, options, judge, progress)
     messages += [f"{test.nodeid} {test.left_out}" for test in tests if test.left_out]
     results = results_of(tests)
     if not results:
         raise ABError("no test ran on both sides: " + "; ".join(messages), remedy="see why they are skipped")
-    run = RunView(__version__, "gate", results, (_headline(arms, tests), *messages))
+    run = RunView(__version__, "gate", results, (_headline(arms, tests, options.max_samples), *messages))
     return _with_reports(run, head, formats, asked)
 
 
@@ -105,11 +98,10 @@ def _elsewhere(run: RunView, path: Path) -> None:
     """Stands for a format that only the head's project knows: its own process writes it."""
 
 
-def _headline(arms: tuple[Arm, Arm], tests: Sequence[PairedTest]) -> str:
+def _headline(arms: tuple[Arm, Arm], tests: Sequence[PairedTest], cap: int) -> str:
     most = max((len(test.head) for test in tests), default=0)
     pairs = "1 pair" if most == 1 else f"up to {most} pairs"
-    undecided = sum(gate.verdict == "inconclusive" for test in tests for gate in test.gates)
-    why = "every gate is decided" if not undecided else f"{counted(undecided, 'gate')} undecided at the cap"
+    why = why_stopped(tests, cap)
     return f"A/B: {arms[0].name} against {arms[1].name}, {pairs} of samples, interleaved; stopped because {why}"
 
 

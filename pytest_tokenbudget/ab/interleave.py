@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from pytest_tokenbudget.ab.ab_options import AbOptions
 from pytest_tokenbudget.ab.arms import Arm, sample
 from pytest_tokenbudget.ab.paired_test import PairedJudge, PairedTest
+from pytest_tokenbudget.ab.progress import Progress, look_at, quantile_outlook
 from pytest_tokenbudget.compare.sequential import next_batch
-from pytest_tokenbudget.records.gate import Budget
+from pytest_tokenbudget.records.gate import Budget, Metric
 from pytest_tokenbudget.records.verdict import FAILING
-
-Say = Callable[[str], None]
-"""Takes a line for the user who waits."""
 
 
 def interleave(
-    arms: tuple[Arm, Arm], nodeids: Sequence[str], options: AbOptions, judge: PairedJudge, say: Say
+    arms: tuple[Arm, Arm], nodeids: Sequence[str], options: AbOptions, judge: PairedJudge, progress: Progress
 ) -> tuple[PairedTest, ...]:
     """Run pairs until all is decided.
 
@@ -26,7 +24,7 @@ def interleave(
         nodeids: Node ids of the tests that both sides have.
         options: What is asked of them.
         judge: Judges the pairs; the family is counted here where it is not given by a report.
-        say: Told what is going on.
+        progress: Told what is going on.
 
     Returns:
         All tests with their samples and verdicts.
@@ -38,20 +36,23 @@ def interleave(
     pair = 0
     while running := [test for test in tests if test.wanted]:
         pair += 1
-        _run_pair(pair, arms, running, say)
+        progress.begin(pair, options.max_samples)
+        _run_pair(pair, arms, running, progress)
         for test in running:
             test.wanted = 0 if test.is_out else test.wanted - 1
         if pair == 1:
             _set_budgets(running, options, arms[0].name)
             judge = _with_family(judge, running)
+            for line in _outlooks(running, options.max_samples):
+                progress.say(line)
         for test in running:
             if not (test.wanted or test.is_out):
                 _judge(test, judge, options.max_samples)
-        _report(tests, pair, say)
+        progress.look(look_at(tests, pair, options.max_samples))
     return tests
 
 
-def _run_pair(pair: int, arms: tuple[Arm, Arm], running: Sequence[PairedTest], say: Say) -> None:
+def _run_pair(pair: int, arms: tuple[Arm, Arm], running: Sequence[PairedTest], progress: Progress) -> None:
     """A B in odd pairs, B A in even ones, so that neither side always has the warmer provider."""
     nodeids = [test.nodeid for test in running]
     times = {}
@@ -61,7 +62,7 @@ def _run_pair(pair: int, arms: tuple[Arm, Arm], running: Sequence[PairedTest], s
         for test in running:
             test.take(arm, seen, head=arm is arms[1])
     took = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in times.items())
-    say(f"pair {pair}: {took}")
+    progress.say(f"pair {pair}: {took}")
 
 
 def _set_budgets(running: Sequence[PairedTest], options: AbOptions, base: str) -> None:
@@ -72,6 +73,21 @@ def _set_budgets(running: Sequence[PairedTest], options: AbOptions, base: str) -
     for test in known:
         own = test.measured.budget if test.measured is not None else None
         test.budget = options.on(own or Budget(), base=base, stages=test.stages)
+
+
+def _outlooks(running: Sequence[PairedTest], max_samples: int) -> Iterator[str]:
+    """Say of each quantile that is gated whether the cap allows it to be decided, by the test with the fewest calls."""
+    fewest: dict[Metric, int] = {}
+    for test in running:
+        if test.is_out or test.budget is None:
+            continue
+        for metric, _ in (*test.budget.rules, *test.budget.reduce):
+            calls = len(test.head[0].pooled.get(metric.stage, {}).get(metric.name, ()))
+            if metric.statistic != "mean" and calls:
+                fewest[metric] = min(calls, fewest.get(metric, calls))
+    for metric, calls in sorted(fewest.items()):
+        if said := quantile_outlook(metric, calls, max_samples):
+            yield said
 
 
 def _with_family(judge: PairedJudge, running: Sequence[PairedTest]) -> PairedJudge:
@@ -88,29 +104,3 @@ def _judge(test: PairedTest, judge: PairedJudge, cap: int) -> None:
     # What has failed already is not made better by more samples.
     decided = any(gate.verdict in FAILING for gate in test.gates)
     test.wanted = 0 if decided else min(next_batch(test.gates), cap - len(test.head))
-
-
-SHOWN_UNDECIDED = 5
-"""Gates that are shown after each pair, those that are still undecided."""
-
-
-def _report(tests: Sequence[PairedTest], pair: int, say: Say) -> None:
-    """Say after each pair what is undecided: the estimate, its interval, what is allowed, and how many pairs may follow."""
-    from pytest_tokenbudget.report.figures import bound, percent
-    from pytest_tokenbudget.wording import counted, plain
-
-    waiting = [test for test in tests if test.wanted]
-    if not waiting:
-        return
-    say(f"  {len(waiting)} of {counted(len(tests), 'test')} undecided after {counted(pair, 'pair')}")
-    open_gates = [(test, gate) for test in waiting for gate in test.gates if gate.more]
-    for test, gate in open_gates[:SHOWN_UNDECIDED]:
-        between = ""
-        if gate.lower is not None and gate.upper is not None:
-            between = f" (between {bound(gate.lower)} and {bound(gate.upper)})"
-        wanted = f"{counted(gate.more, 'more pair')} at least"
-        rule = gate.rule.replace("%", " %")
-        name = plain(test.nodeid.rpartition("::")[2] or test.nodeid, limit=60)
-        say(f"    {name}  {plain(gate.metric)} {percent(gate.change)}{between}, rule {rule}; {wanted}")
-    if len(open_gates) > SHOWN_UNDECIDED:
-        say(f"    and {counted(len(open_gates) - SHOWN_UNDECIDED, 'gate')} more")

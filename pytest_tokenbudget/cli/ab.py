@@ -67,8 +67,9 @@ def _compare(arguments: argparse.Namespace) -> int:
     from pytest_tokenbudget.ab.arms import arms
     from pytest_tokenbudget.ab.comparison import Asked, compare
     from pytest_tokenbudget.ab.confirm import suspicion
+    from pytest_tokenbudget.ab.progress import closing_sentence
     from pytest_tokenbudget.ab.worktree import sides
-    from pytest_tokenbudget.report.highlights import lead, title
+    from pytest_tokenbudget.cli.ab_display import progress_display
     from pytest_tokenbudget.report.terminal import section_lines
 
     _check(arguments.passed_on)
@@ -78,12 +79,11 @@ def _compare(arguments: argparse.Namespace) -> int:
         return 0
     summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
     asked = Asked(arguments.max_increase, arguments.reduce, arguments.max_samples, suspected, arguments.report, summary)
-    with sides(arguments.base, Path.cwd(), same_code=arguments.same_code) as trees:
-        run = compare(arms(trees, arguments.passed_on), asked, _say)
+    with sides(arguments.base, Path.cwd(), same_code=arguments.same_code) as trees, progress_display() as progress:
+        run = compare(arms(trees, arguments.passed_on), asked, progress)
     for line in section_lines(run, verbosity=0 if arguments.quiet else 2, of_ab=True):
         print(line.text)
-    sentence = lead(run)
-    print(f"{title(run)}{f': {sentence}' if sentence else ''}.")
+    print(closing_sentence(run, trees.name))
     return 0 if run.exit_ok else 1
 
 
@@ -99,10 +99,6 @@ def _check(passed_on: Sequence[str]) -> None:
                 f"{text}: an A/B run stores nothing",
                 remedy=f"leave it out, and run `pytest {text}` once the comparison pleases you",
             )
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
 
 
 AB = Command("ab", "compare the code with a base: both run interleaved, judged without drift", _arguments, _run, True)

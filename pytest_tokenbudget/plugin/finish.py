@@ -12,7 +12,6 @@ import pytest
 
 from pytest_tokenbudget import __version__
 from pytest_tokenbudget.baselines.store import BaselineStore
-from pytest_tokenbudget.compare.shared_shift import suite_shift
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.plugin.coloured_failure import write_line
 from pytest_tokenbudget.plugin.context import register_builtins, session_prices
@@ -66,6 +65,8 @@ def shifts(results: Sequence[TestResult], store: BaselineStore) -> list[tuple[Ve
     Returns:
         Verdict and sentence, sorted by provider and model; none below 20 gates.
     """
+    from pytest_tokenbudget.compare.shared_shift import suite_shift
+
     groups: dict[Model, list[_Moved]] = defaultdict(list)
     for result in results:
         for gate in result.gates:

@@ -34,9 +34,15 @@ class Sides:
         self.said: list[str] = []
 
     def sampled(
-        self, *, latency: float = 1.0, input_tokens: int = 1000, traffic: Traffic = "live", outcome: str = "done"
+        self,
+        *,
+        latency: float = 1.0,
+        input_tokens: int = 1000,
+        traffic: Traffic = "live",
+        outcome: str = "done",
+        calls: int = 1,
     ) -> Sample:
-        """A sample with one call."""
+        """A sample with one call, or some that are equal."""
         figures = {
             "input_tokens": input_tokens,
             "output_tokens": 10,
@@ -57,7 +63,8 @@ class Sides:
             output_source="provider",
         )
         return Sample(
-            calls=(call,),
+            calls=(call,) * calls,
+            pooled={"": {"call_latency": (latency,) * calls}, "main": {"call_latency": (latency,) * calls}},
             total=dict(figures),
             stages={"main": dict(figures)},
             traffic=traffic,

@@ -13,6 +13,7 @@ from pytest_tokenbudget.ab.ab_options import AbOptions, parse_options
 from pytest_tokenbudget.ab.arms import import_path, move_into
 from pytest_tokenbudget.ab.interleave import interleave
 from pytest_tokenbudget.ab.paired_test import PairedJudge, results_of
+from pytest_tokenbudget.cli.ab_display import PlainLines
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.processes.transcript import Transcript
@@ -27,7 +28,9 @@ def _run(
     sides: Any, tests: list[str], options: AbOptions | None = None, judge: PairedJudge | None = None
 ) -> tuple[TestResult, ...]:
     return results_of(
-        interleave(sides.arms, tests, options or AbOptions(), judge or PairedJudge(TABLE), sides.said.append)
+        interleave(
+            sides.arms, tests, options or AbOptions(), judge or PairedJudge(TABLE), PlainLines(sides.said.append)
+        )
     )
 
 
