@@ -125,7 +125,7 @@ def test_the_first_test_runs(root: Path, pytester: pytest.Pytester, monkeypatch:
         )
     )
     result = pytester.runpytest_inprocess(
-        "--rootdir", str(root), "-c", str(root / "pyproject.toml"), str(root / "tests")
+        "-p", "no:asyncio", "--rootdir", str(root), "-c", str(root / "pyproject.toml"), str(root / "tests")
     )
     result.assert_outcomes(passed=1)
 
