@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.cli.ab import AB
 from pytest_tokenbudget.cli.advise import ADVISE
+from pytest_tokenbudget.cli.calibrate import CALIBRATE
 from pytest_tokenbudget.cli.comment import COMMENT
 from pytest_tokenbudget.cli.compare import COMPARE
 from pytest_tokenbudget.cli.doctor import DOCTOR
@@ -28,6 +29,7 @@ from pytest_tokenbudget.errors import TokenBudgetError
 COMMANDS: tuple[Command, ...] = (
     AB,
     ADVISE,
+    CALIBRATE,
     COMMENT,
     COMPARE,
     DOCTOR,
