@@ -261,7 +261,7 @@ def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
     month = month_change([result])
     if month:
         often = f"{result.runs_per_month:,.0f} runs" if result.runs_per_month is not None else ""
-        lines.append(f"  about {money_a_month(month)}, at list prices and {often}")
+        lines.append(f"  estimate: {money_a_month(month)}, at list prices and {often}")
     lines += [f"  note: {plain(message)}" for message in (*result.notices, *result.messages)]
     lines += [f"  {remedy}" for remedy in remedies(result, reports=reports)]
     return "\n".join(lines)
