@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pytest_tokenbudget.explain.text_diffs import brief_diff
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import Unit, split_key
@@ -262,6 +261,21 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
         delta = sum(cause.delta for cause in rest)
         lines.append(f"{signed(delta, unit):>10}  {'others':<14} {counted(len(rest), 'smaller cause')}")
     return lines
+
+
+def brief_diff(diff: Sequence[str], most: int) -> list[str]:
+    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each.
+
+    Args:
+        diff: Lines of a diff.
+        most: How many lines there is room for.
+    """
+    gone = [line for line in diff if line.startswith("-")]
+    come = [line for line in diff if line.startswith("+")]
+    shown_come = come[: most - bool(gone)]
+    shown = [*gone[: most - len(shown_come)], *shown_come]
+    left_out = len(gone) + len(come) - len(shown)
+    return [*shown[:-1], f"{shown[-1]}  (and {left_out:,} more)"] if left_out else shown
 
 
 def _with_arrows(text: str) -> str:
