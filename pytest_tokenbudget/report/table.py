@@ -269,10 +269,6 @@ def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
 
 def headline(result: TestResult, gates: Sequence[GateResult]) -> str:
     """The first line, and the only one that pytest's summary shows: what grew, by how much, against what is allowed."""
-    return _said(result, gates)
-
-
-def _said(result: TestResult, gates: Sequence[GateResult]) -> str:
     if result.verdict == "no_calls" and not gates:
         return "NO CALLS: no model call was seen"
     if result.verdict == "diverged":
