@@ -217,11 +217,11 @@ class TestRun:
                     origin=self.running.origin,
                     mode=self.budget.fixture_calls,
                 )
-                sample = self.running.finish(ended=ended, own_time=own_time, before=fixtures)
+                unseen = unseen_of(self.item, self.running.recorder, self.budget, self.context)
+                sample = self.running.finish(ended=ended, own_time=own_time, before=fixtures, unseen=unseen)
                 if self._cassette is not None or self._is_arm():
                     self._asked = self.running.asked
-                unseen = unseen_of(self.item, self.running.recorder, self.budget, self.context)
-                self.samples.append(replace(sample, unseen=unseen))
+                self.samples.append(sample)
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
 
@@ -380,6 +380,8 @@ class TestRun:
     def _judged(self) -> TestResult:
         """Judge the samples so far; a sample that was played from a fresh cassette is compared instead of them."""
         judged = self._judge.result(self.samples if self._played is None else (self._played,))
+        if not (self._played or self._discarded or self._recorded):
+            return judged
         return replace(
             judged,
             samples=judged.samples if self._played is None else tuple(self.samples),
