@@ -133,7 +133,9 @@ class Reader:
             return found if isinstance(found, Unattributed) else None
         reading = settled(found.reading, polls) if polls else found.reading
         exchange = _left(exchange, reading)
-        return _Recognised(exchange, reading, failure(exchange, reading), found.ttft, found.classified.prompt)
+        asked = found.classified
+        limit = asked.request.max_output_tokens
+        return _Recognised(exchange, reading, failure(exchange, reading), found.ttft, asked.prompt, limit)
 
     def _recognise_unread(self, exchange: Exchange) -> _Recognised | None:
         """A paid request whose answer tells nothing (an agent's run) is known by its request alone."""
@@ -208,6 +210,7 @@ class Reader:
             finish_reason=reading.finish_reason,
             problems=reading.problems,
             answered_by=exchange.answered_by,
+            max_output_tokens=found.max_output_tokens,
             estimated=exchange.token_basis is not None and exchange.token_basis.estimated,
         )
         return replace(call, stage=self.stage_of(exchange, call, found.prompt))
@@ -275,6 +278,7 @@ class _Recognised:
     error: str | None
     ttft: float | None
     prompt: Callable[[], Prompt | None]
+    max_output_tokens: int | None = None
 
     @property
     def is_call(self) -> bool:
