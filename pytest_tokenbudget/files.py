@@ -144,6 +144,7 @@ class DiskCache:
         self._added = {}
         kept = {"made_by": self._made_by(), "values": dict(list(values.items())[-self._most :])}
         with contextlib.suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self._path, json.dumps(kept).encode(), mode=0o600)
 
     def _stored(self) -> dict[str, Any]:

@@ -66,6 +66,8 @@ def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     # Its fixtures are used by no test, and each inner session would import it anew, for a second.
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:pook")
+    # Sentences are folded at the edge; here each stays whole, so that it can be looked for. One test makes it narrow.
+    monkeypatch.setenv("COLUMNS", "400")
 
 
 @pytest.fixture(autouse=True)

@@ -288,9 +288,9 @@ def _summed(scope: Scope) -> Iterator[str]:
 
 def _same(actual: MetricRecord, derived: MetricRecord) -> bool:
     """Tell whether a rule gives what is there. A value that never varied may have been seen in several samples."""
-    if len(derived.sessions) == 1 and len(derived.sessions[0]) == 1:
-        return set(actual.values) == {derived.sessions[0][0]}
-    return actual.sessions == derived.sessions
+    if actual.sessions == derived.sessions:
+        return True
+    return len(derived.values) == 1 and set(actual.values) == set(derived.values)
 
 
 def _same_origin(one: Number | None, other: Number | None) -> bool:
@@ -386,8 +386,10 @@ def combine(records: Iterable[MetricRecord | None], function: Combine) -> Metric
     if all(len(record.sessions) == 1 and len(record.sessions[0]) == 1 for record in known):
         value = function([record.sessions[0][0] for record in known])
         return None if value is None else MetricRecord(((value,),), _combined_origin(known, function))
-    varying = [record for record in known if len(set(record.values)) > 1]
-    shapes = {_shape(record) for record in varying} or {max(map(_shape, known), key=sum)}
+    shapes = {_shape(record) for record in known}
+    if len(shapes) > 1:
+        varying = [record for record in known if len(set(record.values)) > 1]
+        shapes = {_shape(record) for record in varying} or {max(map(_shape, known), key=sum)}
     if len(shapes) > 1:
         return None
     (shape,) = shapes

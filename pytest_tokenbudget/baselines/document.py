@@ -163,20 +163,16 @@ def _records(rows: Document, origins: derive.Origins) -> dict[str, MetricRecord]
 
 def _zero_names(records: Mapping[str, MetricRecord], scope: Scope) -> set[str]:
     """Name the metrics that are 0 in every stage, from the start, and that no rule gives."""
-    scopes = ("",) if scope.single else scope.stages
-    names = {split_key(key)[1] for key in records}
+    scopes = {""} if scope.single else set(scope.stages)
+    by_name: dict[str, dict[str, MetricRecord]] = {}
+    for key, record in records.items():
+        stage, name = split_key(key)
+        by_name.setdefault(name, {})[stage] = record
     return {
         name
-        for name in names
-        if scopes
-        and all(records.get(Metric(stage, name).key) == ZERO for stage in scopes)
-        and not _elsewhere(records, name, scopes)
+        for name, found in by_name.items()
+        if found.keys() == scopes and all(record == ZERO for record in found.values())
     }
-
-
-def _elsewhere(records: Mapping[str, MetricRecord], name: str, scopes: Iterable[str]) -> bool:
-    """Tell whether a metric has a record outside these stages."""
-    return sum(split_key(key)[1] == name for key in records) > len(tuple(scopes))
 
 
 def _stored_sources(sources: Mapping[str, str], scope: Scope) -> dict[str, str]:

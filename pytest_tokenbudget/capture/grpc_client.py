@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.grpc_messages import as_json, xai_answer, xai_request
+from pytest_tokenbudget.capture.network import opened_by, split_port
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.unanswerable import begin_unanswerable
 
@@ -22,16 +24,21 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
     from pytest_tokenbudget.records.exchange import Headers
 
-JsonObject = dict[str, Any]
-
 _GOOGLE = {
     "GenerateContent": "generateContent",
     "StreamGenerateContent": "streamGenerateContent?alt=sse",
     "EmbedContent": "embedContent",
     "BatchEmbedContents": "batchEmbedContents",
+    "Predict": "predict",
 }
-_OTHER = frozenset({"CountTokens", "ComputeTokens", "GetModel", "ListModels"})
+_OTHER = frozenset({"CountTokens", "ComputeTokens", "GetModel", "ListModels", "CountMessageTokens", "CountTextTokens"})
 """Methods of model services that call no model."""
+
+_MODEL_SERVICES = (".PredictionService", ".GenerativeService", ".TextService", ".DiscussService")
+_XAI_OTHER = frozenset(
+    f"xai_api.{name}" for name in ("Auth", "Collections", "Documents", "Files", "Models", "Tokenize", "Usage")
+)
+"""Services of xAI's that call no model."""
 
 _XAI = frozenset({"GetCompletion", "GetCompletionChunk"})
 # google.rpc.Code as HTTP (google/rpc/code.proto, read 2026-11-28).
@@ -61,9 +68,9 @@ class GrpcLibrary:
         message = as_json(request.message)
         headers = (("content-type", "application/json"),)
         if request.service.startswith("xai_api."):
-            body = _xai_request(message, streamed=request.method == "GetCompletionChunk")
+            body = xai_request(message, streamed=request.method == "GetCompletionChunk")
             return "POST", "https://api.x.ai/v1/chat/completions", headers, json.dumps(body).encode()
-        model = str(message.pop("model", ""))
+        model = str(message.pop("model", "") or message.pop("endpoint", ""))
         host = "aiplatform" if "aiplatform" in request.service else "generativelanguage"
         version = next((part for part in request.service.split(".") if part.startswith("v1")), "v1")
         url = f"https://{host}.googleapis.com/{version}/{model}:{_GOOGLE.get(request.method, request.method)}"
@@ -78,75 +85,6 @@ class GrpcLibrary:
         return False
 
 
-def as_json(message: Any) -> JsonObject:
-    """A message by protobuf's JSON mapping; one of ``proto-plus`` holds one of protobuf."""
-    from google.protobuf.json_format import MessageToDict
-
-    plain = message if hasattr(message, "DESCRIPTOR") else getattr(message, "_pb", None)
-    if plain is None:
-        return {}
-    found: JsonObject = MessageToDict(plain)
-    return found
-
-
-def _xai_request(message: JsonObject, *, streamed: bool) -> JsonObject:
-    messages = []
-    for one in message.get("messages") or []:
-        content = "".join(part.get("text", "") for part in one.get("content") or [])
-        role = str(one.get("role", "")).removeprefix("ROLE_").lower() or "user"
-        put = {
-            "role": role,
-            "content": content,
-            "tool_calls": one.get("toolCalls"),
-            "tool_call_id": one.get("toolCallId"),
-        }
-        messages.append({key: value for key, value in put.items() if value is not None})
-    tools = [
-        {"type": "function", "function": _xai_tool(tool["function"])}
-        for tool in message.get("tools") or []
-        if "function" in tool
-    ]
-    return {"model": message.get("model", ""), "messages": messages, "stream": streamed} | (
-        {"tools": tools} if tools else {}
-    )
-
-
-def _xai_tool(function: JsonObject) -> JsonObject:
-    try:
-        parameters = json.loads(function.get("parameters") or "{}")
-    except ValueError:
-        parameters = {}
-    return {**function, "parameters": parameters}
-
-
-def _xai_answer(message: JsonObject) -> JsonObject:
-    usage = message.get("usage") or {}
-    choices = []
-    for output in message.get("outputs") or []:
-        choice: JsonObject = {"index": output.get("index", 0)}
-        for side in ("message", "delta"):
-            if isinstance(said := output.get(side), dict):
-                choice[side] = {
-                    "role": "assistant",
-                    "content": said.get("content", ""),
-                    "reasoning_content": said.get("reasoningContent", ""),
-                    "tool_calls": [{"index": at, **call} for at, call in enumerate(said.get("toolCalls") or [])],
-                }
-        reason = str(output.get("finishReason", "")).lower()
-        choice["finish_reason"] = reason.removeprefix("reason_").replace("max_len", "length") or None
-        choices.append(choice)
-    answer: JsonObject = {"id": message.get("id"), "model": message.get("model"), "choices": choices}
-    if usage:
-        answer["usage"] = {
-            "prompt_tokens": usage.get("promptTokens", 0),
-            "completion_tokens": usage.get("completionTokens", 0),
-            "total_tokens": usage.get("totalTokens", 0),
-            "prompt_tokens_details": {"cached_tokens": usage.get("cachedPromptTextTokens", 0)},
-            "completion_tokens_details": {"reasoning_tokens": usage.get("reasoningTokens", 0)},
-        }
-    return answer
-
-
 class _Call:
     """A call under way, for all recorders."""
 
@@ -159,7 +97,7 @@ class _Call:
     def message(self, message: Any) -> None:
         """Take a message of the answer."""
         value = as_json(message)
-        text = json.dumps(_xai_answer(value) if self._xai else value).encode()
+        text = json.dumps(xai_answer(value) if self._xai else value).encode()
         self._arrive(200)
         for builder in self._builders:
             builder.chunk(b"data: " + text + b"\n\n" if self._streamed else text)
@@ -188,19 +126,66 @@ class _Call:
             builder.cut(error) if self._arrived else builder.fail(error)
 
 
-def _begin(library: GrpcLibrary, method: Any, message: Any, *, streamed: bool) -> _Call | None:
-    """Begin a call of a model; ``None`` for what is none."""
+def _begin(library: GrpcLibrary, called: Any, message: Any, *, streamed: bool) -> _Call | None:
+    """Begin a call of a model; ``None`` for what is none.
+
+    Args:
+        library: Reads it.
+        called: gRPC's own object for the method of a channel.
+        message: The request.
+        streamed: Whether the answer is a stream.
+
+    Raises:
+        TokenBudgetError: If it is refused.
+    """
+    service, name = _names(called)
+    if (_is_google(service) and name in _GOOGLE) or (service == "xai_api.Chat" and name in _XAI):
+        return _Call(library, GrpcRequest(service, name, message), streamed=streamed)
+    _pass_by(called)
+    return None
+
+
+def _names(called: Any) -> tuple[str, str]:
+    """Service and method."""
+    method = getattr(called, "_method", "")
     path = method.decode() if isinstance(method, bytes) else str(method)
     service, _, name = path.lstrip("/").rpartition("/")
-    google = service.startswith("google.") and service.endswith((".PredictionService", ".GenerativeService"))
-    if not google and not service.startswith("xai_api."):
-        return None
-    if (google and name in _GOOGLE) or (service == "xai_api.Chat" and name in _XAI):
-        return _Call(library, GrpcRequest(service, name, message), streamed=streamed)
-    if name not in _OTHER and (google or service == "xai_api.Chat"):
-        for recorder in ACTIVE.recorders:
+    return service, name
+
+
+def _is_google(service: str) -> bool:
+    return service.startswith("google.") and service.endswith(_MODEL_SERVICES)
+
+
+def _pass_by(called: Any) -> None:
+    """Take note of a method that is not read, and of the connection that carries it.
+
+    Raises:
+        ConnectionNotAllowed: If the run may not reach its host.
+    """
+    service, name = _names(called)
+    host, port = _target(called)
+    for recorder in ACTIVE.recorders:
+        if host:
+            recorder.connections.check(host, port, opened_by)
+        if not recorder.recording:
+            continue
+        if (_is_google(service) and name not in _OTHER) or (
+            service.startswith("xai_api.") and service not in _XAI_OTHER
+        ):
             recorder.note(f"the gRPC method {service}/{name} is not read: if it calls a model, that is not counted")
-    return None
+        elif host and not service.startswith(("google.", "xai_api.")):
+            recorder.connections.note(host, port, opened_by)
+
+
+def _target(called: Any) -> tuple[str, int | None]:
+    """Host and port of a channel; gRPC opens its connections by itself, where Python does not see them."""
+    target = getattr(called, "_target", None) or getattr(getattr(called, "_channel", None), "target", None)
+    text = target.decode() if isinstance(target, bytes) else str(target or "")
+    if text.startswith("unix"):
+        return "", None
+    host, port = split_port(text.rpartition("/")[2].removeprefix("ipv4:").removeprefix("ipv6:").removeprefix("dns:"))
+    return host.lower(), 443 if port is None else port
 
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
@@ -221,14 +206,29 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
         ),
         Watched(_channel._UnaryUnaryMultiCallable, "future", lambda call: _future(library, call, futures)),
         *(Watched(getattr(_channel, kind), "__call__", lambda call: _stream(library, call, streams)) for kind in kinds),
+        *(
+            Watched(kind, name, _passing_by)
+            for kind in (_channel._StreamUnaryMultiCallable, _channel._StreamStreamMultiCallable)
+            for name in ("__call__", "with_call", "future")
+            if hasattr(kind, name)
+        ),
         Watched(_channel._Rendezvous, "__next__", lambda following: _next(following, streams)),
         *(Watched(future, name, lambda read: _reading_result(read, futures)) for name in ("result", "exception")),
     )
 
 
+def _passing_by(original: Callable[..., Any]) -> Callable[..., Any]:
+    def call(self: Any, *args: Any, **options: Any) -> Any:
+        if ACTIVE.recorders:
+            _pass_by(self)
+        return original(self, *args, **options)
+
+    return call
+
+
 def _unary(library: GrpcLibrary, original: Callable[..., Any], answer_of: Callable[[Any], Any]) -> Callable[..., Any]:
     def call(self: Any, request: Any, *args: Any, **options: Any) -> Any:
-        begun = _begin(library, self._method, request, streamed=False) if ACTIVE.recorders else None
+        begun = _begin(library, self, request, streamed=False) if ACTIVE.recorders else None
         if begun is None:
             return original(self, request, *args, **options)
         try:
@@ -247,7 +247,7 @@ def _future(
     library: GrpcLibrary, original: Callable[..., Any], futures: WeakKeyDictionary[Any, _Pending]
 ) -> Callable[..., Any]:
     def call(self: Any, request: Any, *args: Any, **options: Any) -> Any:
-        begun = _begin(library, self._method, request, streamed=False) if ACTIVE.recorders else None
+        begun = _begin(library, self, request, streamed=False) if ACTIVE.recorders else None
         if begun is None:
             return original(self, request, *args, **options)
         future = _started(begun, lambda: original(self, request, *args, **options))
@@ -298,7 +298,7 @@ def _stream(
     library: GrpcLibrary, original: Callable[..., Any], streams: WeakKeyDictionary[Any, _Call]
 ) -> Callable[..., Any]:
     def call(self: Any, request: Any, *args: Any, **options: Any) -> Any:
-        begun = _begin(library, self._method, request, streamed=True) if ACTIVE.recorders else None
+        begun = _begin(library, self, request, streamed=True) if ACTIVE.recorders else None
         if begun is None:
             return original(self, request, *args, **options)
         answer = _started(begun, lambda: original(self, request, *args, **options))
@@ -336,8 +336,8 @@ def _next(original: Callable[[Any], Any], streams: WeakKeyDictionary[Any, _Call]
     return following
 
 
-_method: ContextVar[Any] = ContextVar("tokenbudget_grpc_method", default=None)
-"""The method that an asynchronous call is made of: the call itself does not know it."""
+_called: ContextVar[Any] = ContextVar("tokenbudget_grpc_called", default=None)
+"""gRPC's object for the method that an asynchronous call is made of: the call itself does not know it."""
 
 
 def _watched_async(module: ModuleType, library: GrpcLibrary) -> tuple[Watched, ...]:
@@ -347,6 +347,8 @@ def _watched_async(module: ModuleType, library: GrpcLibrary) -> tuple[Watched, .
     return (
         Watched(_channel.UnaryUnaryMultiCallable, "__call__", _naming),
         Watched(_channel.UnaryStreamMultiCallable, "__call__", _naming),
+        Watched(_channel.StreamUnaryMultiCallable, "__call__", _passing_by),
+        Watched(_channel.StreamStreamMultiCallable, "__call__", _passing_by),
         Watched(_call.UnaryUnaryCall, "_invoke", lambda invoke: _async_unary(library, invoke, module.EOF)),
         Watched(_call.UnaryStreamCall, "_send_unary_request", lambda send: _async_stream(library, send, streams)),
         Watched(_call.UnaryStreamCall, "_read", lambda read: _async_read(read, streams, module.EOF)),
@@ -357,18 +359,18 @@ def _watched_async(module: ModuleType, library: GrpcLibrary) -> tuple[Watched, .
 
 def _naming(original: Callable[..., Any]) -> Callable[..., Any]:
     def call(self: Any, *args: Any, **options: Any) -> Any:
-        token = _method.set(self._method)
+        token = _called.set(self)
         try:
             return original(self, *args, **options)
         finally:
-            _method.reset(token)
+            _called.reset(token)
 
     return call
 
 
 def _async_unary(library: GrpcLibrary, original: Callable[..., Any], end: Any) -> Callable[..., Any]:
     async def invoke(self: Any) -> Any:
-        begun = _begin(library, _method.get(), self._request, streamed=False) if ACTIVE.recorders else None
+        begun = _begin(library, _called.get(), self._request, streamed=False) if ACTIVE.recorders else None
         if begun is None:
             return await original(self)
         try:
@@ -390,7 +392,7 @@ def _async_stream(
     library: GrpcLibrary, original: Callable[..., Any], streams: WeakKeyDictionary[Any, _Call]
 ) -> Callable[..., Any]:
     async def send(self: Any) -> Any:
-        begun = _begin(library, _method.get(), self._request, streamed=True) if ACTIVE.recorders else None
+        begun = _begin(library, _called.get(), self._request, streamed=True) if ACTIVE.recorders else None
         if begun is None:
             return await original(self)
         streams[self] = begun

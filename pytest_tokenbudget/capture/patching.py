@@ -34,23 +34,18 @@ class Patch:
     long as nobody watches, and found again by the mark that ``functools.wraps`` hands up.
     """
 
-    __slots__ = ("_before", "_method", "_original", "_replacement", "_stands")
+    __slots__ = ("_before", "_method", "_original", "_replacement")
 
     def __init__(self, method: Watched) -> None:
         self._method = method
         self._before: Any = None
         self._original: Any = None
         self._replacement: Callable[..., Any] | None = None
-        self._stands = False
 
     @property
-    def is_outdated(self) -> bool:
-        """Tell whether another one is needed: it is buried under somebody's wrapper, or its owner was loaded anew."""
-        owner = self._method.owner
-        if isinstance(owner, ModuleType):
-            return self._stands or sys.modules.get(owner.__name__) is not owner
-        home = sys.modules.get(owner.__module__)
-        return self._stands or getattr(home, owner.__qualname__, None) is not owner
+    def owner(self) -> type | ModuleType:
+        """The class, or the module of a function."""
+        return self._method.owner
 
     def put_in_place(self) -> bool:
         """Replace the method; one that the class inherits is replaced on the class itself.
@@ -68,7 +63,6 @@ class Patch:
             setattr(self._replacement, _MARK, owner)
         self._before = vars(owner).get(name)
         setattr(owner, name, self._replacement)
-        self._stands = True
         return True
 
     def put_back(self) -> bool:
@@ -80,12 +74,13 @@ class Patch:
             delattr(owner, name)
         else:
             setattr(owner, name, self._before)
-        self._stands = False
         return True
 
     def bypass(self) -> str:
         """Name what stands in the method's place and does not call it; ``""`` where the method is called."""
         current = getattr(self._method.owner, self._method.name, None)
+        if current is self._replacement:
+            return ""
         standing = current
         while standing is not None:
             if standing is self._replacement:
@@ -93,6 +88,13 @@ class Patch:
             standing = getattr(standing, "__wrapped__", None)
         module = getattr(current, "__module__", None) or type(current).__module__
         return f"{self._method.owner.__name__}.{self._method.name} was replaced by {module}"
+
+
+def is_current(owner: type | ModuleType) -> bool:
+    """Tell whether a class, or a module, is still the one that goes by its name: it may have been loaded anew."""
+    if isinstance(owner, ModuleType):
+        return sys.modules.get(owner.__name__) is owner
+    return getattr(sys.modules.get(owner.__module__), owner.__qualname__, None) is owner
 
 
 class ImportHook:

@@ -6,16 +6,17 @@ import io
 import threading
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_request
-from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 from pytest_tokenbudget.capture.network import OWN_THREADS
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.requests_client import PlainRequest, PreparedLibrary
-from pytest_tokenbudget.capture.urllib3_body import teed_body
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 
 _FAULTS: dict[Fault, type[Exception]] = {
     "connect_timeout": TimeoutError,
@@ -149,6 +150,8 @@ def _getting_the_response(
             for builder in in_flight.builders:
                 builder.finish("complete")
             return response
+        from pytest_tokenbudget.capture.urllib3_body import teed_body
+
         return teed_body(response, in_flight.builders)
 
     return getresponse

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from functools import cache, lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 
 
 def teed_body(raw: Any, builders: list[ExchangeBuilder]) -> Any:

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
-from pytest_tokenbudget.capture.patching import ImportHook, Patch, Watched
+from pytest_tokenbudget.capture.patching import ImportHook, Patch, Watched, is_current
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
@@ -118,12 +118,19 @@ def _label(family: Family) -> str:
     return f"{family.package} {version}".strip()
 
 
+class _Made(NamedTuple):
+    """The patches of a family's methods, which are put in place again and again, and the owners of these."""
+
+    patches: tuple[Patch, ...]
+    owners: tuple[type | ModuleType, ...]
+
+
 class _Patches:
     """The methods that are replaced as long as any watch is on; one set, however many watches there are."""
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._made: dict[str, tuple[Patch, ...]] = {}
+        self._made: dict[str, _Made] = {}
         self._standing: list[Patch] = []
         self._running: list[ExchangeBuilder] = []
         self._imports = ImportHook(MODULES.__contains__, self._place)
@@ -149,6 +156,8 @@ class _Patches:
                 self._imports.stop()
                 # What is buried under somebody else's patch is tried again when the next watch ends.
                 self._standing = [patch for patch in self._standing if not patch.put_back()]
+                if self._standing:
+                    self._made.clear()
 
     def take_over(self, recorder: ActiveRecorder) -> None:
         """Have one recorder watch alone, in a process that was forked from one in which others watch."""
@@ -165,11 +174,14 @@ class _Patches:
                 self._standing += [patch for patch in self._patches_of(family, module) if patch.put_in_place()]
 
     def _patches_of(self, family: Family, module: ModuleType) -> tuple[Patch, ...]:
-        """The patches of a family's methods: those of earlier watches, where they still fit."""
-        known = self._made.get(family.module, ())
-        if not known or any(patch.is_outdated for patch in known):
-            known = self._made[family.module] = tuple(map(Patch, _methods(family, module)))
-        return known
+        """Give the patches of a family's methods: those of earlier watches, where they still fit."""
+        known = self._made.get(family.module)
+        if known is None or not all(map(is_current, known.owners)):
+            patches = tuple(map(Patch, _methods(family, module)))
+            known = self._made[family.module] = _Made(patches, tuple({patch.owner for patch in patches}))
+            if not patches:
+                del self._made[family.module]
+        return known.patches
 
     def bypasses(self) -> tuple[str, ...]:
         """Say which watched methods somebody else has put something in the place of."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     from pytest_tokenbudget.measure.footprint import measure_footprint, read_text
     from pytest_tokenbudget.tokens.counter import Counter
+    from pytest_tokenbudget.tokens.counts import count_cache
 
     tools: list[Any] = []
     texts: list[tuple[str, str]] = []
@@ -58,7 +60,11 @@ def _run(arguments: argparse.Namespace) -> int:
     texts += [(str(path), read_text(path)) for path in arguments.file]
     if not tools and not texts:
         raise FootprintError("there is nothing to measure", remedy="give --mcp COMMAND, --tools FILE or --file PATH")
-    found = measure_footprint(Counter(), tools=tools, system=[text for _, text in texts], model=arguments.model)
+    counts = count_cache(_cache_folder())
+    found = measure_footprint(
+        Counter(cache=counts), tools=tools, system=[text for _, text in texts], model=arguments.model
+    )
+    counts.save()
     rows = _rows(found, [name for name, text in texts if text])
     if arguments.json:
         print(json.dumps(_as_json(found, rows), indent=2))
@@ -68,6 +74,15 @@ def _run(arguments: argparse.Namespace) -> int:
     if not held and not arguments.json:
         print(f"\nover the limit of {arguments.limit:,} tokens")
     return 0 if held else 1
+
+
+def _cache_folder() -> Path | None:
+    """The user's folder for what can be worked out again; ``None`` where there is no home."""
+    named = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    try:
+        return (Path(named) if named else Path.home() / ".cache") / "pytest-tokenbudget"
+    except RuntimeError:
+        return None
 
 
 def _read_server(command: str) -> tuple[Sequence[Any], Sequence[tuple[str, str]]]:

@@ -16,6 +16,7 @@ from pytest_tokenbudget.cli.compare import COMPARE
 from pytest_tokenbudget.cli.doctor import DOCTOR
 from pytest_tokenbudget.cli.footprint import FOOTPRINT
 from pytest_tokenbudget.cli.import_rows import IMPORT
+from pytest_tokenbudget.cli.init import INIT
 from pytest_tokenbudget.cli.merge_files import MERGE, MERGE_DRIVER
 from pytest_tokenbudget.cli.prune import PRUNE
 from pytest_tokenbudget.cli.render_report import RENDER
@@ -36,6 +37,7 @@ COMMANDS: tuple[Command, ...] = (
     FOOTPRINT,
     HISTORY,
     IMPORT,
+    INIT,
     MERGE,
     MERGE_DRIVER,
     PRUNE,

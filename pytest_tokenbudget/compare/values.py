@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pytest_tokenbudget.measure.metrics import OPTIONAL_USAGE, PROVIDER_PACE, MetricSpec, tool_tokens
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
-from pytest_tokenbudget.records.composition import inside, within
+from pytest_tokenbudget.records.composition import inclusive, inside, within
 from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before
@@ -100,3 +100,25 @@ def before_of(entry: BaselineEntry) -> Before:
             figures = stages.setdefault(stage, {}) if stage else total
             figures[name] = mean(record.values)
     return Before(total, stages, entry.composition)
+
+
+def offered_tools(samples: Sequence[Sample], entry: BaselineEntry | None) -> set[tuple[str, str]]:
+    """Give stage and name of each tool that was or is offered."""
+    compositions = [sample.composition for sample in samples] + ([entry.composition] if entry else [])
+    return {
+        (stage, part.name)
+        for composition in compositions
+        for stage, found in inclusive(composition).items()
+        for part in found.parts
+        if part.part == "tools"
+    }
+
+
+def all_equal(values: Sequence[Number], sessions: Sequence[Session]) -> bool:
+    """Tell whether every value of now and of then is the same: most gates of most runs."""
+    first = values[0]
+    for session in (values, *sessions):
+        for value in session:
+            if value != first:
+                return False
+    return True

@@ -196,17 +196,6 @@ def _merge_negligible(shares: list[Share]) -> list[Share]:
     return [replace(kept[0], delta=kept[0].delta + dust), *kept[1:]] if kept else []
 
 
-def outcome_notes(entry: BaselineEntry, samples: Sequence[Sample]) -> list[str]:
-    """Outcomes that differ from the baseline's."""
-    lines = []
-    for sample in samples:
-        for name in sorted({*entry.outcomes, *sample.outcomes}):
-            then, now = entry.outcomes.get(name), sample.outcomes.get(name)
-            if then != now:
-                lines.append(f"outcome {name!r} was {then!r}, is {now!r}")
-    return list(dict.fromkeys(lines))
-
-
 def explain_gates(
     gates: Sequence[GateResult], entry: BaselineEntry | None, samples: Sequence[Sample]
 ) -> tuple[Cause, ...]:

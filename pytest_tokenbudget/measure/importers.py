@@ -30,6 +30,22 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 """Names of the columns that are understood, by field; the first that is there is read."""
 
+SPAN_ATTRIBUTES: dict[str, tuple[str, ...]] = {
+    "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "llm.token_count.prompt"),
+    "output_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens", "llm.token_count.completion"),
+    "cached_input_tokens": (
+        "gen_ai.usage.cache_read.input_tokens",
+        "gen_ai.usage.cache_read_input_tokens",
+        "gen_ai.usage.input_tokens.cached",
+        "gen_ai.usage.details.cache_read_tokens",
+        "llm.token_count.prompt_details.cache_read",
+    ),
+    "model": ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name"),
+    "cost": ("gen_ai.usage.cost", "operation.cost", "llm.cost.total"),
+}
+"""Attributes of spans that are model calls: OpenTelemetry's conventions for generative AI of now and before, what instrumentations
+add to them (Sentry, Pydantic AI), and OpenInference's; read 2026-11-28. The first that is there is read."""
+
 GENERATING = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
 """OpenTelemetry's ``gen_ai.operation.name`` of spans that are model calls (semantic conventions for generative AI, read
 2026-11-28). Spans of agents and workflows repeat the sums of these and are left out."""
@@ -125,24 +141,31 @@ def rows_of_otel(path: Path) -> Iterator[ProductionRow]:
         raise ImportRowsError(
             f"{path}: it holds no spans", remedy="export traces as OTLP JSON: resourceSpans, scopeSpans, spans"
         )
-    for span in order:
-        attributes = _attributes(span)
-        operation = attributes.get("gen_ai.operation.name")
-        if operation not in GENERATING and not (operation is None and "gen_ai.usage.input_tokens" in attributes):
+    calls = [span for span in order if _is_call(_attributes(span))]
+    # A framework and the SDK below it may both tell of one call: the outer span repeats the inner one.
+    outer = {id(holder) for span in calls for holder in _around(span, spans)}
+    for span in calls:
+        if id(span) in outer:
             continue
+        attributes = _attributes(span)
+        found = {field: _first(attributes, names) for field, names in SPAN_ATTRIBUTES.items()}
         place = f"{path}, span {str(span.get('spanId', ''))[:32]}"
+        read = _count(found["input_tokens"], place, "input_tokens")
+        if read is None and _has_failed(span):
+            continue
         began, ended = (
             _number(span.get("startTimeUnixNano"), place, "start"),
             _number(span.get("endTimeUnixNano"), place, "end"),
         )
         yield ProductionRow(
             stage=_stage(_nearest(span, spans, _agent) or "main", place),
-            model=str(attributes.get("gen_ai.response.model") or attributes.get("gen_ai.request.model") or ""),
+            model=str(found["model"] or ""),
             run=str(span.get("traceId", "")),
-            input_tokens=_count(attributes.get("gen_ai.usage.input_tokens"), place, "input_tokens"),
-            output_tokens=_count(attributes.get("gen_ai.usage.output_tokens"), place, "output_tokens"),
-            cached_input_tokens=_count(attributes.get("gen_ai.usage.cache_read.input_tokens"), place, "cached"),
+            input_tokens=read,
+            output_tokens=_count(found["output_tokens"], place, "output_tokens"),
+            cached_input_tokens=_count(found["cached_input_tokens"], place, "cached"),
             latency=None if began is None or ended is None else max(0.0, (ended - began) / 1e9),
+            cost=_number(found["cost"], place, "cost"),
         )
 
 
@@ -157,30 +180,57 @@ def rows_of_langfuse(path: Path) -> Iterator[ProductionRow]:
     """
     observations = [item for document in _objects(path) for item in _observations(document)]
     known = {str(item.get("id", "")): item for item in observations}
-    generations = [item for item in observations if str(item.get("type", "")).upper() == "GENERATION"]
+    generations = [item for item in observations if str(item.get("type", "")).upper() in ("GENERATION", "EMBEDDING")]
     if not generations:
         raise ImportRowsError(
             f"{path}: it holds no observations of the type GENERATION", remedy="export observations as JSON"
         )
     for item in generations:
         place = f"{path}, observation {str(item.get('id', ''))[:40]}"
-        usage = item.get("usageDetails") or item.get("usage") or {}
-        costs = item.get("costDetails") or {}
-        cost = costs.get("total", item.get("calculatedTotalCost")) if isinstance(costs, dict) else None
-        usage = usage if isinstance(usage, dict) else {}
-        cached = usage.get("input_cached_tokens", usage.get("cache_read_input_tokens"))
-        read = _count(usage.get("input", usage.get("promptTokens")), place, "input")
+        usage, costs = item.get("usageDetails") or item.get("usage"), item.get("costDetails")
+        read, cached = _langfuse_tokens(item, usage, "input", place)
+        written, _ = _langfuse_tokens(item, usage, "output", place)
+        if read is None and str(item.get("level", "")).upper() == "ERROR":
+            continue
+        costs = costs if isinstance(costs, dict) else {}
+        parts = [_number(value, place, "cost") or 0.0 for name, value in costs.items() if name != "total"]
+        cost = costs.get("total", sum(parts) if parts else _first(item, ("calculatedTotalCost", "totalCost")))
         yield ProductionRow(
             stage=_stage(_nearest_name(item, known) or item.get("name") or "main", place),
-            model=str(item.get("model") or ""),
+            model=str(item.get("model") or item.get("providedModelName") or ""),
             run=str(item.get("traceId") or ""),
-            # Langfuse keeps cached tokens beside the input, not in it.
-            input_tokens=None if read is None else read + (_count(cached, place, "cached") or 0),
-            output_tokens=_count(usage.get("output", usage.get("completionTokens")), place, "output"),
-            cached_input_tokens=_count(cached, place, "cached"),
+            input_tokens=read,
+            output_tokens=written,
+            cached_input_tokens=cached,
             latency=_duration(item, place),
             cost=_number(cost, place, "cost"),
         )
+
+
+_LANGFUSE_WHOLE = {
+    "input": ("input", "input_tokens", "prompt_tokens", "promptTokens"),
+    "output": ("output", "output_tokens", "completion_tokens", "completionTokens"),
+}
+
+
+def _langfuse_tokens(item: Mapping[str, Any], usage: object, side: str, place: str) -> tuple[int | None, int | None]:
+    """All tokens of one side, and those of them that came from a cache.
+
+    Langfuse keeps the kinds of tokens beside the side's own number, not in it: ``input_cached_tokens``,
+    ``cache_read_input_tokens``, ``output_reasoning_tokens``.
+    """
+    named = usage if isinstance(usage, dict) else {}
+    whole = _count(_first(named, _LANGFUSE_WHOLE[side]), place, side)
+    if whole is None:
+        whole = _count(_first(item, (f"{side}Usage", _LANGFUSE_WHOLE[side][-1])), place, side)
+    kinds = {name: value for name, value in named.items() if side in name and name not in _LANGFUSE_WHOLE[side]}
+    tokens = {
+        name: _count(value, place, name) or 0 for name, value in kinds.items() if not name.lower().endswith("cost")
+    }
+    cached = [tokens[name] for name in tokens if "cache" in name and "creation" not in name and "write" not in name]
+    if whole is None and not tokens:
+        return None, None
+    return (whole or 0) + sum(tokens.values()), sum(cached) if cached else None
 
 
 READERS: dict[str, Callable[[Path], Iterator[ProductionRow]]] = {
@@ -275,6 +325,30 @@ def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+def _is_call(attributes: Mapping[str, Any]) -> bool:
+    """Tell whether a span is a model call, by its operation, by OpenInference's kind, or else by its tokens."""
+    operation, kind = attributes.get("gen_ai.operation.name"), attributes.get("openinference.span.kind")
+    if operation is not None or kind is not None:
+        return operation in GENERATING or str(kind).upper() in ("LLM", "EMBEDDING")
+    return _first(attributes, SPAN_ATTRIBUTES["input_tokens"]) is not None
+
+
+def _has_failed(span: Mapping[str, Any]) -> bool:
+    """Tell whether a span ended with an error; an attempt that failed is no call."""
+    status = span.get("status")
+    return isinstance(status, dict) and status.get("code") in (2, "2", "STATUS_CODE_ERROR")
+
+
+def _around(span: Mapping[str, Any], spans: Mapping[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The spans around one, from the inside out."""
+    seen: set[int] = set()
+    current = spans.get(str(span.get("parentSpanId") or ""))
+    while current is not None and id(current) not in seen:
+        seen.add(id(current))
+        yield current
+        current = spans.get(str(current.get("parentSpanId") or ""))
+
+
 def _agent(span: Mapping[str, Any]) -> str:
     return str(_attributes(span).get("gen_ai.agent.name") or "")
 
@@ -283,14 +357,7 @@ def _nearest(
     span: dict[str, Any], spans: Mapping[str, dict[str, Any]], name: Callable[[Mapping[str, Any]], str]
 ) -> str:
     """The first name on the way from a span to its root."""
-    seen: set[int] = set()
-    current: dict[str, Any] | None = span
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        if found := name(current):
-            return found
-        current = spans.get(str(current.get("parentSpanId") or ""))
-    return ""
+    return next((found for each in (span, *_around(span, spans)) if (found := name(each))), "")
 
 
 def _observations(document: Mapping[str, Any]) -> list[dict[str, Any]]:

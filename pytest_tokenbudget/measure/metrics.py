@@ -289,9 +289,13 @@ def metric_table(extra: Iterable[MetricSpec] = ()) -> MetricTable:
     return MetricTable({spec.name: own.pop(spec.name, spec) for spec in BUILTIN_METRICS} | own)
 
 
-def values(view: StageView, table: Mapping[str, MetricSpec]) -> Values:
-    """All metrics of one stage of one sample."""
-    return {name: spec.compute(view) for name, spec in table.items() if name != PROVIDER_PACE}
+def values(view: StageView, table: Mapping[str, MetricSpec], *, same_calls: Values | None = None) -> Values:
+    """All metrics of one stage of one sample; those of the same calls, where they are known, have the same sums."""
+    return {
+        name: spec.compute(view) if same_calls is None or spec.of_call is None else same_calls[name]
+        for name, spec in table.items()
+        if name != PROVIDER_PACE
+    }
 
 
 def pooled_values(view: StageView, table: Mapping[str, MetricSpec]) -> dict[str, tuple[float, ...]]:

@@ -65,6 +65,12 @@ class Controller:
         if result is None or report.outcome not in ("passed", "failed"):
             return
         self._results[result.nodeid] = result
+        if result.failed and report.failed:
+            from pytest_tokenbudget.plugin.coloured_failure import colour_failure
+            from pytest_tokenbudget.plugin.options import read_settings
+
+            width = self._config.get_terminal_writer().fullwidth
+            colour_failure(report, result, read_settings(self._config).reports, width)
         if report.when == "call":
             self._config.hook.pytest_tokenbudget_verdict(result=result)
 

@@ -109,6 +109,8 @@ class TestRun:
             traffic_for(self.item, self.budget, context, recorded=bool(self._recorded))
         )
         self._cassette = None if traffic.cassette is None else traffic.cassette.path
+        if traffic.answerer is not None or self._is_read_while_it_runs():
+            context.reader.prepare()
         recorder = Recorder(
             clock=traffic.clock,
             answerer=traffic.answerer,
@@ -131,6 +133,14 @@ class TestRun:
             if traffic.virtual is not None:
                 traffic.virtual.processes, time_at = context.children.asking, traffic.virtual.time_at
             self._open.enter_context(context.children.sample(recorder, time_at=time_at))
+
+    def _is_read_while_it_runs(self) -> bool:
+        """Tell whether calls are read before the body has ended."""
+        return (
+            bool(self.budget.stop_at)
+            or self.context.settings.request_usage
+            or "budget" in getattr(self.item, "fixturenames", ())
+        )
 
     def end_sample(self) -> None:
         """End the sample, whatever ended the test; nothing that was put in place for it stays."""
@@ -207,11 +217,11 @@ class TestRun:
                     origin=self.running.origin,
                     mode=self.budget.fixture_calls,
                 )
-                sample = self.running.finish(ended=ended, own_time=own_time, before=fixtures)
+                unseen = unseen_of(self.item, self.running.recorder, self.budget, self.context)
+                sample = self.running.finish(ended=ended, own_time=own_time, before=fixtures, unseen=unseen)
                 if self._cassette is not None or self._is_arm():
                     self._asked = self.running.asked
-                unseen = unseen_of(self.item, self.running.recorder, self.budget, self.context)
-                self.samples.append(replace(sample, unseen=unseen))
+                self.samples.append(sample)
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
 
@@ -370,6 +380,8 @@ class TestRun:
     def _judged(self) -> TestResult:
         """Judge the samples so far; a sample that was played from a fresh cassette is compared instead of them."""
         judged = self._judge.result(self.samples if self._played is None else (self._played,))
+        if not (self._played or self._discarded or self._recorded):
+            return judged
         return replace(
             judged,
             samples=judged.samples if self._played is None else tuple(self.samples),

@@ -16,7 +16,7 @@ from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.records.sample import Sample, Span, Traffic, Turn
+from pytest_tokenbudget.records.sample import Sample, Span, Traffic, Turn, Unseen
 from pytest_tokenbudget.tokens.aggregate import stage_composition
 from pytest_tokenbudget.wording import counted
 
@@ -97,13 +97,16 @@ class RunningSample:
             Span(span.stage, span.started - self.origin, span.ended - self.origin) for span in self.recorder.spans()
         )
 
-    def finish(self, *, ended: float, own_time: float | None = None, before: Sequence[Exchange] = ()) -> Sample:
+    def finish(
+        self, *, ended: float, own_time: float | None = None, before: Sequence[Exchange] = (), unseen: Unseen
+    ) -> Sample:
         """Measure the sample.
 
         Args:
             ended: The end of the call phase on the sample's clock, s.
             own_time: s of the agent's own code on the real clock, where the sample's clock is a projection.
             before: What was sent before the sample and is charged to it.
+            unseen: What was not seen of it.
         """
         seen = self.recorder.exchanges()
         exchanges = (*before, *seen)
@@ -123,6 +126,7 @@ class RunningSample:
             hosts=hosts_of(seen),
             turns=tuple(self._turns(calls)),
             messages=(*self.messages, *problems_of(calls), *paid_notes(read.paid)),
+            unseen=unseen,
             own_time=own_time,
             schemas=self._schemas(calls),
             windows=measured.windows,

@@ -11,7 +11,6 @@ import pytest
 from pytest_tokenbudget.baselines.paths import is_production
 from pytest_tokenbudget.baselines.store import BaselineStore
 from pytest_tokenbudget.compare.rules import expand
-from pytest_tokenbudget.compare.shared_shift import learned_noise
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec
 from pytest_tokenbudget.plugin.location import TestLocation
@@ -60,6 +59,8 @@ class StoredBaselines:
     @cached_property
     def noise(self) -> ScalePrior | None:
         """The noise of live times that the suite's baselines teach; ``None`` where they say too little."""
+        from pytest_tokenbudget.compare.shared_shift import learned_noise
+
         return learned_noise(entry for _, entry in self._known())
 
     def _known(self) -> Iterator[tuple[Budget, BaselineEntry]]:

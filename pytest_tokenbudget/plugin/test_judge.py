@@ -41,7 +41,7 @@ class TestJudge:
     watched: tuple[str, ...] = ()
     notices: list[str] = field(default_factory=list)
     is_final: bool = False
-    _judged: tuple[tuple[Sample, ...], bool, tuple[GateResult, ...]] | None = None
+    _judged: tuple[tuple[Sample, ...], bool, tuple[Sample, ...], tuple[GateResult, ...]] | None = None
 
     @cached_property
     def entry(self) -> BaselineEntry | None:
@@ -55,20 +55,25 @@ class TestJudge:
 
     def gates(self, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
         """Judge the gates by some samples; their ``more`` asks for further ones. Without a call there is no gate."""
+        return self._compared(samples)[1]
+
+    def _compared(self, samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[GateResult, ...]]:
+        """Give the samples at the speed of the baseline, and judge the gates by them."""
         known = (tuple(samples), self.is_final)
         if self._judged is None or self._judged[:2] != known:
             called = any(sample.calls for sample in samples)
             compared = at_speed_of(self.entry, samples)
-            self._judged = (*known, judge_gates(self._input(compared)) if called else ())
-        return self._judged[2]
+            self._judged = (*known, compared, judge_gates(self._input(compared)) if called else ())
+        return self._judged[2:]
 
     def result(self, samples: Sequence[Sample]) -> TestResult:
         """Give the whole result of the test, by the samples that are compared."""
         entry, problem = self.entry, self.problem
+        compared, gates = self._compared(samples)
         return assemble(
             self._blank(),
-            self.gates(samples),
-            at_speed_of(entry, samples),
+            gates,
+            compared,
             self.context.settings,
             entry=entry,
             earlier_outcomes=[] if entry is None else [entry.outcomes],

@@ -240,7 +240,7 @@ def scripted_model(
         return counter.count_prompt(prompt, provider=provider).tokens
 
     def count_text(provider: str, model: str, text: str) -> int:
-        return counter.count_output(text, provider=provider, model=model).tokens
+        return counter.count_text(text, provider=provider, model=model).tokens
 
     return ScriptedModel(clock=clock, count=count, count_text=count_text, formats=formats, rules=rules)
 
@@ -254,10 +254,11 @@ def unseen_of(item: pytest.Item, recorder: Recorder, budget: Budget, context: Se
         budget: What its markers say.
         context: The session's tools.
     """
-    connections, rules = recorder.connections.noted(), host_rules(context)
+    connections = recorder.connections.noted()
+    rules = host_rules(context) if connections else None
     return Unseen(
         connections=connections,
-        model_connections=tuple(one for one in connections if rules.serves_models(one.host, one.port)),
+        model_connections=tuple(one for one in connections if rules and rules.serves_models(one.host, one.port)),
         clients=unwatched_clients(),
         bypasses=(*bypasses(), *dict.fromkeys(recorder.connections.bypasses)),
         outside=context.fixture_calls.seen_by(item, recorder, mode=budget.fixture_calls),

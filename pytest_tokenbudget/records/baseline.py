@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from pytest_tokenbudget.records.composition import StageComposition, all_stages
@@ -51,7 +52,7 @@ class MetricRecord:
     @property
     def values(self) -> Session:
         """All stored values, oldest session first."""
-        return tuple(value for session in self.sessions for value in session)
+        return tuple(chain.from_iterable(self.sessions))
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,7 @@ class Call:
         problems: What could not be read, in words.
         answered_by: Who answered, see :class:`~pytest_tokenbudget.records.exchange.Exchange`: no time of a ``"mock"`` says
             anything about a model.
+        max_output_tokens: How many tokens the request allows the answer; ``None`` where it does not say.
         estimated: Whether a replay had no answer to it, and gave a recorded one of the same stage and kind instead.
     """
 
@@ -185,6 +186,7 @@ class Call:
     prompt: Prompt | None = None
     problems: tuple[str, ...] = ()
     answered_by: AnsweredBy = "network"
+    max_output_tokens: int | None = None
     estimated: bool = False
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from typing import Literal
 
 Unit = Literal["tokens", "count", "s", "USD", "ratio"]
@@ -50,6 +51,7 @@ def is_tool_metric(name: str) -> bool:
     return name.startswith(TOOL_PREFIX)
 
 
+@lru_cache(maxsize=10_000)
 def split_key(key: str) -> tuple[str, str]:
     """Split the key of a metric into its stage, ``""`` for the whole test, and its name.
 

@@ -164,6 +164,7 @@ def _call(call: Mapping[str, Any], prices: PriceBook) -> CallEvidence:
         cost=call["cost"],
         input_price=price,
         cached_price=cached,
+        max_output_tokens=call.get("max_output_tokens"),
     )
 
 

@@ -321,3 +321,83 @@ def test_agent(scripted_llm):
         failed=1,
     )
     assert grpc_server.books == []
+
+
+OTHERS = """
+def call(kind, path, target=SERVER):
+    with grpc.insecure_channel(target) as channel:
+        method = getattr(channel, kind)(path)
+        requests = iter([b""]) if kind.startswith("stream") else b""
+        try:
+            answer = method(requests, timeout=1)
+            list(answer) if kind.endswith("stream") else answer
+        except grpc.RpcError:
+            pass
+
+def call_async(path, target=SERVER):
+    async def main():
+        async with grpc.aio.insecure_channel(target) as channel:
+            try:
+                await channel.unary_unary(path)(b"", timeout=1)
+            except grpc.RpcError:
+                pass
+    asyncio.run(main())
+"""
+
+
+def test_what_is_not_read_is_said(pytester: pytest.Pytester, grpc_server: Server) -> None:
+    """An unknown method of a model service, and a service that nobody knows, fail a test with no other call, by name."""
+    tests = run(
+        pytester,
+        OTHERS
+        + """
+@token_budget("10%")
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream", "stream_unary", "stream_stream"])
+def test_unknown_method(kind):
+    call(kind, "/google.cloud.aiplatform.v1.PredictionService/ServerStreamingPredict")
+
+@token_budget("10%")
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_unknown_service(how):
+    (call_async if how == "async" else lambda path: call("unary_unary", path))("/inference.GRPCInferenceService/ModelInfer")
+
+@token_budget("10%")
+def test_no_model():
+    google().generate_content(ASK)
+    call("unary_unary", "/google.cloud.aiplatform.v1.PredictionService/CountTokens")
+    call("unary_unary", "/qdrant.Points/Search")
+""",
+        failed=6,
+        passed=1,
+    )
+    for name, test in tests.items():
+        if name.startswith("test_unknown_method"):
+            assert any("PredictionService/ServerStreamingPredict is not read" in text for text in test["messages"])
+        elif name.startswith("test_unknown_service"):
+            assert any("connections of no watched client: 127.0.0.1:" in text for text in test["messages"])
+    assert not any("is not read" in text for text in tests["test_no_model"]["messages"])
+
+
+def test_a_scripted_run_refuses_channels_to_models(pytester: pytest.Pytester, grpc_server: Server) -> None:
+    """Whatever the method: gRPC opens its connections by itself, where no socket of Python's is seen."""
+    run(
+        pytester,
+        OTHERS
+        + """
+@token_budget("off")
+@pytest.mark.parametrize("how", ["sync", "async", "stream"])
+def test_agent(scripted_llm, how):
+    path, target = "/inference.GRPCInferenceService/ModelInfer", "dns:///api.x.ai:443"
+    with pytest.raises(Exception, match="a connection to api.x.ai was refused"):
+        if how == "async":
+            call_async(path, target)
+        else:
+            call("stream_stream" if how == "stream" else "unary_unary", path, target)
+
+@token_budget("off")
+def test_database(scripted_llm):
+    call("unary_unary", "/qdrant.Points/Search")
+    scripted_llm.allow_unconsumed = True
+""",
+        failed=4,
+    )

@@ -23,6 +23,14 @@ FORMS = {
     "bedrock": {"toolSpec": {"name": "find", "description": "Finds.", "inputSchema": {"json": SCHEMA}}},
 }
 
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The command's folder for counts, away from the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache" / "pytest-tokenbudget"
+
+
 SERVER = '''
 from mcp.server.lowlevel import Server
 try:
@@ -239,3 +247,19 @@ def test_the_standard_metrics_are_those_of_the_table() -> None:
     assert split_key("worker.tools.find") == ("worker", "tools.find")
     assert str(parse_metric("tools.calls", metric_table())) == "tools.calls"
     assert parse_metric("tools.calls", metric_table()).stage == "tools"
+
+
+def test_a_second_run_of_the_command_counts_nothing_anew(
+    tmp_path: Path, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Counts are kept by digests, never by texts, and loading a vocabulary takes most of the command's time."""
+    (tmp_path / "tools.json").write_text(json.dumps([FORMS["mcp"]]), encoding="utf-8")
+    arguments = ["footprint", "--tools", str(tmp_path / "tools.json"), "--json"]
+    assert main(arguments) == 0
+    first = capsys.readouterr().out
+    kept = (cache / "counts.json").read_text(encoding="utf-8")
+    assert "o200k" in kept
+    assert "Finds" not in kept
+    monkeypatch.setattr("pytest_tokenbudget.tokens.counter._Lazy.__call__", None)
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == first

@@ -133,6 +133,31 @@ def test_spans_of_opentelemetry_are_read(tmp_path: Path) -> None:
     assert "private" not in (tmp_path / "__budgets__" / "production.json").read_text(encoding="utf-8")
 
 
+def test_a_call_that_two_instrumentations_tell_of_counts_once(tmp_path: Path) -> None:
+    """The outer span repeats the inner one; older names and OpenInference's are understood; what failed is no call."""
+
+    def span(identity: str, parent: str, **more: Any) -> dict[str, Any]:
+        told = {key: value for key, value in more.items() if key in ("status", "traceId")}
+        attributes = [attribute(key, value) for key, value in more.get("attributes", {}).items()]
+        return {"traceId": "t", "spanId": identity, "parentSpanId": parent, **told, "attributes": attributes}
+
+    prompt, completion = "gen_ai.usage.prompt_tokens", "gen_ai.usage.completion_tokens"
+    open_inference = {"openinference.span.kind": "LLM", "llm.token_count.prompt": 70, "llm.model_name": "gpt-4.1"}
+    spans = [
+        span("1", "", attributes={"gen_ai.operation.name": "chat", prompt: 50, completion: 5}),
+        span("2", "1", attributes={"gen_ai.operation.name": "chat", prompt: 50, completion: 5}),
+        span("3", "", attributes=open_inference),
+        span("4", "", attributes={"openinference.span.kind": "CHAIN", "llm.token_count.prompt": 70}),
+        span("5", "", attributes={"gen_ai.operation.name": "chat"}, status={"code": 2}),
+    ]
+    lines = [json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": [one]}]}]}) for one in spans]
+    (tmp_path / "spans.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    assert main(["import", "--otel", str(tmp_path / "spans.jsonl"), "--to", str(tmp_path)]) == 0
+    stages = imported(tmp_path)
+    assert stages["main"]["calls"] == (1, 2)
+    assert stages["main"]["input_tokens"] == (1, 120)
+
+
 def test_observations_of_langfuse_are_read(tmp_path: Path) -> None:
     """Generations count; the span around them gives the stage; cached tokens are part of the input."""
     observations = [
@@ -146,18 +171,28 @@ def test_observations_of_langfuse_are_read(tmp_path: Path) -> None:
             "model": "gpt-4.1",
             "startTime": "2026-11-01T10:00:00.000Z",
             "endTime": "2026-11-01T10:00:02.500Z",
-            "usageDetails": {"input": 80, "input_cached_tokens": 20, "output": 5, "total": 105},
+            "usageDetails": {
+                "input": 80,
+                "input_cached_tokens": 20,
+                "cache_creation_input_tokens": 7,
+                "output": 5,
+                "output_reasoning_tokens": 30,
+                "total": 142,
+            },
             "costDetails": {"total": 0.01},
             "input": "private words",
         },
+        {"id": "f", "type": "GENERATION", "name": "ChatOpenAI", "traceId": "t", "level": "ERROR", "usageDetails": {}},
     ]
     source = tmp_path / "observations.json"
     source.write_text(json.dumps({"data": observations}), encoding="utf-8")
     assert main(["import", "--langfuse", str(source), "--to", str(tmp_path)]) == 0
     worker = imported(tmp_path)["worker"]
-    assert worker["input_tokens"] == (1, 100)
+    assert worker["input_tokens"] == (1, 107)
+    assert worker["output_tokens"] == (1, 35)
     assert worker["cached_input_tokens"] == (1, 20)
     assert worker["latency"] == (1, 2.5)
+    assert worker["calls"] == (1, 1)
     assert worker["cost"] == (1, 0.01)
 
 
