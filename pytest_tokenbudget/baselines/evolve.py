@@ -168,7 +168,7 @@ def _evolved(
             return True
         if entry.sources.get(key) != seen.sources.get(key):
             return True
-        if same_code and stage not in moved:
+        if same_code:
             return False
         if name == "latency" and _at_other_speeds(entry, seen):
             return True
