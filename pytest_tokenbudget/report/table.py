@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pytest_tokenbudget.explain.text_diffs import brief_diff
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import Unit, split_key
@@ -57,7 +56,7 @@ def fold_line(line: Line, width: int) -> list[Line]:
 
 
 def tone_of(verdict: Verdict, *, loud: bool) -> Tone:
-    """How a verdict is to be read: what would fail a test is doubtful where all is forgiven (``loud=False``)."""
+    """Give the tone of a verdict: what would fail a test is doubtful where all is forgiven (``loud=False``)."""
     if verdict in FAILING:
         return "bad" if loud else "doubtful"
     return "good" if verdict == "improved" else "doubtful" if verdict == "inconclusive" else "plain"
@@ -264,6 +263,21 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
     return lines
 
 
+def brief_diff(diff: Sequence[str], most: int) -> list[str]:
+    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each.
+
+    Args:
+        diff: Lines of a diff.
+        most: How many lines there is room for.
+    """
+    gone = [line for line in diff if line.startswith("-")]
+    come = [line for line in diff if line.startswith("+")]
+    shown_come = come[: most - bool(gone)]
+    shown = [*gone[: most - len(shown_come)], *shown_come]
+    left_out = len(gone) + len(come) - len(shown)
+    return [*shown[:-1], f"{shown[-1]}  (and {left_out:,} more)"] if left_out else shown
+
+
 def _with_arrows(text: str) -> str:
     return text.replace(" -> ", " → ")
 
@@ -314,7 +328,7 @@ def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
 
 
 def failure_lines(result: TestResult) -> list[Line]:
-    """What failed and why: the gates with their causes, or one sentence where no gate tells it."""
+    """Say what failed and why: the gates with their causes, or one sentence where no gate tells it."""
     gates = told_gates(failing_gates(result)) or [gate for gate in result.gates if gate.verdict == "inconclusive"]
     table = rows(gates, result.causes)
     lines = [] if table and _tell_all(gates) else [Line(headline(result, gates), "bad")]
@@ -324,17 +338,17 @@ def failure_lines(result: TestResult) -> list[Line]:
     month = month_change([result])
     if month:
         often = f"{result.runs_per_month:,.0f} runs" if result.runs_per_month is not None else ""
-        lines.append(Line(f"  about {money_a_month(month)}, at list prices and {often}"))
+        lines.append(Line(f"  estimate: {money_a_month(month)}, at list prices and {often}"))
     return [*lines, *(Line(f"  note: {plain(message)}") for message in (*result.notices, *result.messages))]
 
 
 def _tell_all(gates: Sequence[GateResult]) -> bool:
-    """Whether the rows of these gates say what a headline would."""
+    """Tell whether the rows of these gates say what a headline would."""
     return all(gate.value is not None and gate.verdict not in ("no_calls", "no_baseline") for gate in gates)
 
 
 def short_headline(result: TestResult, *, room: int) -> str:
-    """What pytest's summary shows of a failed test: the metric and its change, and what is allowed where there is room.
+    """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room.
 
     Args:
         result: What is said of the test.
