@@ -69,6 +69,8 @@ def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clear what a CI service sets: the plugin behaves differently there, and tests say so themselves."""
     for name in [name for name in os.environ if name == "CI" or name.startswith(("GITHUB_", "PYTEST_ADDOPTS"))]:
         monkeypatch.delenv(name)
+    # Sentences are folded at the edge; here each stays whole, so that it can be looked for. One test makes it narrow.
+    monkeypatch.setenv("COLUMNS", "400")
 
 
 @pytest.fixture(autouse=True)

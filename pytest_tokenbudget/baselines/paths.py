@@ -13,6 +13,8 @@ CASSETTES = "cassettes"
 BASELINE = "baseline"
 """The name that stands for the baseline itself wherever a reference can be named (``against="baseline"``)."""
 
+LAST_RUN = Path(".pytest_cache", "d", "tokenbudget", "last-run.json")
+"""The JSON report of the last run that failed against stored numbers, in pytest's cache below its root directory."""
 PRODUCTION = "production"
 """The kind of a file that holds measurements of production, and the name that it has where none is given."""
 
