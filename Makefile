@@ -19,7 +19,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 unexport PYTHONDONTWRITEBYTECODE
 
 # The suite runs on all cores; `make test PYTEST_ARGS="tests/providers -k anthropic"` runs a part of it on one.
-PYTEST_ARGS ?= -n auto
+PYTEST_ARGS ?= -n auto --dist worksteal
 
 both  := .venv
 httpx := .venv-httpx

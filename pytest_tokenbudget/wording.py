@@ -38,13 +38,6 @@ def plain(text: str, *, limit: int = 400) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def wrapped(text: str) -> list[str]:
-    """A sentence as lines of at most 80 columns; all but the first are indented."""
-    from textwrap import wrap
-
-    return wrap(text, 80, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
-
-
 def _visible(char: str) -> str:
     kind = category(char)
     if kind == "Zs":

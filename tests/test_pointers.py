@@ -6,6 +6,7 @@ import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,25 +25,23 @@ VERBS = {command.name for command in COMMANDS}
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 
-def _texts() -> Iterator[tuple[str, str]]:
+@cache
+def _texts() -> tuple[tuple[str, str], ...]:
     """Each text in the code of the package, docstrings left out, with its file."""
+    found = []
     for path in sorted(PACKAGE.rglob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        documented = {
-            id(node.value)
-            for node in ast.walk(tree)
-            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented:
-                yield path.relative_to(ROOT).as_posix(), node.value
-
-
-TEXTS = list(_texts())
+        documented = set()
+        # A docstring's statement is met before the docstring.
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Expr):
+                documented.add(id(node.value))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented:
+                found.append((path.relative_to(ROOT).as_posix(), node.value))
+    return tuple(found)
 
 
 def _found(pattern: str) -> set[tuple[str, str]]:
-    return {(match, file) for file, text in TEXTS for match in re.findall(pattern, text)}
+    return {(match, file) for file, text in _texts() for match in re.findall(pattern, text)}
 
 
 def test_options_that_messages_name_exist() -> None:
@@ -78,7 +77,7 @@ def test_pages_that_messages_name_exist() -> None:
     """A page of the docs, and a heading on it where a message names one in quotes."""
     pages = _found(r"(docs/[\w/-]+\.md)")
     assert {(page, file) for page, file in pages if not (ROOT / page).exists()} == set()
-    for file, text in TEXTS:
+    for file, text in _texts():
         for heading, page in re.findall(r"'([^']+)' in (docs/[\w-]+\.md)", text):
             lines = (ROOT / page).read_text(encoding="utf-8").splitlines()
             assert any(line.lstrip("# ") == heading for line in lines if line.startswith("#")), (file, heading, page)

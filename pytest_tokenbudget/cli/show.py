@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.cli import Command
-from pytest_tokenbudget.errors import BaselineError, ReportError
+from pytest_tokenbudget.errors import ReportError
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.cli.targets import Target
-    from pytest_tokenbudget.records.baseline import BaselineEntry, Number
+    from pytest_tokenbudget.cli.shown_tests import ShownTest
+    from pytest_tokenbudget.records.baseline import Number
     from pytest_tokenbudget.records.call import Call
-    from pytest_tokenbudget.records.composition import StageComposition
-    from pytest_tokenbudget.records.verdict import TestResult
 
 MAIN_METRICS = (
     *("calls", "failed_attempts", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "cost"),
@@ -38,43 +34,6 @@ _PARTS = 8
 """Parts of a stage that are shown."""
 
 _BAR = 24
-
-
-@dataclass(frozen=True, slots=True)
-class ShownTest:
-    """One test, from a baseline or from a report.
-
-    Attributes:
-        test: Its node id.
-        file: The file that it was read from.
-        traffic: Where the answers came from.
-        models: The models that answered.
-        stages: All known values by stage and metric, oldest first; the whole test stands under ``""``.
-        composition: What the input of each stage consists of, the stages inside it included.
-        origins: The accepted value of each metric, by its full name, where it is known.
-        outcomes: What the agent achieved.
-        samples: Samples that are kept.
-        calls: The calls of its last sample; a baseline keeps none.
-        references: Names of the references that hold measurements of its test file.
-    """
-
-    test: str
-    file: str
-    traffic: str
-    models: tuple[str, ...]
-    stages: Mapping[str, Mapping[str, Sequence[Number]]]
-    composition: Mapping[str, StageComposition]
-    origins: Mapping[str, Number]
-    outcomes: Mapping[str, Any]
-    samples: int
-    calls: tuple[Call, ...] = ()
-    references: tuple[str, ...] = ()
-
-    @property
-    def rows(self) -> list[str]:
-        """The stages that have a row of their own: ``main`` only where it is not the whole test."""
-        named = sorted(stage for stage in self.stages if stage)
-        return ["", *(named if named != ["main"] else [])]
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -102,6 +61,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from pytest_tokenbudget.baselines.paths import BASELINE, check_reference, is_production
     from pytest_tokenbudget.baselines.production_file import read_production
     from pytest_tokenbudget.cli.import_rows import production_json, production_lines
+    from pytest_tokenbudget.cli.shown_tests import read_tests
     from pytest_tokenbudget.cli.targets import find_targets
     from pytest_tokenbudget.cli.terminal_text import paint, write_lines
     from pytest_tokenbudget.wording import plain
@@ -109,7 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
     against = arguments.against if arguments.against == BASELINE else check_reference(arguments.against)
     targets = find_targets("." if arguments.target == BASELINE else arguments.target, against=against)
     production = {target.path: read_production(target.path) for target in targets if is_production(target.path)}
-    tests = [test for target in targets if target.path not in production for test in _read(target)]
+    tests = [test for target in targets if target.path not in production for test in read_tests(target)]
     if arguments.calls and not any(test.calls for test in tests):
         raise ReportError(
             "there are no calls to list: a baseline keeps none",
@@ -132,96 +92,6 @@ def _run(arguments: argparse.Namespace) -> int:
             lines += [*_test_lines(test, everything=arguments.all, calls=arguments.calls), ""]
     write_lines(lines[:-1])
     return 0
-
-
-def _read(target: Target) -> list[ShownTest]:
-    """The tests of a file that are meant."""
-    from pytest_tokenbudget.cli.targets import choose_keys, node_id, read_stored
-    from pytest_tokenbudget.report.from_json import read_report
-
-    if not target.wanted and _is_report(target.path):
-        return [_of_report(result, target.path) for result in read_report(target.path).results]
-    entries = read_stored(target.path)
-    keys = choose_keys(entries, target.wanted)
-    if not keys:
-        known = ", ".join(sorted(entries)[:3]) + (", ..." if len(entries) > 3 else "")
-        raise BaselineError(
-            f"{target.path}: holds no test {target.wanted!r}" + (f" (it holds {known})" if known else ""),
-            remedy=f"`tokenbudget show {target.path}` lists what it holds; a run of the test writes its entry",
-        )
-    return [_of_entry(node_id(target.path, key), target.path, entries[key]) for key in keys]
-
-
-def _is_report(path: Path) -> bool:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return False  # whoever reads it as a baseline says what is wrong
-    return isinstance(found, dict) and isinstance(found.get("tests"), list)
-
-
-def _of_entry(test: str, path: Path, entry: BaselineEntry) -> ShownTest:
-    from pytest_tokenbudget.baselines.paths import DIRECTORY, references
-    from pytest_tokenbudget.records.composition import inclusive
-    from pytest_tokenbudget.records.gate import split_key
-
-    stages: dict[str, dict[str, Sequence[Number]]] = {"": {}}
-    origins: dict[str, Number] = {}
-    for key, record in (*entry.metrics.items(), *entry.pooled.items()):
-        stage, metric = split_key(key)
-        if record.values:
-            stages.setdefault(stage, {})[metric] = record.values
-        if record.origin is not None:
-            origins[key] = record.origin
-    composition = inclusive(entry.composition)
-    samples = max((len(record.values) for record in entry.metrics.values()), default=0)
-    others = references(path.parent.parent / f"{path.stem}.py") if path.parent.name == DIRECTORY else ()
-    return ShownTest(
-        test=test,
-        file=str(path),
-        traffic=entry.traffic,
-        models=entry.models,
-        stages=stages,
-        composition=composition,
-        origins=origins,
-        outcomes=entry.outcomes,
-        samples=samples,
-        references=others,
-    )
-
-
-def _of_report(result: TestResult, path: Path) -> ShownTest:
-    from pytest_tokenbudget.records.composition import inclusive
-
-    samples = result.samples
-    last = samples[-1] if samples else None
-    stages = {"": _columns([sample.total for sample in samples])}
-    for stage in sorted({stage for sample in samples for stage in sample.stages}):
-        stages[stage] = _columns([sample.stages.get(stage, {}) for sample in samples])
-    calls = last.calls if last else ()
-    return ShownTest(
-        test=result.nodeid,
-        file=str(path),
-        traffic=last.traffic if last else "",
-        models=tuple(sorted({call.model or call.request_model for call in calls if call.succeeded} - {""})),
-        stages=stages,
-        composition=inclusive(last.composition) if last else {},
-        origins={},
-        outcomes=last.outcomes if last else {},
-        samples=len(samples),
-        calls=calls,
-    )
-
-
-def _columns(samples: Sequence[Mapping[str, Number | None]]) -> dict[str, Sequence[Number]]:
-    """The values of each metric over the samples: unknown where one is, 0 where a sample did not open the stage."""
-    found: dict[str, Sequence[Number]] = {}
-    for metric in dict.fromkeys(metric for values in samples for metric in values):
-        column = [values.get(metric) if values else 0 for values in samples]
-        known = [value for value in column if value is not None]
-        if len(known) == len(column):
-            found[metric] = known
-    return found
 
 
 def _test_lines(test: ShownTest, *, everything: bool, calls: bool) -> list[str]:
@@ -311,12 +181,14 @@ def _moved(test: ShownTest) -> list[str]:
 def _composition(test: ShownTest, *, everything: bool) -> list[str]:
     """The parts of the input as bars; shaded is what an earlier call of the stage had sent already."""
     from pytest_tokenbudget.cli.terminal_text import bar
+    from pytest_tokenbudget.records.composition import inclusive
     from pytest_tokenbudget.report.prompt_tree import PART_WORDS
     from pytest_tokenbudget.wording import plain
 
-    named = [stage for stage in test.rows if stage in test.composition]
+    composition = inclusive(test.composition)
+    named = [stage for stage in test.rows if stage in composition]
     outer = [stage for stage in named if stage and (everything or "/" not in stage)] or [""]
-    found = {stage: test.composition[stage].parts for stage in outer if stage in test.composition}
+    found = {stage: composition[stage].parts for stage in outer if stage in composition}
     total = sum(part.tokens for stage in found if "/" not in stage for part in found[stage]) or 1
     largest = max((part.tokens for parts in found.values() for part in parts), default=0)
     rows = []
@@ -409,6 +281,7 @@ def _tabulated(rows: Sequence[Sequence[str]], headings: Sequence[str], *, left: 
 
 
 def _test_json(test: ShownTest, *, calls: bool) -> dict[str, Any]:
+    from pytest_tokenbudget.records.composition import inclusive
     from pytest_tokenbudget.report.json_report import call_json, parts_json
     from pytest_tokenbudget.stats.statistic import mean
 
@@ -430,7 +303,7 @@ def _test_json(test: ShownTest, *, calls: bool) -> dict[str, Any]:
             }
             for stage, metrics in test.stages.items()
         },
-        "parts": parts_json(test.composition),
+        "parts": parts_json(inclusive(test.composition)),
         "outcomes": dict(test.outcomes),
     }
     return shown | ({"calls": [call_json(call) for call in test.calls]} if calls else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_tokenbudget.cli import Command
@@ -10,19 +11,15 @@ from pytest_tokenbudget.cli import Command
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "set up once: echo '**/__budgets__/*.json diff=tokenbudget' >> .gitattributes; "
-        "git config diff.tokenbudget.textconv 'tokenbudget textconv'. "
-        "Exit codes: 0 printed, 2 a file that cannot be read."
+        "example: tokenbudget textconv tests/__budgets__/test_desk.json. `tokenbudget init` sets git up to call it. A file that "
+        "is no baseline is printed as it stands, so that git diff goes on. Exit codes: 0 printed, 2 a file that cannot be read."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="a baseline")
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.baselines.format import load
+    from pytest_tokenbudget.cli.terminal_text import write_lines
     from pytest_tokenbudget.errors import BaselineError
-    from pytest_tokenbudget.report.figures import number, unit_of
-    from pytest_tokenbudget.stats.statistic import mean
-    from pytest_tokenbudget.wording import plain
 
     try:
         data = arguments.file.read_bytes()
@@ -30,10 +27,31 @@ def _run(arguments: argparse.Namespace) -> int:
         raise BaselineError(
             f"{arguments.file}: cannot be read: {error.strerror or error}", remedy="give the path of a baseline"
         ) from None
-    for test, entry in sorted(load(data, arguments.file).items()):
-        for metric, record in sorted(entry.metrics.items()):
-            print(f"{plain(test)} {plain(metric)} {number(mean(record.values), unit_of(metric))}")
+    try:
+        lines = list(_figures(arguments.file, data))
+    except BaselineError:  # of a merge that stopped, say: git diff ends where its textconv fails
+        lines = data.decode("utf-8", "replace").splitlines()
+    write_lines(lines)
     return 0
+
+
+def _figures(path: Path, data: bytes) -> Iterator[str]:
+    """A figure a line; of what production recorded each stage's mean."""
+    from pytest_tokenbudget.baselines.format import load
+    from pytest_tokenbudget.baselines.paths import is_production
+    from pytest_tokenbudget.baselines.production_file import read_production
+    from pytest_tokenbudget.report.figures import number, unit_of
+    from pytest_tokenbudget.stats.statistic import mean
+    from pytest_tokenbudget.wording import plain
+
+    if is_production(path):
+        for stage, metrics in sorted(read_production(path).stages.items()):
+            for metric, found in sorted(metrics.items()):
+                yield f"production {plain(f'{stage}.{metric}' if stage else metric)} {number(found.mean, unit_of(metric))}"
+        return
+    for test, entry in sorted(load(data, path).items()):
+        for metric, record in sorted(entry.metrics.items()):
+            yield f"{plain(test)} {plain(metric)} {number(mean(record.values), unit_of(metric))}"
 
 
 TEXTCONV = Command("textconv", "print a baseline as plain lines, for git diff", _arguments, _run)

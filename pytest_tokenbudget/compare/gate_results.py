@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from functools import lru_cache
 from math import isfinite
 from typing import Protocol
 
@@ -16,7 +15,7 @@ from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_a
 from pytest_tokenbudget.compare.rules import expand, names_any_tool, why_absent
 from pytest_tokenbudget.compare.sequential import PAIRED, STORED
 from pytest_tokenbudget.compare.stage_moves import without_moves
-from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, noise_prior
+from pytest_tokenbudget.compare.terms import Judged, Kind, Terms, allowed_value, clock_noise, noise_prior
 from pytest_tokenbudget.compare.values import (
     all_equal,
     has_estimates,
@@ -26,24 +25,24 @@ from pytest_tokenbudget.compare.values import (
     token_sources,
     why_unknown,
 )
-from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S, has_unusual_own_time
+from pytest_tokenbudget.measure.constant_speed import has_unusual_own_time
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, OPEN_TIMES, PROVIDER_PACE, MetricSpec
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import inside
-from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, Rule, is_tool_metric
+from pytest_tokenbudget.records.gate import Budget, Gate, GateKind, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import ExactPart, GateResult, Verdict
 from pytest_tokenbudget.stats.log_ratio import ScalePrior
 from pytest_tokenbudget.stats.ranks import values_needed
-from pytest_tokenbudget.stats.statistic import as_number, exceeds, falls_short, level_of, rational, statistic
+from pytest_tokenbudget.stats.statistic import exceeds, falls_short, level_of, rational, statistic
 from pytest_tokenbudget.wording import counted
 
 LEARNED_SESSIONS = 5
 """Sessions of measured times that a default latency gate waits for."""
 
 _NUMBERS_OF_CALLS = frozenset({"calls", "failed_attempts"})
-"""What the code does and no answer makes up: never estimated."""
+"""Metrics that the code alone decides: they are never estimated."""
 
 _UNKNOWN: Mapping[GateKind, Verdict] = {
     "limit": "over_limit",
@@ -173,7 +172,7 @@ class _Gates:
         return self._against_baseline(gate, spec, values)
 
     def _pace(self, gate: Gate, spec: MetricSpec) -> GateResult:
-        """How fast the provider was beside the baseline, which the gate's rule compares with 1."""
+        """Give the provider's speed beside the baseline's, which the gate's rule compares with 1."""
         from pytest_tokenbudget.compare.pace_rule import judge_pace
 
         given = self.given
@@ -213,7 +212,8 @@ class _Gates:
         timed = spec.timed and not (spec.name == "latency" and entry.speeds)
         equal = gate.kind == "max_increase" and not timed and all_equal(values, sessions)
         if equal and not _is_far_from_origin(gate, [values], entry):
-            return self._say(gate, spec, "ok", values, value=value, baseline=value, part=part)
+            forgiven = clock_noise(gate, entry)
+            return self._say(gate, spec, "ok", values, value=value, baseline=value, part=part, forgiven=forgiven)
         result = self._judged(gate, spec, values, sessions, entry)
         return without_moves(
             gate, result if part is None else replace(result, exact_part=part), spec, self.given.samples, entry
@@ -296,6 +296,7 @@ class _Gates:
             more=more if verdict == "inconclusive" else 0,
             learning=learning,
             drift=_drift(gate, values, sessions, entry, terms, exact=judged.exact),
+            forgiven=clock_noise(gate, entry),
         )
 
     def _terms(self, gate: Gate, spec: MetricSpec, entry: BaselineEntry) -> Terms:
@@ -312,14 +313,10 @@ class _Gates:
         if is_tool_metric(spec.name):
             kind = "exact"  # the code alone decides the schema of a tool
         prior = given.suite.noise if kind == "latency" else None
-        # A stage's own code is measured on a real clock, whose noise is no change of the code.
-        # A rule that somebody wrote holds as it is written.
-        is_default_latency = spec.name == "latency" and bool(entry.speeds) and not gate.explicit
-        noise = CLOCK_NOISE_S if is_default_latency else Fraction(0)
         return Terms(
             kind=kind,
             increase=gate.rule.fraction,
-            slack=max(gate.rule.slack, noise),
+            slack=max(gate.rule.slack, clock_noise(gate, entry)),
             statistic=gate.metric.statistic,
             noise=noise_prior(
                 kind, paired=given.paired, s0=prior.scale if prior else None, d0=prior.df if prior else None
@@ -371,12 +368,14 @@ class _Gates:
         drift: float | None = None,
         part: ExactPart | None = None,
         learning: bool = False,
+        forgiven: Fraction = Fraction(0),
     ) -> GateResult:
         """The result of a gate: the one place where it is made."""
+        allowed, text = allowed_value(gate, baseline, forgiven)
         return GateResult(
             metric=gate.metric.key,
             statistic=gate.metric.statistic,
-            rule=gate.text,
+            rule=text,
             kind=gate.kind,
             unit=spec.unit,
             baseline=baseline,
@@ -391,7 +390,7 @@ class _Gates:
             p=p,
             reason=reason,
             source=self._source(gate.metric.stage, spec),
-            allowed=_allowed(gate, baseline),
+            allowed=allowed,
             more=more,
             drift=drift,
             exact_part=part,
@@ -440,25 +439,6 @@ def _shown_base(gate: Gate, spec: MetricSpec, sessions: Sequence[Session]) -> Nu
     """The baseline as it is shown: of the last session, or of all pooled calls."""
     values = sessions[-1] if spec.pooled is None else [value for session in sessions for value in session]
     return statistic(values, gate.metric.statistic)
-
-
-def _allowed(gate: Gate, baseline: Number | None) -> Number | None:
-    """The largest value that a gate allows."""
-    if gate.kind == "limit":
-        return None if gate.ceiling is None else as_number(gate.ceiling)
-    if baseline is None:
-        return None
-    if gate.kind == "reduce":
-        assert gate.reduction is not None
-        return as_number(rational(baseline) * (1 - gate.reduction))
-    return _increased(baseline, gate.rule)
-
-
-@lru_cache(maxsize=4096)
-def _increased(baseline: Number, rule: Rule) -> Number:
-    base = rational(baseline)
-    relative = base * (1 + rule.fraction)
-    return as_number(max(relative, base + rule.slack) if rule.slack else relative)
 
 
 def _drift(

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 
 from pytest_tokenbudget.explain.cache_advice import broken_prefixes, unused_cache
-from pytest_tokenbudget.explain.phrases import clean_name
+from pytest_tokenbudget.explain.phrases import clean_name, say_seconds
 from pytest_tokenbudget.explain.stage_evidence import (
     mean_input_price,
     percent_of,
@@ -26,11 +27,15 @@ from pytest_tokenbudget.records.advice import (
     AdviceKind,
     CallEvidence,
     PartEvidence,
+    SchemaAnatomy,
     TestEvidence,
 )
 
 NOTABLE_SHARE = 0.01
 """Savings below this share of the suite's tokens, time and money are not named."""
+
+USUAL_CACHE_SAVING = 0.5
+"""Part of the input price that a cache saves where the price is not known; providers give 50 to 90 % off."""
 
 RECOUNTED = 12
 """Advice whose saving is counted on recordings: what is shown, and a little more."""
@@ -52,6 +57,9 @@ WORDY_SCHEMA = 200
 
 LARGE_TOOL = 300
 """Tokens of the largest tool from which on it is named."""
+
+UNREACHED_LIMIT = 4
+"""A limit on the answer is named where it is so many times the longest one."""
 
 INTENT_SCHEMA = 150
 """Tokens of a schema from which on it is worth offering it for some routes only."""
@@ -127,12 +135,13 @@ def _weighed(advice: Advice, weight: float) -> Advice:
 
 
 def _with_share(advice: Advice, totals: _Totals) -> Advice:
-    shares = [
-        advice.tokens / totals.tokens if totals.tokens else 0.0,
-        (advice.seconds or 0.0) / totals.seconds if totals.seconds else 0.0,
-        (advice.cost or 0.0) / totals.cost if totals.cost else 0.0,
-    ]
-    return replace(advice, share=min(1.0, max(shares)))
+    tokens = advice.tokens / totals.tokens if totals.tokens else 0.0
+    money = (advice.cost or 0.0) / totals.cost if totals.cost else 0.0
+    if advice.kind in ("cache_unused", "cache_broken"):
+        # What a cache serves is read all the same, at a lower price.
+        return replace(advice, share=min(1.0, tokens * USUAL_CACHE_SAVING if advice.cost is None else money))
+    seconds = (advice.seconds or 0.0) / totals.seconds if totals.seconds else 0.0
+    return replace(advice, share=min(1.0, max(tokens, seconds, money)))
 
 
 def _unused_tools(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
@@ -249,25 +258,14 @@ def _wordy_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
                 anatomy = test.schemas.get(part.name)
                 if anatomy is None or anatomy.tokens < WORDY_SCHEMA:
                     continue
-                structure = anatomy.tokens - anatomy.description_tokens
-                wordy = max(0, anatomy.description_tokens - structure)
+                wordy = max(0, 2 * anatomy.words_tokens - anatomy.tokens)
                 saved = max(wordy, anatomy.repeated_tokens)
                 if not saved:
                     continue
                 # the parts are scaled to the provider's number, the anatomy is counted here
                 tokens = round(part.tokens * min(1.0, saved / anatomy.tokens))
                 found.setdefault(part.name, []).append((test.nodeid, tokens, part))
-                largest = (
-                    f"; its largest field is {clean_name(anatomy.largest_field)} ({anatomy.largest_field_tokens:,})"
-                    if anatomy.largest_field
-                    else ""
-                )
-                described = f"{percent_of(anatomy.description_tokens, anatomy.tokens)} of its {anatomy.tokens:,} tokens"
-                kinds[part.name] = (
-                    (True, f"{described} are descriptions{largest}")
-                    if wordy >= anatomy.repeated_tokens
-                    else (False, f"{anatomy.repeated_tokens:,} of its {anatomy.tokens:,} tokens stand elsewhere too")
-                )
+                kinds[part.name] = _what_is_wordy(anatomy, is_wordy=wordy >= anatomy.repeated_tokens)
         price = mean_input_price([call for _, _, calls in opened for call in calls])
         for name, carried in found.items():
             tokens = sum(saved for _, saved, _ in carried)
@@ -278,6 +276,23 @@ def _wordy_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
             nodeids = tuple(nodeid for nodeid, _, _ in carried)
             cost = worth(tokens, price)
             yield Advice(kind, path, "tools", name, tokens, cost, None, 0.0, "likely", text, nodeids)
+
+
+def _what_is_wordy(anatomy: SchemaAnatomy, *, is_wordy: bool) -> tuple[bool, str]:
+    """Tell whether a schema is mostly words, as opposed to words that stand elsewhere too; and that in words."""
+    whole = f"of its {anatomy.tokens:,} tokens"
+    if not is_wordy:
+        return False, f"{anatomy.repeated_tokens:,} {whole} stand elsewhere too"
+    sizes = {
+        "descriptions": anatomy.description_tokens,
+        "lists of values": anatomy.enum_tokens,
+        "examples and defaults": anatomy.example_tokens,
+    }
+    first, *rest = sorted(((tokens, name) for name, tokens in sizes.items() if tokens), reverse=True)
+    said = f"{percent_of(first[0], anatomy.tokens)} {whole} are {first[1]}"
+    said += "".join(f", {percent_of(tokens, anatomy.tokens)} {name}" for tokens, name in rest)
+    field_name = clean_name(anatomy.largest_field)
+    return True, f"{said}; its largest field is {field_name} ({anatomy.largest_field_tokens:,})" if field_name else said
 
 
 def _large_results(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
@@ -329,7 +344,7 @@ def _extra_calls(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
         cost = None if None in costs else sum(each or 0.0 for each in costs)
         seconds = sum(call.latency for call in calls)
         text = (
-            f"{len(calls):,} calls without tools follow the loop's last answer: {tokens:,} tokens, {seconds:.1f} s;"
+            f"{len(calls):,} calls without tools follow the loop's last answer: {tokens:,} tokens, {say_seconds(Fraction(seconds))};"
             " the loop's own last answer could have this form"
         )
         nodeids = tuple(dict.fromkeys(nodeid for nodeid, _ in found))
@@ -342,7 +357,7 @@ def _failed_attempts(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
         found = [(test.nodeid, call) for test in tests for call in test.calls if call.failed and call.stage == path]
         seconds = sum(call.latency for _, call in found)
         attempts = "1 attempt" if len(found) == 1 else f"{len(found):,} attempts"
-        text = f"{attempts} failed and took {seconds:.1f} s"
+        text = f"{attempts} failed and took {say_seconds(Fraction(seconds))}"
         nodeids = tuple(dict.fromkeys(nodeid for nodeid, _ in found))
         yield Advice("failed_attempts", path, "retries", "", 0, None, seconds, 0.0, "exact", text, nodeids)
 
@@ -371,7 +386,7 @@ def _sequential_calls(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
             count += len(calls)
             nodeids.append(test.nodeid)
         if seconds:
-            text = f"{count:,} calls run one after another though none reads another's answer: side by side {seconds:.1f} s less"
+            text = f"{count:,} calls run one after another though none reads another's answer: side by side {say_seconds(Fraction(seconds))} less"
             yield Advice("sequential_calls", path, "calls", "", 0, None, seconds, 0.0, "possible", text, tuple(nodeids))
 
 
@@ -395,16 +410,21 @@ def _growing_history(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
 
 
 def _observations(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
-    """Reasoning that makes up most of what a stage writes."""
+    """Reasoning that makes up most of what a stage writes, and room for answers that none comes near to."""
     for path in stage_paths(tests):
         opened = tests_of_stage(tests, path)
         calls = [call for _, _, found in opened for call in found]
+        nodeids = tuple(test.nodeid for test, _, _ in opened)
         written = sum(call.output_tokens or 0 for call in calls)
         reasoned = sum(call.reasoning_tokens or 0 for call in calls)
         if written and reasoned > written / 2:
-            text = f"{percent_of(reasoned, written)} of the {written:,} tokens that it writes are reasoning"
-            nodeids = tuple(test.nodeid for test, _, _ in opened)
+            text = f"{percent_of(reasoned, written)} of the {written:,} tokens that it writes are reasoning; a smaller effort is an option of the request"
             yield Advice("observation", path, "reasoning", "", 0, None, None, 0.0, "possible", text, nodeids)
+        limits = [call.max_output_tokens for call in calls if call.max_output_tokens is not None]
+        longest = max((call.output_tokens or 0 for call in calls), default=0)
+        if longest and len(limits) == len(calls) and min(limits) >= UNREACHED_LIMIT * longest:
+            text = f"its requests allow {min(limits):,} output tokens, and its longest answer has {longest:,}"
+            yield Advice("observation", path, "output", "", 0, None, None, 0.0, "possible", text, nodeids)
 
 
 _FINDERS: tuple[Finder, ...] = (

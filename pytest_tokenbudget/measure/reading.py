@@ -15,7 +15,7 @@ from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.providers.classify import classify, possible_kinds
 from pytest_tokenbudget.providers.read import polled, read, settled
 from pytest_tokenbudget.providers.request import request_of
-from pytest_tokenbudget.providers.wire_format import WireFormat
+from pytest_tokenbudget.providers.wire_format import FormatGroup, WireFormat
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed, containers
@@ -66,6 +66,13 @@ class Reader:
         from pytest_tokenbudget.tokens.anatomy import SchemaReader
 
         return SchemaReader(self.counter)
+
+    def prepare(self) -> None:
+        """Import what a call may need: within a sample that is read while it runs, an import would count as its time."""
+        for group in self.formats:
+            if isinstance(group, FormatGroup) and not group.rare:
+                _ = group.formats
+        self.counter.prepare()
 
     def read_all(self, exchanges: Iterable[Exchange], *, origin: float) -> ReadTraffic:
         """Read all exchanges of a sample.
@@ -126,7 +133,9 @@ class Reader:
             return found if isinstance(found, Unattributed) else None
         reading = settled(found.reading, polls) if polls else found.reading
         exchange = _left(exchange, reading)
-        return _Recognised(exchange, reading, failure(exchange, reading), found.ttft, found.classified.prompt)
+        asked = found.classified
+        limit = asked.request.max_output_tokens
+        return _Recognised(exchange, reading, failure(exchange, reading), found.ttft, asked.prompt, limit)
 
     def _recognise_unread(self, exchange: Exchange) -> _Recognised | None:
         """A paid request whose answer tells nothing (an agent's run) is known by its request alone."""
@@ -201,6 +210,7 @@ class Reader:
             finish_reason=reading.finish_reason,
             problems=reading.problems,
             answered_by=exchange.answered_by,
+            max_output_tokens=found.max_output_tokens,
             estimated=exchange.token_basis is not None and exchange.token_basis.estimated,
         )
         return replace(call, stage=self.stage_of(exchange, call, found.prompt))
@@ -241,7 +251,7 @@ class Reader:
         if reading.operation == "embeddings" or not reading.output_text:
             return usage, None
         model = reading.model or reading.request_model
-        counted = self.counter.count_output(reading.output_text, provider=reading.provider, model=model)
+        counted = self.counter.count_text(reading.output_text, provider=reading.provider, model=model)
         return replace(usage, output_tokens=counted.tokens), "counted"
 
 
@@ -268,6 +278,7 @@ class _Recognised:
     error: str | None
     ttft: float | None
     prompt: Callable[[], Prompt | None]
+    max_output_tokens: int | None = None
 
     @property
     def is_call(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -13,20 +13,19 @@ import pytest
 from pytest_tokenbudget import __version__
 from pytest_tokenbudget.baselines.store import BaselineStore
 from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.plugin.coloured_failure import write_line
 from pytest_tokenbudget.plugin.context import register_builtins, session_prices
 from pytest_tokenbudget.plugin.options import read_settings
-from pytest_tokenbudget.plugin.writing import store_of, write_baselines, write_session_reports
+from pytest_tokenbudget.plugin.writing import Written, keep_last_run, store_of, write_baselines, write_session_reports
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
-from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
 from pytest_tokenbudget.report.formats import RunView
-from pytest_tokenbudget.report.terminal import Tone, section_lines
+from pytest_tokenbudget.report.terminal import section_lines
 from pytest_tokenbudget.report.test_result import pace_lines, pooled_paces
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
-from pytest_tokenbudget.wording import wrapped
 
 Model = tuple[str, str]
 """Provider and model."""
@@ -116,29 +115,24 @@ def _middle(values: Sequence[float]) -> float:
     return sorted(values)[(len(values) - 1) // 2]
 
 
-_MARKUP: dict[Tone, dict[str, bool]] = {
-    "bad": {"red": True},
-    "good": {"green": True},
-    "doubtful": {"yellow": True},
-    "faint": {"light": True},
-    "plain": {},
-}
-
-
-def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: bool) -> RunView:
+def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: bool, interrupted: bool) -> RunView:
     """Write baselines and reports.
 
     Args:
         config: The session's.
         results: What is said of each test, sorted by node id.
         ended_ok: Whether the session ends well as far as pytest knows.
+        interrupted: Whether somebody ended it (Ctrl-C): the stored numbers stay as they were.
 
     Returns:
         The run as it is reported, with what could not be written.
     """
     settings = read_settings(config)
     suite = suite_verdicts(config, settings, results)
-    written = write_baselines(config, settings, results)
+    if interrupted:
+        written = Written(notes=("interrupted: the stored numbers stand as they were",))
+    else:
+        written = write_baselines(config, settings, results)
     run = RunView(
         __version__,
         settings.mode,
@@ -148,16 +142,18 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
         problems=written.problems,
         notes=(
             *(text for verdict, text in suite if verdict == "ok"),
-            *(line for said in pace_lines(pooled_paces(results), what="these changes") for line in wrapped(said)),
+            *pace_lines(pooled_paces(results), what="these changes"),
             *written.notes,
         ),
         advice=_advice(results, session_prices(config, settings))
         if settings.reports or config.get_verbosity() > 1
         else (),
+        accepted=written.accepted,
         ended_ok=ended_ok,
     )
     register_builtins(config).caches.save()
-    return write_session_reports(config, settings, run)
+    run = write_session_reports(config, settings, run)
+    return replace(run, compare=keep_last_run(config, settings, run))
 
 
 def _advice(results: tuple[TestResult, ...], prices: PriceBook) -> tuple[Advice, ...]:
@@ -175,9 +171,9 @@ def show(run: RunView, terminal: pytest.TerminalReporter) -> None:
 
         for line in error_lines(run, root=workspace_root(terminal.config.rootpath)):
             terminal.write_line(line)
-    lines = section_lines(run, verbosity=verbosity)
+    lines = section_lines(run, verbosity=verbosity, width=terminal._tw.fullwidth)
     if lines:
         terminal.write_sep("=", "token budget")
-    encoding = getattr(terminal._tw._file, "encoding", None) or terminal_encoding()
+    terminal.ensure_newline()
     for shown in lines:
-        terminal.write_line(for_terminal(shown.text, encoding), **_MARKUP[shown.tone])
+        write_line(terminal._tw, shown)

@@ -26,7 +26,7 @@ from pytest_tokenbudget.plugin.pytest_internals import (
     raise_kept,
     run_again,
 )
-from pytest_tokenbudget.plugin.repeat import further_samples, needs_warm_up
+from pytest_tokenbudget.plugin.repeat import SampleProgress, further_samples, needs_warm_up
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.plugin.test_judge import TestJudge
 from pytest_tokenbudget.plugin.time_limit import TimeLimit
@@ -109,6 +109,8 @@ class TestRun:
             traffic_for(self.item, self.budget, context, recorded=bool(self._recorded))
         )
         self._cassette = None if traffic.cassette is None else traffic.cassette.path
+        if traffic.answerer is not None or self._is_read_while_it_runs():
+            context.reader.prepare()
         recorder = Recorder(
             clock=traffic.clock,
             answerer=traffic.answerer,
@@ -129,8 +131,16 @@ class TestRun:
         if context.children is not None:
             time_at = None
             if traffic.virtual is not None:
-                traffic.virtual.processes, time_at = context.children.asking, traffic.virtual.time_at
+                traffic.virtual.processes, time_at = context.children.at_work, traffic.virtual.time_at
             self._open.enter_context(context.children.sample(recorder, time_at=time_at))
+
+    def _is_read_while_it_runs(self) -> bool:
+        """Tell whether calls are read before the body has ended."""
+        return (
+            bool(self.budget.stop_at)
+            or self.context.settings.request_usage
+            or "budget" in getattr(self.item, "fixturenames", ())
+        )
 
     def end_sample(self) -> None:
         """End the sample, whatever ended the test; nothing that was put in place for it stays."""
@@ -289,14 +299,12 @@ class TestRun:
         needed = further_samples(
             self.budget, self.context.settings, self.samples, lambda: self._judge.gates(self.samples)
         )
-        with self.limit.paused():
+        most = self.context.settings.samples or self.budget.samples or self.budget.max_samples
+        with self.limit.paused(), SampleProgress(self.item, most) as progress:
             for undecided in needed:
                 if reason := self._why_no_further_sample():
                     return self._end_sampling(reason)
-                if undecided:
-                    from pytest_tokenbudget.plugin.repeat import tell_undecided
-
-                    tell_undecided(self.item, len(self.samples), undecided)
+                progress.show(len(self.samples), undecided, self._longest)
                 self._take_another()
                 if self._settled():
                     return None

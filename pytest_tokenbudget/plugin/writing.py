@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
+from pytest_tokenbudget.baselines.paths import BASELINE, LAST_RUN, check_reference
 from pytest_tokenbudget.baselines.store import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import explain
@@ -19,12 +20,12 @@ from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.plugin.context import register_builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number
 from pytest_tokenbudget.records.gate import Unit
-from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.verdict import FAILING, TestResult
 from pytest_tokenbudget.report.figures import number, percent
-from pytest_tokenbudget.report.formats import RunView, Writer, write_reports, writer_for
+from pytest_tokenbudget.report.formats import RunView, Writer, is_json_report, write_reports, writer_for
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.statistic import mean
-from pytest_tokenbudget.wording import counted, plain, wrapped
+from pytest_tokenbudget.wording import counted
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.baselines.evolve import Mode
@@ -36,8 +37,6 @@ _SHOWN: dict[str, tuple[str, Unit]] = {
     "cost": ("cost", "USD"),
 }
 """Metrics of the whole test that are told, with their word and unit."""
-
-_MOST_TESTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +54,18 @@ class Acceptance:
     after: BaselineEntry
 
 
-def accepted_lines(acceptances: Sequence[Acceptance]) -> Iterator[str]:
-    """Give a line a test whose numbers changed: ``test_desk.py::test_a: input 4,766 -> 5,515 +15.7 %, search_orders``."""
-    told = [(one, line) for one in acceptances if (line := _line(one))]
-    for one, line in told[:_MOST_TESTS]:
-        yield from wrapped(f"accepted {plain(one.nodeid)}: {line}")
-    if len(told) > _MOST_TESTS:
-        yield f"accepted {counted(len(told) - _MOST_TESTS, 'more test')}"
+def accepted(acceptances: Sequence[Acceptance]) -> tuple[tuple[str, str], ...]:
+    """Node ids of the tests whose numbers changed, and how: ``input 4,766 → 5,515 +15.7 %, search_orders``."""
+    return tuple((one.nodeid, said) for one in acceptances if (said := _line(one)))
 
 
 def _line(one: Acceptance) -> str:
     """Say what changed; ``""`` where nothing did but that sessions of the same were added."""
-    parts = []
+    parts: list[str] = []
     for name, (word, unit) in _SHOWN.items():
         then, now = _value(one.before, name), _value(one.after, name)
-        if then is None or now is None or then == now:
-            continue
+        if then is None or now is None or then == now or (name == "cost" and parts):
+            continue  # money follows from tokens and calls
         change = f" {percent(now / then - 1)}" if then else ""
         parts.append(f"{word} {number(then, unit)} → {number(now, unit)}{change}{_cause(one, name, then, now)}")
     if parts:
@@ -95,6 +90,9 @@ def _cause(one: Acceptance, name: str, then: Number, now: Number) -> str:
     causes = explain(name, "", one.before.composition, one.after.composition, before_value=then, after_value=now)
     return f", {causes[0].name or causes[0].part.replace('_', ' ')}" if causes else ""
 
+
+same_code_key: pytest.StashKey[bool] = pytest.StashKey()
+"""Set where this session runs the code of the one that was stored before it: ``tokenbudget calibrate`` knows."""
 
 SHOWN_FILES = 5
 _REPORT = "--tokenbudget-report"
@@ -145,10 +143,12 @@ class Written:
     """The changes of the stored numbers.
 
     Attributes:
+        accepted: Node ids of the tests whose stored numbers were replaced, and how they changed.
         problems: What could not be written, and why.
         notes: Which files were written, in words.
     """
 
+    accepted: tuple[tuple[str, str], ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -159,7 +159,7 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     asked = settings.replaces or settings.ratchet
     problems: list[str] = []
     written: list[Path] = []
-    accepted: list[Acceptance] = []
+    acceptances: list[Acceptance] = []
     files: dict[Path, dict[str, TestResult]] = {}
     estimated: list[TestResult] = []
     for result in results:
@@ -172,11 +172,11 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     for path, tests in sorted(files.items()):
         try:
             stored = store.read(path)
-            changes = _changes(stored, tests, settings)
+            changes = _changes(stored, tests, settings, same_code=config.stash.get(same_code_key, False))
             if changes and store.update(path, changes):
                 written.append(path)
                 now = store.read(path)
-                accepted += [
+                acceptances += [
                     Acceptance(tests[key].nodeid, stored[key], now[key])
                     for key in changes
                     if key in stored and key in now
@@ -191,7 +191,37 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     cassettes = {Path(result.recorded_cassette) for result in results if result.recorded_cassette}
     written += sorted(cassettes)
     notes = _notes(config, written, asked=asked and bool(files) and not problems)
-    return Written(tuple(problems), (*accepted_lines(accepted), *notes))
+    return Written(accepted(acceptances), tuple(problems), tuple(notes))
+
+
+def keep_last_run(config: pytest.Config, settings: Settings, run: RunView) -> str:
+    """Keep a run that fails against stored numbers in pytest's cache, for ``tokenbudget compare``.
+
+    Returns:
+        The command that shows what changed; ``""`` where nothing is kept.
+    """
+    if not any(
+        result.failed and gate.verdict in FAILING and gate.baseline is not None
+        for result in run.results
+        for gate in result.gates
+    ):
+        with suppress(OSError):  # what an earlier run left is none of this one
+            (config.rootpath / LAST_RUN).unlink(missing_ok=True)
+        return ""
+    cache = getattr(config, "cache", None)
+    if cache is None:  # with `-p no:cacheprovider`
+        written = next(filter(is_json_report, settings.reports), None)
+        return f"tokenbudget compare baseline {shlex.quote(written)}" if written else ""
+    from pytest_tokenbudget.report import json_report
+
+    try:
+        path = Path(cache.mkdir(LAST_RUN.parent.name)) / LAST_RUN.name
+        json_report.write(run, path)
+    except OSError:
+        return ""
+    if path == config.rootpath / LAST_RUN and Path.cwd().is_relative_to(config.rootpath):
+        return "tokenbudget compare"
+    return f"tokenbudget compare baseline {shlex.quote(shown_path(path, Path.cwd()))}"
 
 
 def _met_its_entry(result: TestResult) -> bool:
@@ -212,7 +242,7 @@ def _notes(config: pytest.Config, written: Sequence[Path], *, asked: bool) -> It
         names = ", ".join(shown_path(path, config.rootpath) for path in written[:SHOWN_FILES])
         more = f" and {len(written) - SHOWN_FILES} more" if len(written) > SHOWN_FILES else ""
         them = "it" if len(written) == 1 else "them"
-        yield f"wrote {names}{more}; commit {them}: later runs are compared with {them}"
+        yield f"wrote {names}{more}; commit {them}: runs compare with {them}"
     elif asked:
         yield "wrote nothing: the stored numbers stand as they are"
 
@@ -225,7 +255,7 @@ def _target(result: TestResult, settings: Settings) -> Path:
 
 
 def _changes(
-    stored: Mapping[str, BaselineEntry], tests: Mapping[str, TestResult], settings: Settings
+    stored: Mapping[str, BaselineEntry], tests: Mapping[str, TestResult], settings: Settings, *, same_code: bool
 ) -> dict[str, Change]:
     from pytest_tokenbudget.baselines.evolve import change
 
@@ -233,6 +263,8 @@ def _changes(
     for key, result in tests.items():
         entry = stored.get(key)
         mode = _mode(result, entry, settings)
+        if mode == "update" and same_code:
+            mode = "append"
         if mode is not None:
             changes[key] = change(
                 mode, result.stored, changed=_said(result, settings).__contains__, improved=_improved(result, settings)

@@ -13,6 +13,10 @@ from pytest_tokenbudget.records.exchange import Exchange, Headers
 
 JsonObject = dict[str, Any]
 
+_LIMITS = ("max_completion_tokens", "max_output_tokens", "max_tokens", "maxOutputTokens", "maxTokens", "num_predict")
+_LIMIT_HOLDERS = ("generationConfig", "generation_config", "inferenceConfig", "options", "parameters")
+"""Fields of OpenAI, Anthropic, Google, Bedrock and Ollama, and the objects that may hold them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -47,6 +51,14 @@ class Request:
             return self.url.port
         except ValueError:
             return None
+
+    @property
+    def max_output_tokens(self) -> int | None:
+        """The most tokens that the answer may have, in any API's own field; ``None`` where the request does not say."""
+        body = self.body or {}
+        inner = (value for name in _LIMIT_HOLDERS if isinstance(value := body.get(name), dict))
+        values = (holder.get(name) for holder in (body, *inner) for name in _LIMITS)
+        return next((value for value in values if type(value) is int and value > 0), None)
 
     def ends(self, *suffixes: str) -> bool:
         """Tell whether this is a POST to a path that ends with one of the suffixes."""

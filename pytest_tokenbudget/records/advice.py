@@ -23,7 +23,7 @@ AdviceKind = Literal[
     "observation",
 ]
 Certainty = Literal["exact", "likely", "possible"]
-"""How sure a saving is: ``exact`` is counted, ``likely`` is an estimate, ``possible`` depends on what the model does."""
+"""The certainty of a saving: ``exact`` is counted, ``likely`` is an estimate, ``possible`` depends on what the model does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +102,7 @@ class CallEvidence:
         cost: USD, ``None`` where unknown.
         input_price: USD for one token of uncached input; ``None`` where no price is known.
         cached_price: USD for one token from the cache; ``None`` where no price is known.
+        max_output_tokens: How many tokens its request allows the answer; ``None`` where that is not known.
     """
 
     stage: str
@@ -120,6 +121,7 @@ class CallEvidence:
     cost: float | None
     input_price: float | None = None
     cached_price: float | None = None
+    max_output_tokens: int | None = None
 
     @property
     def ended(self) -> float:
@@ -135,6 +137,8 @@ class SchemaAnatomy:
         tokens: Tokens of the whole definition.
         description_tokens: Tokens of its descriptions.
         repeated_tokens: Tokens of sentences that stand elsewhere in the same request too.
+        enum_tokens: Tokens of its lists of allowed values.
+        example_tokens: Tokens of its examples and defaults.
         largest_field: Name of the largest field, ``""`` where there is none.
         largest_field_tokens: Its tokens.
     """
@@ -144,6 +148,13 @@ class SchemaAnatomy:
     repeated_tokens: int = 0
     largest_field: str = ""
     largest_field_tokens: int = 0
+    enum_tokens: int = 0
+    example_tokens: int = 0
+
+    @property
+    def words_tokens(self) -> int:
+        """Tokens of what could be shorter: descriptions, lists of allowed values, and examples."""
+        return min(self.tokens, self.description_tokens + self.enum_tokens + self.example_tokens)
 
 
 @dataclass(frozen=True, slots=True)

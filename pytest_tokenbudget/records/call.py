@@ -9,7 +9,7 @@ from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.prompt import Prompt
 
 Source = Literal["provider", "counted", "calibrated"]
-"""Where a number comes from: the provider's ``usage``, a local count, or a local count times a recorded ratio."""
+"""The source of a number: the provider's ``usage``, a local count, or a local count times a recorded ratio."""
 
 Operation = Literal["chat", "text_completion", "embeddings", "other"]
 """OpenTelemetry's ``gen_ai.operation.name``, as far as tokens are concerned.
@@ -20,7 +20,7 @@ moderation, reranking, polls).
 
 
 AnsweredBy = Literal["network", "replay", "script", "mock"]
-"""Who answered a request: a provider over a network, the plugin itself, or something in the same process."""
+"""The side that answered a request: a provider over a network, the plugin itself, or something in the same process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +156,7 @@ class Call:
         problems: What could not be read, in words.
         answered_by: Who answered, see :class:`~pytest_tokenbudget.records.exchange.Exchange`: no time of a ``"mock"`` says
             anything about a model.
+        max_output_tokens: How many tokens the request allows the answer; ``None`` where it does not say.
         estimated: Whether a replay had no answer to it, and gave a recorded one of the same stage and kind instead.
     """
 
@@ -185,6 +186,7 @@ class Call:
     prompt: Prompt | None = None
     problems: tuple[str, ...] = ()
     answered_by: AnsweredBy = "network"
+    max_output_tokens: int | None = None
     estimated: bool = False
 
     @property

@@ -13,6 +13,9 @@ from pytest_tokenbudget.replay.recount import Cuts, Recording, recount
 MOST_RECOUNTS = 60
 """Recordings that are counted again for all of the advice together; each takes some hundredths of a second."""
 
+SHORTENED = 0.9
+"""Share of the wanted saving that shorter descriptions must bring to be the cut that a wordy schema's advice means."""
+
 FindRecording = Callable[[str], Recording | None]
 """Gives the recording of a test by its node id, ``None`` where there is none."""
 
@@ -22,10 +25,10 @@ class AdviceRecount:
 
     Args:
         find: Gives the recordings.
-        reader: Reads and counts the calls.
+        reader: Gives what reads and counts the calls; asked when there is anything to count.
     """
 
-    def __init__(self, find: FindRecording, reader: Reader) -> None:
+    def __init__(self, find: FindRecording, reader: Callable[[], Reader]) -> None:
         self._find = find
         self._reader = reader
         self._left = MOST_RECOUNTS
@@ -41,7 +44,7 @@ class AdviceRecount:
             return advice
         self._left -= len(recordings)
         results = [
-            recount(recording, cuts, self._reader, nodeid=nodeid)
+            recount(recording, cuts, self._reader(), nodeid=nodeid)
             for recording, nodeid in zip(recordings, advice.tests, strict=True)
         ]
         then = [result.before.total for result in results if result.before is not None]
@@ -51,6 +54,8 @@ class AdviceRecount:
         if cuts.cache:
             # What is served from a cache is still read, and the recording does not tell how much earlier the answer comes.
             tokens, seconds = _less(now, then, "cached_input_tokens"), None
+        if cuts.shrink and tokens is not None and tokens < SHORTENED * advice.tokens:
+            return advice  # lists of values and examples are no descriptions: that cut is another one
         return replace(
             advice,
             tokens=advice.tokens if tokens is None else max(0, round(tokens)),

@@ -30,6 +30,8 @@ class RunView:
         problems: What could not be written, and why.
         notes: What a person at the terminal wants to know and a program does not: which files were written.
         advice: What could be saved, the largest first; empty where nobody asked for it.
+        accepted: Node ids of the tests whose stored numbers this run replaced, each with what changed, in words.
+        compare: The command that shows what changed in this run; ``""`` where there is none.
         ended_ok: Whether everything else in the session went well: other tests, fixtures, workers.
     """
 
@@ -41,6 +43,8 @@ class RunView:
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     advice: tuple[Advice, ...] = ()
+    accepted: tuple[tuple[str, str], ...] = ()
+    compare: str = ""
     ended_ok: bool = True
 
     @property
@@ -108,6 +112,11 @@ def writer_for(name: str, formats: Mapping[str, Writer], *, option: str) -> Writ
             remedy="pip install 'pytest-tokenbudget[html]'",
         )
     return writer
+
+
+def is_json_report(name: str) -> bool:
+    """Tell whether a report's path asks for the JSON report, and for none of the other formats that are JSON too."""
+    return max((suffix for suffix in BUILTIN_FORMATS if name.endswith(suffix)), key=len, default="") == ".json"
 
 
 def write_reports(

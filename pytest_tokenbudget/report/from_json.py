@@ -219,6 +219,8 @@ def _anatomy(schema: _Json) -> SchemaAnatomy:
         tokens=_count(schema, "tokens"),
         description_tokens=_count(schema, "description_tokens"),
         repeated_tokens=_count(schema, "repeated_tokens"),
+        enum_tokens=_count(schema, "enum_tokens"),
+        example_tokens=_count(schema, "example_tokens"),
         largest_field=_text(schema, "largest_field", ""),
         largest_field_tokens=_count(schema, "largest_field_tokens"),
     )
@@ -289,6 +291,7 @@ def _call(call: _Json) -> Call:
         tool_calls=tuple(_texts(call, "tool_calls")),
         server_tool_calls=tuple(_texts(call, "server_tool_calls")),
         finish_reason=None if finish is None else str(finish),
+        max_output_tokens=tokens("max_output_tokens"),
         cost=_number(call.get("cost"), "cost"),
         estimated=bool(call.get("estimated")),
     )

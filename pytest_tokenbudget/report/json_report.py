@@ -39,8 +39,12 @@ FORMAT: Literal[1] = 1
 
 def write(run: RunView, path: Path) -> None:
     """Write the report; folders are made as needed."""
-    text = json.dumps(_finite(run_json(run)), indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text.encode("utf-8", "backslashreplace") + b"\n")
+    write_atomically(path, report_text(run).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def report_text(run: RunView) -> str:
+    """The report as text."""
+    return json.dumps(_finite(run_json(run)), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:
@@ -219,6 +223,7 @@ def call_json(call: Call) -> CallJson:
         "input_source": call.input_source,
         "output_source": call.output_source,
         "offered_tools": _offered_tools(call),
+        "max_output_tokens": call.max_output_tokens,
         "tool_calls": list(call.tool_calls),
         "server_tool_calls": list(call.server_tool_calls),
         "finish_reason": call.finish_reason,
@@ -271,6 +276,8 @@ def schema_json(anatomy: SchemaAnatomy) -> SchemaJson:
         "tokens": anatomy.tokens,
         "description_tokens": anatomy.description_tokens,
         "repeated_tokens": anatomy.repeated_tokens,
+        "enum_tokens": anatomy.enum_tokens,
+        "example_tokens": anatomy.example_tokens,
         "largest_field": anatomy.largest_field,
         "largest_field_tokens": anatomy.largest_field_tokens,
     }

@@ -104,6 +104,7 @@ class CallJson(TypedDict):
     input_source: Source | None
     output_source: Source | None
     offered_tools: int | None
+    max_output_tokens: int | None
     tool_calls: list[str]
     server_tool_calls: list[str]
     finish_reason: str | None
@@ -146,6 +147,8 @@ class SchemaJson(TypedDict):
     tokens: int
     description_tokens: int
     repeated_tokens: int
+    enum_tokens: int
+    example_tokens: int
     largest_field: str
     largest_field_tokens: int
 

@@ -4,27 +4,74 @@ from __future__ import annotations
 
 import os
 import shlex
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-from pytest_tokenbudget.explain.text_diffs import brief_diff
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import Unit, split_key
 from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import bound, change, money_a_month, month_change, number, signed
+from pytest_tokenbudget.report.formats import is_json_report
 from pytest_tokenbudget.wording import counted, plain
+
+Tone = Literal["bad", "good", "doubtful", "faint", "plain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line for the terminal, and how it is to be read: whoever prints it gives each tone a colour, or none.
+
+    Attributes:
+        text: The line.
+        tone: How its end is to be read.
+        toned: The part at its end that has the tone; ``""`` for the whole line.
+    """
+
+    text: str
+    tone: Tone = "plain"
+    toned: str = ""
+
+
+def fold_line(line: Line, width: int) -> list[Line]:
+    """A line as lines of at most so many columns. What stands in backticks stays together, and so does a row of a table.
+
+    Args:
+        line: The line. Its indentation, and four columns more, are those of the lines that follow.
+        width: Columns; 0 for any.
+    """
+    text = line.text
+    if not width or len(text) <= width or line.toned:
+        return [line]
+    parts = text.split("`")
+    whole = "`".join(part.replace(" ", "\0") if index % 2 else part for index, part in enumerate(parts))
+    indent = " " * (len(text) - len(text.lstrip()) + 4)
+    folded = textwrap.wrap(
+        whole, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, expand_tabs=False
+    )
+    return [Line(part.replace("\0", " "), line.tone) for part in folded]
+
+
+def tone_of(verdict: Verdict, *, loud: bool) -> Tone:
+    """Give the tone of a verdict: what would fail a test is doubtful where all is forgiven (``loud=False``)."""
+    if verdict in FAILING:
+        return "bad" if loud else "doubtful"
+    return "good" if verdict == "improved" else "doubtful" if verdict == "inconclusive" else "plain"
+
 
 _TIMED = frozenset(spec.name for spec in BUILTIN_METRICS if spec.timed)
 
 
-def remedies(result: TestResult, *, reports: Sequence[str] = ()) -> list[str]:
+def remedies(result: TestResult, *, reports: Sequence[str] = (), with_update: bool = True) -> list[str]:
     """Lines for the end of a failure's text.
 
     Args:
         result: What is said of the test.
         reports: Paths of the reports that this run writes.
+        with_update: Whether to say how new numbers are accepted.
     """
     lines = []
     if result.verdict == "no_baseline" and all(gate.baseline is None for gate in result.gates):
@@ -32,7 +79,7 @@ def remedies(result: TestResult, *, reports: Sequence[str] = ()) -> list[str]:
             lines.append("`pytest --tokenbudget-update` writes it; then commit the file")
         else:
             lines.append(f"write the reference first: `pytest --tokenbudget-reference={result.against}`")
-    if any(gate.verdict == "regression" and gate.value is not None for gate in result.gates):
+    if with_update and any(gate.verdict == "regression" and gate.value is not None for gate in result.gates):
         record = " --tokenbudget-traffic=record" if result.has_estimates else ""
         lines.append(f"wanted? `pytest{record} --tokenbudget-update`, and commit the new numbers")
     if any(_drifts(gate) for gate in result.gates):
@@ -57,7 +104,7 @@ def confirmation(nodeid: str, reports: Sequence[str], target: str) -> str:
         target: Branch that a pull request goes to, ``""`` where that is not known.
     """
     base = f"origin/{target}" if target else default_branch(Path.cwd())
-    report = next((path for path in reports if path.endswith(".json") and not path.endswith(".bmf.json")), None)
+    report = next(filter(is_json_report, reports), None)
     if report is not None:
         return f"tokenbudget ab {shlex.quote(base)} --confirm {shlex.quote(report)}"
     return f"tokenbudget ab {shlex.quote(base)} -- {shlex.quote(nodeid)}"
@@ -130,11 +177,13 @@ class Row:
         text: The line, aligned with the others.
         verdict: What it says.
         below: What stands below it: why it changed, what would decide it.
+        said: The word at its end that says the verdict; ``""`` where the whole line does.
     """
 
     text: str
     verdict: Verdict
     below: tuple[str, ...] = ()
+    said: str = ""
 
 
 def rows(gates: Sequence[GateResult], causes: Sequence[Cause], *, loud: bool = True) -> list[Row]:
@@ -159,7 +208,7 @@ def rows(gates: Sequence[GateResult], causes: Sequence[Cause], *, loud: bool = T
     ).split("\n")
     shown: set[tuple[str, ...]] = set()
     found = [
-        Row(text.rstrip(), gate.verdict, tuple(detail_lines(gate, causes, shown)))
+        Row(text.rstrip(), gate.verdict, tuple(detail_lines(gate, causes, shown)), word(gate, loud=loud))
         for gate, text in zip(compared, table, strict=True)
     ]
     missing = [gate for gate in gates if gate.verdict == "no_baseline"]
@@ -203,7 +252,7 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
     lines = []
     for cause in causes[:SHOWN_CAUSES]:
         part = PART_WORDS.get(cause.part, cause.part)
-        lines.append(f"{signed(cause.delta, unit):>10}  {part:<14} {plain(cause.text)}".rstrip())
+        lines.append(f"{signed(cause.delta, unit):>10}  {part:<14} {_with_arrows(plain(cause.text))}".rstrip())
         if cause.diff and cause.diff not in shown:
             shown.add(cause.diff)
             lines += [f"{'':>12}{plain(line)}" for line in brief_diff(cause.diff, SHOWN_DIFF_LINES)]
@@ -212,6 +261,25 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
         delta = sum(cause.delta for cause in rest)
         lines.append(f"{signed(delta, unit):>10}  {'others':<14} {counted(len(rest), 'smaller cause')}")
     return lines
+
+
+def brief_diff(diff: Sequence[str], most: int) -> list[str]:
+    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each.
+
+    Args:
+        diff: Lines of a diff.
+        most: How many lines there is room for.
+    """
+    gone = [line for line in diff if line.startswith("-")]
+    come = [line for line in diff if line.startswith("+")]
+    shown_come = come[: most - bool(gone)]
+    shown = [*gone[: most - len(shown_come)], *shown_come]
+    left_out = len(gone) + len(come) - len(shown)
+    return [*shown[:-1], f"{shown[-1]}  (and {left_out:,} more)"] if left_out else shown
+
+
+def _with_arrows(text: str) -> str:
+    return text.replace(" -> ", " → ")
 
 
 def told_gates(gates: Iterable[GateResult]) -> list[GateResult]:
@@ -249,30 +317,65 @@ def failing_gates(result: TestResult) -> list[GateResult]:
 
 
 def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
-    """The text of a failed test: the line that matters first, then the table, the causes and what to do.
+    """The text of a failed test, as reports and logs hold it: what failed, why, and what to do.
 
     Args:
         result: What is said of the test.
         reports: Paths of the reports that this run writes.
     """
+    lines = [line.text for line in failure_lines(result)]
+    return "\n".join([*lines, *(f"  {remedy}" for remedy in remedies(result, reports=reports))])
+
+
+def failure_lines(result: TestResult) -> list[Line]:
+    """Say what failed and why: the gates with their causes, or one sentence where no gate tells it."""
     gates = told_gates(failing_gates(result)) or [gate for gate in result.gates if gate.verdict == "inconclusive"]
-    lines = [headline(result, gates)]
-    lines += [f"  {line}" for line in table_lines(gates, result.causes)]
+    table = rows(gates, result.causes)
+    lines = [] if table and _tell_all(gates) else [Line(headline(result, gates), "bad")]
+    for row in table:
+        lines.append(Line(f"  {row.text}", tone_of(row.verdict, loud=True), row.said))
+        lines += [Line(f"    {text}") for text in row.below]
     month = month_change([result])
     if month:
         often = f"{result.runs_per_month:,.0f} runs" if result.runs_per_month is not None else ""
-        lines.append(f"  about {money_a_month(month)}, at list prices and {often}")
-    lines += [f"  note: {plain(message)}" for message in (*result.notices, *result.messages)]
-    lines += [f"  {remedy}" for remedy in remedies(result, reports=reports)]
-    return "\n".join(lines)
+        lines.append(Line(f"  estimate: {money_a_month(month)}, at list prices and {often}"))
+    return [*lines, *(Line(f"  note: {plain(message)}") for message in (*result.notices, *result.messages))]
+
+
+def _tell_all(gates: Sequence[GateResult]) -> bool:
+    """Tell whether the rows of these gates say what a headline would."""
+    return all(gate.value is not None and gate.verdict not in ("no_calls", "no_baseline") for gate in gates)
+
+
+def short_headline(result: TestResult, *, room: int) -> str:
+    """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room.
+
+    Args:
+        result: What is said of the test.
+        room: Columns that are left in the line.
+    """
+    gates = told_gates(failing_gates(result))
+    if not gates or not _tell_all(gates):
+        return _cut_to(headline(result, gates), room)
+    name, values, moved, allowed, _ = gate_row(gates[0])
+    what = f"{short_metric(name)} {moved or values}"
+    more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
+    longest_first = (f"{what}, {allowed}{more}", f"{what}, {allowed}", f"{what}{more}", what)
+    return next((text for text in longest_first if len(text) <= room), _cut_to(what, room))
+
+
+def _cut_to(text: str, room: int) -> str:
+    room = max(room, 4)
+    return text if len(text) <= room else f"{text[: room - 1]}…"
+
+
+def short_metric(metric: str) -> str:
+    """A metric's name without what goes without saying: ``worker.input``."""
+    return metric.replace("input_tokens", "input").replace("output_tokens", "output")
 
 
 def headline(result: TestResult, gates: Sequence[GateResult]) -> str:
-    """The first line, and the only one that pytest's summary shows: what grew, by how much, against what is allowed."""
-    return _said(result, gates)
-
-
-def _said(result: TestResult, gates: Sequence[GateResult]) -> str:
+    """One sentence that says it all: what grew, by how much, against what is allowed."""
     if result.verdict == "no_calls" and not gates:
         return "NO CALLS: no model call was seen"
     if result.verdict == "diverged":

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.gate import Unit, split_key
@@ -14,16 +13,31 @@ from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult, 
 from pytest_tokenbudget.report.advice_text import advice_lines
 from pytest_tokenbudget.report.figures import dollars, number, percent, signed, unit_of
 from pytest_tokenbudget.report.formats import RunView, unattributed_text
-from pytest_tokenbudget.report.highlights import joined_causes, total
-from pytest_tokenbudget.report.table import PART_WORDS, SHOWN_CAUSES, failing_gates, gate_row, metric_name, rows, word
+from pytest_tokenbudget.report.highlights import JoinedCause, joined_causes, total
+from pytest_tokenbudget.report.table import (
+    PART_WORDS,
+    SHOWN_CAUSES,
+    Line,
+    Tone,
+    failing_gates,
+    fold_line,
+    gate_row,
+    metric_name,
+    rows,
+    short_metric,
+    tone_of,
+    word,
+)
 from pytest_tokenbudget.wording import counted, plain
 
-Tone = Literal["bad", "good", "doubtful", "faint", "plain"]
-
 SHOWN_ADVICE = 5
+"""Advice that a run with ``-vv`` shows, the largest saving first."""
 
 SHOWN_REASONS = 2
 """Reasons why gates are inconclusive that are shown without being asked for, the most frequent first."""
+
+SHOWN_ACCEPTED = 20
+"""Tests of an update that are told one by one."""
 
 STAGE_COLUMNS: Mapping[str, Unit] = {
     "input_tokens": "tokens",
@@ -34,40 +48,37 @@ STAGE_COLUMNS: Mapping[str, Unit] = {
     "cost": "USD",
 }
 _QUIET: tuple[Verdict, ...] = ("ok", "new", "inconclusive")
+_SHORTEST_NAME = 20
+_OVER = {"regression": "OVER", "over_limit": "OVER LIMIT", "target_missed": "TARGET MISSED"}
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of the section, and how it is to be read: whoever prints it gives each tone a colour, or none."""
-
-    text: str
-    tone: Tone = "plain"
-
-
-def section_lines(run: RunView, *, verbosity: int, of_ab: bool = False) -> list[Line]:
+def section_lines(run: RunView, *, verbosity: int, width: int = 0, of_ab: bool = False) -> list[Line]:
     """The lines of the section; none where nothing was marked.
 
     Args:
         run: The run.
         verbosity: 0 tells what moved, in totals; from 1 on stages and every gate that is not ok are shown, from 2 on all.
+        width: Columns in which the lines are to fit; 0 for any.
         of_ab: Whether it is the result of ``tokenbudget ab``, which has no update and no ``-v``.
     """
     if not run.results and not run.problems:
         return []
-    forgiven = "over, only reported" if run.mode == "report" else "accepted"
-    lines = [line for result in run.results for line in _test_lines(result, verbosity, forgiven)]
-    if verbosity <= 0:
-        lines += _shared_causes(run.results)
+    if verbosity > 0:
+        lines = [line for result in run.results for line in _verbose_lines(result, verbosity)]
+        lines += _accepted_lines(run, width).values()
+    else:
+        lines = [*_moved_lines(run, width), *_shared_lines(run.results, width)]
     lines += [Line(plain(message)) for message in run.messages]
     lines += [Line(plain(text), "bad") for problem in run.problems for text in f"ERROR: {problem}".splitlines()]
     lines += [Line(plain(note)) for note in run.notes]
     if verbosity > 1 and run.advice:
         lines += _advice_lines(run)
-    lines += _summary_lines(run.results, forgiven, of_ab=of_ab)
+    lines += _summary_lines(run, width, of_ab=of_ab)
     # A name from outside must not begin a command in GitHub's log.
     return [
-        Line(line.text.replace("::", ": :", 1) if line.text.startswith("::") else line.text, line.tone)
+        replace(part, text=part.text.replace("::", ": :", 1)) if part.text.startswith("::") else part
         for line in lines
+        for part in fold_line(line, width)
     ]
 
 
@@ -79,41 +90,71 @@ def _advice_lines(run: RunView) -> list[Line]:
     return [Line("what could be saved (tokenbudget advise):"), *(Line(f"  {line}".rstrip()) for line in lines)]
 
 
-def _test_lines(result: TestResult, verbosity: int, forgiven: str) -> list[Line]:
-    loud = result.failed or not result.passed
-    head = Line(f"{plain(result.nodeid)}  {_verdict(result)}", _tone(result.verdict, loud=loud))
-    if verbosity > 0:
-        return [head, *_all_lines(result, verbosity, loud=loud)]
-    moved = [
-        _moved_line(result, gate, forgiven, loud=loud)
-        for gate in _one_a_metric([*failing_gates(result), *_improved(result)])
-    ]
+@dataclass(frozen=True, slots=True)
+class _Moved:
+    """The movement of a test's metric, as cells."""
+
+    name: str
+    values: str
+    change: str
+    said: str
+    tone: Tone
+
+
+def _moved_lines(run: RunView, width: int) -> Iterator[Line]:
+    """A line for each metric that moved, in columns, and below it what else is to be said of its test."""
+    accepted = _accepted_lines(run, width)
+    replaced = {nodeid for nodeid, _ in run.accepted}
+    moved = {
+        result.nodeid: [
+            _moved(result, gate, _forgiven(run)) for gate in _one_a_metric([*failing_gates(result), *_improved(result)])
+        ]
+        for result in run.results
+        if result.nodeid not in replaced
+    }
+    cells = [cell for cells in moved.values() for cell in cells]
+    values, changes = (
+        max(map(len, column), default=0) for column in ([c.values for c in cells], [c.change for c in cells])
+    )
+    said = max((len(cell.said) for cell in cells), default=0)
+    names = _short_names([cell.name for cell in cells], width - values - changes - said - 6 if width else 0)
+    name_width = max(map(len, names.values()), default=0)
+    for result in run.results:
+        for cell in moved.get(result.nodeid, ()):
+            text = f"{names[cell.name]:<{name_width}}  {cell.values:<{values}}  {cell.change:>{changes}}  {cell.said}"
+            yield Line(text, cell.tone, cell.said)
+        if result.nodeid in accepted:
+            yield accepted[result.nodeid]
+        yield from _beside_lines(result, head=not moved.get(result.nodeid) and result.nodeid not in accepted)
+    if len(replaced) > len(accepted):
+        yield Line(f"and {counted(len(replaced) - len(accepted), 'more test')} accepted")
+
+
+def _beside_lines(result: TestResult, *, head: bool) -> list[Line]:
+    """Give the lines on a test beside what moved; ``head``: nothing names the test yet."""
     body = [Line(f"  {text}") for text in _stage_lines(result)] if _on_its_own(result) else []
-    body += [Line(f"  note: {plain(text)}") for text in _notes(result, verbosity)]
-    for sample in result.samples[-1:]:
-        body += [Line(f"  unattributed: {plain(unattributed_text(seen))}", "doubtful") for seen in sample.unattributed]
-    if moved:
-        return [*moved, *body]
-    return [head, *body] if body or result.failed else []
-
-
-def _all_lines(result: TestResult, verbosity: int, *, loud: bool) -> list[Line]:
-    """Every gate that is not ok, the stages, and one line for all that is ok."""
-    body: list[Line] = []
-    shown = result.gates if verbosity > 1 else [gate for gate in result.gates if gate.verdict not in ("ok", "new")]
-    for row in rows(shown, result.causes, loud=loud):
-        body.append(Line(f"  {row.text}", _tone(row.verdict, loud=loud)))
-        # What failed has been explained above, where the failure is; here it is one line a gate.
-        if verbosity > 1 or not result.failed:
-            body += [Line(f"      {text}", "faint") for text in row.below]
-    folded = len(result.gates) - len(shown)
-    if folded:
-        body.append(Line(f"  {counted(folded, 'gate')} ok or new (-vv shows all)", "faint"))
-    body += [Line(f"  {text}") for text in _stage_lines(result)]
-    body += [Line(f"  note: {plain(text)}") for text in _notes(result, verbosity)]
-    for sample in result.samples[-1:]:
-        body += [Line(f"  unattributed: {plain(unattributed_text(seen))}", "doubtful") for seen in sample.unattributed]
+    body += [Line(f"  note: {plain(text)}") for text in _notes(result, 0)]
+    body += _unattributed_lines(result)
+    if head and (body or result.failed):
+        return [_head_line(result), *body]
     return body
+
+
+def _moved(result: TestResult, gate: GateResult, forgiven: str) -> _Moved:
+    """``test_desk.py::test_refunds_a_lamp``, ``input 2,861 → 3,289``, ``+15.0 %``, ``OVER (+10 %)``."""
+    loud = result.failed or not result.passed
+    name, tone = plain(result.nodeid, limit=200), tone_of(gate.verdict, loud=loud)
+    if gate.value is None or (gate.baseline is None and gate.kind != "limit"):
+        return _Moved(name, metric_name(gate), "", word(gate, loud=loud), tone)
+    metric, values, change, _, said = gate_row(gate, loud=loud)
+    said = _OVER.get(gate.verdict, said) if loud else forgiven if gate.verdict in FAILING else said
+    allowed = number(gate.allowed, gate.unit) if gate.kind == "limit" else gate.rule.replace("%", " %")
+    return _Moved(name, f"{short_metric(metric)} {values}", change, f"{said} ({allowed})", tone)
+
+
+def _forgiven(run: RunView) -> str:
+    """Say why a budget that is passed fails nothing: the run only reports, or the failure is expected."""
+    return "over, only reported" if run.mode == "report" else "over, not failed"
 
 
 def _one_a_metric(gates: Iterable[GateResult]) -> list[GateResult]:
@@ -127,54 +168,109 @@ def _one_a_metric(gates: Iterable[GateResult]) -> list[GateResult]:
     return list(kept.values())
 
 
-def _moved_line(result: TestResult, gate: GateResult, forgiven: str, *, loud: bool) -> Line:
-    """``test_desk.py::test_refunds_a_lamp  input 2,861 → 3,289  +15.0 %  OVER (+10 %)``."""
-    name = _short_name(plain(result.nodeid, limit=200))
-    if gate.value is None or (gate.baseline is None and gate.kind != "limit"):
-        return Line(
-            f"{name:<{_NAME_WIDTH}} {metric_name(gate)}  {word(gate, loud=loud)}", _tone(gate.verdict, loud=loud)
-        )
-    metric, values, moved, _, said = gate_row(gate, loud=loud)
-    said = _OVER.get(gate.verdict, said) if loud else forgiven if gate.verdict in FAILING else said
-    allowed = number(gate.allowed, gate.unit) if gate.kind == "limit" else gate.rule.replace("%", " %")
-    parts = [_short_metric(metric), values, *([moved] if moved else []), f"{said} ({allowed})"]
-    return Line(f"{name:<{_NAME_WIDTH}} {parts[0]} {'  '.join(parts[1:])}", _tone(gate.verdict, loud=loud))
+def _short_names(nodeids: Sequence[str], width: int) -> dict[str, str]:
+    """Node ids within a column: without folders, without the file where that does not fit, and else cut in the middle.
+
+    Args:
+        nodeids: The node ids.
+        width: The column; 0 for any.
+    """
+    width = max(width, _SHORTEST_NAME) if width else 0
+    with_file = {nodeid: _without_folders(nodeid) for nodeid in nodeids}
+    if not width or all(len(name) <= width for name in with_file.values()):
+        return with_file
+    if len({nodeid.partition("::")[0] for nodeid in nodeids}) > 1:
+        return {nodeid: _cut(name, width) for nodeid, name in with_file.items()}
+    return {nodeid: _cut(nodeid.partition("::")[2] or nodeid, width) for nodeid in nodeids}
 
 
-_NAME_WIDTH = 34
-_OVER = {"regression": "OVER", "over_limit": "OVER LIMIT", "target_missed": "TARGET MISSED"}
+def _without_folders(nodeid: str) -> str:
+    file, colons, rest = nodeid.partition("::")
+    return f"{file.rpartition('/')[2]}{colons}{rest}"
 
 
-def _short_name(nodeid: str) -> str:
-    """The end of a node id that says most, within the column."""
-    file, _, rest = nodeid.partition("::")
-    short = f"{file.rpartition('/')[2]}::{rest}" if rest else file
-    return short if len(short) <= _NAME_WIDTH else f"{short[: _NAME_WIDTH - 1]}…"
+def _cut(name: str, width: int) -> str:
+    """A name within a column: its end tells the parameters of one test apart."""
+    if len(name) <= width:
+        return name
+    end = width // 3
+    return f"{name[: width - end - 1]}…{name[-end:]}"
 
 
-def _short_metric(metric: str) -> str:
-    return metric.replace("input_tokens", "input").replace("output_tokens", "output")
+def _accepted_lines(run: RunView, width: int) -> dict[str, Line]:
+    """Say what an update accepted, by test: ``test_desk.py::test_refunds  input 4,766 → 5,515 +15.7 %, search_orders``."""
+    told = {plain(nodeid, limit=200): (nodeid, what) for nodeid, what in run.accepted[:SHOWN_ACCEPTED]}
+    longest = max((len(what) for _, what in told.values()), default=0)
+    names = _short_names(list(told), width - longest - 2 if width else 0)
+    column = max(map(len, names.values()), default=0)
+    return {nodeid: Line(f"{names[name]:<{column}}  {what}") for name, (nodeid, what) in told.items()}
 
 
-def _shared_causes(results: Sequence[TestResult]) -> Iterator[Line]:
+def _verbose_lines(result: TestResult, verbosity: int) -> list[Line]:
+    """Every gate that is not ok, the stages, and one line for all that is ok."""
+    loud = result.failed or not result.passed
+    body = [_head_line(result)]
+    shown = result.gates if verbosity > 1 else [gate for gate in result.gates if gate.verdict not in ("ok", "new")]
+    for row in rows(shown, result.causes, loud=loud):
+        body.append(Line(f"  {row.text}", tone_of(row.verdict, loud=loud), row.said))
+        # What failed has been explained above, where the failure is; here it is one line a gate.
+        if verbosity > 1 or not result.failed:
+            body += [Line(f"      {text}", "faint") for text in row.below]
+    folded = len(result.gates) - len(shown)
+    if folded:
+        body.append(Line(f"  {counted(folded, 'gate')} ok or new (-vv shows all)", "faint"))
+    body += [Line(f"  {text}") for text in _stage_lines(result)]
+    body += [Line(f"  note: {plain(text)}") for text in _notes(result, verbosity)]
+    return [*body, *_unattributed_lines(result)]
+
+
+def _head_line(result: TestResult) -> Line:
+    said = _verdict(result)
+    tone = tone_of(result.verdict, loud=result.failed or not result.passed)
+    return Line(f"{plain(result.nodeid)}  {said}", tone, said)
+
+
+def _unattributed_lines(result: TestResult) -> list[Line]:
+    """Traffic of the last sample that looked like a model's and was not understood."""
+    return [
+        Line(f"  unattributed: {plain(unattributed_text(seen))}", "doubtful")
+        for sample in result.samples[-1:]
+        for seen in sample.unattributed
+    ]
+
+
+def _shared_lines(results: Sequence[TestResult], width: int) -> Iterator[Line]:
     """The causes of what moved, each told once however many tests share it, and what did not move."""
     moved = [result for result in results if failing_gates(result) or any(_improved(result))]
     if not moved:
         return
     for cause in joined_causes(moved)[:SHOWN_CAUSES]:
-        shared = f"   one cause, {counted(len(cause.tests), 'test')}" if len(cause.tests) > 1 else ""
-        part = f"{PART_WORDS[cause.part].removesuffix('s')} " if cause.part in PART_WORDS else ""
-        yield Line(f"  {signed(cause.delta, unit_of(cause.metric))}  {part}{cause.text}{shared}", "faint")
+        text = f"  {signed(cause.delta, unit_of(cause.metric))}  {_in_words(cause)}"
+        if len(cause.tests) > 1:
+            tests = counted(len(cause.tests), "test")
+            longer = f"{text}   one cause, {tests}"
+            text = longer if not width or len(longer) <= width else f"{text}   {tests}"
+        yield Line(text)
     same, others = [], []
     for metric in ("output_tokens", "calls", "cost"):
         figure = total(moved, metric)
         if figure.compared and figure.after == figure.before:
-            same.append(_short_metric(metric))
+            same.append(short_metric(metric))
         elif figure.compared and figure.change is not None:
-            others.append(f"{_short_metric(metric)} {percent(figure.change)}")
+            others.append(f"{short_metric(metric)} {percent(figure.change)}")
     said = [*([f"{', '.join(same)} as before"] if same else []), *others]
     if said:
-        yield Line("  " + " · ".join(said), "faint")
+        yield Line("  " + " · ".join(said))
+
+
+def _in_words(cause: JoinedCause) -> str:
+    """``tool schema search_orders 123 → 242 in each of 3 worker calls``."""
+    part = f"{PART_WORDS[cause.part].removesuffix('s')} " if cause.part in PART_WORDS else ""
+    stage = "" if cause.stage in ("", "main") else plain(cause.stage, limit=40)
+    text, _, unit = cause.text.rpartition(" ")
+    if stage and unit in ("call", "calls"):
+        return f"{part}{text} {stage} {unit}"
+    return f"{stage}: {part}{cause.text}" if stage and not cause.text.startswith(stage) else f"{part}{cause.text}"
 
 
 def _improved(result: TestResult) -> Iterator[GateResult]:
@@ -201,12 +297,6 @@ def _verdict(result: TestResult) -> str:
     return "failed in teardown: not stored" if result.gates else "failed on its own: shown, not gated"
 
 
-def _tone(verdict: Verdict, *, loud: bool) -> Tone:
-    if verdict in FAILING:
-        return "bad" if loud else "doubtful"
-    return "good" if verdict == "improved" else "doubtful" if verdict == "inconclusive" else "plain"
-
-
 def _stage_lines(result: TestResult) -> list[str]:
     """A row a stage, of the last sample."""
     if not result.samples:
@@ -224,14 +314,20 @@ def _stage_lines(result: TestResult) -> list[str]:
     ).split("\n")
 
 
-def _summary_lines(results: Sequence[TestResult], forgiven: str, *, of_ab: bool) -> Iterator[Line]:
+def _summary_lines(run: RunView, width: int, *, of_ab: bool) -> Iterator[Line]:
+    results = run.results
     if not results:
         return
     worst: Tone = "bad" if any(result.failed or not result.passed for result in results) else "good"
-    yield Line(f"{_counts(results, forgiven)} · {_spent(results, of_ab=of_ab)}", worst)
+    yield Line(f"{_counts(run)} · {_spent(results, of_ab=of_ab)}", worst)
     if any(gate.verdict == "regression" and result.failed for result in results for gate in result.gates) and not of_ab:
         record = " --tokenbudget-traffic=record" if any(result.has_estimates for result in results) else ""
-        yield Line(f"wanted? pytest{record} --tokenbudget-update, and commit the new numbers")
+        hints = [
+            f"wanted? pytest{record} --tokenbudget-update",
+            *([f"what changed: {run.compare}"] if run.compare else []),
+        ]
+        joint = "   ".join(hints)
+        yield from map(Line, [joint] if not width or len(joint) <= width else hints)
     if any(call.input_source == "counted" for result in results for call in _calls(result.samples) if call.stream):
         yield Line(
             "some streams report no usage and were counted locally (tokenbudget_request_usage = true asks for it)",
@@ -248,24 +344,26 @@ def _summary_lines(results: Sequence[TestResult], forgiven: str, *, of_ab: bool)
         yield from (Line(f"  {plain(reason)}") for reason, _ in reasons.most_common(SHOWN_REASONS) if reason)
 
 
-def _counts(results: Sequence[TestResult], forgiven: str) -> str:
-    """``2 tests over budget, 1 new``; what fails nothing is ``accepted`` by an update, or only reported."""
-    counts = Counter(
-        "failed on its own"
-        if _on_its_own(result)
-        else "over budget"
-        if result.failed
-        else (
-            forgiven if result.verdict in _OVER else _WITHIN.get(result.verdict, "") or result.verdict.replace("_", " ")
-        )
-        for result in results
-    )
+def _counts(run: RunView) -> str:
+    """``2 tests over budget, 1 new``."""
+    accepted = {nodeid for nodeid, _ in run.accepted}
+    counts = Counter(_outcome(result, _forgiven(run), accepted=result.nodeid in accepted) for result in run.results)
     (first, number_of), *others = sorted(counts.items(), key=lambda item: (item[0] != "over budget", -item[1], item[0]))
     said = f"{counted(number_of, 'test')} {first}"
     return ", ".join([said, *(f"{count} {verdict}" for verdict, count in others)])
 
 
-_WITHIN = {"ok": "within budget"}
+def _outcome(result: TestResult, forgiven: str, *, accepted: bool) -> str:
+    """Say what became of a test, in words that follow on ``2 tests``."""
+    if _on_its_own(result):
+        return "failed on its own"
+    if result.failed:
+        return "over budget"
+    if accepted:
+        return "accepted"
+    if result.verdict in FAILING:
+        return forgiven
+    return "within budget" if result.verdict == "ok" else result.verdict.replace("_", " ")
 
 
 def _calls(samples: Iterable[Sample]) -> list[Call]:
@@ -275,14 +373,22 @@ def _calls(samples: Iterable[Sample]) -> list[Call]:
 def _spent(results: Sequence[TestResult], *, of_ab: bool) -> str:
     """Say what the run spent as far as it is known, and how much of it went into repeats."""
     if of_ab:
-        return _amount([call for result in results for call in _calls((*result.samples, *result.discarded))])
+        return ", ".join(_amount([call for result in results for call in _calls((*result.samples, *result.discarded))]))
     once = [call for result in results for call in _calls(result.samples[:1])]
     again = [call for result in results for call in _calls((*result.samples[1:], *result.discarded))]
-    return _amount(once) + (f" (and {_amount(again)} to repeat and confirm)" if again else "")
+    spent = ", ".join(_amount(once))
+    if not again:
+        return spent
+    calls, _, *cost = _amount(again)
+    return f"{spent} (+{', '.join([f'{calls} to confirm', *cost])})"
 
 
-def _amount(calls: Sequence[Call]) -> str:
+def _amount(calls: Sequence[Call]) -> list[str]:
+    """Calls, tokens, and money where a price is known."""
     tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
     costs = [call.cost for call in calls if call.cost is not None]
-    priced = f", {dollars(sum(costs))}" if costs else ""
-    return f"{counted(len(calls), 'call')}, {counted(tokens, 'token')}{priced}"
+    return [
+        counted(len(calls), "call"),
+        counted(tokens, "token"),
+        *([dollars(sum(costs))] if costs else []),
+    ]

@@ -21,6 +21,8 @@ SHORTEST_SENTENCE = 40
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _DEEPEST = 40
+_ENUMS = frozenset({"enum", "const"})
+_EXAMPLES = frozenset({"examples", "example", "default"})
 
 
 @dataclass(slots=True)
@@ -69,6 +71,8 @@ class SchemaReader:
             tokens=whole,
             description_tokens=min(whole, sum(map(tokens, descriptions))),
             repeated_tokens=min(whole, sum(map(tokens, again))),
+            enum_tokens=min(whole, sum(map(tokens, _values_under(tool.definition, _ENUMS)))),
+            example_tokens=min(whole, sum(map(tokens, _values_under(tool.definition, _EXAMPLES)))),
             largest_field=largest,
             largest_field_tokens=sizes.get(largest, 0),
         )
@@ -87,6 +91,21 @@ def _descriptions(value: Any, depth: int = 0) -> Iterator[str]:
     elif isinstance(value, list):
         for inner in value:
             yield from _descriptions(inner, depth + 1)
+
+
+def _values_under(value: Any, keys: frozenset[str], depth: int = 0, *, of_fields: bool = False) -> Iterator[str]:
+    """Collect what stands under some keywords of JSON Schema, as JSON; a field that has the name of one is none."""
+    if depth > _DEEPEST:
+        return
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key in keys and not of_fields:
+                yield json.dumps(inner, separators=(",", ":"), ensure_ascii=False)
+            else:
+                yield from _values_under(inner, keys, depth + 1, of_fields=key == "properties" and not of_fields)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _values_under(inner, keys, depth + 1)
 
 
 def _sentences(text: str) -> list[str]:

@@ -63,9 +63,12 @@ class Run:
         cached: int | None = None,
         written: int = 20,
         seconds: float = 1.0,
+        limit: int | None = None,
     ) -> None:
         """One call; ``calls`` names the tool that the answer calls."""
         body: dict[str, Any] = {"model": MODEL, "messages": [{"role": "system", "content": system}, *messages]}
+        if limit:
+            body["max_completion_tokens"] = limit
         if tools:
             body["tools"] = tools
         message: dict[str, Any] = {"role": "assistant", "content": "fine"}
@@ -308,3 +311,28 @@ def test_production_weighs_the_savings() -> None:
     (plain,) = [each for each in advice_for(runs) if each.name == "mail_send"]
     (weighed,) = [each for each in advice_for(runs, weights={"worker": 4.0}) if each.name == "mail_send"]
     assert weighed.tokens == 4 * plain.tokens
+
+
+def test_lists_of_values_and_examples_count_as_words() -> None:
+    """A schema may be long without a description; a field that is called ``enum`` is no list of values."""
+    run = Run()
+    country = {"type": "string", "enum": [f"country {number}" for number in range(150)], "examples": ["country 1"]}
+    find = tool("find")
+    find["function"]["parameters"]["properties"] |= {"country": country, "enum": {"type": "string"}}
+    run.loop("worker", LOOP, [find, tool("read")])
+    first = advice_for(run)[0]
+    assert (first.kind, first.name) == ("wordy_schema", "find")
+    assert "are lists of values" in first.text
+    assert "examples and defaults" in first.text
+    assert "its largest field is country" in first.text
+
+
+def test_a_limit_that_no_answer_comes_near_to_is_an_observation() -> None:
+    """It saves nothing by itself, and is only said where it is far away from every answer."""
+    near, far = Run(), Run()
+    near.loop("worker", LOOP, TOOLS, limit=60)
+    far.loop("worker", LOOP, TOOLS, limit=4096)
+    assert not [each for each in advice_for(near) if each.kind == "observation"]
+    (seen,) = [each for each in advice_for(far) if each.kind == "observation"]
+    assert (seen.tokens, seen.cost, seen.part) == (0, None, "output")
+    assert "allow 4,096 output tokens, and its longest answer has 20" in seen.text

@@ -329,11 +329,13 @@ def test_agent():
     agent.run().assert_outcomes(passed=1)
     hold_against_books(agent, {"test_agent": 4})
     assert agent.test["stages"]["worker"]["calls"] == 2
+    recorded = [call["latency"] for call in agent.test["calls"]]
     agent.server.__exit__(None, None, None)
     agent.run().assert_outcomes(passed=1)
     hold_against_books(agent, {"test_agent": 4})
     assert (agent.test["verdict"], agent.test["traffic"]) == ("ok", "replay")
-    assert 0.8 <= agent.test["total"]["latency"] < 1.2
+    assert [call["latency"] for call in agent.test["calls"]] == pytest.approx(recorded, abs=1e-5)
+    assert agent.test["total"]["latency"] == pytest.approx(sum(recorded), abs=1e-3)
 
 
 def test_other_environments(agent: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,7 +39,7 @@ def test_longer_prompt_fails_and_names_stage_and_growth(project: Any) -> None:
     assert (gate["baseline"], gate["value"], gate["verdict"]) == (then, now, "regression")
     assert gate["change"] == pytest.approx(now / then - 1)
     result.stdout.fnmatch_lines(
-        [f"*REGRESSION: input_tokens*{then:,} → {now:,}*", f"*input {then:,} → {now:,}*OVER (+10 %)"]
+        [f"*input_tokens*{then:,} → {now:,}*REGRESSION", f"*input {then:,} → {now:,}*OVER (+10 %)"]
     )
     result.stdout.no_fnmatch_line("*pytest_tokenbudget/*.py*")
     assert project.report["exit_ok"] is False

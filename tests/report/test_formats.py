@@ -38,7 +38,7 @@ def test_failure_names_what_grew_first(failing: TestResult) -> None:
 @pytest.mark.parametrize(("verbosity", "name"), [(0, "terminal.txt"), (1, "terminal_verbose.txt")])
 def test_section_on_the_terminal(run: RunView, verbosity: int, name: str) -> None:
     """One line a gate that is not ok; with -v every gate and stage."""
-    _golden(name, "\n".join(line.text for line in section_lines(run, verbosity=verbosity)) + "\n")
+    _golden(name, "\n".join(line.text for line in section_lines(run, verbosity=verbosity, width=80)) + "\n")
 
 
 def test_nothing_is_shown_where_nothing_was_marked() -> None:
