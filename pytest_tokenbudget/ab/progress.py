@@ -1,4 +1,4 @@
-"""What is said of an A/B run while it runs: each look, what is undecided, why it stopped, and what a quantile needs."""
+"""The messages of an A/B run while it runs: each look, what is undecided, why it stopped, and what a quantile needs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class OpenGate:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How it stands after a pair.
+    """The state of a test after a pair.
 
     Attributes:
         pair: Pairs so far.
@@ -64,7 +64,7 @@ class Look:
 
 
 class Progress(Protocol):
-    """Who is told while an A/B run goes on."""
+    """An object that is told while an A/B run goes on."""
 
     def say(self, line: str) -> None:
         """Take a line for the user who waits."""
@@ -77,7 +77,7 @@ class Progress(Protocol):
 
 
 def look_at(tests: Sequence[PairedTest], pair: int, cap: int) -> Look:
-    """How it stands after a pair."""
+    """The state of a test after a pair."""
     gates = [gate for test in tests for gate in test.gates]
     undecided = tuple(_open(test, gate) for test in tests if test.wanted for gate in test.gates if gate.more)
     waiting = sum(bool(test.wanted) for test in tests)

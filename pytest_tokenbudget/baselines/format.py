@@ -14,7 +14,7 @@ from typing import Any
 
 from pytest_tokenbudget.baselines.document import render, to_document, to_entry
 from pytest_tokenbudget.baselines.migrations import FORMAT, NEEDS, STEPS, Document, Step, migrate
-from pytest_tokenbudget.baselines.schema import json_schema, validator
+from pytest_tokenbudget.baselines.schema import validator
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.files import DiskCache
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
@@ -293,8 +293,3 @@ def format_of(data: bytes) -> int:
     """Tell the format of a file that :func:`load` can read."""
     number: int = json.loads(data)["format"]
     return number
-
-
-def schema() -> dict[str, Any]:
-    """Give the JSON Schema of a baseline file."""
-    return json_schema()

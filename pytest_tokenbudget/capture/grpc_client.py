@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.grpc_messages import as_json, xai_answer, xai_request
 from pytest_tokenbudget.capture.network import opened_by, split_port
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.unanswerable import begin_unanswerable
@@ -22,8 +23,6 @@ from pytest_tokenbudget.capture.unanswerable import begin_unanswerable
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
     from pytest_tokenbudget.records.exchange import Headers
-
-JsonObject = dict[str, Any]
 
 _GOOGLE = {
     "GenerateContent": "generateContent",
@@ -69,7 +68,7 @@ class GrpcLibrary:
         message = as_json(request.message)
         headers = (("content-type", "application/json"),)
         if request.service.startswith("xai_api."):
-            body = _xai_request(message, streamed=request.method == "GetCompletionChunk")
+            body = xai_request(message, streamed=request.method == "GetCompletionChunk")
             return "POST", "https://api.x.ai/v1/chat/completions", headers, json.dumps(body).encode()
         model = str(message.pop("model", "") or message.pop("endpoint", ""))
         host = "aiplatform" if "aiplatform" in request.service else "generativelanguage"
@@ -86,75 +85,6 @@ class GrpcLibrary:
         return False
 
 
-def as_json(message: Any) -> JsonObject:
-    """A message by protobuf's JSON mapping; one of ``proto-plus`` holds one of protobuf."""
-    from google.protobuf.json_format import MessageToDict
-
-    plain = message if hasattr(message, "DESCRIPTOR") else getattr(message, "_pb", None)
-    if plain is None:
-        return {}
-    found: JsonObject = MessageToDict(plain)
-    return found
-
-
-def _xai_request(message: JsonObject, *, streamed: bool) -> JsonObject:
-    messages = []
-    for one in message.get("messages") or []:
-        content = "".join(part.get("text", "") for part in one.get("content") or [])
-        role = str(one.get("role", "")).removeprefix("ROLE_").lower() or "user"
-        put = {
-            "role": role,
-            "content": content,
-            "tool_calls": one.get("toolCalls"),
-            "tool_call_id": one.get("toolCallId"),
-        }
-        messages.append({key: value for key, value in put.items() if value is not None})
-    tools = [
-        {"type": "function", "function": _xai_tool(tool["function"])}
-        for tool in message.get("tools") or []
-        if "function" in tool
-    ]
-    return {"model": message.get("model", ""), "messages": messages, "stream": streamed} | (
-        {"tools": tools} if tools else {}
-    )
-
-
-def _xai_tool(function: JsonObject) -> JsonObject:
-    try:
-        parameters = json.loads(function.get("parameters") or "{}")
-    except ValueError:
-        parameters = {}
-    return {**function, "parameters": parameters}
-
-
-def _xai_answer(message: JsonObject) -> JsonObject:
-    usage = message.get("usage") or {}
-    choices = []
-    for output in message.get("outputs") or []:
-        choice: JsonObject = {"index": output.get("index", 0)}
-        for side in ("message", "delta"):
-            if isinstance(said := output.get(side), dict):
-                choice[side] = {
-                    "role": "assistant",
-                    "content": said.get("content", ""),
-                    "reasoning_content": said.get("reasoningContent", ""),
-                    "tool_calls": [{"index": at, **call} for at, call in enumerate(said.get("toolCalls") or [])],
-                }
-        reason = str(output.get("finishReason", "")).lower()
-        choice["finish_reason"] = reason.removeprefix("reason_").replace("max_len", "length") or None
-        choices.append(choice)
-    answer: JsonObject = {"id": message.get("id"), "model": message.get("model"), "choices": choices}
-    if usage:
-        answer["usage"] = {
-            "prompt_tokens": usage.get("promptTokens", 0),
-            "completion_tokens": usage.get("completionTokens", 0),
-            "total_tokens": usage.get("totalTokens", 0),
-            "prompt_tokens_details": {"cached_tokens": usage.get("cachedPromptTextTokens", 0)},
-            "completion_tokens_details": {"reasoning_tokens": usage.get("reasoningTokens", 0)},
-        }
-    return answer
-
-
 class _Call:
     """A call under way, for all recorders."""
 
@@ -167,7 +97,7 @@ class _Call:
     def message(self, message: Any) -> None:
         """Take a message of the answer."""
         value = as_json(message)
-        text = json.dumps(_xai_answer(value) if self._xai else value).encode()
+        text = json.dumps(xai_answer(value) if self._xai else value).encode()
         self._arrive(200)
         for builder in self._builders:
             builder.chunk(b"data: " + text + b"\n\n" if self._streamed else text)

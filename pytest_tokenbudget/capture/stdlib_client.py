@@ -14,7 +14,6 @@ from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_requ
 from pytest_tokenbudget.capture.network import OWN_THREADS
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.requests_client import PlainRequest, PreparedLibrary
-from pytest_tokenbudget.capture.urllib3_body import teed_body
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
@@ -151,6 +150,8 @@ def _getting_the_response(
             for builder in in_flight.builders:
                 builder.finish("complete")
             return response
+        from pytest_tokenbudget.capture.urllib3_body import teed_body
+
         return teed_body(response, in_flight.builders)
 
     return getresponse

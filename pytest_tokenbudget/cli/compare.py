@@ -217,7 +217,7 @@ def _change(
 
 
 def _unlike(stage: str, name: str, then: ShownTest, now: ShownTest) -> str:
-    """How the input of a test is unlike production's: its calls, or what each of them reads."""
+    """Say how the input of a test is unlike production's: its calls, or what each of them reads."""
     if name != "input_tokens":
         return ""
     production, test = (then, now) if then.file == "production" else (now, then)

@@ -83,7 +83,7 @@ def pairs(before: Side, after: Side) -> list[tuple[str, ShownTest, ShownTest]]:
 
 
 def _is_node_id(named: str) -> bool:
-    """Whether a name with colons is that of a test, and none of a test in a revision."""
+    """Tell whether a name with colons is that of a test, and none of a test in a revision."""
     file = named.partition("::")[0]
     return file.endswith(".py") and ":" not in file
 
@@ -164,7 +164,7 @@ def _path_inside(inside: str) -> tuple[str, str]:
 
 
 def _is_baseline(name: str, *, whole: bool) -> bool:
-    """Whether a file of a commit is a baseline; a reference only where its own path is named (``whole``)."""
+    """Tell whether a file of a commit is a baseline; a reference only where its own path is named (``whole``)."""
     from pytest_tokenbudget.baselines.paths import DIRECTORY, PRODUCTION
 
     path = Path(name)

@@ -287,7 +287,7 @@ def _function(path: Path, name: str, agent: str) -> ast.FunctionDef | ast.AsyncF
 
 
 def _arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
-    """What the test calls it with: a question for the first, and a place to fill in for each other that has no default."""
+    """Give the arguments of the test's call: a question for the first, and a place to fill in for each other without a default."""
     given = function.args
     positional = [*given.posonlyargs, *given.args]
     needed = positional[: len(positional) - len(given.defaults)]

@@ -10,9 +10,9 @@ from pytest_tokenbudget.cli import Command
 
 
 def _baseline() -> dict[str, Any]:
-    from pytest_tokenbudget.baselines.format import schema
+    from pytest_tokenbudget.baselines.schema import json_schema
 
-    return schema()
+    return json_schema()
 
 
 def _report() -> dict[str, Any]:

@@ -74,7 +74,7 @@ def read_tests(target: Target) -> list[ShownTest]:
 
 
 def is_report(path: Path) -> bool:
-    """Whether a file is a JSON report, as opposed to a baseline."""
+    """Tell whether a file is a JSON report, as opposed to a baseline."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

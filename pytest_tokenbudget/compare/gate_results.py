@@ -172,7 +172,7 @@ class _Gates:
         return self._against_baseline(gate, spec, values)
 
     def _pace(self, gate: Gate, spec: MetricSpec) -> GateResult:
-        """How fast the provider was beside the baseline, which the gate's rule compares with 1."""
+        """Give the provider's speed beside the baseline's, which the gate's rule compares with 1."""
         from pytest_tokenbudget.compare.pace_rule import judge_pace
 
         given = self.given

@@ -22,7 +22,7 @@ from pytest_tokenbudget.wording import counted
 
 @dataclass(frozen=True, slots=True)
 class JudgedPace:
-    """What a gate on the provider's pace says.
+    """The answer of a gate on the provider's pace.
 
     Attributes:
         verdict: Its verdict.

@@ -378,7 +378,7 @@ def quotient(new: float, base: float) -> float:
 
 
 def clock_noise(gate: Gate, entry: BaselineEntry) -> Fraction:
-    """What a default latency gate forgives, s: own code is measured on a real clock, whose noise is no change of the code.
+    """Give the s that a default latency gate forgives: own code is measured on a real clock, whose noise is no change of the code.
 
     A rule that somebody wrote holds as it is written.
     """

@@ -274,7 +274,7 @@ def _wordy_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
 
 
 def _what_is_wordy(anatomy: SchemaAnatomy, *, is_wordy: bool) -> tuple[bool, str]:
-    """Whether a schema is mostly words, as opposed to words that stand elsewhere too; and that in words."""
+    """Tell whether a schema is mostly words, as opposed to words that stand elsewhere too; and that in words."""
     whole = f"of its {anatomy.tokens:,} tokens"
     if not is_wordy:
         return False, f"{anatomy.repeated_tokens:,} {whole} stand elsewhere too"

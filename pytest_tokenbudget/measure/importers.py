@@ -326,7 +326,7 @@ def _attributes(span: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_call(attributes: Mapping[str, Any]) -> bool:
-    """Whether a span is a model call, by its operation, by OpenInference's kind, or else by its tokens."""
+    """Tell whether a span is a model call, by its operation, by OpenInference's kind, or else by its tokens."""
     operation, kind = attributes.get("gen_ai.operation.name"), attributes.get("openinference.span.kind")
     if operation is not None or kind is not None:
         return operation in GENERATING or str(kind).upper() in ("LLM", "EMBEDDING")
@@ -334,7 +334,7 @@ def _is_call(attributes: Mapping[str, Any]) -> bool:
 
 
 def _has_failed(span: Mapping[str, Any]) -> bool:
-    """Whether a span ended with an error; an attempt that failed is no call."""
+    """Tell whether a span ended with an error; an attempt that failed is no call."""
     status = span.get("status")
     return isinstance(status, dict) and status.get("code") in (2, "2", "STATUS_CODE_ERROR")
 

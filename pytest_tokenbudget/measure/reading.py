@@ -15,7 +15,7 @@ from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.providers.classify import classify, possible_kinds
 from pytest_tokenbudget.providers.read import polled, read, settled
 from pytest_tokenbudget.providers.request import request_of
-from pytest_tokenbudget.providers.wire_format import WireFormat
+from pytest_tokenbudget.providers.wire_format import FormatGroup, WireFormat
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed, containers
@@ -66,6 +66,13 @@ class Reader:
         from pytest_tokenbudget.tokens.anatomy import SchemaReader
 
         return SchemaReader(self.counter)
+
+    def prepare(self) -> None:
+        """Import what a call may need: within a sample that is read while it runs, an import would count as its time."""
+        for group in self.formats:
+            if isinstance(group, FormatGroup) and not group.rare:
+                _ = group.formats
+        self.counter.prepare()
 
     def read_all(self, exchanges: Iterable[Exchange], *, origin: float) -> ReadTraffic:
         """Read all exchanges of a sample.
@@ -244,7 +251,7 @@ class Reader:
         if reading.operation == "embeddings" or not reading.output_text:
             return usage, None
         model = reading.model or reading.request_model
-        counted = self.counter.count_output(reading.output_text, provider=reading.provider, model=model)
+        counted = self.counter.count_text(reading.output_text, provider=reading.provider, model=model)
         return replace(usage, output_tokens=counted.tokens), "counted"
 
 

@@ -30,7 +30,7 @@ def write_line(writer: Any, line: Line) -> None:
 
 
 class ColouredFailure:
-    """What pytest shows of a test that its budget failed, as its ``longrepr``.
+    """The ``longrepr`` that pytest shows of a test that its budget failed.
 
     Args:
         text: The whole text, for reports that are no terminal.

@@ -109,6 +109,8 @@ class TestRun:
             traffic_for(self.item, self.budget, context, recorded=bool(self._recorded))
         )
         self._cassette = None if traffic.cassette is None else traffic.cassette.path
+        if traffic.answerer is not None or self._is_read_while_it_runs():
+            context.reader.prepare()
         recorder = Recorder(
             clock=traffic.clock,
             answerer=traffic.answerer,
@@ -131,6 +133,14 @@ class TestRun:
             if traffic.virtual is not None:
                 traffic.virtual.processes, time_at = context.children.asking, traffic.virtual.time_at
             self._open.enter_context(context.children.sample(recorder, time_at=time_at))
+
+    def _is_read_while_it_runs(self) -> bool:
+        """Tell whether calls are read before the body has ended."""
+        return (
+            bool(self.budget.stop_at)
+            or self.context.settings.request_usage
+            or "budget" in getattr(self.item, "fixturenames", ())
+        )
 
     def end_sample(self) -> None:
         """End the sample, whatever ended the test; nothing that was put in place for it stays."""

@@ -240,7 +240,7 @@ def scripted_model(
         return counter.count_prompt(prompt, provider=provider).tokens
 
     def count_text(provider: str, model: str, text: str) -> int:
-        return counter.count_output(text, provider=provider, model=model).tokens
+        return counter.count_text(text, provider=provider, model=model).tokens
 
     return ScriptedModel(clock=clock, count=count, count_text=count_text, formats=formats, rules=rules)
 

@@ -71,6 +71,7 @@ class RareFormats(FormatGroup):
     """The rare APIs of ``contrib``, and what stands beside models."""
 
     api = "rare"
+    rare = True
 
     @cached_property
     def formats(self) -> tuple[WireFormat, ...]:  # type: ignore[override]  # imported when it is asked for

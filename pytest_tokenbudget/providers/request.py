@@ -54,7 +54,7 @@ class Request:
 
     @property
     def max_output_tokens(self) -> int | None:
-        """How many tokens the answer may have at most, in any API's own field; ``None`` where the request does not say."""
+        """The most tokens that the answer may have, in any API's own field; ``None`` where the request does not say."""
         body = self.body or {}
         inner = (value for name in _LIMIT_HOLDERS if isinstance(value := body.get(name), dict))
         values = (holder.get(name) for holder in (body, *inner) for name in _LIMITS)

@@ -163,8 +163,13 @@ class WireFormat:
 
 
 class FormatGroup(WireFormat):
-    """Stands for several formats that are imported when no format before it knows a request."""
+    """Stands for several formats that are imported when no format before it knows a request.
 
+    Attributes:
+        rare: Whether few speak them, so that they are not imported ahead.
+    """
+
+    rare: ClassVar[bool] = False
     formats: tuple[WireFormat, ...]
     """The formats, in the order in which they are asked."""
 

@@ -115,7 +115,7 @@ def writer_for(name: str, formats: Mapping[str, Writer], *, option: str) -> Writ
 
 
 def is_json_report(name: str) -> bool:
-    """Whether a report's path asks for the JSON report, and for none of the other formats that are JSON too."""
+    """Tell whether a report's path asks for the JSON report, and for none of the other formats that are JSON too."""
     return max((suffix for suffix in BUILTIN_FORMATS if name.endswith(suffix)), key=len, default="") == ".json"
 
 

@@ -57,7 +57,7 @@ def fold_line(line: Line, width: int) -> list[Line]:
 
 
 def tone_of(verdict: Verdict, *, loud: bool) -> Tone:
-    """How a verdict is to be read: what would fail a test is doubtful where all is forgiven (``loud=False``)."""
+    """Give the tone of a verdict: what would fail a test is doubtful where all is forgiven (``loud=False``)."""
     if verdict in FAILING:
         return "bad" if loud else "doubtful"
     return "good" if verdict == "improved" else "doubtful" if verdict == "inconclusive" else "plain"
@@ -314,7 +314,7 @@ def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
 
 
 def failure_lines(result: TestResult) -> list[Line]:
-    """What failed and why: the gates with their causes, or one sentence where no gate tells it."""
+    """Say what failed and why: the gates with their causes, or one sentence where no gate tells it."""
     gates = told_gates(failing_gates(result)) or [gate for gate in result.gates if gate.verdict == "inconclusive"]
     table = rows(gates, result.causes)
     lines = [] if table and _tell_all(gates) else [Line(headline(result, gates), "bad")]
@@ -329,12 +329,12 @@ def failure_lines(result: TestResult) -> list[Line]:
 
 
 def _tell_all(gates: Sequence[GateResult]) -> bool:
-    """Whether the rows of these gates say what a headline would."""
+    """Tell whether the rows of these gates say what a headline would."""
     return all(gate.value is not None and gate.verdict not in ("no_calls", "no_baseline") for gate in gates)
 
 
 def short_headline(result: TestResult, *, room: int) -> str:
-    """What pytest's summary shows of a failed test: the metric and its change, and what is allowed where there is room.
+    """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room.
 
     Args:
         result: What is said of the test.

@@ -92,7 +92,7 @@ def _advice_lines(run: RunView) -> list[Line]:
 
 @dataclass(frozen=True, slots=True)
 class _Moved:
-    """What moved in a test, as cells."""
+    """The movement of a test's metric, as cells."""
 
     name: str
     values: str
@@ -131,7 +131,7 @@ def _moved_lines(run: RunView, width: int) -> Iterator[Line]:
 
 
 def _beside_lines(result: TestResult, *, head: bool) -> list[Line]:
-    """What is said of a test beside what moved; ``head``: nothing names the test yet."""
+    """Give the lines on a test beside what moved; ``head``: nothing names the test yet."""
     body = [Line(f"  {text}") for text in _stage_lines(result)] if _on_its_own(result) else []
     body += [Line(f"  note: {plain(text)}") for text in _notes(result, 0)]
     body += _unattributed_lines(result)
@@ -153,7 +153,7 @@ def _moved(result: TestResult, gate: GateResult, forgiven: str) -> _Moved:
 
 
 def _forgiven(run: RunView) -> str:
-    """What is said of a budget that is passed and fails nothing: of a run that only reports, or of an expected failure."""
+    """Say why a budget that is passed fails nothing: the run only reports, or the failure is expected."""
     return "over, only reported" if run.mode == "report" else "over, not failed"
 
 
@@ -198,7 +198,7 @@ def _cut(name: str, width: int) -> str:
 
 
 def _accepted_lines(run: RunView, width: int) -> dict[str, Line]:
-    """What an update accepted, by test: ``test_desk.py::test_refunds  input 4,766 → 5,515 +15.7 %, search_orders``."""
+    """Say what an update accepted, by test: ``test_desk.py::test_refunds  input 4,766 → 5,515 +15.7 %, search_orders``."""
     told = {plain(nodeid, limit=200): (nodeid, what) for nodeid, what in run.accepted[:SHOWN_ACCEPTED]}
     longest = max((len(what) for _, what in told.values()), default=0)
     names = _short_names(list(told), width - longest - 2 if width else 0)
@@ -287,7 +287,7 @@ def _notes(result: TestResult, verbosity: int) -> Sequence[str]:
 
 
 def _on_its_own(result: TestResult) -> bool:
-    """Whether a test failed, and not by its budget."""
+    """Tell whether a test failed, and not by its budget."""
     return not result.passed and not result.failed
 
 
@@ -354,7 +354,7 @@ def _counts(run: RunView) -> str:
 
 
 def _outcome(result: TestResult, forgiven: str, *, accepted: bool) -> str:
-    """What became of a test, in words that follow on ``2 tests``."""
+    """Say what became of a test, in words that follow on ``2 tests``."""
     if _on_its_own(result):
         return "failed on its own"
     if result.failed:
@@ -371,7 +371,7 @@ def _calls(samples: Iterable[Sample]) -> list[Call]:
 
 
 def _spent(results: Sequence[TestResult], *, of_ab: bool) -> str:
-    """What the run spent as far as it is known, and what of it went into repeats."""
+    """Say what the run spent as far as it is known, and how much of it went into repeats."""
     if of_ab:
         return ", ".join(_amount([call for result in results for call in _calls((*result.samples, *result.discarded))]))
     once = [call for result in results for call in _calls(result.samples[:1])]

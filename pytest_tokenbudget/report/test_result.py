@@ -12,6 +12,7 @@ from pytest_tokenbudget.explain import notes
 from pytest_tokenbudget.explain.causes import explain_gates
 from pytest_tokenbudget.measure.constant_speed import pool_paces, provider_paces
 from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.sample import Connection, OutsideCalls, Sample, Unseen
 from pytest_tokenbudget.records.verdict import GateResult, ProviderPace, TestResult, Verdict, has_open_target, worst
 from pytest_tokenbudget.report.figures import percent
@@ -302,10 +303,11 @@ def move_notes(gates: Sequence[GateResult]) -> list[str]:
 
 
 def drift_notes(gates: Sequence[GateResult]) -> list[str]:
-    """Sentences on metrics that drifted up in many small steps."""
+    """Sentences on metrics that drifted up in many small steps; a stage's stands for itself where its total did not."""
+    drifted = {gate.metric: gate for gate in gates if gate.drift is not None and gate.verdict != "regression"}
     return [
-        f"{gate.metric}: {percent(gate.change)} now, {percent(gate.drift)} since the origin"
+        f"{key}: {percent(gate.change)} now, {percent(gate.drift)} since the origin"
         " (--tokenbudget-accept makes this the new origin)"
-        for gate in gates
-        if gate.drift is not None and gate.verdict != "regression"
+        for key, gate in drifted.items()
+        if not split_key(key)[0] or split_key(key)[1] not in drifted
     ]

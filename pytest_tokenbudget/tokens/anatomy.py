@@ -94,7 +94,7 @@ def _descriptions(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _values_under(value: Any, keys: frozenset[str], depth: int = 0, *, of_fields: bool = False) -> Iterator[str]:
-    """What stands under some keywords of JSON Schema, as JSON; a field that has the name of one is none."""
+    """Collect what stands under some keywords of JSON Schema, as JSON; a field that has the name of one is none."""
     if depth > _DEEPEST:
         return
     if isinstance(value, dict):

@@ -117,6 +117,12 @@ class Counter:
         self._digests: dict[str, str] = {}
         self._memo = Memo()
 
+    def prepare(self) -> None:
+        """Import every way of counting a prompt."""
+        from pytest_tokenbudget.tokens import media, openai_responses_tokens, profile_render, typescript
+
+        _ = media, openai_responses_tokens, profile_render, typescript
+
     def prompt_to(self, answered_by: str, prompt: Prompt, *, provider: str) -> Prompt:
         """Give a prompt the model that answered, where the requested name says nothing: a deployment, an alias.
 
@@ -157,10 +163,6 @@ class Counter:
         profile = profile_of(provider, "", model)
         tokens = round(tokens * profile.text) + (self._memo.split_digits(text) if profile.splits_digits else 0)
         return Count(tokens, _profiled(scale.encoding, profile.name), estimated=True)
-
-    def count_output(self, text: str, *, provider: str, model: str) -> Count:
-        """Tokens of what a model wrote: a bare text. See :meth:`count_text`."""
-        return self.count_text(text, provider=provider, model=model)
 
     def count_prompt(self, prompt: Prompt, *, provider: str) -> Count:
         """Input tokens of a prompt, framing included.

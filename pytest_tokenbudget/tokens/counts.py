@@ -89,7 +89,7 @@ class TextCounts:
 
 
 def _as_count(kept: object) -> int | None:
-    """What a cache gave, if it is a count."""
+    """Check that a cache gave a count, and give it back."""
     return kept if type(kept) is int and kept >= 0 else None
 
 

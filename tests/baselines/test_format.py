@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_tokenbudget.baselines.format import checked_cache, dump, load, schema
+from pytest_tokenbudget.baselines.format import checked_cache, dump, load
+from pytest_tokenbudget.baselines.schema import json_schema
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Speed
 from pytest_tokenbudget.records.composition import FixedPrompt, PartTotal, StageComposition, within
@@ -263,8 +264,8 @@ def test_what_the_code_decides_takes_two_lines() -> None:
 def test_the_json_schema_accepts_what_is_written() -> None:
     """The published schema is a valid one; it takes our files and refuses others."""
     jsonschema = pytest.importorskip("jsonschema", reason="validates the published JSON Schema")
-    validator = jsonschema.Draft202012Validator(schema())
-    validator.check_schema(schema())
+    validator = jsonschema.Draft202012Validator(json_schema())
+    validator.check_schema(json_schema())
     assert validator.is_valid(json.loads(GOLDEN))
     assert not validator.is_valid({"format": 1, "needs": "0.2", "tests": {}})
     assert not validator.is_valid(

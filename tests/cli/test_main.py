@@ -36,10 +36,10 @@ def test_a_schema_is_printed(of: str, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_the_schema_of_a_baseline_is_that_of_its_format(capsys: pytest.CaptureFixture[str]) -> None:
     """The one from which files are validated."""
-    from pytest_tokenbudget.baselines.format import schema
+    from pytest_tokenbudget.baselines.schema import json_schema
 
     entry.main(["schema", "baseline"])
-    assert json.loads(capsys.readouterr().out) == schema()
+    assert json.loads(capsys.readouterr().out) == json_schema()
 
 
 @pytest.mark.parametrize("arguments", [[], ["unknown"], ["schema"], ["schema", "cassette"]])

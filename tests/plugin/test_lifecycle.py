@@ -114,6 +114,7 @@ def test_what_crept_up_and_what_the_agent_does_otherwise_is_shown(project: Any) 
     result = project.run()
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*note: input_tokens: +0.0 % now, +100.* % since the origin*"])
+    assert result.stdout.str().count("since the origin") == 1, "the only stage says nothing of its own"
     result.stdout.no_fnmatch_line("*outcome*")
     project.write(GROWING.format(size=4000, outcome=3))
     project.run().stdout.fnmatch_lines(["*note: outcome 'events' was*is 3*"])

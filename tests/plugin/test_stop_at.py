@@ -285,3 +285,27 @@ def test_agent(ask):
 """)
     project.run().assert_outcomes(failed=1)
     assert len(project.server.ledger) == 2
+
+
+@pytest.mark.parametrize(("stop_at", "fixture"), [({"calls": 9}, ""), ({}, ", budget")], ids=["ceiling", "figures"])
+def test_nothing_is_imported_while_a_sample_is_read(project: Any, stop_at: dict[str, int], fixture: str) -> None:
+    """A call that is read before the body has ended finds its API imported: else the import would count as the agent's time."""
+    project.write(f"""
+import sys
+
+def loaded():
+    return {{name for name in sys.modules if name.startswith(("pytest_tokenbudget.providers", "pytest_tokenbudget.tokens"))}}
+
+@token_budget("off", stop_at={stop_at})
+def test_agent(ask{fixture}):
+    before = loaded()
+    body = {{"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": [{{"role": "user", "content": "hi"}}]}}
+    ask.client.post("/v1/messages", json=body).raise_for_status()
+    assert {not fixture} or budget.total("input_tokens") > 0
+    assert loaded() - before == set()
+""")
+    conftest = project.pytester.path / "conftest.py"
+    conftest.write_text(
+        conftest.read_text().replace("        yield ask", "        ask.client = client\n        yield ask")
+    )
+    project.run(subprocess=True).assert_outcomes(passed=1)

@@ -140,7 +140,7 @@ class Model:
 
     def count_text(self, provider: str, model: str, said: str) -> int:
         """The provider's output tokens of an answer."""
-        return self.counter.count_output(said, provider=provider, model=model).tokens
+        return self.counter.count_text(said, provider=provider, model=model).tokens
 
     def respond(self, asked: Asked) -> Reply:
         """The answer of the calendar's model, or of the rag example's."""
