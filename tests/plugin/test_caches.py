@@ -86,3 +86,25 @@ def test_a_damaged_cache_is_worked_out_anew(replayed: Any) -> None:
             file.write_text(json.dumps(kept | {"values": dict.fromkeys(kept["values"], nonsense)}))
         _, again = run(replayed)
         assert without_times(again) == without_times(first)
+
+
+def test_pytest_compiles_no_module_of_the_plugin_anew(project: Any) -> None:
+    """Rewriting its assertions would take longer than the rest of the session; those of the project are rewritten."""
+    project.pytester.makepyfile(
+        test_loaders="""
+        import sys
+        import pytest
+        from pytest_tokenbudget import token_budget
+
+        @token_budget(limit={"calls": 1})
+        def test_agent(ask):
+            ask()
+            loaders = {
+                name: type(sys.modules[f"pytest_tokenbudget.{name}"].__loader__).__name__
+                for name in ("plugin.session", "measure.reading", "replay.clock", "records.call")
+            }
+            with pytest.raises(AssertionError, match="AssertionRewritingHook.*SourceFileLoader"):
+                assert {"AssertionRewritingHook"} == set(loaders.values())
+        """
+    )
+    project.run(subprocess=True).assert_outcomes(passed=1)
