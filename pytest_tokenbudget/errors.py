@@ -101,6 +101,12 @@ class ABError(TokenBudgetError):
     slug = "ab"
 
 
+class CalibrationError(TokenBudgetError):
+    """Sessions that ``tokenbudget calibrate`` cannot record."""
+
+    slug = "calibrate"
+
+
 class CollectionFailed(TokenBudgetError):
     """Pytest cannot say which tests there are."""
 

@@ -20,7 +20,7 @@ from pytest_tokenbudget.records.gate import Metric, split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.stats.statistic import mean
 
-Mode = Literal["create", "update", "ratchet", "accept"]
+Mode = Literal["create", "update", "append", "ratchet", "accept"]
 NOISE = 0.1
 """Relative difference that counts of an unchanged agent stay within: the default allowance of a gate."""
 
@@ -68,6 +68,18 @@ def update(entry: BaselineEntry, samples: Sequence[Sample], *, changed: Predicat
     return _evolved(entry, samples, changed, accept=False)
 
 
+def append(entry: BaselineEntry, samples: Sequence[Sample]) -> BaselineEntry:
+    """As :func:`update`, of code that is known to be the same: a count that differs is noise, and gains a session.
+
+    A stage whose prompt or tools changed is replaced all the same: that is no noise.
+
+    Args:
+        entry: What stands in the store: the session before, and those that agreed with it.
+        samples: The samples of this run, at least one.
+    """
+    return _evolved(entry, samples, lambda _: False, accept=False, same_code=True)
+
+
 def accept(entry: BaselineEntry, samples: Sequence[Sample], *, changed: Predicate) -> BaselineEntry:
     """Update the entry, and make the mean of this run the origin of every metric that the run knows."""
     return _evolved(entry, samples, changed, accept=True)
@@ -113,7 +125,7 @@ def change(
 
     Args:
         mode: ``create`` (no entry was there: one that another session wrote meanwhile is merged with), ``update``,
-            ``ratchet`` or ``accept``.
+            ``append``, ``ratchet`` or ``accept``.
         samples: The samples of this run, at least one.
         changed: For ``update`` and ``accept``: whether a metric no longer agrees with its baseline.
         improved: For ``ratchet``: metrics of which a gate improved.
@@ -131,6 +143,8 @@ def change(
                 return merge_entries(standing, create(samples))
             case "update":
                 return update(standing, samples, changed=changed)
+            case "append":
+                return append(standing, samples)
             case "accept":
                 return accept(standing, samples, changed=changed)
             case "ratchet":
@@ -139,12 +153,14 @@ def change(
     return apply
 
 
-def _evolved(entry: BaselineEntry, samples: Sequence[Sample], said: Predicate, *, accept: bool) -> BaselineEntry:
+def _evolved(
+    entry: BaselineEntry, samples: Sequence[Sample], said: Predicate, *, accept: bool, same_code: bool = False
+) -> BaselineEntry:
     seen = observe(samples, entry)
     other = (entry.traffic, entry.models, entry.providers) != (seen.traffic, seen.models, seen.providers)
     if other or accept:
         seen = observe(samples)
-    moved = _moved_scopes(entry, seen, said)
+    moved = _moved_scopes(entry, seen, said, same_code=same_code)
 
     def replaces(key: str, record: MetricRecord, session: Session) -> bool:
         stage, name = split_key(key)
@@ -152,6 +168,8 @@ def _evolved(entry: BaselineEntry, samples: Sequence[Sample], said: Predicate, *
             return True
         if entry.sources.get(key) != seen.sources.get(key):
             return True
+        if same_code:
+            return False
         if name == "latency" and _at_other_speeds(entry, seen):
             return True
         return name not in TIMES and (_differs_without_noise(record, session) or _left_range(record, session))
@@ -203,7 +221,7 @@ def _at_other_speeds(entry: BaselineEntry, seen: Observation) -> bool:
     ) or (bool(seen.speeds) and not entry.speeds)
 
 
-def _moved_scopes(entry: BaselineEntry, seen: Observation, said: Predicate) -> set[str]:
+def _moved_scopes(entry: BaselineEntry, seen: Observation, said: Predicate, *, same_code: bool) -> set[str]:
     """Name the stages, and the whole test (``""``), whose prompt, calls or tokens are others than those stored.
 
     All figures of such a stage are replaced, its times too: a mixture of before and after describes neither.
@@ -213,7 +231,7 @@ def _moved_scopes(entry: BaselineEntry, seen: Observation, said: Predicate) -> s
         before, after = within(entry.composition, scope), within(seen.composition, scope)
         if before is not None and after is not None and _other_prompt(before, after):
             moved.add(scope)
-        for name in ("calls", "input_tokens", "output_tokens"):
+        for name in () if same_code else ("calls", "input_tokens", "output_tokens"):
             key = Metric(scope, name).key
             if key in entry.metrics and key in seen.metrics:
                 record, session = entry.metrics[key], seen.metrics[key]

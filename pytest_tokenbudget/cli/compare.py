@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.cli import Command
@@ -114,6 +114,7 @@ def _run(arguments: argparse.Namespace) -> int:
     options.check_stages({stage for _, then, now in both for test in (then, now) for stage in test.stages})
     changes = [change for test, then, now in both for change in _changes(test, then, now, options, asked=asked)]
     held = all(change.held for change in changes)
+    changes = _with_texts(changes, both)
     if arguments.json:
         print(json.dumps(_as_json(before, after, both, changes), indent=2))
     else:
@@ -183,6 +184,14 @@ def _gated(test: str, gate: Gate, then: ShownTest, now: ShownTest) -> Iterator[C
         held = not exceeds(rational(after), rational(before), gate.rule.fraction, gate.rule.slack)
     if before != after or not held:
         yield _change(test, str(metric), (then, now), (before, after), (gate.text, held))
+
+
+def _with_texts(changes: Sequence[Change], both: Sequence[tuple[str, ShownTest, ShownTest]]) -> list[Change]:
+    """The changes, with the words that changed where both sides have a recording."""
+    from pytest_tokenbudget.cli.compared_texts import ComparedTexts
+
+    texts, sides = ComparedTexts(), {test: (then, now) for test, then, now in both}
+    return [replace(one, causes=texts.explain(one.test, *sides[one.test], one.causes)) for one in changes]
 
 
 def _value(test: ShownTest, stage: str, name: str, statistic: str = "mean") -> Number | None:
@@ -267,6 +276,7 @@ def _as_json(
                         "name": cause.name,
                         "delta": cause.delta,
                         "text": cause.text,
+                        "diff": list(cause.diff),
                     }
                     for cause in one.causes
                 ],
@@ -362,6 +372,7 @@ def _test_lines(changes: Sequence[Change]) -> Iterator[str]:
             )
         )
     rows = tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=("left", "left", "right", "left"))
+    shown: set[tuple[str, ...]] = set()
     costs_only = {split_key(one.metric)[1] for one in changes} == {"cost"}
     for one, row, cell in zip(changes, rows.splitlines(), cells, strict=True):
         said = cell[-1]
@@ -369,7 +380,7 @@ def _test_lines(changes: Sequence[Change]) -> Iterator[str]:
         if split_key(one.metric)[1] == "cost" and not costs_only:
             continue
         if one.causes:
-            yield from (f"    {line}" for line in cause_lines(one.causes, unit_of(one.metric)))
+            yield from (f"    {line}" for line in cause_lines(one.causes, unit_of(one.metric), shown))
         elif one.cause:
             yield f"      {plain(one.cause)}"
 

@@ -15,11 +15,12 @@ from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.cli.stored_files import StoredFiles, find_stale, find_stored, shown
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.cli.terminal_text import Colour
     from pytest_tokenbudget.processes.collected import Collection
 
 Level = Literal["ok", "note", "finding", "error"]
 
-_COLORS: Mapping[Level, str] = {"ok": "32", "note": "36", "finding": "33", "error": "31"}
+_COLOURS: Mapping[Level, Colour] = {"ok": "green", "note": "cyan", "finding": "yellow", "error": "red"}
 
 _CI_SERVICES = {
     "GITHUB_ACTIONS": "GitHub Actions",
@@ -90,19 +91,16 @@ def _run(arguments: argparse.Namespace) -> int:
         verdict = ("ok", "findings", "errors")[code]
         print(json.dumps({"verdict": verdict, "findings": [asdict(finding) for finding in found]}, indent=2))
     else:
-        print("\n".join(_lines(found, colored=_is_colored())))
+        print("\n".join(_lines(found)))
     return code
 
 
-def _is_colored() -> bool:
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-
-
-def _lines(found: list[Finding], *, colored: bool) -> Iterator[str]:
+def _lines(found: list[Finding]) -> Iterator[str]:
+    from pytest_tokenbudget.cli.terminal_text import paint
     from pytest_tokenbudget.wording import counted, plain
 
     for finding in found:
-        level = f"\033[{_COLORS[finding.level]}m{finding.level:<7}\033[0m" if colored else f"{finding.level:<7}"
+        level = paint(f"{finding.level:<7}", _COLOURS[finding.level])
         first, *further = finding.text.splitlines() or [""]
         yield f"{level}  {finding.check}: {plain(first, limit=2000)}"
         yield from (f"         {plain(line)}" for line in further)

@@ -33,7 +33,10 @@ class _Row:
 def _arguments(parser: argparse.ArgumentParser) -> None:
     from pytest_tokenbudget.measure.footprint import DEFAULT_MODEL
 
-    parser.epilog = "example: tokenbudget footprint --mcp 'uvx mcp-server-git' --model gpt-4.1"
+    parser.epilog = (
+        "example: tokenbudget footprint --mcp 'uvx mcp-server-git' --model gpt-4.1. "
+        "Exit codes: 0 measured, 1 over --limit, 2 a file or a server that cannot be read."
+    )
     parser.add_argument("--mcp", metavar="COMMAND", help="start this MCP server and read what it declares")
     parser.add_argument("--tools", type=Path, metavar="FILE", help="a JSON file with a list of tool definitions")
     parser.add_argument(

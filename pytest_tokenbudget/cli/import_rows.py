@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    parser.epilog = "example: tokenbudget import --sql sqlite:///messages.db --query messages.sql"
+    parser.epilog = (
+        "example: tokenbudget import --sql sqlite:///messages.db --query messages.sql. "
+        "Exit codes: 0 written, 2 there are no rows, or they cannot be read."
+    )
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--sql", metavar="URL", help="a database URL of SQLAlchemy (extra sql), with --query")
     source.add_argument("--otel", type=Path, metavar="FILE", help="OTLP JSON of GenAI spans")

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.cli.ab import AB
 from pytest_tokenbudget.cli.advise import ADVISE
+from pytest_tokenbudget.cli.calibrate import CALIBRATE
 from pytest_tokenbudget.cli.comment import COMMENT
 from pytest_tokenbudget.cli.compare import COMPARE
+from pytest_tokenbudget.cli.completion import COMPLETION
 from pytest_tokenbudget.cli.doctor import DOCTOR
 from pytest_tokenbudget.cli.footprint import FOOTPRINT
 from pytest_tokenbudget.cli.import_rows import IMPORT
@@ -29,8 +33,10 @@ from pytest_tokenbudget.errors import TokenBudgetError
 COMMANDS: tuple[Command, ...] = (
     AB,
     ADVISE,
+    CALIBRATE,
     COMMENT,
     COMPARE,
+    COMPLETION,
     DOCTOR,
     FOOTPRINT,
     HISTORY,
@@ -47,6 +53,9 @@ COMMANDS: tuple[Command, ...] = (
 )
 """All commands, in the order of ``--help``."""
 
+_PATHS = ("PATH", "PATH|NODEID|NAME", "NODEID", "NODEID|CASSETTE", "A", "B", "BASE", "FILE", "FOLDER")
+"""Names of arguments that may be paths."""
+
 EXIT_ERROR = 2
 """Exit code of an error that the user can fix; argparse has the same for arguments that it does not understand."""
 
@@ -60,8 +69,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0 all is well, 1 what was checked is not held, 2 an error.
     """
+    if argv is None:
+        # A character that the terminal's encoding lacks is no error.
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")
     own, passed_on = _split(sys.argv[1:] if argv is None else argv)
-    arguments = _parser().parse_args(own, argparse.Namespace(passed_on=passed_on))
+    arguments = make_parser().parse_args(own, argparse.Namespace(passed_on=passed_on))
     try:
         code: int = arguments.command.run(arguments)
         sys.stdout.flush()
@@ -87,7 +101,8 @@ def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
     return list(argv[:at]), list(argv[at + 1 :])
 
 
-def _parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
+    """The whole command line; arguments that are paths are completed as such by a shell."""
     from pytest_tokenbudget import __version__
 
     parser = argparse.ArgumentParser(prog="tokenbudget", description="What an agent's tests cost, and what changed.")
@@ -96,6 +111,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         subparser = commands.add_parser(command.name, help=command.help, description=_sentence(command.help))
         command.arguments(subparser)
+        for action in subparser._actions:
+            if action.type is Path or action.metavar in _PATHS:
+                action.complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]  # as shtab reads it
         subparser.set_defaults(command=command)
     return parser
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,17 +34,23 @@ def _merge_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="PATH", help="the file, or the folder, that is written"
     )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def _merge(arguments: argparse.Namespace) -> int:
     from pytest_tokenbudget.baselines.merge import merge_shards
 
+    written = []
     for path, shards in _shards(arguments.paths, arguments.output).items():
         base = _read(path) if path.is_file() else {}
         merged = merge_shards(base, [_read(shard) for shard in shards])
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(path, merged)
-        print(f"wrote {path}: {counted(len(merged), 'test')} of {counted(len(shards), 'file')}")
+        written.append({"path": str(path), "tests": len(merged), "files": len(shards)})
+        if not arguments.json:
+            print(f"wrote {path}: {counted(len(merged), 'test')} of {counted(len(shards), 'file')}")
+    if arguments.json:
+        print(json.dumps({"written": written}, indent=2))
     return 0
 
 
@@ -78,8 +85,8 @@ def _shards(inputs: Sequence[Path], output: Path) -> dict[Path, list[Path]]:
 
 def _driver_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "set up once: echo '**/__budgets__/*.json merge=tokenbudget' >> .gitattributes; "
-        f"git config merge.tokenbudget.driver '{_DRIVER.replace('%', '%%')}'. "
+        f"example: git config merge.tokenbudget.driver '{_DRIVER.replace('%', '%%')}', which `tokenbudget init` offers, with "
+        "the line in .gitattributes that sends baselines to it. "
         "Exit codes: 0 merged, 1 the same figure changed on both sides, 2 a file that cannot be read or written."
     )
     for name, text in (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 from pytest_tokenbudget.cli import Command
@@ -21,7 +22,11 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATH",
         help="file to write; the format is chosen by the suffix (.html, .md, ...); repeatable",
     )
-    parser.epilog = "example: tokenbudget render report.json -o report.html -o comment.md"
+    parser.add_argument("--json", action="store_true", help="print what was written as JSON")
+    parser.epilog = (
+        "example: tokenbudget render report.json -o report.html -o comment.md. "
+        "Exit codes: 0 written, 2 a report that cannot be read, or a file that cannot be written."
+    )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -35,6 +40,8 @@ def _run(arguments: argparse.Namespace) -> int:
     written = write_reports(run, arguments.output, BUILTIN_FORMATS, option=_OPTION, directory=Path(), summary="")
     for problem in written.problems[known:]:
         raise ReportError(problem, remedy="give another path")
+    if arguments.json:
+        print(json.dumps({"written": arguments.output}))
     return 0
 
 

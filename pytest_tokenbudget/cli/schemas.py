@@ -25,6 +25,7 @@ _SCHEMAS = {"baseline": _baseline, "report": _report}
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "example: tokenbudget schema report > report.schema.json. It prints JSON. Exit codes: 0 printed, 2 an unknown kind."
     parser.add_argument("of", choices=sorted(_SCHEMAS), help="the kind of file")
 
 

@@ -7,17 +7,19 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-Colour = Literal["bold", "dim", "red", "green"]
+Colour = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 
-_CODES: dict[Colour, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32"}
+_CODES: dict[Colour, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _BLOCKS, _BLOCKS_ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 _BAR, _BAR_ASCII = ("█", "▒"), ("#", ":")
 """What is drawn in full, and what is shaded."""
 
 
 def coloured() -> bool:
-    """Tell whether standard output is a terminal that shows colours, and nobody asked for none (https://no-color.org)."""
-    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    """Tell whether to colour standard output: a terminal's, unless NO_COLOR (https://no-color.org); always with FORCE_COLOR."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or (sys.stdout.isatty() and os.environ.get("TERM") != "dumb")
 
 
 def paint(text: str, colour: Colour) -> str:

@@ -102,18 +102,3 @@ def _lines(text: str) -> Iterator[str]:
             continue
         for sentence in _SENTENCE_END.split(line):
             yield from (sentence[at : at + LONGEST_LINE] for at in range(0, len(sentence), LONGEST_LINE))
-
-
-def brief_diff(diff: Sequence[str], most: int) -> list[str]:
-    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each.
-
-    Args:
-        diff: Lines of a diff.
-        most: How many lines there is room for.
-    """
-    gone = [line for line in diff if line.startswith("-")]
-    come = [line for line in diff if line.startswith("+")]
-    shown_come = come[: most - bool(gone)]
-    shown = [*gone[: most - len(shown_come)], *shown_come]
-    left_out = len(gone) + len(come) - len(shown)
-    return [*shown[:-1], f"{shown[-1]}  (and {left_out:,} more)"] if left_out else shown

@@ -17,6 +17,7 @@ import pytest
 from pytest_tokenbudget.plugin.controller import attached_to
 from pytest_tokenbudget.plugin.location import plain_nodeid
 from pytest_tokenbudget.plugin.marker import has_budget
+from pytest_tokenbudget.plugin.writing import same_code_key
 from pytest_tokenbudget.settings import MARKER
 
 _LONGEST = 6000
@@ -35,6 +36,7 @@ class ArmSide:
         self._reports: list[str] = wanted.get("reports", [])
         self._place = place
         self._writes = not hasattr(config, "workerinput")
+        config.stash[same_code_key] = bool(wanted.get("same_code"))
         if wanted.get("stored"):
             from pytest_tokenbudget.plugin.collected_tests import CollectedTests
 

@@ -57,6 +57,7 @@ class Controller:
         self._config = config
         self._results: dict[str, TestResult] = {}
         self._view: RunView | None = None
+        self._interrupted = False
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -74,6 +75,10 @@ class Controller:
         if report.when == "call":
             self._config.hook.pytest_tokenbudget_verdict(result=result)
 
+    def pytest_keyboard_interrupt(self) -> None:
+        """Remember that somebody ended the session: the stored numbers stay as they were."""
+        self._interrupted = True
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write what is to be written; what cannot be written, and a suite that got slower, fail the session."""
@@ -84,7 +89,12 @@ class Controller:
 
         results = tuple(self._results[nodeid] for nodeid in sorted(self._results))
         try:
-            self._view = finish(self._config, results, ended_ok=session.exitstatus == pytest.ExitCode.OK)
+            self._view = finish(
+                self._config,
+                results,
+                ended_ok=session.exitstatus == pytest.ExitCode.OK,
+                interrupted=self._interrupted,
+            )
         except SettingsError:
             return  # the session has ended with it already, before any test ran
         if session.exitstatus == pytest.ExitCode.OK and not self._view.exit_ok:

@@ -16,7 +16,7 @@ from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.plugin.coloured_failure import write_line
 from pytest_tokenbudget.plugin.context import register_builtins, session_prices
 from pytest_tokenbudget.plugin.options import read_settings
-from pytest_tokenbudget.plugin.writing import keep_last_run, store_of, write_baselines, write_session_reports
+from pytest_tokenbudget.plugin.writing import Written, keep_last_run, store_of, write_baselines, write_session_reports
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.composition import inside
@@ -115,20 +115,24 @@ def _middle(values: Sequence[float]) -> float:
     return sorted(values)[(len(values) - 1) // 2]
 
 
-def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: bool) -> RunView:
+def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: bool, interrupted: bool) -> RunView:
     """Write baselines and reports.
 
     Args:
         config: The session's.
         results: What is said of each test, sorted by node id.
         ended_ok: Whether the session ends well as far as pytest knows.
+        interrupted: Whether somebody ended it (Ctrl-C): the stored numbers stay as they were.
 
     Returns:
         The run as it is reported, with what could not be written.
     """
     settings = read_settings(config)
     suite = suite_verdicts(config, settings, results)
-    written = write_baselines(config, settings, results)
+    if interrupted:
+        written = Written(notes=("interrupted: the stored numbers stand as they were",))
+    else:
+        written = write_baselines(config, settings, results)
     run = RunView(
         __version__,
         settings.mode,

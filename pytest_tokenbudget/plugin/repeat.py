@@ -1,8 +1,10 @@
-"""Decides which further samples a test needs, and tells the terminal of them."""
+"""Decides which further samples a test needs, and shows them on the terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,9 +13,12 @@ from pytest_tokenbudget.measure.metrics import MetricSpec
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult
-from pytest_tokenbudget.report.figures import percent
+from pytest_tokenbudget.report.figures import percent, seconds
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.wording import plain
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def further_samples(
@@ -57,25 +62,83 @@ def needs_warm_up(budget: Budget, settings: Settings, table: Mapping[str, Metric
     return any(table[metric.name].timed for metric, _ in named)
 
 
-def tell_undecided(item: pytest.Item, taken: int, undecided: Sequence[GateResult]) -> None:
-    """Say on the terminal why a test runs again; nothing in workers and in quiet runs.
+class SampleProgress:
+    """Says on the terminal why a test runs again, and how far it is: a bar that vanishes, elsewhere a line a batch.
+
+    Workers of pytest-xdist and quiet runs say nothing.
 
     Args:
         item: The test.
-        taken: Samples so far.
-        undecided: The gates that ask for further ones.
+        most: The most samples that it can take.
     """
-    manager = item.config.pluginmanager
-    reporter = manager.get_plugin("terminalreporter")
-    if reporter is None or item.config.get_verbosity() < 0:
-        return
-    first = undecided[0]
-    others = f" and {len(undecided) - 1} more" if len(undecided) > 1 else ""
-    text = f"{item.name}: {first.metric} {percent(first.change)} undecided{others} at n = {taken}; sampling again"
-    capture = manager.get_plugin("capturemanager")
-    if capture is None:
-        reporter.write_line(plain(text))
-        return
-    with capture.global_and_fixture_disabled():
-        reporter.ensure_newline()
-        reporter.write_line(f"  {plain(text)}")
+
+    def __init__(self, item: pytest.Item, most: int) -> None:
+        self._item, self._most = item, most
+        manager = item.config.pluginmanager
+        self._reporter = manager.get_plugin("terminalreporter") if item.config.get_verbosity() >= 0 else None
+        self._capture = manager.get_plugin("capturemanager")
+        self._undecided = ""
+        self._bar: Progress | None = None
+
+    def __enter__(self) -> SampleProgress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            with self._shown():
+                self._bar.stop()
+
+    def show(self, taken: int, undecided: Sequence[GateResult], longest_s: float) -> None:
+        """Show that another sample is taken.
+
+        Args:
+            taken: Samples so far.
+            undecided: The gates that ask for further ones, where they were just judged.
+            longest_s: How long the longest sample so far took, s.
+        """
+        if self._reporter is None:
+            return
+        if undecided:
+            first = undecided[0]
+            others = f" and {len(undecided) - 1} more" if len(undecided) > 1 else ""
+            self._undecided = f"{first.metric} {percent(first.change)} undecided{others}"
+        with self._shown():
+            if self._reporter.isatty:
+                self._draw(taken, longest_s)
+            elif undecided:
+                self._reporter.ensure_newline()
+                text = f"{self._item.name}: {self._undecided} at n = {taken}; sampling again"
+                self._reporter.write_line(f"  {plain(text)}")
+
+    def _draw(self, taken: int, longest_s: float) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        assert self._reporter is not None
+        if self._bar is None:
+            self._reporter.ensure_newline()
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(20),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[left]}", markup=False),
+            )
+            # Drawn between samples only: nothing of it runs while a sample is measured.
+            self._bar = Progress(
+                *columns,
+                console=Console(file=self._reporter._tw._file, soft_wrap=True),
+                auto_refresh=False,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+            self._bar.start()
+            self._bar.add_task("", total=self._most, left="")
+        about = f"{plain(self._item.name, limit=30)}: {plain(self._undecided or 'sampling', limit=60)}"
+        left = f"{seconds((self._most - taken) * longest_s)} at most"
+        self._bar.update(self._bar.task_ids[0], completed=taken, description=about, left=left)
+        self._bar.refresh()
+
+    def _shown(self) -> AbstractContextManager[None]:
+        """Let what is written through to the terminal."""
+        return nullcontext() if self._capture is None else self._capture.global_and_fixture_disabled()

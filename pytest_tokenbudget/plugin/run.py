@@ -26,7 +26,7 @@ from pytest_tokenbudget.plugin.pytest_internals import (
     raise_kept,
     run_again,
 )
-from pytest_tokenbudget.plugin.repeat import further_samples, needs_warm_up
+from pytest_tokenbudget.plugin.repeat import SampleProgress, further_samples, needs_warm_up
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.plugin.test_judge import TestJudge
 from pytest_tokenbudget.plugin.time_limit import TimeLimit
@@ -299,14 +299,12 @@ class TestRun:
         needed = further_samples(
             self.budget, self.context.settings, self.samples, lambda: self._judge.gates(self.samples)
         )
-        with self.limit.paused():
+        most = self.context.settings.samples or self.budget.samples or self.budget.max_samples
+        with self.limit.paused(), SampleProgress(self.item, most) as progress:
             for undecided in needed:
                 if reason := self._why_no_further_sample():
                     return self._end_sampling(reason)
-                if undecided:
-                    from pytest_tokenbudget.plugin.repeat import tell_undecided
-
-                    tell_undecided(self.item, len(self.samples), undecided)
+                progress.show(len(self.samples), undecided, self._longest)
                 self._take_another()
                 if self._settled():
                     return None

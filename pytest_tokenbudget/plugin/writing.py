@@ -91,6 +91,9 @@ def _cause(one: Acceptance, name: str, then: Number, now: Number) -> str:
     return f", {causes[0].name or causes[0].part.replace('_', ' ')}" if causes else ""
 
 
+same_code_key: pytest.StashKey[bool] = pytest.StashKey()
+"""Whether this session runs the code of the one that was stored before it: ``tokenbudget calibrate`` knows."""
+
 SHOWN_FILES = 5
 _REPORT = "--tokenbudget-report"
 
@@ -169,7 +172,7 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     for path, tests in sorted(files.items()):
         try:
             stored = store.read(path)
-            changes = _changes(stored, tests, settings)
+            changes = _changes(stored, tests, settings, same_code=config.stash.get(same_code_key, False))
             if changes and store.update(path, changes):
                 written.append(path)
                 now = store.read(path)
@@ -252,7 +255,7 @@ def _target(result: TestResult, settings: Settings) -> Path:
 
 
 def _changes(
-    stored: Mapping[str, BaselineEntry], tests: Mapping[str, TestResult], settings: Settings
+    stored: Mapping[str, BaselineEntry], tests: Mapping[str, TestResult], settings: Settings, *, same_code: bool
 ) -> dict[str, Change]:
     from pytest_tokenbudget.baselines.evolve import change
 
@@ -260,6 +263,8 @@ def _changes(
     for key, result in tests.items():
         entry = stored.get(key)
         mode = _mode(result, entry, settings)
+        if mode == "update" and same_code:
+            mode = "append"
         if mode is not None:
             changes[key] = change(
                 mode, result.stored, changed=_said(result, settings).__contains__, improved=_improved(result, settings)

@@ -25,6 +25,9 @@ PLACE = "TOKENBUDGET_ARM"
 OPTIONS = ("--tokenbudget=report", "--tokenbudget-samples=1", "--tokenbudget-missing=fail")
 """What the process is told: measure once, fail nothing by a stored baseline, write none."""
 
+RECORDING = ("--tokenbudget-update",)
+"""What the process is told instead where it records a session of the baseline."""
+
 _OF_THIS_PROCESS = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "PYTEST_CURRENT_TEST", "TOKENBUDGET_SPOOL")
 """Variables that would make one of many runs speak for the whole."""
 
@@ -45,6 +48,8 @@ class Wanted:
         run: What is reported, where it is asked to write reports.
         reports: Absolute paths of these reports.
         stored: Whether to say where the files of each collected test are stored.
+        records: Whether it records a session of the baseline, as opposed to measuring once and storing nothing.
+        same_code: Whether the code is that of the session which was recorded before, so that what differs is noise.
     """
 
     tests: Sequence[str] | None
@@ -53,6 +58,8 @@ class Wanted:
     run: RunView | None = None
     reports: Sequence[str] = ()
     stored: bool = False
+    records: bool = False
+    same_code: bool = False
 
 
 def own_environment() -> dict[str, str]:
@@ -84,12 +91,14 @@ def run_pytest(arguments: Sequence[str], wanted: Wanted, *, place: Path, environ
             "other": wanted.other,
             "reports": list(wanted.reports),
             "stored": wanted.stored,
+            "same_code": wanted.same_code,
         }
         (files / "wanted.json").write_text(json.dumps(told), encoding="utf-8")
         if wanted.run is not None:
             (files / "run.json").write_text(encode(wanted.run), encoding="ascii")
         further = ("--collect-only",) if wanted.tests is None else ()
-        command = [sys.executable, "-m", "pytest", *arguments, *OPTIONS, *further]
+        options = RECORDING if wanted.records else OPTIONS
+        command = [sys.executable, "-m", "pytest", *arguments, *options, *further]
         output = files / "output.txt"
         began = time.monotonic()
         with output.open("wb") as file:

@@ -37,12 +37,17 @@ def _saving(advice: Advice, runs_per_month: float) -> str:
     savings = [f"{advice.tokens:,} tokens"] if advice.tokens else []
     savings += [number(advice.seconds, "s")] if advice.seconds else []
     if advice.cost:
-        month = f" (about {dollars(advice.cost * runs_per_month)} a month)" if runs_per_month else ""
+        month = f" (an estimated {_rounded(advice.cost * runs_per_month)} a month)" if runs_per_month else ""
         savings.append(dollars(advice.cost) + month)
     if not savings:
         return "observation"
     how = f"{advice.sure}, recounted" if advice.recounted else advice.sure
     return f"up to {', '.join(savings)} a run ({advice.share:.0%}), {how}"
+
+
+def _rounded(amount: float) -> str:
+    """An amount of a month, without the cents where it is large."""
+    return f"${amount:,.0f}" if amount >= 100 else dollars(amount)
 
 
 def weight_lines(weights: Mapping[str, float]) -> list[str]:

@@ -39,8 +39,12 @@ FORMAT: Literal[1] = 1
 
 def write(run: RunView, path: Path) -> None:
     """Write the report; folders are made as needed."""
-    text = json.dumps(_finite(run_json(run)), indent=2, ensure_ascii=False, allow_nan=False)
-    write_atomically(path, text.encode("utf-8", "backslashreplace") + b"\n")
+    write_atomically(path, report_text(run).encode("utf-8", "backslashreplace") + b"\n")
+
+
+def report_text(run: RunView) -> str:
+    """The report as text."""
+    return json.dumps(_finite(run_json(run)), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def _finite(value: Any) -> Any:

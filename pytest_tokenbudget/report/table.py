@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pytest_tokenbudget.explain.text_diffs import brief_diff
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import Unit, split_key
@@ -264,6 +263,21 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
     return lines
 
 
+def brief_diff(diff: Sequence[str], most: int) -> list[str]:
+    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each.
+
+    Args:
+        diff: Lines of a diff.
+        most: How many lines there is room for.
+    """
+    gone = [line for line in diff if line.startswith("-")]
+    come = [line for line in diff if line.startswith("+")]
+    shown_come = come[: most - bool(gone)]
+    shown = [*gone[: most - len(shown_come)], *shown_come]
+    left_out = len(gone) + len(come) - len(shown)
+    return [*shown[:-1], f"{shown[-1]}  (and {left_out:,} more)"] if left_out else shown
+
+
 def _with_arrows(text: str) -> str:
     return text.replace(" -> ", " → ")
 
@@ -324,7 +338,7 @@ def failure_lines(result: TestResult) -> list[Line]:
     month = month_change([result])
     if month:
         often = f"{result.runs_per_month:,.0f} runs" if result.runs_per_month is not None else ""
-        lines.append(Line(f"  about {money_a_month(month)}, at list prices and {often}"))
+        lines.append(Line(f"  estimate: {money_a_month(month)}, at list prices and {often}"))
     return [*lines, *(Line(f"  note: {plain(message)}") for message in (*result.notices, *result.messages))]
 
 

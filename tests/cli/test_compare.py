@@ -230,3 +230,57 @@ def test_a_baseline_is_shown_as_lines_for_git_diff(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "test_a input_tokens 1,500\n" in done.stdout
     assert "test_a tool_schema_tokens 1,500\n" in done.stdout
+
+
+def record(root: Path, name: str, words: str) -> None:
+    """A cassette of one call, whose tool has these words."""
+    from pytest_tokenbudget.replay.interaction import Interaction
+    from pytest_tokenbudget.replay.recording import save
+
+    function = {"name": "search_orders", "description": f"Finds orders. {words}", "parameters": {"type": "object"}}
+    body = {"model": "gpt-4.1", "tools": [{"type": "function", "function": function}]}
+    body |= {"messages": [{"role": "user", "content": "Where is my order?"}]}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "Sent."}, "finish_reason": "stop"}
+    answer = {"object": "chat.completion", "model": "gpt-4.1", "choices": [choice]}
+    answer |= {"usage": {"prompt_tokens": 100, "completion_tokens": 2}}
+    one = Interaction(
+        api="openai.chat",
+        provider="openai",
+        model="gpt-4.1",
+        body=body,
+        url="https://api.openai.com/v1/chat/completions",
+        headers=(("content-type", "application/json"),),
+        chunks=(json.dumps(answer).encode(),),
+        times=(1.0,),
+        duration=1.0,
+        input_tokens=100,
+    )
+    save(root / "tests" / "__budgets__" / "cassettes" / name, [one])
+
+
+@pytest.mark.parametrize("name", ["test_desk.test_a.jsonl", "orders.jsonl"])
+def test_the_words_that_changed_are_shown(tmp_path: Path, name: str) -> None:
+    """Revisions and the working tree have cassettes, also where the marker names them; they are redacted anew."""
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntokenbudget_redact = acct-\\d+\n", encoding="utf-8")
+    marker = "@token_budget(replay='orders')" if name == "orders.jsonl" else "@token_budget(replay=True)"
+    source = f"from pytest_tokenbudget import token_budget\n\n{marker}\ndef test_a(): pass\n"
+    write(tmp_path, 100)
+    (tmp_path / "tests" / "test_desk.py").write_text(source, encoding="utf-8")
+    path = tmp_path / "tests" / "__budgets__" / "test_desk.json"
+    record(tmp_path, name, "By number.")
+    who = ("-c", "user.name=Ana", "-c", "user.email=ana@example.com", "-c", "commit.gpgsign=false")
+    for tokens, words, step in ((150, "By number, and by acct-4711 too.", "second"), (170, "By name.", "")):
+        path.write_text(path.read_text().replace('"live"', '"replay"'), encoding="utf-8")
+        for git in (("init", "-q", "-b", "main"), ("add", "-A"), (*who, "commit", "-qm", step or "third")):
+            subprocess.run(["git", *git], cwd=tmp_path, check=True, capture_output=True)
+        write(tmp_path, tokens)
+        record(tmp_path, name, words)
+    path.write_text(path.read_text().replace('"live"', '"replay"'), encoding="utf-8")
+    found = json.loads(command(tmp_path, "main:", "--json").stdout)["changes"][0]["causes"][0]["diff"]
+    assert [line.strip() for line in found if line[0] in "+-"] == [
+        '-    "description": "Finds orders. By number, and by [redacted] too.",',
+        '+    "description": "Finds orders. By name.",',
+    ]
+    shown = command(tmp_path, "main~1:", "main:").stdout
+    assert '-    "description": "Finds orders. By number.",' in shown
+    assert "4711" not in shown

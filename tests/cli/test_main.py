@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from pytest_tokenbudget.baselines.format import dump
 from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.cli import main as entry
 from pytest_tokenbudget.errors import BaselineError
+from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 
 
 @pytest.fixture
@@ -79,6 +83,84 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert caught.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert all(command.name in shown and command.help in shown for command in entry.COMMANDS)
+
+
+FOR_PROGRAMS = {"completion", "merge-driver", "schema", "textconv"}
+"""Commands whose output is for programs already."""
+
+
+@pytest.mark.parametrize("command", [command.name for command in entry.COMMANDS])
+def test_each_command_helps(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With an example, its exit codes, and a way to have JSON."""
+    with pytest.raises(SystemExit) as caught:
+        entry.main([command, "--help"])
+    assert caught.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"tokenbudget {command}" in shown
+    assert "example" in shown
+    assert "Exit codes: 0" in shown
+    assert ("--json" in shown) is (command not in FOR_PROGRAMS)
+
+
+@pytest.mark.parametrize(
+    ("variables", "terminal", "coloured"),
+    [
+        ({}, True, True),
+        ({}, False, False),
+        ({"NO_COLOR": "1"}, True, False),
+        ({"FORCE_COLOR": "1"}, False, True),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, True, False),
+        ({"TERM": "dumb"}, True, False),
+    ],
+)
+@pytest.mark.parametrize("command", ["show", "compare", "doctor"])
+def test_colour_is_for_terminals(
+    command: str,
+    variables: dict[str, str],
+    terminal: bool,
+    coloured: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """NO_COLOR takes it away, FORCE_COLOR brings it everywhere."""
+    for name in ("NO_COLOR", "FORCE_COLOR", "TERM"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    for side, tokens in (("a", 100), ("b", 150)):
+        stored = BaselineEntry({"input_tokens": MetricRecord(((tokens,),), tokens)})
+        (tmp_path / f"{side}.json").write_bytes(dump({"test_a": stored}))
+    arguments = {"show": ["a.json"], "compare": ["a.json", "b.json"], "doctor": []}[command]
+    if command == "doctor":
+        monkeypatch.setattr("pytest_tokenbudget.cli.doctor._collected", lambda arguments: (None, []))
+    monkeypatch.setattr("sys.stdout.isatty", lambda: terminal, raising=False)
+    entry.main([command, *arguments])
+    assert ("\x1b[" in capsys.readouterr().out) is coloured
+
+
+def test_bash_completes_commands_options_and_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The printed script runs in bash."""
+    bash = shutil.which("bash")
+    if bash is None:
+        pytest.skip("there is no bash here")
+    assert entry.main(["completion", "bash"]) == 0
+    (tmp_path / "completion.bash").write_text(capsys.readouterr().out)
+    (tmp_path / "tests").mkdir()
+    for words, expected in (
+        (["tokenbudget", "merge-d"], "merge-driver"),
+        (["tokenbudget", "compare", "--max"], "--max-increase"),
+        (["tokenbudget", "show", "tes"], "tests"),
+        (["tokenbudget", "schema", "rep"], "report"),
+    ):
+        script = f"""source ./completion.bash; COMP_WORDS=({" ".join(words)}); COMP_CWORD={len(words) - 1}
+            _shtab_tokenbudget; echo "${{COMPREPLY[@]}}" """
+        done = subprocess.run([bash, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert expected in done.stdout.split(), words
+    for shell in ("zsh", "tcsh"):
+        assert entry.main(["completion", shell]) == 0
+        assert "merge-driver" in capsys.readouterr().out
 
 
 def test_the_module_is_the_command() -> None:

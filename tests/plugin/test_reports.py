@@ -56,7 +56,7 @@ def test_every_format_is_written(grown: Any, workers: list[str]) -> None:
 def test_money_a_month_stands_in_the_failure(grown: Any) -> None:
     """Where the project says how often it runs, the failure says what the change costs; the JSON report has the number."""
     result = grown.run("-o", "tokenbudget_runs_per_month=120000")
-    result.stdout.fnmatch_lines(["*about +$* a month, at list prices and 120,000 runs"])
+    result.stdout.fnmatch_lines(["*estimate: +$* a month, at list prices and 120,000 runs"])
     assert grown.test["runs_per_month"] == 120_000
     change = grown.test["total"]["cost"] - grown.test["before"]["total"]["cost"]
     shown = next(line for line in result.outlines if "a month" in line).split("$")[1].split(" ")[0]

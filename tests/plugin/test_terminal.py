@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -117,3 +119,56 @@ def test_the_clock_noise_that_is_forgiven_is_shown(project: Any) -> None:
         assert gate["rule"] == rule
         most = gate["baseline"] + 0.05 if "ms" in rule else gate["baseline"] * 1.1
         assert gate["allowed"] == pytest.approx(most)
+
+
+def test_ctrl_c_leaves_the_stored_numbers_as_they_were(project: Any) -> None:
+    """Also those of tests that had ended, and of an update."""
+    source = """
+@token_budget("10%")
+def test_agent(ask):
+    ask({text!r})
+
+def test_stopped():
+    {stop}
+"""
+    project.write(source.format(text="hello", stop="pass"))
+    project.run()
+    before = project.baseline
+    project.write(source.format(text="hello " * 50, stop="raise KeyboardInterrupt"))
+    result = project.pytester.runpytest_inprocess("--tokenbudget-update", "-p", "no:randomly", no_reraise_ctrlc=True)
+    result.stdout.fnmatch_lines(["interrupted: the stored numbers stand as they were"])
+    assert project.baseline == before
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+def test_further_samples_are_drawn_on_a_terminal_only(project: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bar with what is left, which vanishes; in a log there is none."""
+    import os
+    import pty
+
+    project.write("""
+@token_budget("off", samples=3)
+def test_agent(budget):
+    budget.record(model="gpt-4o", input_tokens=10, output_tokens=1)
+""")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    master, slave = pty.openpty()
+    arguments = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:asyncio"]
+    with subprocess.Popen(arguments, cwd=project.pytester.path, stdout=slave, stderr=slave, stdin=slave) as process:
+        os.close(slave)
+        shown = b""
+        while True:
+            try:
+                found = os.read(master, 4096)
+            except OSError:  # the end, on Linux
+                found = b""
+            if not found:
+                break
+            shown += found
+        assert process.wait() == 0
+    os.close(master)
+    text = shown.decode("utf-8", "replace")
+    assert re.search(r"test_agent: sampling\b.*\b2/3\b.* at most", re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", text))
+    assert text.count("\x1b[2K") >= 1
+    assert "sampling" not in project.run().stdout.str()

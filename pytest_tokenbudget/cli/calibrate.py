@@ -1,0 +1,252 @@
+"""``tokenbudget calibrate``: records several sessions of the baseline now, one after another."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.errors import CalibrationError
+from pytest_tokenbudget.wording import counted, plain
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+    from pytest_tokenbudget.processes.transcript import Transcript
+    from pytest_tokenbudget.records.sample import Sample
+
+INTERVAL_S = 60.0
+"""s between the starts of two sessions: long enough for new connections and other machines of the provider, short enough to
+wait for."""
+
+_SHOWN = ("input_tokens", "output_tokens", "calls", "measured_latency")
+_WRITING = ("--tokenbudget", "--tokenbudget-ratchet", "--tokenbudget-accept", "--tokenbudget-reference")
+HONEST = (
+    "These sessions are minutes apart: they show how answers vary, and nothing of how a provider is faster or slower from"
+    " day to day. For that let `tokenbudget calibrate -n 1 --same-code` run once a day for a week (docs: samples)."
+)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> None:
+    parser.usage = "tokenbudget calibrate [-n 5] [options] -- [PYTEST ARGS]"
+    parser.epilog = "example: tokenbudget calibrate -n 5 --interval 120 -- tests/test_desk.py"
+    parser.add_argument("-n", "--sessions", type=int, default=5, metavar="N", help="sessions to record (default: 5)")
+    parser.add_argument(
+        "--interval",
+        type=float,
+        default=INTERVAL_S,
+        metavar="SECONDS",
+        help="least time between the starts of two sessions (default: %(default)g)",
+    )
+    parser.add_argument("--samples", type=int, metavar="N", help="samples of each test in a session (default: its own)")
+    parser.add_argument(
+        "--same-code", action="store_true", help="the code is that of the baseline: keep its sessions, whatever differs"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.processes.interrupts import Interrupted, interruptible
+
+    recorded = _Recorded()
+    try:
+        with interruptible():
+            return _calibrate(arguments, recorded)
+    except Interrupted as interrupted:
+        of = f"{recorded.sessions} of {counted(arguments.sessions, 'session')}"
+        print(f"tokenbudget calibrate: interrupted; {of} recorded, and kept", file=sys.stderr)
+        return interrupted.exit_code
+
+
+@dataclass(slots=True)
+class _Recorded:
+    """What was recorded so far.
+
+    Attributes:
+        sessions: Sessions that are whole.
+        samples: Samples of each live test, by node id.
+        files: Baseline files that hold them.
+    """
+
+    sessions: int = 0
+    samples: dict[str, list[Sample]] = field(default_factory=dict)
+    files: dict[str, None] = field(default_factory=dict)
+
+    def add(self, seen: Transcript) -> None:
+        """Take a session that is whole."""
+        self.sessions += 1
+        for nodeid, result in seen.results.items():
+            live = [sample for sample in result.samples if sample.traffic == "live"]
+            if live and result.played is None:
+                self.samples.setdefault(nodeid, []).extend(live)
+                self.files.setdefault(result.baseline_file)
+
+
+def _calibrate(arguments: argparse.Namespace, recorded: _Recorded) -> int:
+    _check(arguments)
+    tests = _collected(arguments.passed_on)
+    with _bar(arguments.sessions) as bar:
+        for number in range(1, arguments.sessions + 1):
+            began = time.monotonic()
+            bar.set_postfix_str(f"session {number} is running")
+            seen = _record(arguments, tests, same_code=number > 1 or arguments.same_code)
+            recorded.add(seen)
+            bar.update()
+            _tell(bar, f"session {number} of {arguments.sessions}: {_said(seen)}")
+            if seen.exit_code:
+                _tell(bar, _failures(seen))
+                return 1
+            if not recorded.samples:
+                _tell(
+                    bar, "no test has live traffic: what is replayed or scripted is exact, one session is all there is"
+                )
+                return 0
+            if number < arguments.sessions:
+                _wait(bar, began + arguments.interval - time.monotonic())
+    _conclude(arguments, recorded)
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.sessions < 1 or arguments.interval < 0 or (arguments.samples is not None and arguments.samples < 1):
+        raise CalibrationError(
+            "at least one session, an interval of 0 s or more and one sample are needed", remedy="-n 5 --interval 60"
+        )
+    for text in arguments.passed_on:
+        if text.partition("=")[0] in _WRITING:
+            raise CalibrationError(
+                f"{text}: calibrating is a series of --tokenbudget-update", remedy=f"leave out {text.partition('=')[0]}"
+            )
+
+
+def _collected(passed_on: Sequence[str]) -> list[str]:
+    """Node ids of the tests with a budget."""
+    from pytest_tokenbudget.processes.fresh_pytest import Wanted, own_environment, run_pytest
+
+    seen = run_pytest(passed_on, Wanted(None), place=Path.cwd(), environment=own_environment())
+    tests = [nodeid for nodeid, marked in seen.collected.items() if marked]
+    if not tests:
+        said = f":\n{seen.output}" if seen.exit_code else ""
+        raise CalibrationError(
+            f"pytest collects no test with a budget (exit code {seen.exit_code}){said}",
+            remedy="mark one with token_budget, and name its file after `--`",
+        )
+    return tests
+
+
+def _record(arguments: argparse.Namespace, tests: Sequence[str], *, same_code: bool) -> Transcript:
+    """Run a session whose figures are stored."""
+    from pytest_tokenbudget.processes.fresh_pytest import Wanted, own_environment, run_pytest
+
+    samples = () if arguments.samples is None else (f"--tokenbudget-samples={arguments.samples}",)
+    wanted = Wanted(tests, records=True, same_code=same_code)
+    seen = run_pytest((*arguments.passed_on, *samples), wanted, place=Path.cwd(), environment=own_environment())
+    if seen.exit_code not in (0, 1):
+        raise CalibrationError(
+            f"pytest ended with exit code {seen.exit_code}:\n{seen.output}",
+            remedy="make `pytest --tokenbudget-update` work",
+        )
+    return seen
+
+
+@contextmanager
+def _bar(sessions: int) -> Iterator[tqdm[Any]]:
+    """A progress bar on standard error, on terminals only."""
+    from tqdm import tqdm
+
+    with tqdm(
+        total=sessions,
+        desc="calibrate",
+        unit="session",
+        bar_format="{desc} {n}/{total} |{bar}| {elapsed}{postfix}",
+        disable=not sys.stderr.isatty(),
+        file=sys.stderr,
+        leave=False,
+    ) as bar:
+        yield bar
+
+
+def _tell(bar: tqdm[Any], line: str) -> None:
+    bar.write(line, file=sys.stderr)
+
+
+def _wait(bar: tqdm[Any], seconds: float) -> None:
+    """Wait for the next session, and show for how long."""
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        bar.set_postfix_str(f"next session in {left:.0f} s")
+        time.sleep(min(1.0, left))
+
+
+def _said(seen: Transcript) -> str:
+    calls = sum(
+        len(sample.calls) for result in seen.results.values() for sample in (*result.samples, *result.discarded)
+    )
+    return f"{counted(len(seen.results), 'test')}, {counted(calls, 'call')}, {seen.seconds:.1f} s"
+
+
+def _failures(seen: Transcript) -> str:
+    names = ", ".join(plain(nodeid) for nodeid in seen.failures) or "pytest"
+    return f"stopped: {names} failed, and no more is spent:\n{seen.output}"
+
+
+def _conclude(arguments: argparse.Namespace, recorded: _Recorded) -> None:
+    """Show how the figures vary, and what the sessions are good for."""
+    ranges = {
+        nodeid: {name: _range(samples, name) for name in _SHOWN} for nodeid, samples in sorted(recorded.samples.items())
+    }
+    if arguments.json:
+        tests = {nodeid: {"samples": len(recorded.samples[nodeid]), **found} for nodeid, found in ranges.items()}
+        print(json.dumps({"sessions": recorded.sessions, "tests": tests}, indent=2))
+        return
+    from pytest_tokenbudget.files import shown_path
+
+    print("\n".join(_table(ranges)))
+    files = ", ".join(sorted(shown_path(Path(file), Path.cwd()) for file in recorded.files))
+    print(
+        f"recorded {counted(recorded.sessions, 'session')} in {files}; commit {'it' if len(recorded.files) == 1 else 'them'}"
+    )
+    print(HONEST)
+
+
+def _range(samples: Sequence[Sample], name: str) -> tuple[float, float] | None:
+    """Least and largest value of a metric of the whole test."""
+    values = [value for sample in samples if (value := sample.total.get(name)) is not None]
+    return (min(values), max(values)) if values else None
+
+
+def _table(ranges: dict[str, dict[str, tuple[float, float] | None]]) -> list[str]:
+    from tabulate import tabulate
+
+    from pytest_tokenbudget.report.figures import number, unit_of
+
+    def cell(name: str, found: tuple[float, float] | None) -> str:
+        if found is None:
+            return "-"
+        least, most = (number(value, unit_of(name)) for value in found)
+        return least if least == most else f"{least} to {most}"
+
+    rows = [
+        (plain(nodeid.rpartition("::")[2] or nodeid, limit=34), *(cell(name, found[name]) for name in _SHOWN))
+        for nodeid, found in ranges.items()
+    ]
+    headers = ("test", "input", "output", "calls", "measured")
+    return tabulate(
+        rows, headers=headers, tablefmt="simple", disable_numparse=True, colalign=("left", *("right",) * 4)
+    ).splitlines()
+
+
+CALIBRATE = Command(
+    "calibrate",
+    "record several sessions of the baseline now, so that gates on what varies can decide",
+    _arguments,
+    _run,
+    True,
+)
