@@ -63,7 +63,7 @@ def interleaved(sides: Mapping[str, Callable[[], float]], rounds: int = ROUNDS) 
     """Measure all sides in turn, several times; a first round, which warms caches, is left out."""
     found: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + 1):
-        for name in sides if number % 2 else reversed(sides):
+        for name in sides if number % 2 else reversed(list(sides)):
             seconds = sides[name]()
             if number:
                 found[name].append(seconds)
