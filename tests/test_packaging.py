@@ -57,7 +57,7 @@ def test_the_wheel_announces_plugin_command_and_extras(wheel: zipfile.ZipFile) -
     assert "[console_scripts]\ntokenbudget = pytest_tokenbudget.cli.main:main\n" in entry_points
     metadata = wheel.read(f"{info}/METADATA").decode()
     extras = set(re.findall(r"^Provides-Extra: (.+)$", metadata, re.MULTILINE))
-    assert extras == {"html", "httpx", "mcp", "otel", "serve", "sql", "tokenizers", "yaml"}
+    assert extras == {"html", "httpx", "mcp", "otel", "sql", "tokenizers", "yaml"}
     assert "Framework :: Pytest" in metadata
 
 

@@ -222,6 +222,19 @@ class ExchangeBuilder:
         """End it where reading the body raised: the connection broke, or the reader was cancelled."""
         self.finish("cut" if isinstance(error, Exception) and not is_cancellation(error) else "cancelled", error)
 
+    def __enter__(self) -> Callable[[bytes], None]:
+        """Give the function that notes a piece; the exchange ends as the reading of its body in this context ends."""
+        return self.chunk
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        """End it: whole, closed by its reader, or cut."""
+        if error is None:
+            self.finish("complete")
+        elif isinstance(error, GeneratorExit):
+            self.finish("closed")
+        else:
+            self.cut(error)
+
     def abandon(self) -> None:
         """End it where the response was collected unclosed; the garbage collector calls this at any time, in any thread."""
         if self.end is None:

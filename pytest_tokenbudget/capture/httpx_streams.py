@@ -52,18 +52,10 @@ def tees_of(module: ModuleType) -> tuple[Callable[[Any, ExchangeBuilder], Any], 
             if builder.end is not None:
                 yield from self._stream
                 return
-            keep = builder.chunk
-            try:
+            with builder as keep:
                 for chunk in self._stream:
                     keep(chunk)
                     yield chunk
-            except GeneratorExit:
-                builder.finish("closed")
-                raise
-            except BaseException as error:
-                builder.cut(error)
-                raise
-            builder.finish("complete")
 
         def close(self) -> None:
             try:
@@ -86,20 +78,13 @@ def tees_of(module: ModuleType) -> tuple[Callable[[Any, ExchangeBuilder], Any], 
                 async for chunk in chunks:
                     yield chunk
                 return
-            keep = builder.chunk
             try:
-                async for chunk in chunks:
-                    keep(chunk)
-                    yield chunk
-            except GeneratorExit:
-                builder.finish("closed")
-                raise
-            except BaseException as error:
-                builder.cut(error)
-                raise
+                with builder as keep:
+                    async for chunk in chunks:
+                        keep(chunk)
+                        yield chunk
             finally:
                 await _close(chunks)
-            builder.finish("complete")
 
         async def aclose(self) -> None:
             try:

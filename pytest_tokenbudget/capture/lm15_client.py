@@ -106,31 +106,17 @@ def _teed(in_flight: InFlightRequest, response: Any, tee: Callable[[Any, Exchang
 
 
 def _tee(chunks: Iterator[bytes], builder: ExchangeBuilder) -> Iterator[bytes]:
-    try:
+    with builder as keep:
         for chunk in chunks:
-            builder.chunk(chunk)
+            keep(chunk)
             yield chunk
-    except GeneratorExit:
-        builder.finish("closed")
-        raise
-    except BaseException as error:
-        builder.cut(error)
-        raise
-    builder.finish("complete")
 
 
 async def _async_tee(chunks: AsyncIterator[bytes], builder: ExchangeBuilder) -> AsyncIterator[bytes]:
-    try:
+    with builder as keep:
         async for chunk in chunks:
-            builder.chunk(chunk)
+            keep(chunk)
             yield chunk
-    except GeneratorExit:
-        builder.finish("closed")
-        raise
-    except BaseException as error:
-        builder.cut(error)
-        raise
-    builder.finish("complete")
 
 
 def _played(module: ModuleType, answer: LocalAnswer, *, asynchronous: bool) -> Any:

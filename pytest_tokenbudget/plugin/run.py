@@ -131,7 +131,7 @@ class TestRun:
         if context.children is not None:
             time_at = None
             if traffic.virtual is not None:
-                traffic.virtual.processes, time_at = context.children.asking, traffic.virtual.time_at
+                traffic.virtual.processes, time_at = context.children.at_work, traffic.virtual.time_at
             self._open.enter_context(context.children.sample(recorder, time_at=time_at))
 
     def _is_read_while_it_runs(self) -> bool:

@@ -57,4 +57,4 @@ def test_polls_and_lists_are_answered_over_and_over(tmp_path: Path, outgoing) ->
         assert poll is not None
         assert poll.chunks == (POLL,)
         assert player.answer(outgoing(None, f"{host}/models", method="GET")) is not None
-    assert player.problem() is None
+    assert player.failure() is None

@@ -16,7 +16,7 @@ from pytest_tokenbudget.capture.children.answering import Answering
 from pytest_tokenbudget.capture.children.child import ChildRecorder, new_path
 from pytest_tokenbudget.capture.children.protocol import ANSWERED, ASKED, IDLE, WATCHED
 from pytest_tokenbudget.capture.children.spool import Spool
-from pytest_tokenbudget.capture.children.started import StartedProcesses, child_notes
+from pytest_tokenbudget.capture.children.started import StartedProcesses, child_notes, with_descendants
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.stage_rules import StageRule
 from pytest_tokenbudget.capture.watch import CLIENTS, take_over
@@ -68,6 +68,9 @@ class Forks:
 FORKS = Forks()
 
 
+_LOOK_SECONDS = 0.02
+"""How often it is looked which processes the started ones have started, at most."""
+
 SPOOL = "TOKENBUDGET_SPOOL"
 """Environment variable: the directory of the session that a process belongs to."""
 
@@ -94,6 +97,8 @@ class ChildProcesses:
         self._since = 0.0
         self._time_at: Callable[[float], float] | None = None
         self._recorder: Recorder | None = None
+        self._at_work: frozenset[int] = frozenset()
+        self._looked_at = 0.0
         self._forked = False
         self._told = 0
         self._spool.announce(
@@ -179,6 +184,7 @@ class ChildProcesses:
         self._time_at = time_at
         self._spool.forget()
         self._started.started.clear()
+        self._looked_at = 0.0
         self._told = 0
         self._since = time.perf_counter()
         self._recorder = recorder
@@ -210,9 +216,13 @@ class ChildProcesses:
             if left_alone:
                 self.end()
 
-    def asking(self) -> frozenset[int]:
-        """Ids of the child processes that have asked about a request in this sample."""
-        return self._answering.asked_by
+    def at_work(self) -> frozenset[int]:
+        """Ids of the processes for whose rest a replay waits: those of this sample, and those that have asked in it."""
+        now = time.monotonic()
+        if now - self._looked_at > _LOOK_SECONDS:
+            self._looked_at = now
+            self._at_work = with_descendants(process.pid for process in self._started.started if process.pid)
+        return self._answering.asked_by | self._at_work
 
     def settle(self) -> None:
         """Give calls that are under way in children a moment to end, where the sample is about to be read."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -132,6 +133,21 @@ class StartedProcesses:
         if positional:
             return (*args[:_ENV_POSITION], made, *args[_ENV_POSITION + 1 :]), kwargs, made
         return args, {**kwargs, "env": made}, made
+
+
+def with_descendants(pids: Iterable[int]) -> frozenset[int]:
+    """Processes that still run, and those that they have started, where the system tells (Linux)."""
+    found: set[int] = set()
+    left = list(pids)
+    while left:
+        pid = left.pop()
+        with suppress(OSError):
+            threads = os.listdir(f"/proc/{pid}/task")
+            found.add(pid)
+            for thread in threads:
+                with suppress(OSError), open(f"/proc/{pid}/task/{thread}/children", encoding="ascii") as file:
+                    left += (child for child in map(int, file.read().split()) if child not in found)
+    return frozenset(found)
 
 
 def _has_text_names(environment: Mapping[Any, Any]) -> bool:
