@@ -30,7 +30,21 @@ COMMAND = [sys.executable, "-m", "pytest_tokenbudget"]
 def tools() -> list[dict[str, object]]:
     """50 tools of about 250 tokens, as an MCP server declares them."""
     chance = random.Random(1)
-    words = "the agent moves a meeting and cancels two more because the user asked for it".split()
+    words = [
+        "agent",
+        "moves",
+        "a",
+        "meeting",
+        "and",
+        "cancels",
+        "two",
+        "more",
+        "because",
+        "users",
+        "asked",
+        "for",
+        "it",
+    ]
 
     def prose(length: int) -> str:
         return " ".join(chance.choice(words) for _ in range(length))
