@@ -65,7 +65,7 @@ MODULES = frozenset(family.module for family in FAMILIES)
 """The modules whose arrival matters."""
 
 CLIENTS = frozenset(family.module for family in FAMILIES if family.package)
-"""Those that may call a model."""
+"""The libraries that may call a model."""
 
 
 def watched_clients() -> tuple[str, ...]:
