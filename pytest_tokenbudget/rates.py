@@ -69,7 +69,7 @@ _WHOLES: Mapping[str, str] = {
 }
 """The kind that a part of the tokens is counted in."""
 _INSTEAD = ("billed_input_tokens", "billed_output_tokens")
-"""What a provider takes money for in place of the tokens that it counts."""
+"""The quantities that a provider bills in place of the tokens that it counts."""
 _REMEDY = "tokenbudget_prices = my-model* = input 0.27, cached 0.07, cache_write 0.30, output 1.10"
 _ENTRY = re.compile(r"(\w+)\s+\$?\s*(\d+(?:\.\d*)?|\.\d+)", re.ASCII)
 

@@ -9,6 +9,7 @@ import os
 import pkgutil
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -39,7 +40,11 @@ def inner_imports() -> None:
     ours = (found.name for found in pkgutil.walk_packages(pytest_tokenbudget.__path__, "pytest_tokenbudget."))
     for name in (
         *(name for name in ours if not name.endswith("__main__")),
-        "genai_prices",
+        "filelock",
+        "genai_prices.data",
+        "genai_prices.data_units",
+        "genai_prices.decompose",
+        "genai_prices.validation",
         "httpx",
         "httpx2",
         "openai",
@@ -64,8 +69,6 @@ def _no_ci(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clear what a CI service sets: the plugin behaves differently there, and tests say so themselves."""
     for name in [name for name in os.environ if name == "CI" or name.startswith(("GITHUB_", "PYTEST_ADDOPTS"))]:
         monkeypatch.delenv(name)
-    # Its fixtures are used by no test, and each inner session would import it anew, for a second.
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:pook")
     # Sentences are folded at the edge; here each stays whole, so that it can be looked for. One test makes it narrow.
     monkeypatch.setenv("COLUMNS", "400")
 
@@ -78,12 +81,37 @@ def _no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
+@pytest.fixture(scope="session")
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
+    """A file with one certificate: each client of httpx reads all that it is to trust, which takes longer than a call."""
+    try:
+        import certifi
+    except ImportError:
+        return None
+    end = "-----END CERTIFICATE-----\n"
+    path = tmp_path_factory.mktemp("trusted") / "one.pem"
+    path.write_text(Path(certifi.where()).read_text(encoding="utf-8").partition(end)[0] + end, encoding="utf-8")
+    return path
+
+
 @pytest.fixture(autouse=True)
-def _inner_agents_leave_no_litter(request: pytest.FixtureRequest) -> Iterator[None]:
+def _little_to_trust(one_authority: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test speaks to a host whose certificate it would have to check against all authorities."""
+    if one_authority is not None:
+        monkeypatch.setenv("SSL_CERT_FILE", str(one_authority))
+
+
+@pytest.fixture(autouse=True)
+def _inner_agents_leave_no_litter(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _no_ci: None
+) -> Iterator[None]:
     """Agents in a session inside a test leave clients open, as users' do; the next test is not to be blamed for them."""
     has_inner_sessions = "pytester" in request.fixturenames
     if has_inner_sessions:
         request.getfixturevalue("inner_imports")
+        request.getfixturevalue("pytester")  # it removes the variable that is set here
+        # Its fixtures are used by no test, and each inner session would import it anew.
+        monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:pook")
     yield
     if has_inner_sessions:
         with warnings.catch_warnings():

@@ -22,7 +22,7 @@ from pytest_tokenbudget.stats.statistic import mean
 Document = dict[str, Any]
 
 _OWN_COUNTS = ("calls", "failed_attempts", "input_tokens", "output_tokens", "reasoning_tokens")
-"""What a composition and the metrics both tell, where the metrics have one value."""
+"""Figures that a composition and the metrics both tell, where the metrics have one value."""
 
 _PROVIDER = "provider"
 

@@ -25,7 +25,7 @@ NOISE = 0.1
 """Relative difference that counts of an unchanged agent stay within: the default allowance of a gate."""
 
 Predicate = Callable[[str], bool]
-"""Whether something holds for a metric, by its full name."""
+"""A condition on a metric, by its full name."""
 
 
 def create(samples: Sequence[Sample]) -> BaselineEntry:

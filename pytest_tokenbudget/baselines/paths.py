@@ -19,7 +19,7 @@ PRODUCTION = "production"
 """The kind of a file that holds measurements of production, and the name that it has where none is given."""
 
 _CASSETTE_NAME_CHARACTERS, _CASSETTE_NAME_BYTES = 100, 180
-"""What is kept of a name. 255 bytes is what common file systems allow; a temporary file beside it has a short name."""
+"""The length that is kept of a name. Common file systems allow 255 bytes; a temporary file beside it has a short name."""
 
 _NAME = re.compile(r"\w(?:[\w.+-]{0,98}[\w+-])?")
 _RESERVED = frozenset({CASSETTES, BASELINE})

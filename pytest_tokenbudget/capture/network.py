@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 OWN_THREADS = "tokenbudget-"
-"""How the names of the plugin's own threads begin."""
+"""The beginning of the names of the plugin's own threads."""
 
 _MOST_NAMES = 10_000
 

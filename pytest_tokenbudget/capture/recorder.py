@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.records.sample import Span
 
 EARLIER_REQUEST = "a request"
-"""What a call belongs to that was sent before the sample began."""
+"""The owner of a call that was sent before the sample began."""
 
 _LAST = 64
-"""How many of the last exchanges are looked at for one that waits for a server of this machine."""
+"""The number of last exchanges among which one may wait for a server of this machine."""
 
 
 class Elsewhere(Protocol):

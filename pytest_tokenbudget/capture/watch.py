@@ -67,7 +67,7 @@ MODULES = frozenset(family.module for family in FAMILIES)
 """The modules whose arrival matters."""
 
 CLIENTS = frozenset(family.module for family in FAMILIES if family.package or family.home == "curl_client")
-"""Those that may call a model."""
+"""The libraries that may call a model."""
 
 
 def watched_clients() -> tuple[str, ...]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.replay.recount import Recording
 
 MOST_READ = 40
-"""Cassettes that are read for what their calls show; further tests show what their baselines hold."""
+"""Cassettes that are read for what their calls show; the tests of a larger suite show what their baselines hold."""
 
 BASELINES = ("baselines", "baseline", ".")
 """Names that stand for all stored tests of this folder."""
@@ -78,12 +78,14 @@ def _run(arguments: argparse.Namespace) -> int:
     evidence = suite.evidence(reported)
     production = _production(arguments.production)
     weights = production_weights(evidence, production) if production is not None else {}
-    recount = AdviceRecount(suite.recording, suite.context.reader) if suite.has_cassettes else None
+    recount = AdviceRecount(suite.recording, lambda: suite.context.reader) if suite.has_cassettes else None
     found = advise(evidence, weights, recount)
     if arguments.json:
         print(json.dumps({"advice": [advice_json(each) for each in found]}, indent=2))
         return 0
     often = [float(test.get("runs_per_month") or 0) for test in reported] + suite.runs_per_month()
+    if not suite.reads_cassettes:
+        print(f"{len(stored):,} tests by what their baselines hold; the JSON report of a run shows more of each call")
     lines = [*weight_lines(weights), *advice_lines(found, top=arguments.top, runs_per_month=max(often, default=0))]
     print("\n".join(lines))
     return 0
@@ -125,11 +127,16 @@ class _Suite:
     Args:
         stored: Tests that are stored.
         reported: Node ids of tests of reports.
+
+    Attributes:
+        reads_cassettes: Whether the cassettes are few enough to be read for what their calls show.
+        recording: Gives the recording of a test; ``None`` where it has none.
     """
 
     def __init__(self, stored: Sequence[_Stored], reported: Sequence[str]) -> None:
         self._stored = stored
         self._cassettes = {**_cassettes_of_reports(reported), **_cassettes_of(stored)}
+        self.reads_cassettes = sum(one.nodeid in self._cassettes for one in stored) <= MOST_READ
         self.recording = cache(self._read_recording)
 
     @property
@@ -149,20 +156,18 @@ class _Suite:
         return project_context(self._stored[0].test_file.parent if self._stored else Path())
 
     def evidence(self, reported: Sequence[Mapping[str, object]]) -> tuple[TestEvidence, ...]:
-        """Gather the evidence: of reports as reported, of the first stored tests by their cassettes, of the rest as stored."""
+        """What the tests show: as reported, by their cassettes where these are few, else by their baselines."""
         from pytest_tokenbudget.prices import PriceBook
         from pytest_tokenbudget.report.evidence import evidence_of, stored_evidence
         from pytest_tokenbudget.report.json_report import test_json
 
-        prices = self.context.reader.prices if self._cassettes else PriceBook()
+        prices = self.context.reader.prices if self.has_cassettes and self.reads_cassettes else PriceBook()
         found = [*evidence_of(reported, prices)]
-        read = 0
         for one in self._stored:
-            recording = self.recording(one.nodeid) if read < MOST_READ else None
+            recording = self.recording(one.nodeid) if self.reads_cassettes else None
             if recording is None:
                 found.append(stored_evidence(one.nodeid, one.entry, prices))
                 continue
-            read += 1
             result = recording.result(self.context.reader, nodeid=one.nodeid)
             found += evidence_of([{**test_json(result)}], prices)
         return tuple(found)
@@ -182,7 +187,7 @@ class _Suite:
         """Give the runs of an agent in a month, where the project says how many."""
         from pytest_tokenbudget.settings import runs_per_month
 
-        if not self._stored or not (self._cassettes or _says_runs_per_month()):
+        if not self._stored or not _says_runs_per_month():
             return []
         settings = self.context.settings
         return [runs_per_month(settings.runs_per_month, one.nodeid) or 0.0 for one in self._stored]

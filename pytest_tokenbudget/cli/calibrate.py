@@ -67,7 +67,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 @dataclass(slots=True)
 class _Recorded:
-    """What was recorded so far.
+    """The sessions that were recorded so far.
 
     Attributes:
         sessions: Sessions that are whole.

@@ -25,7 +25,7 @@ GIT_SETTINGS = {
     "merge.tokenbudget.name": "baselines of pytest-tokenbudget",
     "merge.tokenbudget.driver": "tokenbudget merge-driver %O %A %B %P",
 }
-"""What each clone of the repository sets once, so that git knows the two names in ``.gitattributes``."""
+"""Settings that each clone of the repository makes once, so that git knows the two names in ``.gitattributes``."""
 
 _WORKFLOW = """\
 # Tests of the agent, with their token budgets: https://pytest-tokenbudget.readthedocs.io/en/latest/ci.html

@@ -12,7 +12,7 @@ Colour = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 _CODES: dict[Colour, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 _BLOCKS, _BLOCKS_ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 _BAR, _BAR_ASCII = ("█", "▒"), ("#", ":")
-"""What is drawn in full, and what is shaded."""
+"""The character of a full bar, and that of a shaded one."""
 
 
 def coloured() -> bool:

@@ -42,7 +42,7 @@ LEARNED_SESSIONS = 5
 """Sessions of measured times that a default latency gate waits for."""
 
 _NUMBERS_OF_CALLS = frozenset({"calls", "failed_attempts"})
-"""What the code does and no answer makes up: never estimated."""
+"""Metrics that the code alone decides: they are never estimated."""
 
 _UNKNOWN: Mapping[GateKind, Verdict] = {
     "limit": "over_limit",

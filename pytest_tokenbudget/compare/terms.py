@@ -23,7 +23,7 @@ from pytest_tokenbudget.wording import counted
 
 Kind = Literal["latency", "count", "exact"]
 Allowance = float | str | Fraction | Rule
-"""How much a value may grow: 0.2, ``"20%"``, ``"10% +200"``, a fraction, or a parsed rule."""
+"""The allowed growth of a value: 0.2, ``"20%"``, ``"10% +200"``, a fraction, or a parsed rule."""
 
 ALPHA = 0.01
 LATENCY_SCALE, LATENCY_DF, LATENCY_DEFF = 0.40, 4.0, 1.4

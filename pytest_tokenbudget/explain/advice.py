@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from itertools import pairwise
 from statistics import median
 
 from pytest_tokenbudget.explain.cache_advice import broken_prefixes, unused_cache
-from pytest_tokenbudget.explain.phrases import clean_name
+from pytest_tokenbudget.explain.phrases import clean_name, say_seconds
 from pytest_tokenbudget.explain.stage_evidence import (
     mean_input_price,
     percent_of,
@@ -32,6 +33,9 @@ from pytest_tokenbudget.records.advice import (
 
 NOTABLE_SHARE = 0.01
 """Savings below this share of the suite's tokens, time and money are not named."""
+
+USUAL_CACHE_SAVING = 0.5
+"""Part of the input price that a cache saves where the price is not known; providers give 50 to 90 % off."""
 
 RECOUNTED = 12
 """Advice whose saving is counted on recordings: what is shown, and a little more."""
@@ -131,12 +135,13 @@ def _weighed(advice: Advice, weight: float) -> Advice:
 
 
 def _with_share(advice: Advice, totals: _Totals) -> Advice:
-    shares = [
-        advice.tokens / totals.tokens if totals.tokens else 0.0,
-        (advice.seconds or 0.0) / totals.seconds if totals.seconds else 0.0,
-        (advice.cost or 0.0) / totals.cost if totals.cost else 0.0,
-    ]
-    return replace(advice, share=min(1.0, max(shares)))
+    tokens = advice.tokens / totals.tokens if totals.tokens else 0.0
+    money = (advice.cost or 0.0) / totals.cost if totals.cost else 0.0
+    if advice.kind in ("cache_unused", "cache_broken"):
+        # What a cache serves is read all the same, at a lower price.
+        return replace(advice, share=min(1.0, tokens * USUAL_CACHE_SAVING if advice.cost is None else money))
+    seconds = (advice.seconds or 0.0) / totals.seconds if totals.seconds else 0.0
+    return replace(advice, share=min(1.0, max(tokens, seconds, money)))
 
 
 def _unused_tools(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
@@ -339,7 +344,7 @@ def _extra_calls(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
         cost = None if None in costs else sum(each or 0.0 for each in costs)
         seconds = sum(call.latency for call in calls)
         text = (
-            f"{len(calls):,} calls without tools follow the loop's last answer: {tokens:,} tokens, {seconds:.1f} s;"
+            f"{len(calls):,} calls without tools follow the loop's last answer: {tokens:,} tokens, {say_seconds(Fraction(seconds))};"
             " the loop's own last answer could have this form"
         )
         nodeids = tuple(dict.fromkeys(nodeid for nodeid, _ in found))
@@ -352,7 +357,7 @@ def _failed_attempts(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
         found = [(test.nodeid, call) for test in tests for call in test.calls if call.failed and call.stage == path]
         seconds = sum(call.latency for _, call in found)
         attempts = "1 attempt" if len(found) == 1 else f"{len(found):,} attempts"
-        text = f"{attempts} failed and took {seconds:.1f} s"
+        text = f"{attempts} failed and took {say_seconds(Fraction(seconds))}"
         nodeids = tuple(dict.fromkeys(nodeid for nodeid, _ in found))
         yield Advice("failed_attempts", path, "retries", "", 0, None, seconds, 0.0, "exact", text, nodeids)
 
@@ -381,7 +386,7 @@ def _sequential_calls(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
             count += len(calls)
             nodeids.append(test.nodeid)
         if seconds:
-            text = f"{count:,} calls run one after another though none reads another's answer: side by side {seconds:.1f} s less"
+            text = f"{count:,} calls run one after another though none reads another's answer: side by side {say_seconds(Fraction(seconds))} less"
             yield Advice("sequential_calls", path, "calls", "", 0, None, seconds, 0.0, "possible", text, tuple(nodeids))
 
 

@@ -18,7 +18,7 @@ from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.stats.statistic import mean
 
 OUTPUT_WEIGHT = 4
-"""What an output token costs in input tokens where the prices cannot be told: the usual ratio of price lists (2026-11)."""
+"""The cost of an output token in input tokens where the prices cannot be told: the usual ratio of price lists (2026-11)."""
 
 MILLION = 1_000_000
 

@@ -27,7 +27,7 @@ _MOST_COMPARED = 1000
 _Key = tuple[str, str, str]
 
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=\\n)")
-"""Where a long line is broken; ``\\n`` is how JSON writes the end of a line within a description."""
+"""Ends of sentences, at which a long line is broken; ``\\n`` is how JSON writes the end of a line within a description."""
 
 
 def with_text_diffs(

@@ -253,7 +253,7 @@ OPEN_TIMES = ("latency", "measured_latency")
 
 DEFAULT_GATES = ("input_tokens", "output_tokens", "calls", "latency")
 OPTIONAL_USAGE = frozenset({"cached_input_tokens", "cache_write_tokens", "reasoning_tokens"})
-"""What many providers do not report beside input and output."""
+"""Figures that many providers do not report beside input and output."""
 
 
 class MetricTable(dict[str, MetricSpec]):

@@ -92,7 +92,7 @@ def _cause(one: Acceptance, name: str, then: Number, now: Number) -> str:
 
 
 same_code_key: pytest.StashKey[bool] = pytest.StashKey()
-"""Whether this session runs the code of the one that was stored before it: ``tokenbudget calibrate`` knows."""
+"""Set where this session runs the code of the one that was stored before it: ``tokenbudget calibrate`` knows."""
 
 SHOWN_FILES = 5
 _REPORT = "--tokenbudget-report"

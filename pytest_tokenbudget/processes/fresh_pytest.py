@@ -23,16 +23,16 @@ PLACE = "TOKENBUDGET_ARM"
 """Environment variable: the directory that holds ``wanted.json`` and takes ``transcript.jsonl``."""
 
 OPTIONS = ("--tokenbudget=report", "--tokenbudget-samples=1", "--tokenbudget-missing=fail")
-"""What the process is told: measure once, fail nothing by a stored baseline, write none."""
+"""Options of the process: measure once, fail nothing by a stored baseline, write none."""
 
 RECORDING = ("--tokenbudget-update",)
-"""What the process is told instead where it records a session of the baseline."""
+"""Options of a process that records a session of the baseline."""
 
 _OF_THIS_PROCESS = ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "PYTEST_CURRENT_TEST", "TOKENBUDGET_SPOOL")
 """Variables that would make one of many runs speak for the whole."""
 
 _PATIENCE_S = 5.0
-"""How long pytest may take to tear its fixtures down when it is interrupted."""
+"""The time, s, that pytest may take to tear its fixtures down when it is interrupted."""
 
 _SHOWN_LINES = 40
 

@@ -18,7 +18,7 @@ MAX_BYTES = 256 * 1024 * 1024
 """Decoded bytes that are kept of a body: what a hostile server may make us hold."""
 
 _PLAIN = (b"{", b"[", b"d", b"e", b":", b"<")
-"""How JSON, event streams and HTML begin, and no compressed body."""
+"""The first bytes of JSON, event streams and HTML; no compressed body begins so."""
 
 
 class _Decoder(Protocol):

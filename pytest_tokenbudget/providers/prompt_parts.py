@@ -136,7 +136,7 @@ def turn_role(wire_role: str, parts: tuple[Part, ...]) -> Role:
 
 
 _GIVEN = ("prompt", "input", "inputs", "inputText", "text", "input_ids")
-"""What the APIs call the text that is to be completed."""
+"""The names that APIs have for the text that is to be completed."""
 
 
 def completion_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:

@@ -23,7 +23,7 @@ AdviceKind = Literal[
     "observation",
 ]
 Certainty = Literal["exact", "likely", "possible"]
-"""How sure a saving is: ``exact`` is counted, ``likely`` is an estimate, ``possible`` depends on what the model does."""
+"""The certainty of a saving: ``exact`` is counted, ``likely`` is an estimate, ``possible`` depends on what the model does."""
 
 
 @dataclass(frozen=True, slots=True)

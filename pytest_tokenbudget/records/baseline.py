@@ -29,7 +29,7 @@ LARGEST = 10**15
 """No tokens, no seconds and no dollars come near it. Up to here a float holds every whole number."""
 
 SMALLEST = 1e-15
-"""What is nearer to 0 is none: a token costs 1e-9 USD at the least, and no clock tells less than 1e-9 s."""
+"""A value nearer to 0 counts as 0: a token costs 1e-9 USD at the least, and no clock tells less than 1e-9 s."""
 
 
 def bounded(value: Number) -> bool:

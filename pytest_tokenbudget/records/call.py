@@ -9,7 +9,7 @@ from pytest_tokenbudget.records.composition import Composition
 from pytest_tokenbudget.records.prompt import Prompt
 
 Source = Literal["provider", "counted", "calibrated"]
-"""Where a number comes from: the provider's ``usage``, a local count, or a local count times a recorded ratio."""
+"""The source of a number: the provider's ``usage``, a local count, or a local count times a recorded ratio."""
 
 Operation = Literal["chat", "text_completion", "embeddings", "other"]
 """OpenTelemetry's ``gen_ai.operation.name``, as far as tokens are concerned.
@@ -20,7 +20,7 @@ moderation, reranking, polls).
 
 
 AnsweredBy = Literal["network", "replay", "script", "mock"]
-"""Who answered a request: a provider over a network, the plugin itself, or something in the same process."""
+"""The side that answered a request: a provider over a network, the plugin itself, or something in the same process."""
 
 
 @dataclass(frozen=True, slots=True)

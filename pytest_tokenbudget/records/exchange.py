@@ -10,7 +10,7 @@ Headers = tuple[tuple[str, str], ...]
 """Header pairs in order, names in lower case."""
 
 End = Literal["complete", "closed", "cut", "cancelled", "failed", "open"]
-"""How an exchange ended.
+"""The end of an exchange.
 
 ``complete``: the body was read to its end. ``closed``: the consumer stopped reading early, on purpose or because it
 raised. ``cut``: the connection broke while the body was read. ``cancelled``: the task was cancelled. ``failed``: there

@@ -12,7 +12,7 @@ from pytest_tokenbudget.records.exchange import End, Exchange, Headers, TokenBas
 from pytest_tokenbudget.replay.redaction import dump
 
 Ending = Literal["complete", "cut", "failed", "abandoned"]
-"""How the answer ended. ``abandoned``: the agent cancelled it, or was over before it came: its rest is not known."""
+"""The end of an answer. ``abandoned``: the agent cancelled it, or was over before it came: its rest is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ OUT_OF_ORDER_MARGIN = 0.15
 """By how much more alike a later answer of a stage must be than the next one, to be taken out of order."""
 
 ANSWERS_COMPARED = 16
-"""How many answers are compared: more branches beside each other are rare, and comparing takes time."""
+"""The most answers that are compared: more branches beside each other are rare, and comparing takes time."""
 
 LEAST_LIKENESS = 0.5
 """The likeness from which on an answer of another stage is taken, where the request's stage has none."""

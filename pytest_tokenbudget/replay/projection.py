@@ -16,7 +16,7 @@ LEAST_SIZE_RATIO = 1.5
 """Largest request over smallest, from which on."""
 
 LEAST_STANDARD_ERRORS = 3.0
-"""How many of its standard errors a slope must be above 0: about one in a thousand by chance."""
+"""The number of its standard errors by which a slope must be above 0: about one in a thousand by chance."""
 
 
 @dataclass(frozen=True, slots=True)

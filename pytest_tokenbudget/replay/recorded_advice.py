@@ -25,10 +25,10 @@ class AdviceRecount:
 
     Args:
         find: Gives the recordings.
-        reader: Reads and counts the calls.
+        reader: Gives what reads and counts the calls; asked when there is anything to count.
     """
 
-    def __init__(self, find: FindRecording, reader: Reader) -> None:
+    def __init__(self, find: FindRecording, reader: Callable[[], Reader]) -> None:
         self._find = find
         self._reader = reader
         self._left = MOST_RECOUNTS
@@ -44,7 +44,7 @@ class AdviceRecount:
             return advice
         self._left -= len(recordings)
         results = [
-            recount(recording, cuts, self._reader, nodeid=nodeid)
+            recount(recording, cuts, self._reader(), nodeid=nodeid)
             for recording, nodeid in zip(recordings, advice.tests, strict=True)
         ]
         then = [result.before.total for result in results if result.before is not None]

@@ -166,7 +166,7 @@ _FAULT_WORDS: tuple[tuple[str, Fault], ...] = (
     ("ClientOSError", "read_error"),
     ("WriteError", "write_error"),
 )
-"""What the names of errors say, in httpx, requests, aiohttp and botocore; the first that is found counts."""
+"""Words in the names of errors of httpx, requests, aiohttp and botocore, with their meaning; the first that is found counts."""
 
 _NO_READING = Reading(api="unknown", provider="")
 

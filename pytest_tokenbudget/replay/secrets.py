@@ -201,7 +201,7 @@ class Shape:
 
 
 _LEVELS_OF_ESCAPES = 3
-"""How often JSON may stand within JSON."""
+"""The deepest nesting of JSON texts within JSON."""
 
 _MOST_PRECEDING = 24
 """Characters before an anchor in which ``preceded`` is looked for."""

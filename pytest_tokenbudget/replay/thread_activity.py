@@ -42,7 +42,7 @@ _WAITING_PLACES = (
 """Modules of the standard library that wait for other threads of this process, and for nothing else."""
 
 Snapshot = Mapping[int, bytes]
-"""What each thread has done so far, by native id. Lines of a thread that could run now end in ``R``."""
+"""The work of each thread so far, by native id. Lines of a thread that could run now end in ``R``."""
 
 
 def thread_snapshot(apart_from: AbstractSet[int], processes: AbstractSet[int] = frozenset()) -> Snapshot:

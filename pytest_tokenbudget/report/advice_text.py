@@ -34,7 +34,8 @@ def advice_lines(found: Sequence[Advice], *, top: int, runs_per_month: float | N
 
 
 def _saving(advice: Advice, runs_per_month: float) -> str:
-    savings = [f"{advice.tokens:,} tokens"] if advice.tokens else []
+    from_cache = " from the cache" if advice.kind in ("cache_unused", "cache_broken") else ""
+    savings = [f"{advice.tokens:,} tokens{from_cache}"] if advice.tokens else []
     savings += [number(advice.seconds, "s")] if advice.seconds else []
     if advice.cost:
         month = f" (an estimated {_rounded(advice.cost * runs_per_month)} a month)" if runs_per_month else ""

@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pytest_tokenbudget.compare.values import before_of
 from pytest_tokenbudget.explain.advice import advise
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.advice import (
@@ -23,9 +22,10 @@ from pytest_tokenbudget.records.advice import (
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.composition import StageComposition, split
 from pytest_tokenbudget.records.production import Production
-from pytest_tokenbudget.records.verdict import Before, TestResult
+from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.from_json import read_report
 from pytest_tokenbudget.report.json_report import test_json
+from pytest_tokenbudget.stats.statistic import mean
 
 MILLION = 1_000_000
 
@@ -55,11 +55,10 @@ def stored_evidence(nodeid: str, entry: BaselineEntry, prices: PriceBook) -> Tes
     """Gather the evidence of a test's baseline: what its calls carried, by stage, and each call as an even share of it."""
     model = entry.models[0] if len(entry.models) == 1 else ""
     provider = entry.providers[0] if len(entry.providers) == 1 else ""
-    means = before_of(entry)
     calls: list[CallEvidence] = []
     for path, own in sorted(entry.composition.items()):
         if own.calls:
-            cost, seconds = (_own_mean(means, path, name) for name in ("cost", "model_time"))
+            cost, seconds = (_own_mean(entry, path, name) for name in ("cost", "model_time"))
             shares = _call_shares(path, own, (provider, (*own.models, model)[0]), cost, seconds or 0.0, prices)
             calls += [replace(call, started=len(calls) + number) for number, call in enumerate(shares)]
     stages = tuple(
@@ -77,12 +76,18 @@ def stored_evidence(nodeid: str, entry: BaselineEntry, prices: PriceBook) -> Tes
     return TestEvidence(nodeid, tuple(calls), stages, entry.traffic, has_single_calls=False)
 
 
-def _own_mean(means: Before, path: str, name: str) -> float | None:
+def _own_mean(entry: BaselineEntry, path: str, name: str) -> float | None:
     """A metric's mean in a stage without the stages inside it; ``None`` where it is not known."""
-    value = means.stages.get(path, {}).get(name)
-    inner = [means.stages[other].get(name) for other in means.stages if other.rpartition("/")[0] == path and path]
-    known = [one or 0.0 for one in inner]
-    return None if value is None else max(0.0, value - sum(known))
+    inner = [other for other in entry.stages if other.rpartition("/")[0] == path]
+    value, *others = [_mean(entry, f"{stage}.{name}") for stage in (path, *inner)]
+    if value is None and len(entry.composition) == 1:
+        value = _mean(entry, name)
+    return None if value is None else max(0.0, value - sum(other or 0.0 for other in others))
+
+
+def _mean(entry: BaselineEntry, key: str) -> float | None:
+    record = entry.metrics.get(key)
+    return float(mean(record.values)) if record is not None and record.values else None
 
 
 def _call_shares(

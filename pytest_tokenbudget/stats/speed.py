@@ -31,7 +31,7 @@ PROPORTION_SIGMA = 1.0
 """Standard deviation of the logarithm of a proportion, around that of an ordinary model."""
 
 NOISE_SCALE, NOISE_DF = 0.40, 4.0
-"""What is assumed of the log-ratio of a single duration to its expectation."""
+"""The assumed noise of the log-ratio of a single duration to its expectation."""
 
 _STEPS = 20
 _LARGEST_STEP = 1.0

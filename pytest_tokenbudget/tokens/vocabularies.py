@@ -188,7 +188,7 @@ def _clean(text: str) -> str:
 
 
 FALLBACK = "o200k_base"
-"""What texts of models without a public vocabulary are counted in; their profiles know the ratio to it."""
+"""The encoding in which texts of models without a public vocabulary are counted; their profiles know the ratio to it."""
 
 _OPENAI: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), name)

@@ -158,13 +158,18 @@ def _move_agent(repository: Any, installed: Path, sitecustomize: str) -> None:
     (installed / "sitecustomize.py").write_text(sitecustomize)
 
 
-def test_an_installed_folder_is_looked_for_on_both_sides(repository: Any, tmp_path: Path) -> None:
-    """What an editable installation puts on the import path of the working tree stands on that of the base, too."""
+def test_a_directory_is_a_base_and_an_installed_folder_is_looked_for_on_both_sides(
+    repository: Any, tmp_path: Path
+) -> None:
+    """A second checkout; what an editable installation puts on the import path of the working tree stands on its path, too."""
     backend = str(repository.root / "backend")
     _move_agent(repository, tmp_path / "site", f"import sys\nsys.path.append({backend!r})\n")
-    done = repository.ab("HEAD", "--report", "ab.json", PYTHONPATH=str(tmp_path / "site"))
+    other = tmp_path / "before"
+    repository.git("clone", "--quiet", ".", str(other))
+    done = repository.ab("../before", "--report", "ab.json", PYTHONPATH=str(tmp_path / "site"))
     assert done.code == 1, done.err
     assert repository.gate("input_tokens")["verdict"] == "regression"
+    assert other.is_dir()
 
 
 def test_code_of_the_other_side_is_an_error(repository: Any, temporary: Path, tmp_path: Path) -> None:
@@ -241,17 +246,6 @@ def test_a_confirmation_runs_only_what_is_suspected(repository: Any) -> None:
     assert "nothing to confirm" in nothing.out
 
 
-def test_a_directory_is_a_base(repository: Any, tmp_path: Path) -> None:
-    """A second checkout; git is asked to do nothing there."""
-    other = tmp_path / "before"
-    repository.git("clone", "--quiet", ".", str(other))
-    repository.write(prompt=4000)
-    done = repository.ab("../before", "--report", "ab.json")
-    assert done.code == 1, done.err
-    assert repository.gate("input_tokens")["verdict"] == "regression"
-    assert other.is_dir()
-
-
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -291,13 +285,6 @@ def test_an_option_that_would_write_is_refused(repository: Any) -> None:
     done = repository.ab("main", args=("tests", "--tokenbudget-update"))
     assert done.code == 2
     assert "stores nothing" in done.err
-
-
-def test_a_stage_that_no_test_opens_is_an_error(repository: Any) -> None:
-    """A slip in a stage's name is no target that was met."""
-    done = repository.ab("main", "--same-code", "--reduce", "wroker.input_tokens=30%")
-    assert done.code == 2
-    assert "no test opened the stage 'wroker'; opened: worker" in done.err
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -21,7 +21,7 @@ from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Span
 
 SETTLE_SECONDS = 0.25
-"""How long a sample waits at its end for calls that are under way in a child that still runs."""
+"""The time, s, that a sample waits at its end for calls that are under way in a child that still runs."""
 
 
 _TICK_NS = 2_000_000_000

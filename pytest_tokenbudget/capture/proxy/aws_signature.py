@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.capture.proxy.upstreams import Upstream
 
 SIGNED = "AWS4-HMAC-SHA256"
-"""How the ``Authorization`` of a signed request begins (AWS Signature Version 4, read 2026-11-28)."""
+"""The beginning of a signed request's ``Authorization`` (AWS Signature Version 4, read 2026-11-28)."""
 
 
 def signed(request: ServerRequest, upstream: Upstream, target: str, headers: Pairs) -> Pairs:

@@ -39,7 +39,7 @@ _OF_ONE_HOP = frozenset(
 )
 _OF_THE_BODY = frozenset(("content-length", "transfer-encoding"))
 LOOK_SECONDS = 0.2
-"""How often it is looked whether a client that waits is still there."""
+"""The time, s, between two looks whether a client that waits is still there."""
 
 STAGE_HEADER = "x-tokenbudget-stage"
 _OF_A_REQUEST = _OF_ONE_HOP | _OF_THE_BODY | {STAGE_HEADER}
