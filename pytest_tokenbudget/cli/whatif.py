@@ -62,8 +62,8 @@ def _run(arguments: argparse.Namespace) -> int:
     found = recount(recording, cuts, context.reader, nodeid=arguments.recording)
     if arguments.json:
         from pytest_tokenbudget import __version__
+        from pytest_tokenbudget.report.formats import RunView
         from pytest_tokenbudget.report.json_report import run_json
-        from pytest_tokenbudget.report.view import RunView
 
         print(json.dumps(run_json(RunView(__version__, "report", (found,))), indent=2))
     else:
