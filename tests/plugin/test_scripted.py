@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 SOURCE = """
 try:
     import httpx
@@ -215,7 +217,7 @@ def test_agent(ask, scripted_llm):
 
 
 def test_where_reading_takes_the_time_longer_prompts_are_the_cause(project: Any) -> None:
-    """The answers are as short as before: it is the tokens read that cost the seconds, not \"an output token\"."""
+    """The answers are as short as before: it is the tokens read that cost the seconds, and no time of an output token."""
     project.write(PREFILL.format(size=6000))
     project.run().assert_outcomes(passed=1)
     project.write(PREFILL.format(size=9000))
