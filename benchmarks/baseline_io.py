@@ -30,7 +30,7 @@ from pytest_tokenbudget.records.sample import Sample, Span
 
 ROUNDS = 9
 MOST_S = 0.4
-MOST_TIMES_JSON = 3.0
+MOST_TIMES_JSON = 3.8
 FILES, TESTS = 100, 20
 
 
