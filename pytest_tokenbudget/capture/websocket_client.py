@@ -170,7 +170,7 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
 
 
 def _watched_websocket_client(module: ModuleType, library: WebSocketLibrary) -> tuple[Watched, ...]:
-    """Those of the library ``websocket-client``; its connection forgets where it goes."""
+    """Give the methods of the library ``websocket-client``; its connection forgets where it goes."""
     urls: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
     connections, kind = _Connections(library, lambda connection: urls.get(connection, "")), module.WebSocket
 

@@ -34,8 +34,8 @@ MOST_SLEEPS = 20
 further sleeps are real, so that the clock does not run away."""
 
 MOST_SLEEPS_OF_OTHERS = 3
-"""The same for a thread that began during the run and has never asked a model: a tool's handler sleeps once or twice, and a
-thread that goes on and on is a heartbeat."""
+"""Such sleeps of a thread that began during the run and has never asked a model: a tool's handler sleeps once or twice, and
+a thread that goes on and on is a heartbeat."""
 
 LONGEST_LOOK_SECONDS = 0.005
 """Real s between two looks at busy threads, at most: it grows while they stay busy, so that looking costs little."""
@@ -354,7 +354,7 @@ class VirtualClock:
         self._hold(self._now + seconds)
 
     def _may_be_agents(self, tid: int) -> bool:
-        """Whether a sleep in a thread that began during the run is one of the agent's, or of a server's that it waits for."""
+        """Tell whether a sleep in a thread that began during the run is one of the agent's, or of a server's that it waits for."""
         return self._answers_under_way > 0 or self._sleeps[tid] < MOST_SLEEPS_OF_OTHERS
 
 

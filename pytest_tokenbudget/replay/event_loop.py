@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 asks_a_model: ContextVar[bool] = ContextVar("tokenbudget_asks_a_model", default=False)
-"""Whether a task has asked a model in this run, or was begun by one that had."""
+"""Set in a task that has asked a model in this run, or was begun by one that had."""
 
 
 class Clock(Protocol):
