@@ -16,6 +16,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -54,18 +55,18 @@ def serve() -> None:
         while True:  # on a busy machine the client's idle connection may expire between two calls
             connection, _ = listener.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            with connection, connection.makefile("rb", buffering=1 << 20) as reader:
-                _answer(connection, reader, answers)
+            threading.Thread(target=_answer, args=(connection, answers), daemon=True).start()
 
 
-def _answer(connection: socket.socket, reader: Any, answers: dict[bool, bytes]) -> None:
-    while reader.readline():
-        length = 0
-        while (line := reader.readline()) != b"\r\n":
-            if line.lower().startswith(b"content-length:"):
-                length = int(line.split(b":")[1])
-        body = reader.read(length)
-        connection.sendall(answers[b'"stream":true' in body or b'"stream": true' in body])
+def _answer(connection: socket.socket, answers: dict[bool, bytes]) -> None:
+    with connection, connection.makefile("rb", buffering=1 << 20) as reader:
+        while reader.readline():
+            length = 0
+            while (line := reader.readline()) != b"\r\n":
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            body = reader.read(length)
+            connection.sendall(answers[b'"stream":true' in body or b'"stream": true' in body])
 
 
 @contextmanager

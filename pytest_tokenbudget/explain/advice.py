@@ -55,6 +55,9 @@ SHORT_RESULT = 100
 WORDY_SCHEMA = 200
 """Tokens of a schema from which on its descriptions are weighed."""
 
+LISTED_SHARE = 0.25
+"""Share of a schema from which on its lists of values and its examples count as words."""
+
 LARGE_TOOL = 300
 """Tokens of the largest tool from which on it is named."""
 
@@ -258,7 +261,7 @@ def _wordy_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
                 anatomy = test.schemas.get(part.name)
                 if anatomy is None or anatomy.tokens < WORDY_SCHEMA:
                     continue
-                wordy = max(0, 2 * anatomy.words_tokens - anatomy.tokens)
+                wordy = max(0, 2 * _words(anatomy) - anatomy.tokens)
                 saved = max(wordy, anatomy.repeated_tokens)
                 if not saved:
                     continue
@@ -276,6 +279,12 @@ def _wordy_schemas(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
             nodeids = tuple(nodeid for nodeid, _, _ in carried)
             cost = worth(tokens, price)
             yield Advice(kind, path, "tools", name, tokens, cost, None, 0.0, "likely", text, nodeids)
+
+
+def _words(anatomy: SchemaAnatomy) -> int:
+    """Tokens of what could be shorter: descriptions, and lists of values and examples where these are much of the schema."""
+    listed = anatomy.enum_tokens + anatomy.example_tokens
+    return anatomy.words_tokens if listed >= LISTED_SHARE * anatomy.tokens else anatomy.description_tokens
 
 
 def _what_is_wordy(anatomy: SchemaAnatomy, *, is_wordy: bool) -> tuple[bool, str]:

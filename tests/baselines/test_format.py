@@ -323,3 +323,19 @@ def test_providers_of_the_first_release_have_their_names_of_now() -> None:
     text = path.read_text(encoding="utf-8").replace('"providers": ["openai"]', '"providers": ["bedrock", "openai"]')
     (entry,) = load(text.encode(), path).values()
     assert entry.providers == ("aws.bedrock", "openai")
+
+
+def test_a_figure_that_follows_from_others_is_the_same_in_any_order() -> None:
+    """Alone, after all others, and among all of them: what is worked out late is what was stored."""
+    for path in sorted((Path(__file__).parent / "format_1").rglob("*.json")):
+        data = path.read_bytes()
+        whole = {key: dict(entry.metrics) for key, entry in load(data, path).items()}
+        for key, metrics in whole.items():
+            later = load(data, path)[key].metrics
+            assert {name: later[name] for name in reversed(metrics)} == metrics
+            for name, record in metrics.items():
+                alone = load(data, path)[key].metrics
+                assert name in alone
+                assert alone[name] == record
+            assert "no.such_metric" not in later
+            assert later.get("no.such_metric") is None

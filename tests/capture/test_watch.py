@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import queue
+import socket
 import subprocess
 import sys
 import threading
@@ -255,3 +256,56 @@ def test_whoever_serves_the_sample_works_for_it(httpx: Any, server: Any) -> None
 def test_the_clients_of_a_watch_are_told(httpx: Any) -> None:
     """With their versions; only what is imported."""
     assert f"{httpx.__name__} {httpx.__version__}" in watched_clients()
+
+
+def test_a_later_watch_puts_the_same_methods_in_place_again(httpx: Any) -> None:
+    """Nothing is made anew for each sample, and what a tool of tests replaced meanwhile is wrapped as it stands now."""
+    placed = []
+    for _ in range(2):
+        with watching(Recorder()):
+            placed.append(vars(httpx.Client)["send"])
+    assert placed[0] is placed[1]
+
+
+def test_what_was_replaced_between_two_watches_is_watched(
+    httpx: Any, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another method, and another class under the same name, as after a reload: each is seen, and put back."""
+    with watching(Recorder()):
+        pass
+    original, sent = httpx.Client.send, []
+
+    def send(self: Any, request: Any, **options: Any) -> Any:
+        sent.append(request)
+        return original(self, request, **options)
+
+    monkeypatch.setattr(httpx.Client, "send", send)
+    recorder = Recorder()
+    with watching(recorder), httpx.Client() as client:
+        client.get(f"{server.url}/1")
+    assert (len(recorder.exchanges()), len(sent)) == (1, 1)
+    assert vars(httpx.Client)["send"] is send
+
+    class Client(httpx.Client):  # type: ignore[misc, name-defined]
+        def send(self, request: Any, **options: Any) -> Any:
+            return original(self, request, **options)
+
+    Client.__module__, Client.__qualname__ = httpx.Client.__module__, "Client"
+    own = vars(Client)["send"]
+    monkeypatch.setattr(httpx, "Client", Client)
+    recorder = Recorder()
+    with watching(recorder), Client() as client:
+        client.get(f"{server.url}/2")
+    assert len(recorder.exchanges()) == 1
+    assert vars(Client)["send"] is own
+
+
+def test_a_name_that_an_earlier_watch_looked_up_names_no_address_now(server: Any) -> None:
+    """The names of hosts are those that were looked up in this sample."""
+    port = int(server.url.rpartition(":")[2])
+    with watching(Recorder()):
+        socket.getaddrinfo("localhost", port)
+    recorder = Recorder()
+    with watching(recorder), socket.socket() as connection:
+        connection.connect(("127.0.0.1", port))
+    assert [one.host for one in recorder.connections.noted()] == ["127.0.0.1"]

@@ -84,7 +84,7 @@ def _unused(printed: str) -> dict[str, Any]:
 def test_the_saving_is_what_whatif_says(recorded: Any, command: Any, replay: object) -> None:
     """Whatever the command reads, a recording decides: tokens and money are those of the run with the cut made."""
     recorded(replay=replay)
-    asked = json.loads(command("whatif", NODEID, "--drop-tool", "mail_send", "--json"))
+    (asked,) = json.loads(command("whatif", NODEID, "--drop-tool", "mail_send", "--json"))["tests"]
     saved = {name: asked["before"]["total"][name] - asked["total"][name] for name in ("input_tokens", "cost")}
     for named in (["report.json"], [NODEID], ["baselines"], []):
         found = _unused(command("advise", *named, "--json"))

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
+from report_runs import calls as run_calls
 
+from pytest_tokenbudget.ab.paired_test import entry_of
+from pytest_tokenbudget.compare import gate_results
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.compare.rules import parse_quantity, parse_rule
+from pytest_tokenbudget.measure.measured import measure
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import StageComposition
+from pytest_tokenbudget.records.composition import FixedPrompt, StageComposition
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import GateResult, worst
@@ -117,3 +124,42 @@ def test_an_unknown_value_fails_what_was_asked_for_by_name(metric: str) -> None:
     (said,) = judge_gates(GateInput(budget, [sample], None, True, TABLE))
     assert (said.value, said.allowed, said.verdict) == (None, 7, "over_limit")
     assert said.reason.startswith(f"{metric} is not known: ")
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_a_stage_that_holds_everything_is_judged_as_by_itself(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Evidence that is worked out once for the test and its only stage gives what each of them would give alone."""
+    rng = random.Random(seed)
+    stages = rng.choice([("main",), ("worker",), ("worker", "worker/finalize"), ("router", "worker")])
+
+    def taken(*, grown: int) -> Sample:
+        calls = [
+            replace(
+                call,
+                stage=rng.choice(stages),
+                model=rng.choice(["gpt-4.1", "gpt-4.1", "gpt-5"]) if rng.random() < 0.2 else "gpt-4.1",
+                input_source=rng.choice(["provider", "counted"]) if rng.random() < 0.2 else "provider",
+            )
+            for call in run_calls(rng.randint(1, 4), growth=1 + grown / 10)
+        ]
+
+        def compose(mine: Sequence[Call], _: float) -> StageComposition:
+            fixed = FixedPrompt("2ad14b", "o200k_base", 500 + 100 * grown, 5, len(mine))
+            models = tuple(sorted({call.model for call in mine}))
+            return StageComposition(calls=len(mine), models=models, fixed=(fixed,) if mine else ())
+
+        found = measure(calls, (), call_phase=9.0, own_time=None, table=TABLE, compose=compose)
+        return Sample(
+            calls=tuple(calls),
+            total=found.total,
+            stages=found.stages,
+            composition=found.composition,
+            pooled=found.pooled,
+        )
+
+    entry = entry_of([taken(grown=0)])
+    given = GateInput(Budget(), [taken(grown=rng.choice([0, 0, 1, 3]))], entry, rng.random() < 0.5, TABLE)
+    judged = judge_gates(given)
+    monkeypatch.setattr(gate_results._Gates, "_scope", lambda _, stage: stage)
+    assert judged == judge_gates(given)
+    assert judged

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_runs import many, showcase
 
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report import json_report
@@ -17,6 +18,7 @@ from pytest_tokenbudget.report.github import error_lines
 from pytest_tokenbudget.report.markdown import markdown
 from pytest_tokenbudget.report.table import failure_text
 from pytest_tokenbudget.report.terminal import section_lines
+from pytest_tokenbudget.report.test_result import in_brief
 from pytest_tokenbudget.wording import plain
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -126,3 +128,14 @@ def test_text_from_outside_is_made_plain() -> None:
     """Control characters, overrides of the writing direction and surrogates are gone; long text is cut."""
     assert plain("a\x1b[0m\u202eb\ud800") == "a[0mb?"
     assert len(plain("x" * 1000)) == 400
+
+
+@pytest.mark.parametrize("verbosity", [-1, 0])
+def test_a_result_in_brief_is_shown_as_the_whole_one(verbosity: int) -> None:
+    """What a session keeps of a test that is ok is all that its terminal shows of it."""
+    for run in (showcase(), many(40)):
+        results = tuple(in_brief(one) if one.verdict == "ok" and one.passed else one for one in run.results)
+        assert section_lines(replace(run, results=results), verbosity=verbosity) == section_lines(
+            run, verbosity=verbosity
+        )
+        assert any(one.verdict == "ok" for one in run.results)
