@@ -171,6 +171,7 @@ def test_the_library_websocket_client(
     """Its connections and its apps, which many examples of Realtime use."""
     pytest.importorskip("websocket._core", reason="websocket-client is not installed")
     monkeypatch.setenv("SERVER", socket_server)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_agent=BODY.partition("@token_budget")[0] + WEBSOCKET_CLIENT)
     result = pytester.runpytest_inprocess(
         "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider"
