@@ -19,7 +19,7 @@ from tabulate import tabulate
 from benchmarks.figures import COLLECT, Figure
 
 HERE = Path(__file__).resolve().parent
-NO_BENCHMARKS = {"__init__", "__main__", "figures", "sessions"}
+NO_BENCHMARKS = {"__init__", "__main__", "figures", "processes", "sessions"}
 
 
 def names(wanted: list[str]) -> list[str]:

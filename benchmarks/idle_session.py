@@ -1,22 +1,24 @@
 """What the plugin costs a session that does not use it.
 
-A small session without a marked test, with the plugin and without, interleaved, 11 times each; medians. Once with all the
-plugins that happen to be installed, as at a desk, and once with no other plugin at all, which is stricter.
+A small session without a marked test, with the plugin and without: CPU time of the whole process, interleaved, 15 times each;
+medians. Once with all the plugins that happen to be installed, as at a desk, and once with no other plugin at all, which is
+stricter.
 """
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import Figure, report
-from benchmarks.sessions import PLUGIN, run
+from benchmarks.processes import Times, cpu_seconds, interleaved
+from benchmarks.sessions import EMPTY, PLUGIN, run
 
-ROUNDS = 11
+ROUNDS = 15
 TESTS = 50
-MOST = 1.05
+MOST = 1.03
 HEAVY = ("httpx", "httpx2", "pydantic", "tiktoken", "toktok", "tabulate", "genai_prices")
 
 CONFTEST = f"""
@@ -34,17 +36,21 @@ def test_nothing(number):
 """
 
 
-def ratio(place: Path, bare: list[str], loaded: list[str], *, alone: bool) -> tuple[float, float, float]:
-    """Median of the loaded sessions over the median of the bare ones, and both medians, s."""
-    times: dict[bool, list[float]] = {True: [], False: []}
-    for number in range(ROUNDS + 1):
-        for which in (True, False) if number % 2 else (False, True):
-            only = ([] if not which else [PLUGIN]) if alone else None
-            session = run(place, *(loaded if which else bare), only=only)
-            if number:  # the first round warms the disk's cache and writes byte code
-                times[which].append(session.seconds)
-    with_it, without = statistics.median(times[True]), statistics.median(times[False])
-    return with_it / without, with_it, without
+def command(*arguments: str) -> list[str]:
+    """A pytest session."""
+    return [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+
+
+def measured(place: Path) -> dict[str, Times]:
+    """The sessions: with the plugin and without, beside others and alone."""
+    alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": EMPTY}
+    sides = {
+        "with": partial(cpu_seconds, command(), place),
+        "without": partial(cpu_seconds, command("-p", "no:tokenbudget"), place),
+        "alone with": partial(cpu_seconds, command(), place, variables=alone | {"PYTEST_PLUGINS": PLUGIN}),
+        "alone without": partial(cpu_seconds, command(), place, variables=alone),
+    }
+    return interleaved(sides, ROUNDS)
 
 
 def main() -> int:
@@ -53,17 +59,21 @@ def main() -> int:
         place = Path(name)
         (place / "conftest.py").write_text(CONFTEST)
         (place / "test_idle.py").write_text(TEST)
-        usual, usual_with, usual_without = ratio(place, ["-p", "no:tokenbudget"], [], alone=False)
-        strict, strict_with, strict_without = ratio(place, [], [], alone=True)
+        (place / f"{EMPTY}.py").touch()
+        times = measured(place)
         output = run(place, "-s", only=[PLUGIN]).output
     imported = output.partition("imported:")[2].splitlines()[0].split()
     target = f"<= {MOST}"
+    usual = times["with"].median / times["without"].median
+    strict = times["alone with"].median / times["alone without"].median
     return report(
         [
             Figure("unmarked session, with / without the plugin", f"{usual:.3f}", target, usual <= MOST),
-            Figure("  medians", f"{usual_with:.3f} / {usual_without:.3f} s"),
+            Figure("  with", str(times["with"])),
+            Figure("  without", str(times["without"])),
             Figure("the same where no other plugin is loaded", f"{strict:.3f}", target, strict <= MOST),
-            Figure("  medians", f"{strict_with:.3f} / {strict_without:.3f} s"),
+            Figure("  with", str(times["alone with"])),
+            Figure("  without", str(times["alone without"])),
             Figure("heavy libraries that it imports", " ".join(imported) or "none", "none", not imported),
         ]
     )

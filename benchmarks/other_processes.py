@@ -1,6 +1,6 @@
 """What watching costs a child process when it starts, and what the recording proxy adds to a call.
 
-Pairs are interleaved. The start is the median of the differences; of calls the fastest tenth is compared, since the rest of a
+Pairs are interleaved. The start is CPU time of the whole process, the difference of the medians; of calls the fastest tenth is compared, since the rest of a
 loaded machine hides what a fraction of a millisecond is. Client, proxy and server are processes of their own.
 """
 
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
 
 from benchmarks.figures import Figure, report
+from benchmarks.processes import cpu_seconds, interleaved
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 
 STARTS = 30
@@ -46,23 +48,25 @@ STREAM = json.dumps({"model": "gpt-4o", "stream": True, "messages": [{"role": "u
 
 
 def added_to_a_start() -> float:
-    """Milliseconds that a child process takes longer to start."""
+    """Milliseconds of CPU time that a child process takes longer to start."""
     plain = dict(os.environ)
     children = ChildProcesses()
     watched = children.environment(plain)
-
-    def start(environment: dict[str, str]) -> float:
-        began = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "pass"], env=environment, check=True)
-        return (time.perf_counter() - began) * 1e3
-
-    start(watched)
-    differences = []
-    for number in range(STARTS):
-        times = {name: start(watched if name else plain) for name in ((True, False) if number % 2 else (False, True))}
-        differences.append(times[True] - times[False])
+    command, place = [sys.executable, "-c", "pass"], Path(__file__).parent
+    times = interleaved(
+        {
+            "plain": partial(cpu_seconds, command, place),
+            "watched": partial(cpu_seconds, command, place, variables=changed(plain, watched)),
+        },
+        STARTS,
+    )
     children.close()
-    return statistics.median(differences)
+    return (times["watched"].median - times["plain"].median) * 1e3
+
+
+def changed(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str]:
+    """The environment variables that are new or have another value."""
+    return {name: value for name, value in after.items() if before.get(name) != value}
 
 
 def call(url: str, body: bytes) -> Callable[[], tuple[float, float]]:

@@ -51,20 +51,22 @@ FAMILIES: tuple[Family, ...] = (
     Family("aiohttp.client_ws", "aiohttp", "websocket_client"),
     Family("websockets.asyncio.client", "websockets", "websocket_client"),
     Family("websockets.sync.client", "websockets", "websocket_client"),
+    Family("websocket._core", "websocket", "websocket_client"),
     # Tools for tests that go round the clients.
     Family("requests_mock.mocker", "requests", "requests_client"),
     Family("moto.core.botocore_stubber", "botocore", "botocore_client"),
     Family("botocore.stub", "botocore", "botocore_client"),
     # Who hands work to threads that ran before.
     Family("concurrent.futures.thread", "", "ownership"),
-    # What stands below all clients.
+    # What stands below all clients, and what goes round it.
+    Family("curl_cffi.requests.session", "", "curl_client"),
     Family("socket", "", "network"),
     Family("ssl", "", "network"),
 )
 MODULES = frozenset(family.module for family in FAMILIES)
 """The modules whose arrival matters."""
 
-CLIENTS = frozenset(family.module for family in FAMILIES if family.package)
+CLIENTS = frozenset(family.module for family in FAMILIES if family.package or family.home == "curl_client")
 """The libraries that may call a model."""
 
 

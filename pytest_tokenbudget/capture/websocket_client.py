@@ -155,6 +155,8 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
                 kind, "receive", lambda receive: _async_receiving(connections, receive, lambda message: message.data)
             ),
         )
+    if module.__name__ == "websocket._core":
+        return _watched_websocket_client(module, library)
     connections, kind = _Connections(library, _websockets_url), module.ClientConnection
     if "asyncio" in module.__name__:
         return (
@@ -165,6 +167,32 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
         Watched(kind, "send", lambda send: _sending(connections, send)),
         Watched(kind, "recv", lambda recv: _receiving(connections, recv)),
     )
+
+
+def _watched_websocket_client(module: ModuleType, library: WebSocketLibrary) -> tuple[Watched, ...]:
+    """Give the methods of the library ``websocket-client``; its connection forgets where it goes."""
+    urls: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
+    connections, kind = _Connections(library, lambda connection: urls.get(connection, "")), module.WebSocket
+
+    def connecting(connect: Callable[..., Any]) -> Callable[..., Any]:
+        def call(self: Any, url: Any, *args: Any, **options: Any) -> Any:
+            urls[self] = str(url)
+            return connect(self, url, *args, **options)
+
+        return call
+
+    return (
+        Watched(kind, "connect", connecting),
+        Watched(kind, "send", lambda send: _sending(connections, send)),
+        Watched(kind, "recv_data_frame", lambda recv: _receiving(connections, recv, _text_of_frame)),
+    )
+
+
+def _text_of_frame(received: Any) -> Any:
+    opcode, frame = received
+    return (
+        frame.data if opcode in (1, 2) else None
+    )  # text and bytes (RFC 6455, section 5.2); others are not for the user
 
 
 def _websockets_url(connection: Any) -> str:
@@ -214,7 +242,9 @@ def _sending(connections: _Connections, send: Callable[..., Any]) -> Callable[..
     return sending
 
 
-def _receiving(connections: _Connections, receive: Callable[..., Any]) -> Callable[..., Any]:
+def _receiving(
+    connections: _Connections, receive: Callable[..., Any], data_of: Callable[[Any], Any] = lambda message: message
+) -> Callable[..., Any]:
     def receiving(self: Any, *args: Any, **options: Any) -> Any:
         connection = connections.of(self)
         if connection is None:
@@ -224,7 +254,9 @@ def _receiving(connections: _Connections, receive: Callable[..., Any]) -> Callab
         except BaseException as error:
             connection.broke(error)
             raise
-        connection.received(message)
+        data = data_of(message)
+        if isinstance(data, str | bytes):
+            connection.received(data)
         return message
 
     return receiving

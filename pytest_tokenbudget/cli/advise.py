@@ -156,7 +156,7 @@ class _Suite:
         return project_context(self._stored[0].test_file.parent if self._stored else Path())
 
     def evidence(self, reported: Sequence[Mapping[str, object]]) -> tuple[TestEvidence, ...]:
-        """What the tests show: as reported, by their cassettes where these are few, else by their baselines."""
+        """Gather the evidence: as reported, by their cassettes where these are few, else by their baselines."""
         from pytest_tokenbudget.prices import PriceBook
         from pytest_tokenbudget.report.evidence import evidence_of, stored_evidence
         from pytest_tokenbudget.report.json_report import test_json

@@ -37,7 +37,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
         "--drop-stage", action="append", default=[], metavar="STAGE", help="leave out this stage's calls; repeatable"
     )
     parser.add_argument("--cache", action="store_true", help="count every stable prefix as read from the cache")
-    parser.add_argument("--json", action="store_true", help="print the test of a JSON report instead of text")
+    parser.add_argument("--json", action="store_true", help="print a JSON report instead of text")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -61,9 +61,11 @@ def _run(arguments: argparse.Namespace) -> int:
     recording = Recording.read(interactions, context.reader)
     found = recount(recording, cuts, context.reader, nodeid=arguments.recording)
     if arguments.json:
-        from pytest_tokenbudget.report.json_report import test_json
+        from pytest_tokenbudget import __version__
+        from pytest_tokenbudget.report.formats import RunView
+        from pytest_tokenbudget.report.json_report import run_json
 
-        print(json.dumps(test_json(found), indent=2))
+        print(json.dumps(run_json(RunView(__version__, "report", (found,))), indent=2))
     else:
         print("\n".join(_lines(found, cuts)))
     return 0

@@ -71,7 +71,7 @@ def explain(
         return ()
     rest = values[1] - values[0] - sum((share.delta for share in shares), Fraction(0))
     if rest:
-        shares = [*shares, Share(_rest_part(metric), "", rest, _rest_text(metric, *totals), stage)]
+        shares = [*shares, _rest(metric, stage, rest, totals, values)]
     return _causes(f"{stage}.{metric}" if stage else metric, merge_shares(shares), values)
 
 
@@ -154,6 +154,20 @@ def _values(before: float | int | None, after: float | int | None) -> tuple[Frac
     if not known or not all(math.isfinite(value) for value in known):
         return None
     return Fraction(before or 0), Fraction(after or 0)
+
+
+def _rest(
+    metric: str,
+    stage: str,
+    rest: Fraction,
+    totals: tuple[StageComposition | None, StageComposition | None],
+    values: tuple[Fraction, Fraction],
+) -> Share:
+    """What the compositions do not tell; of a stage that only one side has, that it appeared or vanished."""
+    for total, value, word in zip(totals, values, ("appeared", "vanished"), strict=True):
+        if stage and total is None and not value:
+            return Share("stage", stage, rest, f"{clean_name(stage)} {word}", stage)
+    return Share(_rest_part(metric), "", rest, _rest_text(metric, *totals), stage)
 
 
 def _rest_part(metric: str) -> str:

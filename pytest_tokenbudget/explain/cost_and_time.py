@@ -98,7 +98,8 @@ def time_shares(
 ) -> list[Share]:
     """The shares in the difference of a time: calls, times what each wrote, times the time for a token of it.
 
-    What a model writes is what it takes time for; the time for reading is in the time for a token.
+    What a model writes is what it takes time for. Where the time for a token of it moved as what is read did, reading moved it, up
+    to what it would be if all of a call's time were reading; only the rest is the model's or the agent's.
 
     Args:
         before: The composition before.
@@ -115,19 +116,43 @@ def time_shares(
     if not (before.output_tokens and after.output_tokens):
         by_calls, by_time = shapley(product, *zip(calls, call_time, strict=True))
         text = f"{say_seconds(call_time[0])} -> {say_seconds(call_time[1])} a call: {other}"
-        shares = [Share("calls", "", by_calls, more_calls), Share("model", "", by_time, text)]
+        reading = _reading_share(before, after, call_time[0], by_time)
+        shares = [
+            Share("calls", "", by_calls, more_calls),
+            reading,
+            Share("model", "", by_time - reading.delta, text),
+        ]
         return [share for share in shares if share.delta]
     written = [Fraction(side.output_tokens or 0, side.calls) for side in (before, after)]
     token_time = [time / tokens for time, tokens in zip(call_time, written, strict=True)]
     by_calls, by_length, by_time = shapley(product, *zip(calls, written, token_time, strict=True))
     text = f"{say_seconds(token_time[0])} -> {say_seconds(token_time[1])} an output token: {other}"
     answers = f"answers {say_tokens(written[0])} -> {say_tokens(written[1])} tokens a call"
+    reading = _reading_share(before, after, call_time[0], by_time)
     shares = [
         Share("calls", "", by_calls, more_calls),
         Share("output", "", by_length, answers),
-        Share("model", "", by_time, text),
+        reading,
+        Share("model", "", by_time - reading.delta, text),
     ]
     return [share for share in shares if share.delta]
+
+
+def _reading_share(before: StageComposition, after: StageComposition, call_time: Fraction, by_time: Fraction) -> Share:
+    """The part of a change of speed that longer or shorter prompts explain; 0 where they moved the other way.
+
+    Args:
+        before: The composition before.
+        after: The composition now.
+        call_time: s of a call before.
+        by_time: s by which another time for a token moved the whole.
+    """
+    read = [Fraction(side.input_tokens, side.calls) for side in (before, after)]
+    most = after.calls * call_time * (read[1] - read[0]) / read[0] if read[0] else Fraction(0)
+    if by_time * most <= 0:
+        return Share(READ, "", Fraction(0), "")
+    delta = by_time if abs(by_time) < abs(most) else most
+    return Share(READ, "", delta, f"{say_tokens(read[0])} -> {say_tokens(read[1])} tokens read a call")
 
 
 def cache_shares(before: StageComposition, after: StageComposition, values: tuple[Fraction, Fraction]) -> list[Share]:

@@ -33,6 +33,18 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     from pytest_tokenbudget import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
+    _import_as_written(pluginmanager)
+
+
+def _import_as_written(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Keep pytest from rewriting the assertions of this package, as it does with all of a plugin's modules.
+
+    It holds no assertion of a user's, and to compile it anew takes longer than the rest of a small session.
+    """
+    marked = getattr(pluginmanager.rewrite_hook, "_must_rewrite", None)  # there is no public way back
+    if isinstance(marked, set):
+        marked.discard("pytest_tokenbudget")
+        marked.discard("pytest_tokenbudget.plugin")
 
 
 def pytest_configure(config: pytest.Config) -> None:

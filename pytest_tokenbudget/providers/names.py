@@ -20,9 +20,6 @@ PROVIDERS_BEFORE: Mapping[str, str] = {
 }
 """Names that version 0.1 of this package gave to providers -> those that they have now."""
 
-FINISH_REASONS_BEFORE: Mapping[str, str] = {"tool_calls": "tool_call"}
-"""Finish reasons of version 0.1 -> those of now."""
-
 
 def current_provider(name: str) -> str:
     """The name that a provider has now, for one that may be of version 0.1."""

@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Protocol
 from weakref import WeakSet
 
-from pytest_tokenbudget.replay.event_loop import VirtualLoop, hook_loops_of_this_thread
+from pytest_tokenbudget.replay.event_loop import VirtualLoop, asks_a_model, hook_loops_of_this_thread
 from pytest_tokenbudget.replay.thread_activity import (
     QUIET_SECONDS,
     ThreadWatch,
@@ -33,11 +33,16 @@ MOST_SLEEPS = 20
 """Sleeps in a row of one thread, with no answer under way, after which it is taken to wait for something outside: its
 further sleeps are real, so that the clock does not run away."""
 
+MOST_SLEEPS_OF_OTHERS = 3
+"""Such sleeps of a thread that began during the run and has never asked a model: a tool's handler sleeps once or twice, and
+a thread that goes on and on is a heartbeat."""
+
 LONGEST_LOOK_SECONDS = 0.005
 """Real s between two looks at busy threads, at most: it grows while they stay busy, so that looking costs little."""
 
 TIMER_GRACE_SECONDS = 0.3
-"""Real s (at most) for which a timer of a loop with foreign I/O is held, so that it does not cut that I/O short."""
+"""Real s (at most) for which a sleep of a loop with foreign I/O is held, so that it does not come before that I/O. A timer
+that guards the I/O is held for as long as it says: no tool is cut short because time is projected."""
 
 
 class Waiter(Protocol):
@@ -179,6 +184,7 @@ class VirtualClock:
         """Return when it is ``due`` (virtual s); suspends the calling task."""
         if due <= self._now or not self._running:
             return
+        asks_a_model.set(True)
         self._note_call(+1)
         try:
             await self._hold_task(due)
@@ -255,7 +261,7 @@ class VirtualClock:
         """
         if not self._running:
             loop.wait(timeout)
-        elif loop.due is not None and self._sleeps_too_often(loop.tid):
+        elif timeout is not None and (loop.due is None or self._sleeps_too_often(loop.tid)):
             return loop.wait_on_its_own_clock(timeout)
         elif not self._wait(loop):
             self._sleeps[loop.tid] += not self._answers_under_way
@@ -316,7 +322,7 @@ class VirtualClock:
         if self._may_wait_for_the_outside(waiting, alone=alone):
             hold = ahead / self._scale
             if isinstance(waiter, VirtualLoop) and waiter.has_foreign_io and not waiter.comes_with_an_answer:
-                hold = max(hold, min(ahead, TIMER_GRACE_SECONDS))
+                hold = max(hold, ahead if waiter.is_guarded else min(ahead, TIMER_GRACE_SECONDS))
         self._holds_now = hold > 0
         return max(0.0, self._watch.quiet_since + hold - time.monotonic()) if hold else 0.0
 
@@ -330,7 +336,8 @@ class VirtualClock:
     def _hook(self, loop: Any) -> VirtualLoop | None:
         hooked = self._loops.get(id(loop))
         if hooked is None and self._running and VirtualLoop.can_hook(loop):
-            hooked = self._loops[id(loop)] = VirtualLoop(loop, self)
+            is_bystander = threading.get_native_id() in self._bystanders
+            hooked = self._loops[id(loop)] = VirtualLoop(loop, self, serves_others=is_bystander)
         if hooked is not None:
             hooked.tid = threading.get_native_id()
         return hooked
@@ -338,13 +345,17 @@ class VirtualClock:
     def _sleep(self, seconds: Any) -> None:
         """Stand for ``time.sleep``: in the threads of the agent a sleep is an event on the virtual clock."""
         me = threading.get_native_id()
-        is_agent = me in self._callers or (self._answers_under_way > 0 and me not in self._bystanders)
+        is_agent = me in self._callers or (me not in self._bystanders and self._may_be_agents(me))
         is_usual = isinstance(seconds, int | float) and 0 < seconds < float("inf")
         if not (self._running and is_agent and is_usual) or self._sleeps_too_often(me):
             self._really_sleep(seconds)
             return
         self._sleeps[me] += not self._answers_under_way
         self._hold(self._now + seconds)
+
+    def _may_be_agents(self, tid: int) -> bool:
+        """Tell whether a sleep in a thread that began during the run is one of the agent's, or of a server's that it waits for."""
+        return self._answers_under_way > 0 or self._sleeps[tid] < MOST_SLEEPS_OF_OTHERS
 
 
 _RUNNING: WeakSet[VirtualClock] = WeakSet()

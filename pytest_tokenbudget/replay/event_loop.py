@@ -11,10 +11,15 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
+
+
+asks_a_model: ContextVar[bool] = ContextVar("tokenbudget_asks_a_model", default=False)
+"""Set in a task that has asked a model in this run, or was begun by one that had."""
 
 
 class Clock(Protocol):
@@ -33,19 +38,23 @@ class VirtualLoop:
     Args:
         loop: A loop with a selector, see :meth:`can_hook`.
         clock: Told when the loop is idle.
+        serves_others: Whether it ran before the run began. As in a loop that listens for connections, only timers of tasks that
+            have asked a model are then the agent's, and the others (a server's ticks) pass in real time.
 
     Attributes:
         tid: Native id of the loop's thread.
-        due: When its next timer is due, virtual s; ``None`` for none. Does not change while the loop is idle.
+        due: When its next timer of the agent is due, virtual s; ``None`` for none. Does not change while the loop is idle.
         events: What the selector gave last.
     """
 
-    def __init__(self, loop: Any, clock: Clock) -> None:
+    def __init__(self, loop: Any, clock: Clock, *, serves_others: bool = False) -> None:
         self.tid = threading.get_native_id()
         self.due: float | None = None
         self.events: list[Any] = []
         self._loop = loop
         self._clock = clock
+        self._serves_others = serves_others
+        self._next: Any = None
         self._answers: dict[int, Future[None]] = {}
         self._really_waited = 0.0
         self._selector = loop._selector
@@ -92,8 +101,16 @@ class VirtualLoop:
     @property
     def comes_with_an_answer(self) -> bool:
         """Tell whether the next timer is an answer of a model."""
-        scheduled = self._loop._scheduled
-        return bool(scheduled) and id(scheduled[0]) in self._answers
+        return id(self._next) in self._answers
+
+    @property
+    def is_guarded(self) -> bool:
+        """Tell whether the next timer is no sleep: it ends something that takes too long."""
+        from asyncio import futures
+
+        # What asyncio.sleep asks a loop to call (CPython's Lib/asyncio/tasks.py, the same from 3.4 to 3.14).
+        sleeps = getattr(futures, "_set_result_unless_cancelled", None)
+        return self._next is not None and getattr(self._next, "_callback", None) is not sleeps
 
     @property
     def has_foreign_io(self) -> bool:
@@ -131,14 +148,38 @@ class VirtualLoop:
         if events:
             return events
         self.events = []
-        scheduled = self._loop._scheduled
-        self.due = float(scheduled[0]._when) - self._really_waited if scheduled else None
+        self._next = self._next_timer()
+        self.due = None if self._next is None else float(self._next._when) - self._really_waited
         return self._clock.loop_is_idle(self, timeout)
+
+    def _next_timer(self) -> Any:
+        """Give the timer of the agent that is due first."""
+        timers = self._loop._scheduled
+        if self._serves_others or self._listens():
+            timers = [timer for timer in timers if id(timer) in self._answers or _is_agents(timer)]
+            return min(timers, key=lambda timer: float(timer._when), default=None)
+        return timers[0] if timers else None
+
+    def _listens(self) -> bool:
+        """Tell whether the loop accepts connections: it is a server's."""
+        get_map = getattr(self._selector, "get_map", None)
+        for key in list((get_map() or {}).values()) if get_map is not None else ():
+            reader = key.data[0] if isinstance(key.data, tuple) and key.data else None
+            callback = getattr(reader, "_callback", None)
+            if getattr(callback, "__name__", "") == "_accept_connection":  # of asyncio's selector_events.py
+                return True
+        return False
 
     def _shift_timers(self, by: float) -> None:
         # A uniform shift keeps the heap in order.
         for timer in self._loop._scheduled:
             timer._when += by
+
+
+def _is_agents(timer: Any) -> bool:
+    """Tell whether the task that set a timer has asked a model."""
+    context = getattr(timer, "_context", None)
+    return not timer.cancelled() and context is not None and bool(context.get(asks_a_model))
 
 
 def _finish(future: Future[None]) -> None:

@@ -435,7 +435,7 @@ def _gates(then: Measured, now: Measured) -> list[GateResult]:
             gate = GateResult(
                 metric=f"{stage}.{name}" if stage else name,
                 statistic="mean",
-                rule="+0%",
+                rule="",
                 kind="max_increase",
                 baseline=was,
                 value=value,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -67,10 +67,6 @@ class Schedule:
     async def before_head_async(self) -> None:
         """Hold a task until the response begins."""
         await self.holder.hold_until_async(self.started + self.head)
-
-
-BeforeChunk = Callable[[int], None]
-BeforeChunkAsync = Callable[[int], Awaitable[None]]
 
 
 def stream_times(sizes: Sequence[int], *, ttft: float, duration: float) -> tuple[float, ...]:

@@ -53,9 +53,5 @@ def _rounded(amount: float) -> str:
 
 def weight_lines(weights: Mapping[str, float]) -> list[str]:
     """Say by what production weighs the savings of each stage."""
-    told = [f"{plain(stage, limit=40)} x {weight:.2g}" for stage, weight in sorted(weights.items())]
-    return (
-        [f"weighed by the calls that production makes in a run for one of the tests': {', '.join(told)}"]
-        if told
-        else []
-    )
+    told = [f"{weight:.2g} in {plain(stage, limit=40)}" for stage, weight in sorted(weights.items())]
+    return [f"weighed by production, which makes for each call of the tests: {', '.join(told)}"] if told else []

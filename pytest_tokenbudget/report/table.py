@@ -159,7 +159,7 @@ def gate_row(gate: GateResult, *, loud: bool = True) -> tuple[str, str, str, str
     if gate.kind == "reduce":
         allowed = f"target {gate.rule.replace('%', ' %')}"
     else:
-        allowed = f"allowed {gate.rule.replace('%', ' %')}"
+        allowed = f"allowed {gate.rule.replace('%', ' %')}" if gate.rule else ""
     return metric_name(gate), both, change(gate), allowed, said
 
 

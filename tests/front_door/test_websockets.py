@@ -141,6 +141,46 @@ def test_live():
     asyncio.run(main())
 """
 
+WEBSOCKET_CLIENT = """
+@token_budget("10%")
+def test_responses():
+    import websocket
+    ws = websocket.create_connection(f"ws://{SERVER}/v1/responses")
+    with stage("worker"):
+        ws.send(CREATE)
+        while json.loads(ws.recv())["type"] != "response.completed":
+            pass
+    ws.close()
+
+@token_budget("10%")
+def test_realtime():
+    import websocket
+    def opened(app):
+        app.send(json.dumps({"type": "response.create"}))
+    def received(app, text):
+        if json.loads(text)["type"] == "response.done":
+            app.close()
+    url = f"ws://{SERVER}/v1/realtime?model=gpt-realtime"
+    websocket.WebSocketApp(url, on_open=opened, on_message=received).run_forever()
+"""
+
+
+def test_the_library_websocket_client(
+    pytester: pytest.Pytester, socket_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connections and its apps, which many examples of Realtime use."""
+    pytest.importorskip("websocket._core", reason="websocket-client is not installed")
+    monkeypatch.setenv("SERVER", socket_server)
+    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makepyfile(test_agent=BODY.partition("@token_budget")[0] + WEBSOCKET_CLIENT)
+    result = pytester.runpytest_inprocess(
+        "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider"
+    )
+    result.assert_outcomes(passed=2)
+    tests = json.loads((pytester.path / "report.json").read_text())["tests"]
+    calls = [(c["stage"], c["input_tokens"], c["output_tokens"], c["tool_calls"]) for t in tests for c in t["calls"]]
+    assert sorted(calls) == [("main", 40, 7, ["calendar_read"]), ("worker", 40, 7, ["calendar_read"])]
+
 
 def test_each_response_is_a_call(
     pytester: pytest.Pytester, socket_server: str, monkeypatch: pytest.MonkeyPatch

@@ -379,6 +379,37 @@ def test_children_may_not_go_round_either(run: Any, llm_server: Any, monkeypatch
     assert len(llm_server.ledger) == connections
 
 
+def test_what_connects_in_c_is_named_and_refused(run: Any, llm_server: Any) -> None:
+    """curl_cffi's sockets are not Python's: its sessions are noticed, and refused to a model in a scripted run."""
+    pytest.importorskip("curl_cffi.requests", reason="curl_cffi is not installed")
+    result, found = run("""
+import asyncio
+from curl_cffi import requests as curl
+
+BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
+
+@token_budget("off")
+def test_live():
+    assert curl.post(URL, json=BODY).status_code == 200
+
+@token_budget("off")
+@pytest.mark.parametrize("how", ["sync", "async"])
+def test_scripted(scripted_llm, how):
+    async def main():
+        async with curl.AsyncSession() as session:
+            await session.post("https://api.openai.com/v1/chat/completions", json=BODY)
+    try:
+        asyncio.run(main()) if how == "async" else curl.post("https://api.openai.com/v1/chat/completions", json=BODY)
+    except Exception:
+        pass
+""")
+    result.assert_outcomes(failed=3)
+    assert any("connections of no watched client: 127.0.0.1" in text for text in found["test_live"]["messages"])
+    for how in ("sync", "async"):
+        assert "a connection to api.openai.com was refused" in found[f"test_scripted[{how}]"]["messages"][0]
+    assert len(llm_server.ledger) == 1
+
+
 def test_a_wider_fixture_may_not_leave_a_replay(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it sends stands in no cassette, and is refused."""
     tests = """

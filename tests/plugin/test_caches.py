@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from own_process import run_in_own_process
 
 HEAVY = ("genai_prices", "pydantic", "pydantic_core", "toktok")
 CONFTEST = f"""
@@ -37,7 +38,7 @@ def replayed(project: Any) -> Any:
 def run(project: Any, *arguments: str) -> tuple[list[str], dict[str, Any]]:
     """Run pytest in a process of its own: what it has imported, and its report without the wall clock."""
     options = ("--tokenbudget-report=report.json", "-p", "no:randomly", *arguments)
-    result = project.pytester.runpytest_subprocess(*options)
+    result = run_in_own_process(project.pytester, *options)
     (line,) = [line for line in result.outlines if line.startswith("imported:")]
     test = project.test
     kept = ("verdict", "gates", "causes", "composition", "total", "messages")
@@ -45,8 +46,9 @@ def run(project: Any, *arguments: str) -> tuple[list[str], dict[str, Any]]:
 
 
 def cache_files(project: Any) -> list[Path]:
-    """The files of the plugin in pytest's cache."""
-    return sorted((project.pytester.path / ".pytest_cache" / "d" / "tokenbudget").iterdir())
+    """What is kept of counts, prices and baselines."""
+    folder = project.pytester.path / ".pytest_cache" / "d" / "tokenbudget"
+    return [folder / f"{name}.json" for name in ("checked_baselines", "counts", "prices")]
 
 
 def without_times(report: dict[str, Any]) -> dict[str, Any]:
@@ -79,10 +81,31 @@ def test_a_damaged_cache_is_worked_out_anew(replayed: Any) -> None:
     """Also where its form is right and its values are not."""
     _, first = run(replayed)
     files = cache_files(replayed)
-    assert {file.name for file in files} == {"checked_baselines.json", "counts.json", "prices.json"}
     for nonsense in (-1, {"a": ["b"]}):
         for file in files:
             kept = json.loads(file.read_text())
             file.write_text(json.dumps(kept | {"values": dict.fromkeys(kept["values"], nonsense)}))
         _, again = run(replayed)
         assert without_times(again) == without_times(first)
+
+
+def test_pytest_compiles_no_module_of_the_plugin_anew(project: Any) -> None:
+    """Rewriting its assertions would take longer than the rest of the session; those of the project are rewritten."""
+    project.pytester.makepyfile(
+        test_loaders="""
+        import sys
+        import pytest
+        from pytest_tokenbudget import token_budget
+
+        @token_budget(limit={"calls": 1})
+        def test_agent(ask):
+            ask()
+            loaders = {
+                name: type(sys.modules[f"pytest_tokenbudget.{name}"].__loader__).__name__
+                for name in ("plugin.session", "plugin.context", "records.call")
+            }
+            with pytest.raises(AssertionError, match="AssertionRewritingHook.*SourceFileLoader"):
+                assert {"AssertionRewritingHook"} == set(loaders.values())
+        """
+    )
+    project.run(subprocess=True).assert_outcomes(passed=1)

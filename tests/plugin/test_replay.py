@@ -376,3 +376,129 @@ def test_long_names_become_short_files(project: Any, name: str) -> None:
     project.run("--tokenbudget-samples=1").assert_outcomes(passed=1)
     assert len(_cassette(project).name.encode()) < 255
     project.run("--tokenbudget-traffic=replay").assert_outcomes(passed=1)
+
+
+SERVED = '''
+import asyncio
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+try:
+    import httpx
+except ImportError:
+    import httpx2 as httpx
+
+from conftest import URL
+
+BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hello"}]}
+
+
+class Tool(BaseHTTPRequestHandler):
+    """A tool that takes its time: it sleeps, or it waits for something outside of Python's sight."""
+
+    def do_POST(self):
+        self.rfile.read(int(self.headers["content-length"]))
+        if self.path == "/slow":
+            threading.Event().wait(0.8)
+        else:
+            time.sleep(0.15)
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"{}")
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def tool():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Tool) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+async def ask(client):
+    await client.post(URL + "/v1/chat/completions", json=BODY)
+
+
+@token_budget("10%", replay=True)
+def test_beside(tool):
+    async def look_up_and_ask():
+        async with httpx.AsyncClient() as client:
+            await client.post(tool + "/quick", json={})
+            await ask(client)
+
+    async def both():
+        async with httpx.AsyncClient() as client:
+            await asyncio.gather(ask(client), look_up_and_ask())
+
+    asyncio.run(both())
+
+
+@token_budget("10%", replay=True)
+def test_slow(tool):
+    async def run():
+        async with httpx.AsyncClient(timeout=60) as client:
+            for _ in range(2):
+                await ask(client)
+                await client.post(tool + "/slow", json={})
+
+    asyncio.run(run())
+
+
+@pytest.fixture(scope="session")
+def ticking(tool):
+    """An event loop in a thread of its own that serves an agent, and ticks."""
+    loop = asyncio.new_event_loop()
+
+    async def tick():
+        async with await asyncio.start_server(lambda *streams: None, "127.0.0.1", 0):
+            while True:
+                await asyncio.sleep(0.05)
+
+    def serve():
+        asyncio.set_event_loop(loop)
+        ticks = loop.create_task(tick())
+        loop.run_forever()
+        ticks.cancel()
+        loop.run_until_complete(asyncio.gather(ticks, return_exceptions=True))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@token_budget("10%", replay=True)
+def test_served(tool, ticking):
+    async def handle():
+        async with httpx.AsyncClient(timeout=60) as client:
+            for _ in range(2):
+                await ask(client)
+                await client.post(tool + "/slow", json={})
+
+    asyncio.run_coroutine_threadsafe(handle(), ticking).result()
+'''
+
+
+def test_what_a_server_in_a_thread_takes_is_the_same_in_every_replay(project: Any) -> None:
+    """Neither a timeout that guards a tool, nor a server's ticks, nor who begins first puts real waits into the latency."""
+    project.server.play(lambda asked: Reply("ok", delay=0.2))
+    project.write(SERVED)
+    project.run("--tokenbudget-samples=1").assert_outcomes(passed=3)
+    seen = []
+    for _ in range(2):
+        project.run().assert_outcomes(passed=3)
+        tests = project.report["tests"]
+        assert {test["verdict"] for test in tests} == {"ok"}
+        assert all(gate["exact"] for test in tests for gate in test["gates"] if gate["metric"].endswith("latency"))
+        seen.append({test["nodeid"].rpartition("::")[2]: test["total"]["latency"] for test in tests})
+    assert seen[0] == seen[1]
+    assert seen[0]["test_beside"] == pytest.approx(0.35, abs=0.1)
+    assert seen[0]["test_slow"] == pytest.approx(0.4, abs=0.1)
+    assert seen[0]["test_served"] == pytest.approx(0.4, abs=0.1)

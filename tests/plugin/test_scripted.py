@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 SOURCE = """
 try:
     import httpx
@@ -200,3 +202,26 @@ def test_asks_too_often(scripted_llm):
     assert "left over" not in said
     assert "the test's own error: ValueError: the agent gave up" in said
     assert "no answer to request 2" in said
+
+
+PREFILL = """
+from pytest_tokenbudget.replay.script import text
+
+@token_budget("10%")
+def test_agent(ask, scripted_llm):
+    sizes = [{size} * turn for turn in (1, 2, 3, 4)]
+    scripted_llm.add(*[text("ok", usage=(size, 20), duration=0.3 + 0.0005 * size) for size in sizes])
+    for size in sizes:
+        ask("x" * size)
+"""
+
+
+def test_where_reading_takes_the_time_longer_prompts_are_the_cause(project: Any) -> None:
+    """The answers are as short as before: it is the tokens read that cost the seconds, and no time of an output token."""
+    project.write(PREFILL.format(size=6000))
+    project.run().assert_outcomes(passed=1)
+    project.write(PREFILL.format(size=9000))
+    project.run().assert_outcomes(failed=1)
+    (cause,) = [cause for cause in project.test["causes"] if cause["metric"] == "latency"]
+    assert (cause["part"], cause["text"]) == ("input", "15,000 -> 22,500 tokens read a call")
+    assert cause["delta"] == pytest.approx(15.0, abs=0.1)

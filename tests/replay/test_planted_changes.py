@@ -235,7 +235,7 @@ def _check(
         asked += ["--shrink", f"{change.shrunk}={_size(changed, change.shrunk) / _size(unchanged, change.shrunk)}"]
     capsys.readouterr()
     assert main(["whatif", "test_agent.py::test_agent", *asked, "--json"]) == 0
-    said = json.loads(capsys.readouterr().out)
+    (said,) = json.loads(capsys.readouterr().out)["tests"]
     assert said["before"]["total"]["input_tokens"] == unchanged["total"]["input_tokens"]
     assert _tokens(said) == (_tokens(changed) if change.exact else pytest.approx(_tokens(changed), rel=0.05))
     assert said["total"]["cost"] == pytest.approx(changed["total"]["cost"], rel=1e-9 if change.exact else 0.05)

@@ -90,7 +90,7 @@ def whatif(capsys: pytest.CaptureFixture[str]) -> Any:
     def run(*args: str) -> dict[str, Any]:
         capsys.readouterr()
         assert main(["whatif", *args, "--json"]) == 0
-        return dict(json.loads(capsys.readouterr().out))
+        return dict(json.loads(capsys.readouterr().out)["tests"][0])
 
     return run
 

@@ -69,7 +69,7 @@ FORKS = Forks()
 
 
 _LOOK_SECONDS = 0.02
-"""How often it is looked which processes the started ones have started, at most."""
+"""The least time, s, between two looks for processes that the started ones have started."""
 
 SPOOL = "TOKENBUDGET_SPOOL"
 """Environment variable: the directory of the session that a process belongs to."""

@@ -16,6 +16,7 @@ from pytest_tokenbudget.wording import plain
 
 SHOWN_CAUSES = 12
 SHOWN_ROWS = 10
+SHOWN_DIFF_LINES = 100
 _TILES = (
     ("input_tokens", "Input tokens"),
     ("output_tokens", "Output tokens"),
@@ -172,7 +173,7 @@ def _cause_row(cause: JoinedCause, largest: float, *, has_diff: bool) -> CauseRo
 def diff_rows(diff: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """The lines of a diff, each with its colour."""
     tones = {"+": "worse", "-": "better"}
-    return tuple((tones.get(line[:1], "same"), plain(line)) for line in diff)
+    return tuple((tones.get(line[:1], "same"), plain(line)) for line in diff[:SHOWN_DIFF_LINES])
 
 
 def by_stage(results: Iterable[TestResult], colours: Mapping[str, str]) -> list[Share]:
