@@ -1,11 +1,13 @@
-"""The plugin's share of a session of 2,000 marked tests of one call each, in 100 files, with stored baselines.
+"""The plugin's share of a session of 2,000 marked tests of one call each, in 100 files, with stored baselines; and its memory.
 
-The calls are those of the openai SDK to a loopback server in another process. The share is what the session takes longer
-with the plugin, by the time with it; medians of interleaved rounds.
+The calls are those of the openai SDK to a loopback server in another process. The share is the CPU time that the session's process
+takes longer with the plugin, by that with it: the median of interleaved pairs. The memory is what the process had at most, above
+that without the plugin, between a session of all the tests and one of a fifth of them.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import tempfile
@@ -18,11 +20,14 @@ from ledger_server import LedgerServer, Reply
 from benchmarks.figures import Figure, report
 from benchmarks.sessions import PLUGIN, run
 
-ROUNDS = 3
+ROUNDS = 9
 FILES, TESTS = 100, 20
-MOST = 0.15
+MOST, MOST_KB = 0.15, 20.0
 
 CONFTEST = """
+import json
+import resource
+
 import openai
 import pytest
 
@@ -31,6 +36,11 @@ import pytest
 def client():
     with openai.OpenAI(base_url={url!r}, api_key="none") as client:
         yield client
+
+
+def pytest_unconfigure():
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print("used:", json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss]))
 """
 TEST = f"""
 import pytest
@@ -43,9 +53,18 @@ def test_agent(number, client):
 """
 
 
+def used(place: Path, *, plugin: bool, files: int = FILES) -> tuple[float, float]:
+    """Run the tests of some files: CPU seconds and peak memory, KB, of the process."""
+    names = [f"test_agent_{number}.py" for number in range(files)]
+    output = run(place, "-s", *names, only=[PLUGIN] if plugin else []).output
+    seconds, peak = json.loads(output.partition("used: ")[2].partition("]")[0] + "]")
+    return seconds, peak
+
+
 def main() -> int:
     """Measure and report."""
-    times: dict[bool, list[float]] = {True: [], False: []}
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    peaks: dict[bool, list[float]] = {True: [], False: []}
     with tempfile.TemporaryDirectory() as name, LedgerServer(lambda _: Reply("A number.")) as server:
         place = Path(name)
         (place / "pytest.ini").write_text("[pytest]\nmarkers =\n    token_budget: known also without the plugin\n")
@@ -55,14 +74,21 @@ def main() -> int:
         run(place, only=[PLUGIN])  # writes the baselines
         for number in range(ROUNDS):
             for which in (True, False) if number % 2 else (False, True):
-                times[which].append(run(place, only=[PLUGIN] if which else []).seconds)
+                cpu, peak = used(place, plugin=which)
+                seconds[which].append(cpu)
+                if number < 3:
+                    peaks[which].append((peak - used(place, plugin=which, files=FILES // 5)[1]) / (0.8 * FILES * TESTS))
                 server.forget()
-    with_it, without = statistics.median(times[True]), statistics.median(times[False])
-    share = (with_it - without) / with_it
+    share = statistics.median(
+        (loaded - bare) / loaded for loaded, bare in zip(seconds[True], seconds[False], strict=True)
+    )
+    kept = statistics.median(peaks[True]) - statistics.median(peaks[False])
+    medians = [statistics.median(seconds[which]) for which in (True, False)]
     return report(
         [
             Figure(f"plugin's share of {FILES * TESTS} marked tests", f"{share:.1%}", f"<= {MOST:.0%}", share <= MOST),
-            Figure("  medians with / without", f"{with_it:.2f} / {without:.2f} s"),
+            Figure("  CPU time with / without, medians", f"{medians[0]:.2f} / {medians[1]:.2f} s"),
+            Figure("memory kept per marked test", f"{kept:.1f} KB", f"<= {MOST_KB:g} KB", kept <= MOST_KB),
         ]
     )
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.errors import CalibrationError
 from pytest_tokenbudget.wording import counted, plain
 
 if TYPE_CHECKING:
-    from tqdm import tqdm
+    from rich.progress import Progress
 
     from pytest_tokenbudget.processes.transcript import Transcript
     from pytest_tokenbudget.records.sample import Sample
@@ -36,7 +36,10 @@ HONEST = (
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "tokenbudget calibrate [-n 5] [options] -- [PYTEST ARGS]"
-    parser.epilog = "example: tokenbudget calibrate -n 5 --interval 120 -- tests/test_desk.py"
+    parser.epilog = (
+        "example: tokenbudget calibrate -n 5 --interval 120 -- tests/test_desk.py. Exit codes: 0 recorded, 1 a test failed, "
+        "2 nothing can be recorded; 130 interrupted: whole sessions are kept."
+    )
     parser.add_argument("-n", "--sessions", type=int, default=5, metavar="N", help="sessions to record (default: 5)")
     parser.add_argument(
         "--interval",
@@ -95,21 +98,19 @@ def _calibrate(arguments: argparse.Namespace, recorded: _Recorded) -> int:
     with _bar(arguments.sessions) as bar:
         for number in range(1, arguments.sessions + 1):
             began = time.monotonic()
-            bar.set_postfix_str(f"session {number} is running")
+            bar.show(f"session {number} is running")
             seen = _record(arguments, tests, same_code=number > 1 or arguments.same_code)
             recorded.add(seen)
-            bar.update()
-            _tell(bar, f"session {number} of {arguments.sessions}: {_said(seen)}")
+            bar.show("", done=1)
+            bar.tell(f"session {number} of {arguments.sessions}: {_said(seen)}")
             if seen.exit_code:
-                _tell(bar, _failures(seen))
+                bar.tell(_failures(seen))
                 return 1
             if not recorded.samples:
-                _tell(
-                    bar, "no test has live traffic: what is replayed or scripted is exact, one session is all there is"
-                )
+                bar.tell("no test has live traffic: what is replayed or scripted is exact, one session is all there is")
                 return 0
             if number < arguments.sessions:
-                _wait(bar, began + arguments.interval - time.monotonic())
+                bar.wait(began + arguments.interval - time.monotonic())
     _conclude(arguments, recorded)
     return 0
 
@@ -156,33 +157,54 @@ def _record(arguments: argparse.Namespace, tests: Sequence[str], *, same_code: b
     return seen
 
 
+class _Bar:
+    """A progress bar on standard error, on terminals only; lines are written above it.
+
+    Args:
+        progress: What draws it.
+        sessions: Sessions in all.
+    """
+
+    def __init__(self, progress: Progress, sessions: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("calibrate", total=sessions, now="")
+
+    def show(self, now: str, *, done: int = 0) -> None:
+        """Show what is going on, and that so many more sessions are done."""
+        self._progress.update(self._task, advance=done, now=now)
+        self._progress.refresh()
+
+    def tell(self, line: str) -> None:
+        """Write a line."""
+        from rich.text import Text
+
+        self._progress.console.print(Text(line), soft_wrap=True)
+
+    def wait(self, seconds: float) -> None:
+        """Wait for the next session, and show for how long."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            self.show(f"next session in {left:.0f} s")
+            time.sleep(min(1.0, left))
+
+
 @contextmanager
-def _bar(sessions: int) -> Iterator[tqdm[Any]]:
-    """A progress bar on standard error, on terminals only."""
-    from tqdm import tqdm
+def _bar(sessions: int) -> Iterator[_Bar]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    with tqdm(
-        total=sessions,
-        desc="calibrate",
-        unit="session",
-        bar_format="{desc} {n}/{total} |{bar}| {elapsed}{postfix}",
+    with Progress(
+        TextColumn("{task.description}"),
+        MofNCompleteColumn(),
+        BarColumn(20),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[now]}", markup=False),
+        console=Console(file=sys.stderr),
+        auto_refresh=False,
+        transient=True,
         disable=not sys.stderr.isatty(),
-        file=sys.stderr,
-        leave=False,
-    ) as bar:
-        yield bar
-
-
-def _tell(bar: tqdm[Any], line: str) -> None:
-    bar.write(line, file=sys.stderr)
-
-
-def _wait(bar: tqdm[Any], seconds: float) -> None:
-    """Wait for the next session, and show for how long."""
-    until = time.monotonic() + seconds
-    while (left := until - time.monotonic()) > 0:
-        bar.set_postfix_str(f"next session in {left:.0f} s")
-        time.sleep(min(1.0, left))
+    ) as progress:
+        yield _Bar(progress, sessions)
 
 
 def _said(seen: Transcript) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,13 @@ class ComparedTexts:
         if test not in self._texts:
             self._texts[test] = self._read(then, now)
         texts = self._texts[test]
-        return tuple(causes) if texts is None else with_text_diffs(causes, *texts)
+        if texts is not None:
+            return with_text_diffs(causes, *texts)
+        # The report of a run says already what changed since the baseline.
+        told = (
+            {(one.stage, one.part, one.name): one.diff for one in now.causes if one.diff} if _is_baseline(then) else {}
+        )
+        return tuple(replace(one, diff=told.get((one.stage, one.part, one.name), ())) for one in causes)
 
     def _read(self, then: ShownTest, now: ShownTest) -> _Texts | None:
         before, after = self._recorded(then), self._recorded(now)
@@ -84,6 +91,13 @@ class ComparedTexts:
             return ()
         interactions = parse_cassette(folder, data.decode("utf-8", "replace"))
         return texts_of_cassette(interactions, context.reader, TextRules.of(context.settings))
+
+
+def _is_baseline(side: ShownTest) -> bool:
+    """Whether a side is the baseline of the working tree."""
+    from pytest_tokenbudget.baselines.paths import DIRECTORY
+
+    return ":" not in side.file and Path(side.file).parent.name == DIRECTORY
 
 
 def _content(side: ShownTest, cassette: Path) -> bytes | None:

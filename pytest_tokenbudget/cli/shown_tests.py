@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.cli.targets import Target
     from pytest_tokenbudget.records.baseline import BaselineEntry, Number
     from pytest_tokenbudget.records.call import Call
-    from pytest_tokenbudget.records.composition import StageComposition
+    from pytest_tokenbudget.records.composition import Cause, StageComposition
     from pytest_tokenbudget.records.verdict import TestResult
 
 
@@ -34,6 +34,7 @@ class ShownTest:
         samples: Samples that are kept.
         calls: The calls of its last sample; a baseline keeps none.
         references: Names of the references that hold measurements of its test file.
+        causes: What a report says of its gates against the baseline; a baseline says nothing.
     """
 
     test: str
@@ -47,6 +48,7 @@ class ShownTest:
     samples: int
     calls: tuple[Call, ...] = ()
     references: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
 
     @property
     def rows(self) -> list[str]:
@@ -113,6 +115,8 @@ def of_entry(test: str, path: Path, entry: BaselineEntry) -> ShownTest:
 
 def of_report(result: TestResult, path: Path) -> ShownTest:
     """A test of a report."""
+    from pytest_tokenbudget.baselines.paths import BASELINE
+
     samples = result.samples
     last = samples[-1] if samples else None
     stages = {"": _columns([sample.total for sample in samples])}
@@ -130,6 +134,7 @@ def of_report(result: TestResult, path: Path) -> ShownTest:
         outcomes=last.outcomes if last else {},
         samples=len(samples),
         calls=calls,
+        causes=result.causes if result.against == BASELINE else (),
     )
 
 

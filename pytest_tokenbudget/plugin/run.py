@@ -391,7 +391,7 @@ class TestRun:
     def _with_texts(self, result: TestResult) -> TestResult:
         """Say which words changed, or hand them over to the command that compares this run with another one."""
         asked, self._asked = self._asked, ()
-        if not asked:
+        if not asked or not (result.causes or self._is_arm()):
             return result
         from pytest_tokenbudget.plugin import changed_texts
 

@@ -148,12 +148,12 @@ class Player:
     def notes(self) -> tuple[str, ...]:
         """Say what a reader of the projected times should know."""
         corrected = [
-            f"durations of {count} calls to {model} were corrected by {self._slopes[model].seconds_per_token * 1e3:.3g} ms"
+            f"durations of {counted(count, 'call')} to {model} were corrected by {self._slopes[model].seconds_per_token * 1e3:.3g} ms"
             f" an input token, as {self._slopes[model].calls} recorded calls tell"
             for model, count in sorted(self._corrected.items())
         ]
         left = [
-            f"{count} calls to {model} have another size than recorded; their durations are as recorded, since the"
+            f"{counted(count, 'call')} to {model} with another size than recorded: durations are as recorded, since the"
             " cassette does not tell how they depend on size"
             for model, count in sorted(self._not_corrected.items())
         ]

@@ -36,9 +36,25 @@ def read_tests(path: Path) -> list[dict[str, Any]]:
     Raises:
         ReportError: If the file cannot be read or is no report.
     """
-    read_report(path)  # checks every field that is read here
-    found: list[dict[str, Any]] = json.loads(path.read_bytes())["tests"]
-    return found
+    run = read_report(path)
+    told = json.loads(path.read_bytes())["tests"]
+    return [_completed({**test_json(result)}, test) for result, test in zip(run.results, told, strict=True)]
+
+
+def _completed(test: dict[str, Any], told: Mapping[str, Any]) -> dict[str, Any]:
+    """A test that was read back, with what only its report tells: tools offered a call, and broken cache prefixes."""
+    for call, said in zip(test["calls"], told.get("calls", ()), strict=True):
+        offered = said.get("offered_tools")
+        call["offered_tools"] = offered if type(offered) is int else None
+    breaks = told.get("cache_breaks")
+    test["cache_breaks"] = {
+        stage: found
+        for stage, found in (breaks.items() if isinstance(breaks, dict) else ())
+        if isinstance(found, dict)
+        and type(found.get("tokens")) is int
+        and all(isinstance(found.get(name), str) for name in ("part", "text"))
+    }
+    return test
 
 
 def advice_of(results: Iterable[TestResult], prices: PriceBook) -> tuple[Advice, ...]:

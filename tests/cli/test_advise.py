@@ -137,3 +137,28 @@ def test_a_name_of_nothing_is_an_error(recorded: Any, capsys: pytest.CaptureFixt
     for name in ("nothing_of_this_name", "other.json", "test_agent.py::test_other"):
         assert main(["advise", name]) == 2
         assert name.rpartition("::")[2] in capsys.readouterr().err
+
+
+def test_a_report_of_any_shape_gives_no_traceback(
+    recorded: Any, command: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What an older version did not write is not known; what is no number is an error that names the file."""
+    recorded()
+    report = json.loads(Path("report.json").read_text(encoding="utf-8"))
+    whole = _unused(command("advise", "report.json", "--json"))
+    changes: list[dict[str, Any]] = [
+        {"parts": {"worker": [{"part": "tools"}]}},
+        {"schemas": {"a": {"tokens": 1, "more": 2}}},
+        {"cache_breaks": {"worker": {}, "finalize": 3}},
+        {"calls": [{**report["tests"][0]["calls"][0], "offered_tools": "many"}]},
+        {"parts": 5},
+    ]
+    for change in changes:
+        changed = {**report, "tests": [{**report["tests"][0], **change}]}
+        Path("changed.json").write_text(json.dumps(changed), encoding="utf-8")
+        assert main(["advise", "changed.json"]) in (0, 2)
+    old = {key: value for key, value in report["tests"][0].items() if key not in ("parts", "schemas", "cache_breaks")}
+    Path("old.json").write_text(json.dumps({**report, "tests": [old]}), encoding="utf-8")
+    assert main(["advise", "old.json"]) == 0
+    assert "changed.json" in capsys.readouterr().err
+    assert whole["name"] == "mail_send"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -180,7 +181,7 @@ def test_sessions_are_spaced_and_a_terminal_shows_a_bar(live: LedgerServer, monk
     monkeypatch.setattr(calibrate, "_collected", lambda passed_on: ["t"])
     assert main(["calibrate", "-n", "2"]) == 0
     assert sum(slept) == pytest.approx(calibrate.INTERVAL_S - 20.0)
-    shown = terminal.getvalue()
+    shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", terminal.getvalue())
     assert "calibrate 1/2" in shown
     assert "next session in 40 s" in shown
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from own_process import run_in_own_process
 
 HEAVY = ("genai_prices", "pydantic", "pydantic_core", "toktok")
 CONFTEST = f"""
@@ -37,7 +38,7 @@ def replayed(project: Any) -> Any:
 def run(project: Any, *arguments: str) -> tuple[list[str], dict[str, Any]]:
     """Run pytest in a process of its own: what it has imported, and its report without the wall clock."""
     options = ("--tokenbudget-report=report.json", "-p", "no:randomly", *arguments)
-    result = project.pytester.runpytest_subprocess(*options)
+    result = run_in_own_process(project.pytester, *options)
     (line,) = [line for line in result.outlines if line.startswith("imported:")]
     test = project.test
     kept = ("verdict", "gates", "causes", "composition", "total", "messages")

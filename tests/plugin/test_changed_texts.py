@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from ledger_server import Reply
 
+from pytest_tokenbudget.cli.main import main
+
 AGENT = """
 SYSTEM = {system!r}
 TOOL = {{"type": "function", "function": {{"name": "calendar_write", "description": {text!r}, "parameters": {{}}}}}}
@@ -54,7 +56,7 @@ def _terminal(result: Any) -> list[str]:
     return [line for line in result.stdout.lines if re.match(r"E? {14,}[-+](?!\d)", line)]
 
 
-def test_a_replay_shows_the_words_that_changed(project: Any, agent: Any) -> None:
+def test_a_replay_shows_the_words_that_changed(project: Any, agent: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """The schema and the prompt, cut to what changed: three lines each in the terminal, folded in the comment and the page.
 
     The cost rises for the same reason as the tokens: the diff stands below one of the gates.
@@ -80,6 +82,9 @@ def test_a_replay_shows_the_words_that_changed(project: Any, agent: Any) -> None
     comment = (project.pytester.path / "comment.md").read_text()
     assert "<summary>The words that changed: tool schemas calendar_write</summary>\n\n```diff\n" in comment
     assert comment.count("\n-Be brief.\n") == 1
+    capsys.readouterr()
+    assert main(["compare", "baseline", "report.json"]) == 0
+    assert "-Be brief." in capsys.readouterr().out
 
 
 def test_a_fresh_recording_is_compared_with_the_one_that_it_replaces(project: Any, agent: Any) -> None:

@@ -179,7 +179,7 @@ def test_each_worker_of_xdist_has_its_own_children(agent: Any) -> None:
     """A pool of the session in each of two workers: no call is charged to the test of the other one."""
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
     agent.write(HEAD + WORKERS)
-    agent.run("-n", "2", subprocess=True).assert_outcomes(passed=4)
+    agent.run("-n", "2", subprocess=True, plugins=("xdist",)).assert_outcomes(passed=4)
     assert {name: calls for name, (calls, _) in totals(agent).items()} == {
         f"test_agent[{number}]": number + 1 for number in range(4)
     }

@@ -343,12 +343,12 @@ def test_a_larger_request_takes_longer_where_the_cassette_tells(tmp_path, replay
     assert before == pytest.approx(sum(one.duration for one in interactions), abs=1e-4)
     assert after - before == pytest.approx(0.5, rel=0.01)
     assert re.fullmatch(
-        r"durations of 1 calls to gpt-4o were corrected by 1 ms an input token, as 10 .* tell", *player.notes()
+        r"durations of 1 call to gpt-4o were corrected by 1 ms an input token, as 10 .* tell", *player.notes()
     )
     flat = [_interaction(number, 100 * (number + 1), slope=0.0) for number in range(10)]
     player, _, after = _ends(flat, tmp_path, lambda: agent(500), replayed)
     assert after == pytest.approx(10.0, abs=1e-4)
-    assert re.match("1 calls to gpt-4o have another size", *player.notes())
+    assert re.match("1 call to gpt-4o with another size", *player.notes())
 
 
 def test_patterns_are_redacted_and_the_run_still_fits(recorded, replayed):
