@@ -75,6 +75,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     from pytest_tokenbudget.ab.progress import closing_sentence
     from pytest_tokenbudget.ab.worktree import sides
     from pytest_tokenbudget.cli.ab_display import progress_display
+    from pytest_tokenbudget.cli.terminal_text import paint_line
     from pytest_tokenbudget.report.terminal import section_lines
 
     _check(arguments.passed_on)
@@ -92,7 +93,7 @@ def _compare(arguments: argparse.Namespace) -> int:
         print(report_text(run))
         return 0 if run.exit_ok else 1
     for line in section_lines(run, verbosity=0 if arguments.quiet else 2, of_ab=True):
-        print(line.text)
+        print(paint_line(line))
     print(closing_sentence(run, trees.name))
     return 0 if run.exit_ok else 1
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.report.table import Line, Tone
 
 Colour = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 
 _CODES: dict[Colour, str] = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_TONES: dict[Tone, Colour] = {"bad": "red", "good": "green", "doubtful": "yellow", "faint": "dim"}
 _BLOCKS, _BLOCKS_ASCII = "▁▂▃▄▅▆▇█", "_.-~=+*#"
 _BAR, _BAR_ASCII = ("█", "▒"), ("#", ":")
 """The character of a full bar, and that of a shaded one."""
@@ -25,6 +29,13 @@ def coloured() -> bool:
 def paint(text: str, colour: Colour) -> str:
     """Text in a colour, where standard output shows colours."""
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if text and coloured() else text
+
+
+def paint_line(line: Line) -> str:
+    """A line of a report's section, the part that has a tone in its colour."""
+    colour = _TONES.get(line.tone)
+    toned = line.toned or line.text
+    return line.text.removesuffix(toned) + (paint(toned, colour) if colour else toned)
 
 
 def write_lines(lines: Iterable[str]) -> None:

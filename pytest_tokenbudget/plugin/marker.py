@@ -14,7 +14,7 @@ from pytest_tokenbudget.baselines.paths import BASELINE, check_reference
 from pytest_tokenbudget.compare.rules import parse_quantity, parse_reduction, parse_rule
 from pytest_tokenbudget.errors import BaselineError, MarkerError
 from pytest_tokenbudget.files import shown_path
-from pytest_tokenbudget.measure.metrics import MetricSpec, parse_metric
+from pytest_tokenbudget.measure.metrics import PROVIDER_PACE, MetricSpec, parse_metric
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 from pytest_tokenbudget.settings import ARGUMENTS, MARKER, FixtureCallsMode, marker_signature
 
@@ -148,6 +148,8 @@ class _Reader:
         for name, rule in value.items():
             try:
                 metric = parse_metric(str(name), self._table)
+                if metric.name == PROVIDER_PACE and (key == "stop_at" or metric.statistic != "mean"):
+                    raise ValueError(f"{PROVIDER_PACE} is one ratio of a run that is over, without statistics")
                 pairs.append((metric, parse(rule, self._table[metric.name].unit)))
             except ValueError as error:
                 raise self._bad(key, f"{name!r}: {error}", "see docs/metrics.md") from None

@@ -26,6 +26,8 @@ def _settled(pytester: pytest.Pytester) -> None:
         ("samples=0", ["*samples*0*", '*"auto" or a whole number*']),
         ('samples="many"', ["*samples*many*"]),
         ('stop_at={"latency": "3 parsecs"}', ["*stop_at*latency*parsecs*"]),
+        ('stop_at={"provider_pace": 2}', ["*stop_at*provider_pace is one ratio of a run that is over*"]),
+        ('{"worker.provider_pace.p95": "20%"}', ["*max_increase*provider_pace is one ratio*without statistics*"]),
         ('stop_at={"worker.cals": 3}', ["*stop_at*worker.cals*nearest: calls*"]),
         ('against="a/b"', ["*against*a/b*"]),
         ('"5%", "6%"', ["*one positional argument*"]),
