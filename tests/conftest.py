@@ -7,6 +7,7 @@ import gc
 import importlib
 import os
 import pkgutil
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,8 +115,10 @@ def _inner_agents_leave_no_litter(
         monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:pook")
     yield
     if has_inner_sessions:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
             warnings.simplefilter("ignore", ResourceWarning)
+            # A client of aiohttp complains of its closed loop by an exception in its destructor.
+            patch.setattr(sys, "unraisablehook", lambda _: None)
             gc.collect()
 
 
