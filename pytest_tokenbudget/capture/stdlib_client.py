@@ -95,7 +95,8 @@ def _ending_the_head(
 ) -> Callable[..., Any]:
     def endheaders(self: Any, message_body: Any = None, **options: Any) -> Any:
         under_way.pop(self, None)
-        if not ACTIVE.recorders or threading.current_thread().name.startswith(OWN_THREADS):
+        begun = bool(self._buffer)  # else the connection says that there is no request
+        if not (ACTIVE.recorders and begun) or threading.current_thread().name.startswith(OWN_THREADS):
             return original(self, message_body, **options)
         request = _request_of(self, message_body)
         in_flight = in_flight_request(library, self, request, streamed=True, below=True)
@@ -170,7 +171,7 @@ def _request_of(connection: Any, message_body: Any) -> PlainRequest:
     named = f"[{host}]" if ":" in host else host
     origin = f"{scheme}://{named}" + ("" if port == connection.default_port else f":{port}")
     # Through a proxy the target is a whole URL.
-    url = target if "://" in target.partition("?")[0] else origin + target
+    url = target if target.startswith(("http://", "https://")) else origin + target
     body = b"".join(message_body) if _is_pieces(message_body) else message_body
     return PlainRequest(method, url, headers, body)
 

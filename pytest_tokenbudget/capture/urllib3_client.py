@@ -67,7 +67,7 @@ def _request_of(pool: Any, given: dict[str, Any]) -> PlainRequest:
     origin = f"{pool.scheme}://{host}" + ("" if usual else f":{pool.port}")
     target = str(given.get("url"))
     # Through a proxy the target is a whole URL.
-    url = target if "://" in target.partition("?")[0] else origin + target
+    url = target if target.startswith(("http://", "https://")) else origin + target
     headers = given.get("headers")
     return PlainRequest(str(given.get("method")), url, dict(headers or pool.headers or {}), given.get("body"))
 

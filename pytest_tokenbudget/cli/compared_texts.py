@@ -94,7 +94,7 @@ class ComparedTexts:
 
 
 def _is_baseline(side: ShownTest) -> bool:
-    """Whether a side is the baseline of the working tree."""
+    """Tell whether a side is the baseline of the working tree."""
     from pytest_tokenbudget.baselines.paths import DIRECTORY
 
     return ":" not in side.file and Path(side.file).parent.name == DIRECTORY

@@ -163,7 +163,7 @@ def _rest(
     totals: tuple[StageComposition | None, StageComposition | None],
     values: tuple[Fraction, Fraction],
 ) -> Share:
-    """What the compositions do not tell; of a stage that only one side has, that it appeared or vanished."""
+    """Give what the compositions do not tell; of a stage that only one side has, that it appeared or vanished."""
     for total, value, word in zip(totals, values, ("appeared", "vanished"), strict=True):
         if stage and total is None and not value:
             return Share("stage", stage, rest, f"{clean_name(stage)} {word}", stage)

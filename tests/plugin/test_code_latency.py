@@ -33,8 +33,9 @@ def slow(project: Any) -> Any:
     return project
 
 
-def test_an_unchanged_run_is_decided_on_one_sample(slow: Any) -> None:
+def test_an_unchanged_run_is_decided_on_one_sample(slow: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A provider that is three times slower today changes nothing of the code; it is told, and fails nothing."""
+    monkeypatch.setenv("COLUMNS", "80")
     slow.write(LOOP.format(calls=4))
     slow.run().assert_outcomes(passed=1)
     assert '"main": {"gpt-4o": [' in slow.baseline

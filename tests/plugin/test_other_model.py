@@ -34,8 +34,8 @@ def test_of_another_model_only_the_cost_is_compared(moved: Any) -> None:
     result = moved.run()
     result.assert_outcomes(passed=1)
     verdicts = {gate["metric"].rpartition(".")[2]: gate["verdict"] for gate in moved.test["gates"]}
-    assert verdicts.pop("cost") == "ok"  # an improvement of a live cost takes three samples that agree
-    assert moved.gate("cost")["change"] < -0.9
+    # One sample shows the lower cost, and does not prove it.
+    assert verdicts.pop("cost") == "ok"
     assert set(verdicts.values()) == {"inconclusive"}
     result.stdout.fnmatch_lines(
         ["*the model changed from gpt-4o to gpt-4o-mini: only the cost is compared; *--tokenbudget-update*"]
