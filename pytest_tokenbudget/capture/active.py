@@ -7,7 +7,7 @@ stand in one place of the process, where stages and watched clients find them. I
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ActiveRecorder(Protocol):
     ) -> ExchangeBuilder:
         """Begin an exchange."""
 
-    def began_before(self, builders: Iterable[ExchangeBuilder]) -> None:
+    def began_before(self, builders: Mapping[ExchangeBuilder, int]) -> None:
         """Take note of requests that were sent before and still run."""
 
     def running(self) -> Iterable[ExchangeBuilder]:

@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -105,7 +105,7 @@ class Recorder:
         self._numbers = itertools.count()
         self._outside: tuple[str, ...] = ()
         self._others: list[ExchangeBuilder] = []
-        self._earlier: tuple[ExchangeBuilder, ...] = ()
+        self._earlier: dict[ExchangeBuilder, int] = {}
         self._charges_earlier_work = charges_earlier_work
         self._work = SampleWork()
         self._held: list[ExchangeBuilder] = []
@@ -287,9 +287,9 @@ class Recorder:
         """The spans of this process from a number on, in the order in which they were opened."""
         return self._spans[number:]
 
-    def began_before(self, builders: Iterable[ExchangeBuilder]) -> None:
-        """Take note of requests that were sent before the sample began and still run."""
-        self._earlier = tuple(builders)
+    def began_before(self, builders: Mapping[ExchangeBuilder, int]) -> None:
+        """Take note of requests that were sent before the sample began and still run, with the chunks that came until then."""
+        self._earlier = dict(builders)
 
     def is_sending(self, url: str, body: bytes) -> bool:
         """Tell whether a watched client is sending a request with this URL and body, here or in another process.
@@ -314,7 +314,11 @@ class Recorder:
     def outside_exchanges(self) -> tuple[tuple[str, Exchange], ...]:
         """The exchanges that belong to something else than the sample, each with what it belongs to."""
         now = self.clock()
-        earlier = [(EARLIER_REQUEST, builder.exchange(now)) for builder in self._earlier]
+        earlier = [
+            (EARLIER_REQUEST, builder.exchange(now))
+            for builder, chunks in self._earlier.items()
+            if builder.status is None or len(builder.chunks) > chunks
+        ]
         return (*earlier, *((builder.outside, builder.exchange(now)) for builder in tuple(self._others)))
 
     def spans(self) -> tuple[Span, ...]:

@@ -134,14 +134,19 @@ class _Patches:
         self._lock = threading.RLock()
         self._made: dict[str, _Made] = {}
         self._standing: list[Patch] = []
-        self._running: list[ExchangeBuilder] = []
+        self._running: dict[ExchangeBuilder, int] = {}
         self._imports = ImportHook(MODULES.__contains__, self._place)
 
     def begin(self, recorder: ActiveRecorder) -> None:
         """Begin a watch; the first one puts the patches in place."""
         with self._lock:
             first = not ACTIVE.recorders
-            self._running = [builder for builder in self._running if builder.end is None]
+            # A stream that moved no further meanwhile was left open by its reader: nothing runs there any more.
+            self._running = {
+                builder: len(builder.chunks)
+                for builder, chunks in self._running.items()
+                if builder.end is None and (builder.status is None or len(builder.chunks) > chunks)
+            }
             recorder.began_before(self._running)
             recorder.watch_begins()
             ACTIVE.add(recorder)
@@ -153,7 +158,7 @@ class _Patches:
         """End a watch; the last one takes the patches away."""
         with self._lock:
             ACTIVE.remove(recorder)
-            self._running += recorder.running()
+            self._running |= dict.fromkeys(recorder.running(), -1)
             if not ACTIVE.recorders:
                 self._imports.stop()
                 # What is buried under somebody else's patch is tried again when the next watch ends.

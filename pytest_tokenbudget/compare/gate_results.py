@@ -212,7 +212,7 @@ class _Gates:
         timed = spec.timed and not (spec.name == "latency" and entry.speeds)
         equal = gate.kind == "max_increase" and not timed and all_equal(values, sessions)
         if equal and not _is_far_from_origin(gate, [values], entry):
-            forgiven = clock_noise(gate, entry)
+            forgiven = clock_noise(gate, entry, self.given.samples)
             return self._say(gate, spec, "ok", values, value=value, baseline=value, part=part, forgiven=forgiven)
         result = self._judged(gate, spec, values, sessions, entry)
         return without_moves(
@@ -296,7 +296,7 @@ class _Gates:
             more=more if verdict == "inconclusive" else 0,
             learning=learning,
             drift=_drift(gate, values, sessions, entry, terms, exact=judged.exact),
-            forgiven=clock_noise(gate, entry),
+            forgiven=clock_noise(gate, entry, self.given.samples),
         )
 
     def _terms(self, gate: Gate, spec: MetricSpec, entry: BaselineEntry) -> Terms:
@@ -316,7 +316,7 @@ class _Gates:
         return Terms(
             kind=kind,
             increase=gate.rule.fraction,
-            slack=max(gate.rule.slack, clock_noise(gate, entry)),
+            slack=max(gate.rule.slack, clock_noise(gate, entry, given.samples)),
             statistic=gate.metric.statistic,
             noise=noise_prior(
                 kind, paired=given.paired, s0=prior.scale if prior else None, d0=prior.df if prior else None

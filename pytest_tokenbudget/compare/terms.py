@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -13,9 +14,10 @@ from typing import Literal, Protocol
 
 from pytest_tokenbudget.compare.rules import parse_rule
 from pytest_tokenbudget.compare.sequential import COUNTS, PAIRED, STORED, Plan
-from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S
+from pytest_tokenbudget.measure.constant_speed import clock_noise_of
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number
 from pytest_tokenbudget.records.gate import Gate, Rule
+from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.log_ratio import NoisePrior
 from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL, as_number, rational, shared_level
@@ -377,13 +379,13 @@ def quotient(new: float, base: float) -> float:
     return float(new / base)
 
 
-def clock_noise(gate: Gate, entry: BaselineEntry) -> Fraction:
+def clock_noise(gate: Gate, entry: BaselineEntry, samples: Sequence[Sample]) -> Fraction:
     """Give the s that a default latency gate forgives: own code is measured on a real clock, whose noise is no change of the code.
 
     A rule that somebody wrote holds as it is written.
     """
     is_default = gate.metric.name == "latency" and bool(entry.speeds) and not gate.explicit
-    return CLOCK_NOISE_S if is_default else Fraction(0)
+    return clock_noise_of(samples, gate.metric.stage) if is_default else Fraction(0)
 
 
 def allowed_value(gate: Gate, baseline: Number | None, forgiven: Fraction) -> tuple[Number | None, str]:

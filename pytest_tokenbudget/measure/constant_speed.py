@@ -27,6 +27,9 @@ CLOCK_NOISE_S = Fraction(1, 20)
 """s by which the agent's own code differs from run to run without a reason in the code, on a machine that has other things to
 do. The default gates forgive it, and an update does not store it as a change."""
 
+_LONGEST_TURN_S = 0.05
+"""s for which a thread that is ready to begin a call may wait for its turn, at most: a longer pause is the agent's own code."""
+
 _OVERLAP = 0.05
 """Share of a call's duration by which the next one may seem to begin before it has ended: an agent goes on once it has
 the answer, and the last bytes of a stream come later."""
@@ -250,6 +253,29 @@ def has_unusual_own_time(sample: Sample, entry: BaselineEntry) -> bool:
     if own is None or usual is None:
         return False
     return own > OWN_TIME_MOST * usual + OWN_TIME_SLACK or own < OWN_TIME_LEAST * usual - OWN_TIME_SLACK
+
+
+def clock_noise_of(samples: Sequence[Sample], stage: str) -> Fraction:
+    """Give the s by which the latency of a stage can differ from run to run without a reason in the code.
+
+    Calls that begin side by side wait for each other's turn on a busy machine: the pauses before such starts tell for how
+    long. They count twice, since a call that comes late may also seem to wait for one that ended by chance before it.
+    """
+    pauses = [2.0 * _pauses_before_starts_beside_others(sample, stage) for sample in samples]
+    in_ms = math.ceil(1000.0 * float(mean(pauses))) if pauses else 0
+    return max(CLOCK_NOISE_S, Fraction(in_ms, 1000))
+
+
+def _pauses_before_starts_beside_others(sample: Sample, stage: str) -> float:
+    calls = [call for call in sample.calls if inside(call.stage, stage)]
+    timed = [TimedCall(call.started, call.started + call.latency, 0.0) for call in calls]
+    events = sorted(event for call in timed for event in ((call.started, 1), (call.ended - _slack(call), -1)))
+    pauses, before, in_flight = 0.0, 0.0, 0
+    for time, change in events:
+        if change > 0 and in_flight:
+            pauses += min(time - before, _LONGEST_TURN_S)
+        before, in_flight = time, in_flight + change
+    return pauses
 
 
 def own_pace(measured: float, usual: float) -> float:

@@ -40,6 +40,10 @@ a thread that goes on and on is a heartbeat."""
 LONGEST_LOOK_SECONDS = 0.005
 """Real s between two looks at busy threads, at most: it grows while they stay busy, so that looking costs little."""
 
+LEAST_HOLD_SECONDS = 0.01
+"""Real s for which anything is held at least where the outside may be waited for: as long as a busy machine takes to let a
+thread go on, so that a server of this process comes to its own sleep before the clock moves."""
+
 TIMER_GRACE_SECONDS = 0.3
 """Real s (at most) for which a sleep of a loop with foreign I/O is held, so that it does not come before that I/O. A timer
 that guards the I/O is held for as long as it says: no tool is cut short because time is projected."""
@@ -320,7 +324,7 @@ class VirtualClock:
         ahead = max(0.0, waiter.due - self._now)
         hold = 0.0
         if self._may_wait_for_the_outside(waiting, alone=alone):
-            hold = ahead / self._scale
+            hold = max(ahead / self._scale, LEAST_HOLD_SECONDS) if ahead else 0.0
             if isinstance(waiter, VirtualLoop) and waiter.has_foreign_io and not waiter.comes_with_an_answer:
                 hold = max(hold, ahead if waiter.is_guarded else min(ahead, TIMER_GRACE_SECONDS))
         self._holds_now = hold > 0

@@ -224,6 +224,25 @@ def test_a_request_that_began_before_is_told(httpx: Any, server: Any, wait_for: 
         assert not third.outside_exchanges()
 
 
+def test_a_stream_that_its_reader_left_open_is_no_work(httpx: Any, server: Any) -> None:
+    """It was its own sample's call; the samples after it hear of it only where it moves on."""
+    server.play(chunks=[b"one", b"two", b"three"], chunked=True, hold=1)
+    with watching(Recorder()):
+        client = httpx.Client()
+        response = client.send(client.build_request("GET", f"{server.url}/open"), stream=True)
+        pieces = response.iter_raw(chunk_size=None)
+        next(pieces)
+    with watching(second := Recorder()):
+        assert not second.outside_exchanges()
+        server.release.set()
+        assert list(pieces)
+        assert len(second.outside_exchanges()) == 1
+    with watching(third := Recorder()):
+        assert not third.outside_exchanges()
+    response.close()
+    client.close()
+
+
 def test_whoever_serves_the_sample_works_for_it(httpx: Any, server: Any) -> None:
     """A server of this machine ran before; while the sample waits for it, what it asks of another host is the sample's."""
     asked, answered = queue.Queue[str](), queue.Queue[None]()

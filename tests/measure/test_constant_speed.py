@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from pytest_tokenbudget.measure.constant_speed import (
+    CLOCK_NOISE_S,
     OWN_TIME_SLACK,
     TimedCall,
     at_constant_speed,
+    clock_noise_of,
     complete,
     fit_speeds,
     own_pace,
@@ -145,3 +147,17 @@ def test_a_timeline_of_nothing_is_the_agents_own_code() -> None:
     assert timeline([], 0.5).at(3.0) == 1.5
     one = timeline([TimedCall(1.0, 2.0, 5.0)])
     assert (one.calls, one.at(1.5), one.at(3.0)) == (((1.0, 6.0),), 1.5, 7.0)
+
+
+def test_a_busy_machine_is_no_change_of_the_code() -> None:
+    """Threads that wait for their turn differ by the sum of these waits; calls in a row and a quick fan-out do not."""
+    starved = [_call(0.025 * number, 0.3 if number % 2 else 0.2) for number in range(64)]
+    in_time = [_call(0.0001 * number, 0.3) for number in range(64)]
+    in_a_row = [_call(0.3 * number, 0.305) for number in range(20)]
+    two_at_a_time = [_call(0.3 * (number // 2), 0.3) for number in range(20)]
+    loop_beside_a_slow_tool = [_call(0.0, 9.0), _call(4.0, 1.0), _call(7.0, 1.0)]
+    assert 0.5 < clock_noise_of([_sample(*starved, ended=2.0)], "") < 64 * 0.1
+    for calls in (in_time, in_a_row, two_at_a_time):
+        assert clock_noise_of([_sample(*calls, ended=9.0)], "") == CLOCK_NOISE_S
+    assert clock_noise_of([_sample(*loop_beside_a_slow_tool, ended=9.0)], "") == 2 * 2 * CLOCK_NOISE_S
+    assert clock_noise_of([_sample(*starved, ended=2.0)], "elsewhere") == CLOCK_NOISE_S

@@ -8,7 +8,7 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -85,7 +85,7 @@ class ChildRecorder:
         """Say that the session decides whose call it is."""
         return ""
 
-    def began_before(self, builders: Iterable[ExchangeBuilder]) -> None:
+    def began_before(self, builders: Mapping[ExchangeBuilder, int]) -> None:
         """Do nothing: nothing was watched before."""
 
     def running(self) -> Iterable[ExchangeBuilder]:
