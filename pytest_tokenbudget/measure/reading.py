@@ -243,14 +243,14 @@ class Reader:
         provider, basis = found.reading.provider, found.exchange.token_basis
         if asked is None:
             return None, None
-        if basis is None or basis.recorded is None or basis.counted is None:
+        if basis is None or not basis.recorded or basis.counted is None:
             asked = self.counter.prompt_to(found.reading.model, asked, provider=provider)
             return "counted", self.counter.estimate_prompt(asked, provider=provider, seen=seen).tokens
         counted = self.counter.count_prompt(asked, provider=provider).tokens
         return "calibrated", calibrated(counted, basis.recorded, basis.counted)
 
     def _output(self, reading: Reading, usage: Usage) -> tuple[Usage, Source | None]:
-        if usage.output_tokens is not None:
+        if usage.output_tokens or (usage.output_tokens == 0 and not reading.output_text):
             return usage, "provider"
         if reading.operation == "embeddings" or not reading.output_text:
             return usage, None
@@ -294,12 +294,12 @@ class _Recognised:
         """The provider's own input tokens for this very request; ``None`` where it has to be counted here.
 
         Of a replayed request that is the recorded number, as long as the request is the recorded one. What a mock
-        answers was said of another request.
+        answers was said of another request. A server that says 0 has not counted: every prompt has tokens.
         """
         basis = self.exchange.token_basis
         if basis is not None:
-            return basis.recorded if basis.counted is None else None
-        return None if self.exchange.answered_by == "mock" else self.reading.usage.input_tokens
+            return (basis.recorded or None) if basis.counted is None else None
+        return None if self.exchange.answered_by == "mock" else self.reading.usage.input_tokens or None
 
 
 def _left(exchange: Exchange, reading: Reading) -> Exchange:
