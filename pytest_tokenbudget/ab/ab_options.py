@@ -55,7 +55,7 @@ class AbOptions:
         for metric, _ in (*self.reduce, *self.rules):
             if not _here(metric, opened):
                 raise ABError(
-                    f"{metric}: no test opened the stage {metric.stage!r}; opened: {', '.join(sorted(opened)) or 'none'}",
+                    f"{metric}: no test opened the stage {metric.stage!r}; opened: {', '.join(sorted(filter(None, opened))) or 'none'}",
                     remedy="check its name",
                 )
 

@@ -16,6 +16,9 @@ BASELINE = "baseline"
 LAST_RUN = Path(".pytest_cache", "d", "tokenbudget", "last-run.json")
 """The JSON report of the last run that failed against stored numbers, in pytest's cache below its root directory."""
 PRODUCTION = "production"
+_BEGINNING = 200
+"""Bytes at the beginning of a file that tell its kind."""
+
 """The kind of a file that holds measurements of production, and the name that it has where none is given."""
 
 _CASSETTE_NAME_CHARACTERS, _CASSETTE_NAME_BYTES = 100, 180
@@ -137,6 +140,11 @@ def is_production(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return f'"kind": "{PRODUCTION}"'.encode() in file.read(200)
+            return begins_as_production(file.read(_BEGINNING))
     except OSError:
         return False
+
+
+def begins_as_production(data: bytes) -> bool:
+    """Tell from its beginning whether a file holds measurements of production."""
+    return f'"kind": "{PRODUCTION}"'.encode() in data[:_BEGINNING]

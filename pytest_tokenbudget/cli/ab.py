@@ -19,7 +19,7 @@ _PROGRAM = "tokenbudget ab"
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.usage = "tokenbudget ab BASE [options] -- [PYTEST ARGS]"
     parser.epilog = (
-        "example: tokenbudget ab main --reduce worker.latency=25%% -- tests/test_desk.py. Ctrl-C ends it and leaves nothing "
+        "example: tokenbudget ab main --reduce worker.latency=25% -- tests/test_desk.py. Ctrl-C ends it and leaves nothing "
         "behind. Exit codes: 0 held, 1 a gate is not held, 2 a side that cannot run; 130 interrupted."
     )
     parser.add_argument("base", metavar="BASE", help="a git revision, or a directory with the code before")

@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import log
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.cli import Command
@@ -60,8 +61,8 @@ class Change:
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "examples: tokenbudget compare main: --max-increase 10%%; tokenbudget compare main: last; tokenbudget compare "
-        "before baseline --reduce worker.input_tokens=30%%; tokenbudget compare production baseline. "
+        "examples: tokenbudget compare main: --max-increase 10%; tokenbudget compare main: last; tokenbudget compare "
+        "before baseline --reduce worker.input_tokens=30%; tokenbudget compare production baseline. "
         "Exit codes: 0 held, 1 a --max-increase or --reduce is not held, 2 a side or a rule that cannot be read, or "
         "nothing that a rule could be held against."
     )
@@ -239,12 +240,13 @@ def _unlike(stage: str, name: str, then: ShownTest, now: ShownTest) -> str:
     ratio, more_calls = tokens_here / tokens_there, calls_here / calls_there
     if abs(ratio - 1) < _UNLIKE:
         return "like production"
-    each = ratio / more_calls
     word = "short" if ratio < 1 else "long"
-    by_calls = abs(more_calls - 1) >= abs(each - 1)
-    counts = f"{calls_there:,.3g} calls in production, {calls_here:,.3g} in the test"
+    # Tokens are calls times tokens a call, so logarithms say which of the two is more of the difference.
+    by_calls = log(more_calls) / log(ratio) >= 0.5
+    unit = "call" if calls_there == 1 else "calls"
+    counts = f"{calls_there:,.3g} {unit} in production, {calls_here:,.3g} in the test"
     reads = f"a call reads {tokens_there / calls_there:,.0f} tokens in production, {tokens_here / calls_here:,.0f} in the test"
-    if by_calls or each > 1 > ratio or each < 1 < ratio:
+    if by_calls:
         return f"the scenario's conversations are too {word}: {counts}"
     return f"the scenario's conversations are too {word}, or its prompts are others: {reads}"
 
@@ -311,16 +313,17 @@ def _lines(
     by_test: dict[str, list[Change]] = {}
     for change in changes:
         by_test.setdefault(change.test, []).append(change)
-    for test, of_test in by_test.items():
+    told = by_test if everything else {test: _told(of_test) for test, of_test in by_test.items()}
+    for test, of_test in told.items():
         yield paint(plain(test), "bold")
-        yield from _test_lines(of_test if everything else _told(of_test))
+        yield from _test_lines(of_test)
     for side, names in zip((before, after), _only(before, after, both), strict=True):
         if names and (before.production or after.production) is None:
             listed = ", ".join(plain(name) for name in names[:5]) + (
                 f" and {len(names) - 5} more" if len(names) > 5 else ""
             )
             yield f"only in {plain(side.name)}: {listed}"
-    over = sum(not change.held for change in changes)
+    over = sum(not change.held for of_test in told.values() for change in of_test)
     if not both:
         yield "no test is on both sides"
     elif not by_test:
@@ -331,7 +334,7 @@ def _lines(
 
 
 def _told(changes: Sequence[Change]) -> list[Change]:
-    """The changes that tell more than that of a stage around them, and those that are not held."""
+    """The changes that tell more than that of a stage around them, or that break a rule which that one keeps."""
     from pytest_tokenbudget.records.gate import split_key
 
     told: list[Change] = []
@@ -344,7 +347,7 @@ def _told(changes: Sequence[Change]) -> list[Change]:
             and (not (outer := split_key(other.metric)[0]) or stage.startswith(f"{outer}/"))
             and abs((other.after - other.before) - (change.after - change.before)) <= 1e-9 * max(1, abs(other.after))
         ]
-        if not around or not change.held:
+        if not around or (not change.held and all(other.held or other.rule != change.rule for other in around)):
             told.append(change)
     return told
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -85,7 +86,7 @@ def _shards(inputs: Sequence[Path], output: Path) -> dict[Path, list[Path]]:
 
 def _driver_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        f"example: git config merge.tokenbudget.driver '{_DRIVER.replace('%', '%%')}', which `tokenbudget init` offers, with "
+        f"example: git config merge.tokenbudget.driver '{_DRIVER}', which `tokenbudget init` offers, with "
         "the line in .gitattributes that sends baselines to it. "
         "Exit codes: 0 merged, 1 the same figure changed on both sides, 2 a file that cannot be read or written."
     )
@@ -99,16 +100,23 @@ def _driver_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _drive(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.baselines.format import load
     from pytest_tokenbudget.baselines.merge import merge_branches
+    from pytest_tokenbudget.baselines.paths import begins_as_production
     from pytest_tokenbudget.wording import plain
 
-    sides = [
-        _read(path) if path.read_bytes().strip() else {} for path in (arguments.base, arguments.ours, arguments.theirs)
-    ]
+    name = Path(arguments.path or arguments.ours)
+    base, ours, theirs = (_bytes(path) for path in (arguments.base, arguments.ours, arguments.theirs))
+    if begins_as_production(ours) or begins_as_production(theirs):
+        # Two imports tell of two sets of rows, and no sum of them is one of both.
+        print(f"{name}: both branches imported production; this one's is kept", file=sys.stderr)
+        print(f"import it again, or take the other: git checkout --theirs {shlex.quote(str(name))}", file=sys.stderr)
+        return 1
+    sides = [load(data, name) if data.strip() else {} for data in (base, ours, theirs)]
     merged, conflicts = merge_branches(*sides)
     if conflicts:
         for conflict in conflicts:
-            print(f"{arguments.path or arguments.ours}: changed on both sides: {plain(conflict)}", file=sys.stderr)
+            print(f"{name}: changed on both sides: {plain(conflict)}", file=sys.stderr)
         print("run the tests of both branches again: pytest --tokenbudget-update", file=sys.stderr)
         return 1
     _write(arguments.ours, merged)
@@ -117,10 +125,15 @@ def _drive(arguments: argparse.Namespace) -> int:
 
 def _read(path: Path) -> Mapping[str, BaselineEntry]:
     from pytest_tokenbudget.baselines.format import load
+
+    return load(_bytes(path), path)
+
+
+def _bytes(path: Path) -> bytes:
     from pytest_tokenbudget.errors import BaselineError
 
     try:
-        return load(path.read_bytes(), path)
+        return path.read_bytes()
     except OSError as error:
         raise BaselineError(
             f"{path}: cannot be read: {error.strerror or error}", remedy="give the path of a baseline"

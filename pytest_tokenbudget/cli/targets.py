@@ -40,6 +40,8 @@ def find_targets(named: str, *, against: str = "baseline") -> list[Target]:
     Raises:
         BaselineError: If nothing stored has this name.
     """
+    from pytest_tokenbudget.baselines.paths import PRODUCTION
+
     file, _, key = named.partition("::")
     if key or file.endswith(".py"):
         return [Target(stored_file(Path(file), against), key)]
@@ -57,7 +59,9 @@ def find_targets(named: str, *, against: str = "baseline") -> list[Target]:
     if not by_name:
         raise BaselineError(
             f"{named!r} is no file, no test and no reference that is stored here",
-            remedy="`tokenbudget show` lists the tests that are",
+            remedy="`tokenbudget import` makes it of what production recorded"
+            if named == PRODUCTION
+            else "`tokenbudget show` lists the tests that are",
         )
     return by_name
 

@@ -38,19 +38,24 @@ def _run(arguments: argparse.Namespace) -> int:
 def _figures(path: Path, data: bytes) -> Iterator[str]:
     """A figure a line; of what production recorded each stage's mean."""
     from pytest_tokenbudget.baselines.format import load
-    from pytest_tokenbudget.baselines.paths import is_production
+    from pytest_tokenbudget.baselines.paths import begins_as_production
     from pytest_tokenbudget.baselines.production_file import read_production
+    from pytest_tokenbudget.records.gate import split_key
     from pytest_tokenbudget.report.figures import number, unit_of
     from pytest_tokenbudget.stats.statistic import mean
     from pytest_tokenbudget.wording import plain
 
-    if is_production(path):
+    if begins_as_production(data):  # git gives the older side in a temporary folder
         for stage, metrics in sorted(read_production(path).stages.items()):
             for metric, found in sorted(metrics.items()):
                 yield f"production {plain(f'{stage}.{metric}' if stage else metric)} {number(found.mean, unit_of(metric))}"
         return
     for test, entry in sorted(load(data, path).items()):
+        # Where no stage is named, all is in `main`, whose figures are the test's.
+        stages = {split_key(metric)[0] for metric in entry.metrics} - {""}
         for metric, record in sorted(entry.metrics.items()):
+            if stages == {"main"} and split_key(metric)[0]:
+                continue
             yield f"{plain(test)} {plain(metric)} {number(mean(record.values), unit_of(metric))}"
 
 

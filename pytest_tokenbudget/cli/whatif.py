@@ -19,7 +19,7 @@ _SHARE_EXAMPLE = "--shrink calendar_write=50%"
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
-        "example: tokenbudget whatif tests/test_desk.py::test_books --drop-tool mail_send --shrink calendar_write=50%%. "
+        "example: tokenbudget whatif tests/test_desk.py::test_books --drop-tool mail_send --shrink calendar_write=50%. "
         "Exit codes: 0 recounted, 2 a cassette that cannot be read, or a change that fits nothing in it."
     )
     parser.add_argument("recording", metavar="NODEID|CASSETTE", help="a test with a cassette, or the cassette's file")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pytest_tokenbudget.records.call import Call
@@ -28,6 +28,7 @@ from pytest_tokenbudget.report.table import (
     tone_of,
     word,
 )
+from pytest_tokenbudget.report.test_result import drift_notes, drifted_gates
 from pytest_tokenbudget.wording import counted, plain
 
 SHOWN_ADVICE = 5
@@ -67,7 +68,7 @@ def section_lines(run: RunView, *, verbosity: int, width: int = 0, of_ab: bool =
         lines = [line for result in run.results for line in _verbose_lines(result, verbosity)]
         lines += _accepted_lines(run, width).values()
     else:
-        lines = [*_moved_lines(run, width), *_shared_lines(run.results, width)]
+        lines = [*_moved_lines(run, width), *_shared_lines(run.results, width), *_drift_lines(run.results)]
     lines += [Line(plain(message)) for message in run.messages]
     lines += [Line(plain(text), "bad") for problem in run.problems for text in f"ERROR: {problem}".splitlines()]
     lines += [Line(plain(note)) for note in run.notes]
@@ -104,6 +105,7 @@ class _Moved:
 def _moved_lines(run: RunView, width: int) -> Iterator[Line]:
     """A line for each metric that moved, in columns, and below it what else is to be said of its test."""
     accepted = _accepted_lines(run, width)
+    joined = set(_joined_drifts(run.results))
     replaced = {nodeid for nodeid, _ in run.accepted}
     moved = {
         result.nodeid: [
@@ -125,15 +127,23 @@ def _moved_lines(run: RunView, width: int) -> Iterator[Line]:
             yield Line(text, cell.tone, cell.said)
         if result.nodeid in accepted:
             yield accepted[result.nodeid]
-        yield from _beside_lines(result, head=not moved.get(result.nodeid) and result.nodeid not in accepted)
+        named = bool(moved.get(result.nodeid)) or result.nodeid in accepted
+        told_together = drift_notes(result.gates) if result.nodeid in joined else ()
+        yield from _beside_lines(result, head=not named, told_together=told_together)
     if len(replaced) > len(accepted):
         yield Line(f"and {counted(len(replaced) - len(accepted), 'more test')} accepted")
 
 
-def _beside_lines(result: TestResult, *, head: bool) -> list[Line]:
-    """Give the lines on a test beside what moved; ``head``: nothing names the test yet."""
+def _beside_lines(result: TestResult, *, head: bool, told_together: Collection[str]) -> list[Line]:
+    """Give the lines on a test beside what moved.
+
+    Args:
+        result: The test.
+        head: Whether nothing names the test yet.
+        told_together: Notes that one line tells for several tests.
+    """
     body = [Line(f"  {text}") for text in _stage_lines(result)] if _on_its_own(result) else []
-    body += [Line(f"  note: {plain(text)}") for text in _notes(result, 0)]
+    body += [Line(f"  note: {plain(text)}") for text in _notes(result, 0) if text not in told_together]
     body += _unattributed_lines(result)
     if head and (body or result.failed):
         return [_head_line(result), *body]
@@ -261,6 +271,27 @@ def _shared_lines(results: Sequence[TestResult], width: int) -> Iterator[Line]:
     said = [*([f"{', '.join(same)} as before"] if same else []), *others]
     if said:
         yield Line("  " + " · ".join(said))
+
+
+def _joined_drifts(results: Sequence[TestResult]) -> dict[str, list[GateResult]]:
+    """What drifted up, by test, where several tests did: one line tells it of all of them."""
+    drifted = {result.nodeid: drifted_gates(result.gates) for result in results if _notes(result, 0)}
+    several = {nodeid: gates for nodeid, gates in drifted.items() if gates}
+    return several if len(several) > 1 else {}
+
+
+def _drift_lines(results: Sequence[TestResult]) -> Iterator[Line]:
+    """``note: since the origin: input +40.9 % to +49.3 % in 5 tests``."""
+    by_metric: dict[str, list[float]] = {}
+    for gates in _joined_drifts(results).values():
+        for gate in gates:
+            by_metric.setdefault(gate.metric, []).append(gate.drift or 0.0)
+    for metric, drifts in by_metric.items():
+        least, most = percent(min(drifts)), percent(max(drifts))
+        span = least if least == most else f"{least} to {most}"
+        yield Line(f"note: {plain(short_metric(metric))} {span} since the origin in {counted(len(drifts), 'test')}")
+    if by_metric:
+        yield Line("  (-v names the tests; --tokenbudget-accept makes this the new origin)", "faint")
 
 
 def _in_words(cause: JoinedCause) -> str:

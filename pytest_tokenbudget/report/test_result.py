@@ -209,7 +209,7 @@ def in_brief(result: TestResult) -> TestResult:
     """The result of a test that is ``ok``, without what nobody looks at who asked for no report."""
     return replace(
         result,
-        gates=tuple(gate for gate in result.gates if gate.verdict != "ok" or not gate.exact),
+        gates=tuple(gate for gate in result.gates if gate.verdict != "ok" or not gate.exact or gate.drift is not None),
         samples=tuple(map(_in_brief, result.samples)),
         discarded=tuple(map(_in_brief, result.discarded)),
         causes=(),
@@ -302,12 +302,16 @@ def move_notes(gates: Sequence[GateResult]) -> list[str]:
     return list(moved.values())
 
 
-def drift_notes(gates: Sequence[GateResult]) -> list[str]:
-    """Sentences on metrics that drifted up in many small steps; a stage's stands for itself where its total did not."""
+def drifted_gates(gates: Sequence[GateResult]) -> list[GateResult]:
+    """The gates whose metric drifted up in many small steps; a stage's stands for itself where its total did not."""
     drifted = {gate.metric: gate for gate in gates if gate.drift is not None and gate.verdict != "regression"}
+    return [gate for key, gate in drifted.items() if not split_key(key)[0] or split_key(key)[1] not in drifted]
+
+
+def drift_notes(gates: Sequence[GateResult]) -> list[str]:
+    """Sentences on metrics that drifted up."""
     return [
-        f"{key}: {percent(gate.change)} now, {percent(gate.drift)} since the origin"
+        f"{gate.metric}: {percent(gate.change)} now, {percent(gate.drift)} since the origin"
         " (--tokenbudget-accept makes this the new origin)"
-        for key, gate in drifted.items()
-        if not split_key(key)[0] or split_key(key)[1] not in drifted
+        for gate in drifted_gates(gates)
     ]

@@ -162,6 +162,49 @@ def test_a_test_is_told_how_it_is_unlike_production(tmp_path: Path) -> None:
     assert "the scenario's conversations are too short: 5 calls in production, 3 in the test" in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("in_test", "said"),
+    [
+        ((240, 2), "too short, or its prompts are others: a call reads 4,000 tokens in production, 120 in the test"),
+        ((400, 0.1), "too short: 1 call in production, 0.1 in the test"),
+        ((8000, 1), "too long, or its prompts are others: a call reads 4,000 tokens in production, 8,000 in the test"),
+        ((12000, 4), "too long: 1 call in production, 4 in the test"),
+    ],
+)
+def test_the_larger_factor_tells_how_a_test_is_unlike_production(
+    in_test: tuple[int, float], said: str, tmp_path: Path
+) -> None:
+    """More calls never say that a conversation is too short, whatever their number."""
+    (tmp_path / "rows.jsonl").write_text('{"stage": "worker", "input_tokens": 4000}', encoding="utf-8")
+    line = [sys.executable, "-m", "pytest_tokenbudget", "import", "--jsonl", "rows.jsonl", "--to", "tests"]
+    subprocess.run(line, check=True, cwd=tmp_path, capture_output=True)
+    tokens, calls = in_test
+    metrics = {
+        "worker.input_tokens": MetricRecord(((tokens,),), tokens),
+        "worker.calls": MetricRecord(((calls,),), calls),
+    }
+    path = tmp_path / "tests" / "__budgets__" / "test_desk.json"
+    path.write_bytes(dump({"test_a": BaselineEntry(metrics)}))
+    assert f"the scenario's conversations are {said}\n" in command(tmp_path, "production", "baseline").stdout
+
+
+def test_a_stage_that_tells_no_more_than_the_total_is_not_over_once_more(tmp_path: Path) -> None:
+    """The figure is told and counted once; ``--all`` shows both, and an unknown stage is named with those that are."""
+    for name, tokens in (("old", 100), ("new", 150)):
+        metrics = {key: MetricRecord(((tokens,),), tokens) for key in ("input_tokens", "worker.input_tokens")}
+        folder = tmp_path / name / "__budgets__"
+        folder.mkdir(parents=True)
+        (folder / "test_desk.json").write_bytes(dump({"test_a": BaselineEntry(metrics)}))
+    done = command(tmp_path, "old", "new", "--max-increase", "10%")
+    assert done.returncode == 1
+    assert "worker" not in done.stdout
+    assert done.stdout.endswith("1 of 1 test changed, 1 figure over\n")
+    assert "worker.input_tokens" in command(tmp_path, "old", "new", "--max-increase", "10%", "--all").stdout
+    shown = command(tmp_path, "old", "new", "--max-increase", "10%", "--max-increase", "worker.input_tokens=5%").stdout
+    assert "OVER (+5 %)" in shown, "another rule is told for itself"
+    assert "; opened: worker\n" in command(tmp_path, "old", "new", "--max-increase", "wrkr.calls=5%").stderr
+
+
 def test_the_last_run_that_failed_is_compared_by_default(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +275,20 @@ def test_a_baseline_is_shown_as_lines_for_git_diff(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "test_a input_tokens 1,500\n" in done.stdout
     assert "test_a tool_schema_tokens 1,500\n" in done.stdout
+    assert "main." not in done.stdout, "the only stage says nothing of its own"
+
+
+def test_both_sides_of_a_diff_of_production_are_figures(tmp_path: Path) -> None:
+    """Git puts the older side into a temporary folder, which has no name of ours."""
+    (tmp_path / "rows.jsonl").write_text('{"stage": "worker", "input_tokens": 2480}', encoding="utf-8")
+    tool = [sys.executable, "-m", "pytest_tokenbudget"]
+    line = [*tool, "import", "--jsonl", "rows.jsonl", "--to", "."]
+    subprocess.run(line, check=True, cwd=tmp_path, capture_output=True)
+    moved = (tmp_path / "__budgets__" / "production.json").rename(tmp_path / "production.json")
+    done = subprocess.run([*tool, "textconv", str(moved)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "production worker.input_tokens 2,480\n" in done.stdout
+    assert "{" not in done.stdout
 
 
 def record(root: Path, name: str, words: str) -> None:

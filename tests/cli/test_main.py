@@ -100,6 +100,7 @@ def test_each_command_helps(command: str, capsys: pytest.CaptureFixture[str]) ->
     assert "example" in shown
     assert "Exit codes: 0" in shown
     assert ("--json" in shown) is (command not in FOR_PROGRAMS)
+    assert "%%" not in shown
 
 
 @pytest.mark.parametrize(

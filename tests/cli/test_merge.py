@@ -107,3 +107,26 @@ def test_a_figure_that_both_branches_changed_is_a_conflict_that_names_it(tmp_pat
     assert done.returncode == 1
     assert "x.json: changed on both sides: test_a metrics input_tokens worker" in done.stderr
     assert paths[1].read_bytes() == before
+
+
+def test_production_that_both_branches_imported_is_a_conflict(tmp_path: Path) -> None:
+    """It is no sum of two; this branch's file stays as it is, and the message says how to take the other."""
+    paths = [tmp_path / name for name in ("base", "ours", "theirs")]
+    for number, path in enumerate(paths):
+        path.write_text(f'{{\n  "format": 1,\n  "kind": "production",\n  "source": "{number}"\n}}\n')
+    before = paths[1].read_bytes()
+    done = command("merge-driver", *paths, "a b/__budgets__/production.json")
+    assert done.returncode == 1
+    assert "production.json: both branches imported production" in done.stderr
+    assert "git checkout --theirs 'a b/__budgets__/production.json'" in done.stderr
+    assert paths[1].read_bytes() == before
+
+
+def test_a_side_that_cannot_be_read_is_an_error_of_the_driver(tmp_path: Path) -> None:
+    """One sentence with the name of the file in the repository, not of git's copy, and exit code 2."""
+    (tmp_path / "ours").write_text("{")
+    done = command("merge-driver", tmp_path / "ours", tmp_path / "ours", tmp_path / "ours", "tests/__budgets__/x.json")
+    assert done.returncode == 2
+    assert "tests/__budgets__/x.json" in done.stderr
+    done = command("merge-driver", tmp_path / "none", tmp_path / "ours", tmp_path / "ours")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)

@@ -120,6 +120,29 @@ def test_what_crept_up_and_what_the_agent_does_otherwise_is_shown(project: Any) 
     project.run().stdout.fnmatch_lines(["*note: outcome 'events' was*is 3*"])
 
 
+def test_what_crept_up_in_several_tests_is_one_note(project: Any) -> None:
+    """A suite that was updated on purpose stays short; ``-v`` names its tests."""
+    project.write("""
+@token_budget("10%", samples=1)
+@pytest.mark.parametrize("part", [2, 4])
+def test_agent(ask, part):
+    ask("x" * 4000)
+""")
+    project.run()
+    stored = json.loads(project.baseline)
+    for part, test in zip((2, 4), stored["tests"].values(), strict=True):
+        tokens = test["metrics"]["input_tokens"]
+        test["origin"] = {"input_tokens": tokens // part}
+    project.baseline_path.write_text(json.dumps(stored), encoding="utf-8")
+    result = project.run()
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines(
+        ["note: input +100.* % to +30?.* % since the origin in 2 tests", "*--tokenbudget-accept*"]
+    )
+    assert result.stdout.str().count("since the origin") == 1
+    assert project.run("-v").stdout.str().count("since the origin") == 2
+
+
 def test_a_reference_needs_a_name(project: Any) -> None:
     """An empty one, as of a shell variable that is not set, is an error and not a plain run."""
     project.write(GROWING.format(size=400, outcome=1))
