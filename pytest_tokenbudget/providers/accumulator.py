@@ -155,7 +155,7 @@ def reading(
         tool_calls=tuple(accumulator.tool_calls),
         server_tool_calls=tuple(accumulator.server_tool_calls),
         finish_reason=finish_reason(accumulator.finish),
-        output_text="".join(accumulator.texts) if usage.output_tokens is None else "",
+        output_text="" if usage.output_tokens else "".join(accumulator.texts),
         first_content_at=response.end_of(accumulator.first) if events and accumulator.first is not None else None,
         error=error,
         problems=problems,

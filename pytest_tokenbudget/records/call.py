@@ -98,7 +98,7 @@ class Reading:
         finish_reason: ``stop``, ``length``, ``tool_call``, ``content_filter``, ``error`` or the provider's own word in
             lower case; ``None`` if it sent none.
         output_text: All text that the model wrote, reasoning and tool arguments included, so that it can be counted
-            where no usage was sent; empty where it was.
+            where no output tokens were reported; else empty.
         first_content_at: Offset in the decoded body just after the event that first carried generated content (text,
             reasoning or tool call); ``None`` where there is none or the answer was not streamed.
         error: An error that the body itself reports (also inside a 200), else ``None``.

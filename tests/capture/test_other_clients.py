@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import io
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -211,6 +212,21 @@ class TestAiohttp:
                 asyncio.run(call())
             assert (only(recorder).end, only(recorder).chunks) == ("complete", (b'{"ok": true}',))
         assert len(server.requests) == 1
+
+    def test_a_response_that_a_test_made_up(self, aiohttp: Any, monkeypatch: Any, recorder: Recorder) -> None:
+        """A stand-in for a response reaches the agent as it is, whatever it lacks."""
+        made_up = SimpleNamespace(status=200, headers={})
+
+        async def answer(*args: Any, **options: Any) -> Any:
+            return made_up
+
+        async def call() -> Any:
+            async with aiohttp.ClientSession() as session:
+                return await session.post("http://model.example/", data=BODY)
+
+        monkeypatch.setattr(aiohttp.ClientSession, "_request", answer)
+        assert asyncio.run(call()) is made_up
+        assert (only(recorder).status, only(recorder).request_body) == (200, BODY)
 
     def test_httpx_over_aiohttp_is_one_exchange(self, aiohttp: Any, server: Any, recorder: Recorder) -> None:
         """A transport that sends through aiohttp is watched at the client that the agent calls, once."""

@@ -50,6 +50,7 @@ class _Streams(BaseHTTPRequestHandler):
         events: list[dict[str, Any]] = {
             "/claude/v1/messages": claude(cached, zeros),
             "/gateway/v1/chat/completions": [TEXT, END, *({"choices": [], "usage": one} for one in (usage, nothing))],
+            "/zeros/v1/chat/completions": [TEXT, END, {"choices": [], "usage": nothing}],
             "/llama/v1/chat/completions": llama,
         }[self.path]
         named = "type" in events[0]
@@ -113,6 +114,16 @@ def test_a_trailing_usage_of_zeros_replaces_nothing(reported):
     """A second usage chunk says nothing but zeros."""
     call, _ = reported('httpx.post(URL + "/gateway/v1/chat/completions", json=ASK)')
     assert tokens(call) == (1500, 20, None, "provider")
+
+
+def test_a_usage_of_nothing_but_zeros_is_counted_here(reported):
+    """A server that does not count says 0; a prompt that grows is seen all the same, and so is a long answer."""
+    call, _ = reported(
+        'ASK["messages"][0]["content"] = "word " * 400\nhttpx.post(URL + "/zeros/v1/chat/completions", json=ASK)'
+    )
+    assert call["input_tokens"] > 400
+    assert call["output_tokens"] == 2
+    assert (call["input_source"], call["output_source"]) == ("counted", "counted")
 
 
 @pytest.mark.parametrize("asked", ["true", "false"])
