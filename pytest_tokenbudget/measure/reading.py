@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from pytest_tokenbudget.capture.network import is_loopback, split_port
 from pytest_tokenbudget.capture.stage import checked_path, name_of
 from pytest_tokenbudget.capture.stage_rules import StageRule, resolve_stage
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
@@ -18,7 +19,7 @@ from pytest_tokenbudget.providers.request import request_of
 from pytest_tokenbudget.providers.wire_format import FormatGroup, WireFormat
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
-from pytest_tokenbudget.records.exchange import Exchange, Unattributed, containers
+from pytest_tokenbudget.records.exchange import Exchange, Unattributed, containers, likely_hops
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text
 from pytest_tokenbudget.tokens.counter import Calibration, Counter
 
@@ -37,11 +38,13 @@ class ReadTraffic:
         calls: Calls and failed attempts.
         unattributed: Traffic that looks like model calls but could not be attributed.
         paid: Requests that cost money and are no calls of a language model; those that failed are left out.
+        notes: Sentences on calls that may be counted twice.
     """
 
     calls: tuple[Call, ...]
     unattributed: tuple[Unattributed, ...]
     paid: tuple[Call, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ class Reader:
             calls.append(replace(call, attempt=attempt) if attempt else call)
             tries[work] = 0 if call.succeeded else attempt + 1
         bought = tuple(self._paid(each, origin=origin) for each in paid if each.error is None)
-        return ReadTraffic(tuple(calls), tuple(unknown.values()), bought)
+        notes = tuple(_may_count_twice([each.exchange for each in recognised])) if len(recognised) > 1 else ()
+        return ReadTraffic(tuple(calls), tuple(unknown.values()), bought, notes)
 
     def read(self, exchange: Exchange, *, origin: float, compose: bool = True) -> Call | Unattributed | None:
         """Read one exchange by itself, while its sample still runs.
@@ -392,3 +396,13 @@ def _system_text(prompt: Prompt | None) -> str:
 
 def _text(message: Message) -> str:
     return "".join(part.text for part in message.parts if isinstance(part, Text))
+
+
+def _may_count_twice(calls: Sequence[Exchange]) -> Iterator[str]:
+    """Say which servers of this machine may pass the question on, so that one model call is counted for both requests."""
+    for server, asked in likely_hops(calls, lambda host: is_loopback(split_port(host)[0])).items():
+        yield (
+            f"{server} was asked as a model, and during each of its answers {', '.join(asked)} was asked, too: if it passes the"
+            " question on, this counts twice; ask the app through a transport without a network (TestClient, ASGITransport),"
+            " and it counts once"
+        )

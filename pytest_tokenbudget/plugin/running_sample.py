@@ -125,7 +125,7 @@ class RunningSample:
             unattributed=read.unattributed,
             hosts=hosts_of(seen),
             turns=tuple(self._turns(calls)),
-            messages=(*self.messages, *problems_of(calls), *paid_notes(read.paid)),
+            messages=(*self.messages, *problems_of(calls), *paid_notes(read.paid), *read.notes),
             unseen=unseen,
             own_time=own_time,
             schemas=self._schemas(calls),

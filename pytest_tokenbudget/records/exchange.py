@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
+from urllib.parse import urlsplit
 
 Headers = tuple[tuple[str, str], ...]
 """Header pairs in order, names in lower case."""
@@ -112,6 +113,36 @@ def containers(exchanges: Iterable[Exchange], calls: Iterable[Exchange]) -> froz
             found.add(at)
             at = numbered[at].within
     return frozenset(number for number in found if numbered[number].answered_by == "mock")
+
+
+def likely_hops(calls: Sequence[Exchange], is_local: Callable[[str], bool]) -> dict[str, tuple[str, ...]]:
+    """Find servers of this machine that are asked as a model and seem to ask another model for each answer.
+
+    A network carried the request to such a server, so that it cannot be told for sure whether it passes the question on.
+
+    Args:
+        calls: The model calls of a sample.
+        is_local: Says whether a host with its port is of this machine.
+
+    Returns:
+        The hosts of the calls that began and ended within those to a server, by that server's host.
+    """
+    named = [(urlsplit(call.url).netloc.rpartition("@")[2], call) for call in calls if call.answered_by == "network"]
+    inner: dict[str, set[str]] = {}
+    leaves: set[str] = set()
+    for host, outer in named:
+        if host in leaves or not is_local(host):
+            continue
+        inside = {other for other, call in named if other != host and _is_during(call, outer)}
+        if inside:
+            inner.setdefault(host, set()).update(inside)
+        else:
+            leaves.add(host)
+    return {host: tuple(sorted(inside)) for host, inside in sorted(inner.items()) if host not in leaves}
+
+
+def _is_during(call: Exchange, outer: Exchange) -> bool:
+    return outer.started < call.started and call.ended <= outer.ended
 
 
 @dataclass(frozen=True, slots=True)

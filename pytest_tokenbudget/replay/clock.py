@@ -40,7 +40,7 @@ a thread that goes on and on is a heartbeat."""
 LONGEST_LOOK_SECONDS = 0.005
 """Real s between two looks at busy threads, at most: it grows while they stay busy, so that looking costs little."""
 
-LEAST_HOLD_SECONDS = 0.01
+LEAST_HOLD_SECONDS = 0.02
 """Real s for which anything is held at least where the outside may be waited for: as long as a busy machine takes to let a
 thread go on, so that a server of this process comes to its own sleep before the clock moves."""
 

@@ -190,9 +190,9 @@ def _part(part: _Json) -> PartTotal:
         name=_text(part, "name", ""),
         tokens=_count(part, "tokens"),
         calls=_count(part, "calls"),
-        distinct=0,
+        distinct=_count(part, "distinct"),
         largest=_count(part, "largest"),
-        digest="",
+        digest=_text(part, "digest", ""),
         repeated_tokens=_count(part, "repeated_tokens"),
     )
 

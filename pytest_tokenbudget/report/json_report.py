@@ -261,7 +261,9 @@ def parts_json(composition: Mapping[str, StageComposition]) -> dict[str, list[Pa
                 "name": part.name,
                 "tokens": part.tokens,
                 "calls": part.calls,
+                "distinct": part.distinct,
                 "largest": part.largest,
+                "digest": part.digest,
                 "repeated_tokens": part.repeated_tokens,
             }
             for part in parts.parts

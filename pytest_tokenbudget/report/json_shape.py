@@ -131,13 +131,18 @@ class UnattributedJson(TypedDict):
 
 
 class PartJson(TypedDict):
-    """One part of a stage's input over one sample. ``repeated_tokens`` were sent by an earlier call of the stage too."""
+    """One part of a stage's input over one sample. ``repeated_tokens`` were sent by an earlier call of the stage too.
+
+    It had so many ``distinct`` contents, the ``largest`` of them of so many tokens, and ``digest`` tells whether they are the same.
+    """
 
     part: PartName
     name: str
     tokens: int
     calls: int
+    distinct: int
     largest: int
+    digest: str
     repeated_tokens: int
 
 

@@ -136,3 +136,44 @@ def test_script(scripted_llm):
     assert counted == {"test_app[0]": 1, "test_app[1]": 1, "test_app[2]": 2, "test_script": 2}
     assert {test["traffic"] for name, test in played.items()} == {"replay", "scripted"}
     assert recorded["test_app[2]"]["total"]["input_tokens"] == played["test_app[2]"]["total"]["input_tokens"]
+
+
+def test_a_server_that_passes_the_question_on_is_noted(run: Any) -> None:
+    """Behind a real socket both requests count, and a note says so; the app's other path is no call, and needs no note."""
+    pytest.importorskip("uvicorn", reason="uvicorn is not installed")
+    _, tests = run("""
+import socket, threading, time
+import pytest, uvicorn
+
+@pytest.fixture
+def gateway_url():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        while not server.started:
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+@token_budget("off")
+def test_a_model_path(gateway_url):
+    assert httpx.post(gateway_url + "/v1/chat/completions", json=BODY).status_code == 200
+
+@token_budget("off")
+def test_another_path(gateway_url):
+    assert httpx.post(gateway_url + "/agent", json=BODY).status_code == 200
+
+@token_budget("off")
+def test_two_in_a_row(gateway_url):
+    assert httpx.post(gateway_url + "/v1/chat/completions", json=BODY, headers={"x-calls": "0"}).status_code == 200
+    assert httpx.post(SERVER + "/v1/chat/completions", json=BODY).status_code == 200
+""")
+    noted = {name: any("counts twice" in note for note in test["messages"]) for name, test in tests.items()}
+    assert noted == {"test_a_model_path": True, "test_another_path": False, "test_two_in_a_row": False}
+    assert {name: len(test["calls"]) for name, test in tests.items()} == {
+        "test_a_model_path": 2,
+        "test_another_path": 1,
+        "test_two_in_a_row": 2,
+    }

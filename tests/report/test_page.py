@@ -130,6 +130,24 @@ def test_a_report_that_was_read_makes_the_same_page() -> None:
     assert render(parse_report(data, "report.json")) == render(run)
 
 
+def test_a_report_tells_what_was_sent_and_whether_it_is_the_same() -> None:
+    """A baseline is compared with it: how many contents a part had, and their digest, come back as they were."""
+
+    def contents(run: RunView) -> list[tuple[object, ...]]:
+        return [
+            (result.nodeid, stage, part.part, part.name, part.calls, part.distinct, part.digest)
+            for result in run.results
+            for sample in result.samples[-1:]
+            for stage, parts in sample.composition.items()
+            for part in parts.parts
+        ]
+
+    run = showcase()
+    found = contents(parse_report(json.dumps(json_report.run_json(run)).encode(), "report.json"))
+    assert any(distinct and digest for *_, distinct, digest in found)
+    assert set(found) == set(contents(run))
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
