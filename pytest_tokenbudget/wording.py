@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from unicodedata import category
 
 _FILLERS = (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0)
@@ -36,6 +37,18 @@ def plain(text: str, *, limit: int = 400) -> str:
     while "##[" in text:
         text = text.replace("##[", "# #[")
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def with_visible_escapes(document: str) -> str:
+    """JSON text with the same values, in which nothing hides from a person who reads its diff.
+
+    Invisible characters stand as escapes, and ``##[`` is broken up by one.
+
+    Args:
+        document: JSON with line ends between its values.
+    """
+    hidden = {ord(char): json.dumps(char)[1:-1] for char in set(document) if char != "\n" and not _visible(char)}
+    return document.translate(hidden).replace("##[", "#\\u0023[")
 
 
 def _visible(char: str) -> str:

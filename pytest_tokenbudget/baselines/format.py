@@ -19,6 +19,7 @@ from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.files import DiskCache
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.wording import with_visible_escapes
 
 _CONFLICT = re.compile(rb"^(?:<{7}|\|{7}|={7}|>{7})(?: .*)?\r?$", re.MULTILINE)
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
@@ -244,7 +245,7 @@ def dump(entries: Mapping[str, BaselineEntry]) -> bytes:
             tests[key] = to_document(entry)
         except BaselineError as error:
             raise BaselineError(f"test {key!r}: {error.message}", remedy=error.remedy) from None
-    text = render({"format": FORMAT, "needs": NEEDS, "tests": tests})
+    text = with_visible_escapes(render({"format": FORMAT, "needs": NEEDS, "tests": tests}))
     try:
         return text.encode()
     except UnicodeEncodeError:

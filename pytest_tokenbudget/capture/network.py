@@ -28,6 +28,9 @@ OWN_THREADS = "tokenbudget-"
 
 _MOST_NAMES = 10_000
 
+_OWN_PACKAGES = ("pytest_tokenbudget", "tokenbudget_child")
+"""What stands between a client and the socket without having opened anything; the second is there in child processes."""
+
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     """The methods and functions of ``socket`` and ``ssl`` that write, connect and look names up."""
@@ -140,7 +143,7 @@ def opened_by() -> str:
         package = name.partition(".")[0]
         if package in ("_pytest", "pluggy"):
             break
-        if package not in sys.stdlib_module_names and package != "pytest_tokenbudget":
+        if package not in sys.stdlib_module_names and package not in _OWN_PACKAGES:
             file = frame.f_code.co_filename
             if "site-packages" not in file and "dist-packages" not in file:
                 line = f"{name}, line {frame.f_lineno}"
@@ -213,11 +216,12 @@ class ConnectionLog:
         if self._rules is None or not self._rules.refuses(host, port):
             return
         by = opened_by()
+        allowed = f"{host}:{port}" if port is not None and is_loopback(host) and ":" not in host else host
         error = ConnectionNotAllowed(
             f"a connection to {host} was refused: a replayed or scripted run lets no model call out"
             + (f"; it was opened by {by}" if by else ""),
             remedy="ask the model through a client that is watched, or, if this is no model call: tokenbudget_allow_hosts ="
-            f" {host}",
+            f" {allowed}",
         )
         self.refusals.append(error)
         raise error

@@ -202,7 +202,11 @@ class TestRun:
         self._judge.notices += self.traffic.notices()
         if self.context.children is not None:
             self.context.children.settle()
-            self.running.messages += self.context.children.notes()
+            unwatched = self.context.children.notes()
+            if self.traffic.virtual is None:
+                self.running.messages += unwatched
+            else:  # such a process is not answered locally: it can reach the model itself
+                self._judge.notices += unwatched
             if self.traffic.virtual is not None:
                 self.running.messages += self.traffic.virtual.notes()
         if self._functions is not None:

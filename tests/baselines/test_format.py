@@ -200,6 +200,17 @@ def test_a_lone_surrogate_becomes_the_text_of_its_escape() -> None:
     assert load(written, PATH)["test_a"].models == ("gpt\\udc80",)
 
 
+def test_nothing_hides_in_a_file() -> None:
+    """Zero width, direction and tag characters, and the mark of a command in CI logs, stand as escapes of the same text."""
+    hostile = "a\u200bb\u202ec\U000e0041d\x7f\x9be\u2028###[error]é漢"
+    written = dump({"test_a": BaselineEntry(models=(hostile,))})
+    text = written.decode()
+    assert not set(hostile) & set(text) - set("abcde#[]rorré漢")
+    assert "##[" not in text
+    assert "é漢" in text
+    assert load(written, PATH)["test_a"].models == (hostile,)
+
+
 @given(data=st.data())
 def test_a_file_that_was_checked_before_gives_the_same_entries(data: st.DataObject, strategies) -> None:
     """It is parsed and not validated again."""

@@ -457,3 +457,30 @@ def test_replaced(monkeypatch):
             "*Client.send was replaced by test_agent, so that requests do not pass what is watched*",
         ]
     )
+
+
+UNWATCHED = """
+import os, subprocess, sys
+
+@token_budget("off")
+def test_live():
+    ask()
+    subprocess.run([sys.executable, "-I", "-c", "pass"])
+
+@token_budget("off", replay=True)
+def test_replayed():
+    ask()
+    if "AGAIN" in os.environ:
+        subprocess.run([sys.executable, "-I", "-c", "pass"])
+"""
+
+
+def test_a_process_that_no_replay_holds_is_shown(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may ask the model itself, so a replayed test names it also where it passes; a live one in its notes alone."""
+    run(UNWATCHED)
+    monkeypatch.setenv("AGAIN", "1")
+    result, found = run(UNWATCHED)
+    result.assert_outcomes(passed=2)
+    said = "a Python process was started that is not watched"
+    assert all(any(said in note for note in test["messages"]) for test in found.values())
+    assert result.stdout.str().count(said) == 1
