@@ -107,10 +107,13 @@ def rows_of_sql(url: str, query: str) -> Iterator[ProductionRow]:
         raise ImportRowsError("SQLAlchemy is not installed", remedy="pip install 'pytest-tokenbudget[sql]'") from None
     try:
         engine = create_engine(url)
+        _see_that_file_exists(engine.url.get_backend_name(), engine.url.database)
         try:
             with engine.connect().execution_options(stream_results=True, yield_per=1000) as connection:
-                result = connection.execute(text(query)).mappings()
-                yield from rows_of_mappings((dict(row) for row in result), "the query")
+                result = connection.execute(text(query))
+                if not result.returns_rows:
+                    raise ImportRowsError("the query returns no rows", remedy="write a SELECT; nothing was changed")
+                yield from rows_of_mappings((dict(row) for row in result.mappings()), "the query")
         finally:
             engine.dispose()
     except ImportError as error:
@@ -121,6 +124,17 @@ def rows_of_sql(url: str, query: str) -> Iterator[ProductionRow]:
         # The whole text of the error may hold the URL's password.
         reason = str(getattr(error, "orig", None) or type(error).__name__).splitlines()[0][:300]
         raise ImportRowsError(f"the query cannot be run: {reason}", remedy="check --sql and --query") from None
+
+
+def _see_that_file_exists(backend: str, database: str | None) -> None:
+    """See that the file of an SQLite database is there: SQLite would make an empty one.
+
+    Raises:
+        ImportRowsError: If it is not.
+    """
+    names_a_file = backend == "sqlite" and database and database != ":memory:" and not database.startswith("file:")
+    if names_a_file and not Path(str(database)).exists():
+        raise ImportRowsError(f"{database}: there is no such database", remedy="check --sql sqlite:///FILE")
 
 
 def rows_of_otel(path: Path) -> Iterator[ProductionRow]:

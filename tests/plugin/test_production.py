@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,27 @@ def test_a_database_gives_the_same(tmp_path: Path) -> None:
     assert main(["import", "--sql", f"sqlite:///{database}", "--query", str(query), "--to", str(tmp_path)]) == 0
     assert imported(tmp_path) == expected
     assert "secret" not in (tmp_path / "__budgets__" / "production.json").read_text(encoding="utf-8")
+
+
+def test_a_database_that_is_not_there_and_a_statement_without_rows_are_errors(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No empty database is made, and nothing of one that exists is changed."""
+    pytest.importorskip("sqlalchemy", reason="SQLAlchemy is not installed")
+    query, database = tmp_path / "q.sql", tmp_path / "a b.db"
+    query.write_text("DELETE FROM messages", encoding="utf-8")
+    line = ["import", "--sql", f"sqlite:///{database}", "--query", str(query), "--to", str(tmp_path)]
+    assert main(line) == 2
+    assert "a b.db: there is no such database" in capsys.readouterr().err
+    assert not database.exists()
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute("CREATE TABLE messages (stage TEXT)")
+        connection.execute("INSERT INTO messages VALUES ('worker')")
+        connection.commit()
+    assert main(line) == 2
+    assert "the query returns no rows" in capsys.readouterr().err
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("SELECT count(*) FROM messages").fetchone() == (1,)
 
 
 def attribute(key: str, value: Any) -> dict[str, Any]:
