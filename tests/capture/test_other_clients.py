@@ -7,6 +7,7 @@ import gzip
 import io
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -213,9 +214,13 @@ class TestAiohttp:
             assert (only(recorder).end, only(recorder).chunks) == ("complete", (b'{"ok": true}',))
         assert len(server.requests) == 1
 
-    def test_a_response_that_a_test_made_up(self, aiohttp: Any, monkeypatch: Any, recorder: Recorder) -> None:
-        """A stand-in for a response reaches the agent as it is, whatever it lacks."""
-        made_up = SimpleNamespace(status=200, headers={})
+    @pytest.mark.parametrize(
+        "made_up", [SimpleNamespace(status=200, headers={}), MagicMock(status=200)], ids=["object", "mock"]
+    )
+    def test_a_response_that_a_test_made_up(
+        self, aiohttp: Any, monkeypatch: Any, recorder: Recorder, made_up: Any
+    ) -> None:
+        """A stand-in for a response reaches the agent as it is, and the request is the one that was made."""
 
         async def answer(*args: Any, **options: Any) -> Any:
             return made_up
@@ -226,7 +231,8 @@ class TestAiohttp:
 
         monkeypatch.setattr(aiohttp.ClientSession, "_request", answer)
         assert asyncio.run(call()) is made_up
-        assert (only(recorder).status, only(recorder).request_body) == (200, BODY)
+        exchange = only(recorder)
+        assert (exchange.status, exchange.url, exchange.request_body) == (200, "http://model.example/", BODY)
 
     def test_httpx_over_aiohttp_is_one_exchange(self, aiohttp: Any, server: Any, recorder: Recorder) -> None:
         """A transport that sends through aiohttp is watched at the client that the agent calls, once."""
