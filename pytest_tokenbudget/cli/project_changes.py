@@ -286,15 +286,29 @@ def _function(path: Path, name: str, agent: str) -> ast.FunctionDef | ast.AsyncF
     return functions[name]
 
 
+_QUESTIONS = frozenset(
+    ("question", "prompt", "message", "query", "text", "input", "user_input", "user_message", "request", "task", "goal")
+)
+"""Names of arguments that take what a user asks."""
+
+
 def _arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
-    """Give the arguments of the test's call: a question for the first, and a place to fill in for each other without a default."""
+    """Give the arguments of the test's call.
+
+    The question is the argument whose name says so, else the first; each other one without a default is a place to fill in.
+    """
     given = function.args
     positional = [*given.posonlyargs, *given.args]
     needed = positional[: len(positional) - len(given.defaults)]
     keywords = [one for one, default in zip(given.kwonlyargs, given.kw_defaults, strict=True) if default is None]
-    found = ['"What can you do for me?"' for _ in needed[:1]]
-    found += ["..." if one in given.posonlyargs else f"{one.arg}=..." for one in needed[1:]]
-    return [*found, *(f"{one.arg}=..." for one in keywords)]
+    asked = next((one for one in (*needed, *keywords) if one.arg in _QUESTIONS), next(iter(needed), None))
+
+    def written(one: ast.arg) -> str:
+        value = '"What can you do for me?"' if one is asked else "..."
+        by_place = one in given.posonlyargs or (one is asked and one is next(iter(needed), None))
+        return value if by_place else f"{one.arg}={value}"
+
+    return [written(one) for one in (*needed, *keywords)]
 
 
 def find_host(root: Path, remotes: str) -> Host | None:

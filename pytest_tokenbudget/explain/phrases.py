@@ -42,9 +42,11 @@ def say_instead(after: int, before: int, word: str) -> str:
 
 
 def say_seconds(value: Fraction) -> str:
-    """A time: ``4.1 s``, ``21 ms``."""
+    """A time: ``4.1 s``, ``21 ms``, ``240 µs``."""
     number = float(value)
-    return f"{number:,.1f} s" if abs(number) >= 1 else f"{number * 1000:,.0f} ms"
+    if abs(number) >= 1:
+        return f"{number:,.1f} s"
+    return f"{number * 1000:,.0f} ms" if abs(number) >= 0.002 or not number else f"{number * 1e6:,.0f} µs"
 
 
 def say_dollars(value: Fraction) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -243,3 +244,22 @@ def test_git_reads_its_diff_and_merges_by_itself(root: Path) -> None:
     assert "test_a input_tokens 1,500" in git("diff", "HEAD~1") + git("diff", "HEAD^2")
     (root / "tests" / "__budgets__" / "test_desk.json").write_text("<<<<<<< ours\n")
     assert "+<<<<<<< ours" in git("diff")
+
+
+@pytest.mark.parametrize(
+    ("signature", "call"),
+    [
+        ("question", 'answer("What can you do for me?")'),
+        ("url, question", 'answer(url=..., question="What can you do for me?")'),
+        ("url, /, question, top=3", 'answer(..., question="What can you do for me?")'),
+        ("url, *, prompt, user", 'answer(url=..., prompt="What can you do for me?", user=...)'),
+        ("words, session", 'answer("What can you do for me?", session=...)'),
+        ("", "answer()"),
+    ],
+)
+def test_the_first_test_asks_by_the_argument_that_takes_a_question(signature: str, call: str, tmp_path: Path) -> None:
+    """A name says which one it is; without such a name it is the first."""
+    (tmp_path / "agent.py").write_text(f"def answer({signature}): ...\n", encoding="utf-8")
+    line = [sys.executable, "-m", "pytest_tokenbudget", "init", "--agent", "agent:answer", "--ci", "none"]
+    shown = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert f"+    {call}  # ask what your users ask\n" in shown

@@ -81,6 +81,9 @@ def test_time_is_calls_times_answers_times_the_time_for_a_token(agent: Any, simu
     (slower,) = _explained("latency", before, before, (8.0, 12.0))
     assert slower.part == "model"
     assert "an output token: the model or the agent's own code" in slower.text
+    written = within(before, "worker").output_tokens
+    (slower,) = _explained("latency", before, before, (0.0001 * written, 0.0003 * written))
+    assert "100 µs -> 300 µs an output token" in slower.text
 
 
 def test_time_without_known_output_is_calls_times_the_time_for_a_call(agent: Any, simulate: Any) -> None:
