@@ -75,7 +75,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
     own, passed_on = _split(sys.argv[1:] if argv is None else argv)
-    arguments = make_parser().parse_args(own, argparse.Namespace(passed_on=passed_on))
+    parser = make_parser()
+    arguments, unknown = parser.parse_known_args(own, argparse.Namespace(passed_on=passed_on))
+    if unknown:
+        shown = " ".join(unknown)
+        for_pytest = f"; what is meant for pytest stands at the end: -- {shown}" if arguments.command.passes_on else ""
+        parser.error(f"unrecognized arguments: {shown}{for_pytest}")
     try:
         code: int = arguments.command.run(arguments)
         sys.stdout.flush()

@@ -57,6 +57,14 @@ def test_arguments_that_are_not_understood_exit_with_2(
     assert "usage: tokenbudget" in capsys.readouterr().err
 
 
+def test_arguments_of_pytest_without_dashes(capsys: pytest.CaptureFixture[str]) -> None:
+    """The message says where they belong, for a command that hands arguments on; for others it does not."""
+    for arguments, is_said in ((["calibrate", "test_desk.py"], True), (["show", "--nope"], False)):
+        with pytest.raises(SystemExit):
+            entry.main(arguments)
+        assert ("stands at the end: -- test_desk.py" in capsys.readouterr().err) is is_said
+
+
 def test_an_error_of_ours_is_shown_with_its_remedy(with_command, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, no traceback."""
 
