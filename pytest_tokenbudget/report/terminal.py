@@ -389,7 +389,7 @@ def _outcome(result: TestResult, forgiven: str, *, accepted: bool) -> str:
     if _on_its_own(result):
         return "failed on its own"
     if result.failed:
-        return "over budget"
+        return "without a baseline" if result.verdict == "no_baseline" else "over budget"
     if accepted:
         return "accepted"
     if result.verdict in FAILING:

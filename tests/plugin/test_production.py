@@ -263,6 +263,7 @@ def test_agent(ask):
     result = project.run()
     result.assert_outcomes(failed=1)
     assert "`tokenbudget import` of what production recorded" in result.stdout.str()
+    result.stdout.fnmatch_lines(["1 test without a baseline · *"])
 
 
 def test_a_test_is_held_against_production(project) -> None:
