@@ -78,7 +78,8 @@ def remedies(result: TestResult, *, reports: Sequence[str] = (), with_update: bo
         if result.against == "baseline":
             lines.append("`pytest --tokenbudget-update` writes it; then commit the file")
         else:
-            lines.append(f"write the reference first: `pytest --tokenbudget-reference={result.against}`")
+            imported = ", or `tokenbudget import` of what production recorded" if result.against == "production" else ""
+            lines.append(f"write the reference first: `pytest --tokenbudget-reference={result.against}`{imported}")
     if with_update and any(gate.verdict == "regression" and gate.value is not None for gate in result.gates):
         record = " --tokenbudget-traffic=record" if result.has_estimates else ""
         lines.append(f"wanted? `pytest{record} --tokenbudget-update`, and commit the new numbers")

@@ -253,6 +253,18 @@ def test_a_damaged_file_is_named(text: str, tmp_path: Path) -> None:
         read_production(path)
 
 
+def test_production_that_was_not_imported_is_told(project) -> None:
+    """The failure names the command that makes the reference."""
+    project.write("""
+@token_budget(reduce={"input_tokens": "30%"}, against="production")
+def test_agent(ask):
+    ask()
+""")
+    result = project.run()
+    result.assert_outcomes(failed=1)
+    assert "`tokenbudget import` of what production recorded" in result.stdout.str()
+
+
 def test_a_test_is_held_against_production(project) -> None:
     """A reduction is measured from what production read, in any folder below that of the file."""
     folder = project.pytester.mkdir("deep")
