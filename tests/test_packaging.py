@@ -6,6 +6,7 @@ import email
 import importlib.metadata
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -76,21 +77,28 @@ def test_the_description_renders_as_on_pypi(wheel: zipfile.ZipFile) -> None:
     assert [page for page in sorted(pages) if not (ROOT / "docs" / f"{page}.md").exists()] == []
 
 
-def test_the_release_checks_the_tag_and_keeps_no_token() -> None:
-    """The workflow publishes by trust, and its own checks run in bash."""
+def test_the_release_checks_the_tag_and_keeps_no_token(tmp_path: Path) -> None:
+    """The workflow publishes by trust, and its own checks run in bash: the tag is the version, and the changelog has it."""
     workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "release.yml").read_text())
     publish = workflow["jobs"]["publish"]
     assert (publish["environment"], publish["permissions"]) == ("pypi", {"id-token": "write"})
     assert "password" not in str(workflow)
     scripts = [step["run"] for step in workflow["jobs"]["build"]["steps"] if "GITHUB_REF_NAME" in step.get("run", "")]
-    for tag, expected in ((f"v{PROJECT['version']}", 0), ("v9.9.9", 1)):
+    version = PROJECT["version"]
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    for tag, heading, expected in (
+        (f"v{version}", f"## {version} (2026-12-01)", [0, 0]),
+        (f"v{version}", f"## {version} (not yet released)", [0, 1]),
+        ("v9.9.9", f"## {version} (2026-12-01)", [1, 1]),
+    ):
+        (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n{heading}\n")
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         environment = {**os.environ, "GITHUB_REF_NAME": tag, "PATH": path}
         codes = [
-            subprocess.run(["bash", "-ec", script], check=False, cwd=ROOT, env=environment).returncode
+            subprocess.run(["bash", "-ec", script], check=False, cwd=tmp_path, env=environment).returncode
             for script in scripts
         ]
-        assert codes == [expected] * 2
+        assert codes == expected
 
 
 def test_there_is_one_version() -> None:

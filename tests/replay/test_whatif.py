@@ -60,6 +60,7 @@ class Agent:
 
     def __init__(self, pytester: pytest.Pytester, server: LedgerServer, *, model: str) -> None:
         self.pytester, self.server, self.model = pytester, server, model
+        pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
         server.play(REPLIES)
         self.run()
 
