@@ -400,7 +400,7 @@ class Tool(BaseHTTPRequestHandler):
     def do_POST(self):
         self.rfile.read(int(self.headers["content-length"]))
         if self.path == "/slow":
-            threading.Event().wait(0.8)
+            threading.Event().wait(0.4)
         else:
             time.sleep(0.15)
         self.send_response(200)
