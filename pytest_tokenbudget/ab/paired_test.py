@@ -77,17 +77,7 @@ def entry_of(samples: Sequence[Sample]) -> BaselineEntry:
     seen = observe(samples)
     values = {name: MetricRecord((session,)) for name, session in session_values(samples).items() if session}
     pooled = {name: values.pop(name) for name in seen.pooled if name in values}
-    return BaselineEntry(
-        metrics=values,
-        pooled=pooled,
-        composition=seen.composition,
-        outcomes=seen.outcomes,
-        traffic=seen.traffic,
-        sources=seen.sources,
-        models=seen.models,
-        providers=seen.providers,
-        speeds=seen.speeds,
-    )
+    return seen.entry(values, pooled)
 
 
 @dataclass(slots=True)

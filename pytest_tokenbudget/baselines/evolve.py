@@ -35,16 +35,9 @@ def create(samples: Sequence[Sample]) -> BaselineEntry:
         samples: The samples of this run, at least one.
     """
     seen = observe(samples)
-    return BaselineEntry(
-        metrics={name: _first(session) for name, session in seen.metrics.items()},
-        pooled={name: _first(session) for name, session in seen.pooled.items()},
-        composition=seen.composition,
-        outcomes=seen.outcomes,
-        traffic=seen.traffic,
-        sources=seen.sources,
-        models=seen.models,
-        providers=seen.providers,
-        speeds=seen.speeds,
+    return seen.entry(
+        {name: _first(session) for name, session in seen.metrics.items()},
+        {name: _first(session) for name, session in seen.pooled.items()},
     )
 
 
@@ -195,19 +188,11 @@ def _evolved(
             kept[key] = replace(record, origin=mean(session)) if accept else record
         return kept
 
-    evolved = BaselineEntry(
-        metrics=records(entry.metrics, seen.metrics),
-        pooled=records(entry.pooled, seen.pooled),
-        composition={
-            stage: _unless_only_digests(entry.composition.get(stage), composition)
-            for stage, composition in seen.composition.items()
-        },
-        outcomes=seen.outcomes,
-        traffic=seen.traffic,
-        sources=seen.sources,
-        models=seen.models,
-        providers=seen.providers,
-        speeds=seen.speeds,
+    composition = {
+        stage: _unless_only_digests(entry.composition.get(stage), one) for stage, one in seen.composition.items()
+    }
+    evolved = replace(
+        seen.entry(records(entry.metrics, seen.metrics), records(entry.pooled, seen.pooled)), composition=composition
     )
     return entry if evolved == entry else evolved
 

@@ -17,6 +17,7 @@ from pytest_tokenbudget.records.baseline import (
     MAX_POOLED,
     MAX_SAMPLES,
     BaselineEntry,
+    MetricRecord,
     Number,
     Session,
     Speed,
@@ -124,6 +125,20 @@ class Observation:
     models: tuple[str, ...]
     providers: tuple[str, ...]
     speeds: dict[str, dict[str, Speed]]
+
+    def entry(self, metrics: dict[str, MetricRecord], pooled: dict[str, MetricRecord]) -> BaselineEntry:
+        """Make a baseline entry of records, with what this session tells of how they were obtained."""
+        return BaselineEntry(
+            metrics=metrics,
+            pooled=pooled,
+            composition=self.composition,
+            outcomes=self.outcomes,
+            traffic=self.traffic,
+            sources=self.sources,
+            models=self.models,
+            providers=self.providers,
+            speeds=self.speeds,
+        )
 
 
 def observe(samples: Sequence[Sample], standing: BaselineEntry | None = None) -> Observation:
