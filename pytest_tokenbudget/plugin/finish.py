@@ -67,7 +67,7 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
         accepted=written.accepted,
         ended_ok=ended_ok,
     )
-    register_builtins(config).caches.save()
+    register_builtins(config).save_caches()
     run = write_reports(
         run,
         settings.reports,
