@@ -151,7 +151,7 @@ class _Suite:
 
     @cache  # noqa: B019  # one suite lives as long as its command
     def _context(self) -> SessionContext:
-        from pytest_tokenbudget.plugin.project_context import project_context
+        from pytest_tokenbudget.plugin.context import project_context
 
         return project_context(self._stored[0].test_file.parent if self._stored else Path())
 

@@ -80,7 +80,7 @@ class ComparedTexts:
         return self._marked[test_file]
 
     def _texts_of(self, data: bytes, folder: Path) -> tuple[PromptText, ...]:
-        from pytest_tokenbudget.plugin.project_context import project_context
+        from pytest_tokenbudget.plugin.context import project_context
         from pytest_tokenbudget.replay.cassette import parse_cassette
         from pytest_tokenbudget.replay.prompt_texts import TextRules, texts_of_cassette
 

@@ -42,7 +42,7 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 def _run(arguments: argparse.Namespace) -> int:
     from pytest_tokenbudget.cli.recordings import find_cassette, tests_folder
-    from pytest_tokenbudget.plugin.project_context import project_context
+    from pytest_tokenbudget.plugin.context import project_context
     from pytest_tokenbudget.replay.cassette import read_cassette
     from pytest_tokenbudget.replay.recount import Cuts, Recording, recount
 
