@@ -68,7 +68,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-
     try:
         with interruptible():
             return _compare(arguments)
@@ -78,7 +77,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-
     _check(arguments.passed_on)
     suspected = suspicion(arguments.confirm) if arguments.confirm is not None else None
     if suspected is not None and not suspected.gates:

@@ -17,8 +17,7 @@ from pytest_tokenbudget.cli.recordings import marked_cassettes, own_cassette
 from pytest_tokenbudget.cli.targets import choose_keys, find_targets, node_id, read_stored
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.explain.advice import advise
-from pytest_tokenbudget.plugin.context import SessionContext
-from pytest_tokenbudget.plugin.project_context import project_context
+from pytest_tokenbudget.plugin.context import SessionContext, project_context
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.advice import TestEvidence
 from pytest_tokenbudget.records.baseline import BaselineEntry
@@ -76,7 +75,6 @@ class _Stored:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-
     reports = [path for path in map(Path, arguments.targets) if _is_report(path)]
     reported = [test for path in reports for test in read_tests(path)]
     stored = [one for named in arguments.targets if Path(named) not in reports for one in _stored_tests(named)]
@@ -151,7 +149,6 @@ class _Suite:
 
     @cache  # noqa: B019  # one suite lives as long as its command
     def _context(self) -> SessionContext:
-
         return project_context(self._stored[0].test_file.parent if self._stored else Path())
 
     def evidence(self, reported: Sequence[Mapping[str, object]]) -> tuple[TestEvidence, ...]:

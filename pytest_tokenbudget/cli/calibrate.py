@@ -60,7 +60,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-
     recorded = _Recorded()
     try:
         with interruptible():

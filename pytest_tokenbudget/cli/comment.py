@@ -29,7 +29,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-
     run = read_report(arguments.report)
     if is_from_fork(os.environ):
         return _say(

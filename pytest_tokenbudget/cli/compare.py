@@ -104,7 +104,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-
     options = parse_options(arguments.max_increase, arguments.reduce, max_samples=1, table=metric_table(()))
     named = [arguments.before or "baseline", arguments.after or ("." if arguments.before else LAST)]
     before, after = (read_side(name) for name in named)
@@ -191,7 +190,6 @@ def _with_texts(changes: Sequence[Change], both: Sequence[tuple[str, ShownTest, 
 
 
 def _value(test: ShownTest, stage: str, name: str, statistic: str = "mean") -> Number | None:
-
     if stage and stage not in test.stages:
         return 0 if name in ("input_tokens", "output_tokens", "calls") else None
     values = test.stages[stage].get(name, ())
@@ -297,7 +295,6 @@ def _lines(
     *,
     everything: bool,
 ) -> Iterator[str]:
-
     yield f"{plain(before.name)} → {plain(after.name)}"
     by_test: dict[str, list[Change]] = {}
     for change in changes:

@@ -95,7 +95,6 @@ def _test(nodeid: str) -> str:
 
 
 def _by_id(target: Target) -> dict[str, ShownTest]:
-
     return {test.test: test for test in read_tests(target)}
 
 
@@ -105,7 +104,6 @@ def _below(nodeid: str, folder: Path) -> str:
 
 
 def _last_run() -> Target:
-
     here = Path.cwd()
     found = next((folder / LAST_RUN for folder in (here, *here.parents) if (folder / LAST_RUN).is_file()), None)
     if found is None:

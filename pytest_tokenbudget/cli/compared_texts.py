@@ -12,8 +12,7 @@ from pytest_tokenbudget.cli.recordings import marked_cassettes, own_cassette
 from pytest_tokenbudget.cli.shown_tests import ShownTest
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain.text_diffs import with_text_diffs
-from pytest_tokenbudget.plugin.context import SessionContext
-from pytest_tokenbudget.plugin.project_context import project_context
+from pytest_tokenbudget.plugin.context import SessionContext, project_context
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.prompt import PromptText
 from pytest_tokenbudget.replay.cassette import parse_cassette
@@ -68,7 +67,6 @@ class ComparedTexts:
         return data
 
     def _marked_cassettes(self, test_file: Path) -> dict[str, Path]:
-
         if test_file not in self._marked:
             try:
                 found = marked_cassettes([test_file])
@@ -78,7 +76,6 @@ class ComparedTexts:
         return self._marked[test_file]
 
     def _texts_of(self, data: bytes, folder: Path) -> tuple[PromptText, ...]:
-
         if self._context is None:
             self._context = project_context(folder if folder.is_dir() else Path())
         context = self._context

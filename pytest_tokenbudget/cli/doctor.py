@@ -111,7 +111,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _lines(found: list[Finding]) -> Iterator[str]:
-
     for finding in found:
         level = paint(f"{finding.level:<7}", _COLOURS[finding.level])
         first, *further = finding.text.splitlines() or [""]
@@ -132,7 +131,6 @@ def _version(package: str) -> str:
 
 
 def _versions() -> Iterator[Finding]:
-
     python = f"Python {sys.version.split()[0]} ({sys.executable})"
     packages = ("pytest", "pytest-tokenbudget", "pytest-xdist")
     yield Finding("versions", "ok", ", ".join([python, *filter(None, map(_version, packages))]))
@@ -142,7 +140,6 @@ def _versions() -> Iterator[Finding]:
 
 
 def _clients() -> Iterator[Finding]:
-
     watched = [label for label in map(_client, WATCHED_PACKAGES) if label]
     if watched:
         yield Finding("clients", "ok", f"installed and watched: {', '.join(watched)}")
@@ -175,13 +172,11 @@ def _client(package: str) -> str:
 
 
 def _wire_formats() -> Iterator[Finding]:
-
     names = dict.fromkeys(one.api for one in each_format(builtin_formats()))
     yield Finding("wire formats", "ok", f"{len(names)} known: {', '.join(names)}")
 
 
 def _encodings(collection: Collection | None) -> Iterator[Finding]:
-
     here = [name for name in ENCODINGS if available(name)]
     elsewhere = [name for name in ENCODINGS if name not in here]
     if FALLBACK in here:
@@ -244,7 +239,6 @@ def _baselines(stored: StoredFiles, *, migrate: bool) -> tuple[dict[Path, tuple[
 
 
 def _cassettes(stored: StoredFiles, collection: Collection | None) -> Iterator[Finding]:
-
     if not stored.cassettes:
         return
     try:
@@ -267,7 +261,6 @@ def _cassettes(stored: StoredFiles, collection: Collection | None) -> Iterator[F
 
 
 def _collected(arguments: argparse.Namespace) -> tuple[Collection | None, list[Finding]]:
-
     try:
         return collect([*map(str, arguments.paths), *arguments.passed_on], place=Path.cwd()), []
     except TokenBudgetError as error:
@@ -292,7 +285,6 @@ def _stored_for_no_test(
 
 
 def _ci(environment: Mapping[str, str]) -> Finding:
-
     service = next((name for variable, name in _CI_SERVICES.items() if environment.get(variable)), "")
     if is_ci(environment):
         return Finding(

@@ -34,7 +34,6 @@ class _Row:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-
     parser.epilog = (
         "example: tokenbudget footprint --mcp 'uvx mcp-server-git' --model gpt-4.1. "
         "Exit codes: 0 measured, 1 over --limit, 2 a file or a server that cannot be read."
@@ -50,7 +49,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-
     tools: list[Any] = []
     texts: list[tuple[str, str]] = []
     if arguments.mcp is not None:
@@ -88,7 +86,6 @@ def _cache_folder() -> Path | None:
 
 
 def _read_server(command: str) -> tuple[Sequence[Any], Sequence[tuple[str, str]]]:
-
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -98,7 +95,6 @@ def _read_server(command: str) -> tuple[Sequence[Any], Sequence[tuple[str, str]]
 
 
 def _read_tools(path: Path) -> list[Any]:
-
     try:
         found = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:

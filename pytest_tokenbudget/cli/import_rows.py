@@ -45,7 +45,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-
     path = production_path(arguments.to, arguments.name)
     kind, rows = _rows(arguments)
     production = summarize(_priced(rows), source=kind)
@@ -64,7 +63,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _rows(arguments: argparse.Namespace) -> tuple[str, Iterator[ProductionRow]]:
-
     if arguments.sql is not None:
         if arguments.query is None:
             raise ImportRowsError("--sql needs --query FILE", remedy="--query messages.sql")

@@ -173,7 +173,6 @@ def _edit_toml(path: Path, text: str, section: str, wanted: Mapping[str, str]) -
 
 
 def _edit_ini(path: Path, text: str, section: str, wanted: Mapping[str, str]) -> str:
-
     from configupdater import ConfigUpdater
 
     document = ConfigUpdater()

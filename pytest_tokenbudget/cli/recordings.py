@@ -67,7 +67,6 @@ def marked_cassettes(test_files: Iterable[Path]) -> dict[tuple[Path, str], Path]
 
 
 def _collected(test_files: Sequence[Path]) -> Sequence[CollectedTest]:
-
     return collect([str(path) for path in test_files], place=Path.cwd()).tests
 
 

@@ -32,7 +32,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-
     for name in arguments.output:
         writer_for(name, BUILTIN_FORMATS, option=_OPTION)
     run = read_report(arguments.report)

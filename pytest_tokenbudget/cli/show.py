@@ -70,7 +70,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-
     against = arguments.against if arguments.against == BASELINE else check_reference(arguments.against)
     targets = find_targets("." if arguments.target == BASELINE else arguments.target, against=against)
     production = {target.path: read_production(target.path) for target in targets if is_production(target.path)}
@@ -100,7 +99,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _test_lines(test: ShownTest, *, everything: bool, calls: bool) -> list[str]:
-
     models = ", ".join(plain(model, limit=60) for model in test.models)
     facts = [plain(test.file), test.traffic, models, counted(test.samples, "sample")]
     if test.references:
@@ -118,7 +116,6 @@ def _test_lines(test: ShownTest, *, everything: bool, calls: bool) -> list[str]:
 
 
 def _metrics(test: ShownTest, *, everything: bool) -> list[str]:
-
     known = {metric for values in test.stages.values() for metric in values}
     builtin = [spec.name for spec in BUILTIN_METRICS]
     order = [*builtin, *sorted(known.difference(builtin))] if everything else [*MAIN_METRICS]
@@ -149,7 +146,6 @@ def _table(test: ShownTest, *, everything: bool) -> list[str]:
 
 
 def _cell(metric: str, values: Sequence[Number]) -> str:
-
     if not values:
         return "-"
     middle = mean(values)
@@ -203,7 +199,6 @@ def _composition(test: ShownTest, *, everything: bool) -> list[str]:
 
 
 def _call_table(calls: Iterable[Call]) -> list[str]:
-
     rows = []
     for call in sorted(calls, key=lambda call: call.started):
         said = call.error if call.error is not None else ", ".join(call.tool_calls) or call.finish_reason or ""
@@ -240,12 +235,10 @@ def _overview(tests: Sequence[ShownTest]) -> Iterator[str]:
 
 
 def _stage(stage: str) -> str:
-
     return plain(stage, limit=40) or "(test)"
 
 
 def _heading(metric: str) -> str:
-
     return plain(metric.removesuffix("_tokens").replace("_", " "), limit=40)
 
 
@@ -263,7 +256,6 @@ def _tabulated(rows: Sequence[Sequence[str]], headings: Sequence[str], *, left: 
 
 
 def _test_json(test: ShownTest, *, calls: bool) -> dict[str, Any]:
-
     shown: dict[str, Any] = {
         "test": test.test,
         "file": test.file,

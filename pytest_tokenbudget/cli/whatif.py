@@ -10,7 +10,7 @@ from pytest_tokenbudget import __version__
 from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.cli.recordings import find_cassette, tests_folder
 from pytest_tokenbudget.errors import WhatIfError
-from pytest_tokenbudget.plugin.project_context import project_context
+from pytest_tokenbudget.plugin.context import project_context
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.replay.cassette import read_cassette
 from pytest_tokenbudget.replay.recount import Cuts, Recording, recount
@@ -46,7 +46,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-
     cuts = Cuts(
         drop_tools=tuple(arguments.drop_tool),
         shrink=dict(map(_share, arguments.shrink)),
@@ -81,7 +80,6 @@ def _share(text: str) -> tuple[str, float]:
 
 
 def _lines(found: TestResult, cuts: Cuts) -> Sequence[str]:
-
     what = [f"without the tool {name}" for name in cuts.drop_tools]
     what += [f"{name} cut to {share:.3g} of its tokens" for name, share in cuts.shrink.items()]
     what += [f"without the calls of {stage}" for stage in cuts.drop_stages]
