@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
 from pytest_tokenbudget.explain.additive import Leaf, additive_shares, weigh_tokens
@@ -148,28 +147,6 @@ _LEAST = 0.005
 """Share of the larger value below which a part of the difference is rounding."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """A run's figures that decide its latency: sums over its calls, and times in s."""
-
-    calls: float
-    read: float
-    written: float
-    own_time: float
-    latency: float
-    measured: float
-
-    @property
-    def read_each(self) -> float:
-        """Uncached input tokens of a call."""
-        return self.read / self.calls
-
-    @property
-    def written_each(self) -> float:
-        """Output tokens of a call."""
-        return self.written / self.calls
-
-
 def latency_causes(metric: Metric, entry: BaselineEntry, samples: Sequence[Sample]) -> tuple[Cause, ...] | None:
     """The causes of the difference of a latency of a live run, largest first; they add up to it.
 
@@ -183,35 +160,42 @@ def latency_causes(metric: Metric, entry: BaselineEntry, samples: Sequence[Sampl
     """
     if not entry.speeds or samples[-1].traffic != "live":
         return None
-    before, after = _stored(entry, metric.stage), _measured(samples, metric.stage)
+    before = _side(lambda name: _stored(entry, Metric(metric.stage, name)))
+    after = _side(lambda name: _measured(samples, Metric(metric.stage, name)))
     speed = _average(complete(entry.speeds, samples), metric.stage)
     if before is None or after is None or speed is None:
         return None
-    a_call = speed.call + speed.read * before.read_each + speed.written * before.written_each
+    a_call = speed.call + speed.read * before["read"] + speed.written * before["written"]
     shares = {
-        "calls": (after.calls - before.calls) * a_call,
-        READ: after.calls * (after.read_each - before.read_each) * speed.read,
-        "output": after.calls * (after.written_each - before.written_each) * speed.written,
+        "calls": (after["calls"] - before["calls"]) * a_call,
+        READ: after["calls"] * (after["read"] - before["read"]) * speed.read,
+        "output": after["calls"] * (after["written"] - before["written"]) * speed.written,
     }
     words = {
-        "calls": f"{say_instead(round(after.calls), round(before.calls), 'call')}, {a_call:.2g} s each",
-        READ: f"{before.read_each:,.0f} -> {after.read_each:,.0f} uncached tokens read a call",
-        "output": f"{before.written_each:,.0f} -> {after.written_each:,.0f} tokens written a call",
+        "calls": f"{say_instead(round(after['calls']), round(before['calls']), 'call')}, {a_call:.2g} s each",
+        READ: f"{before['read']:,.0f} -> {after['read']:,.0f} uncached tokens read a call",
+        "output": f"{before['written']:,.0f} -> {after['written']:,.0f} tokens written a call",
         OWN_CODE: "the agent's own code",
         OVERLAP: "calls run side by side otherwise than before",
         PROVIDER: "the provider's speed: not this change",
     }
-    code = after.latency - before.latency
+    code = after["latency"] - before["latency"]
     whole = code
     # Own code is what is left where nothing ran side by side on either side; its size is known apart.
-    own = after.own_time - before.own_time
+    own = after["own_time"] - before["own_time"]
     left = code - sum(shares.values())
     shares[OWN_CODE] = max(0.0, min(own, left)) if left > 0 else min(0.0, max(own, left))
     shares[OVERLAP] = left - shares[OWN_CODE]
     if metric.name == "measured_latency":
-        whole = after.measured - before.measured
+        whole = after["measured_latency"] - before["measured_latency"]
         shares[PROVIDER] = whole - code
-    return _causes(metric, shares, words, whole, max(before.measured, after.measured, before.latency, after.latency))
+    return _causes(
+        metric,
+        shares,
+        words,
+        whole,
+        max(before["measured_latency"], after["measured_latency"], before["latency"], after["latency"]),
+    )
 
 
 def _causes(
@@ -226,39 +210,27 @@ def _causes(
     return tuple(Cause(metric.key, metric.stage, part, "", delta, words[part]) for part, delta in ordered)
 
 
-def _stored(entry: BaselineEntry, stage: str) -> _Side | None:
-    def figure(name: str) -> float | None:
-        record = entry.metrics.get(Metric(stage, name).key)
-        return None if record is None else float(mean(record.sessions[-1]))
-
-    return _side({name: figure(name) for name in _NAMES})
+def _stored(entry: BaselineEntry, metric: Metric) -> float | None:
+    record = entry.metrics.get(metric.key)
+    return None if record is None else float(mean(record.sessions[-1]))
 
 
-def _measured(samples: Sequence[Sample], stage: str) -> _Side | None:
-    def figure(name: str) -> float | None:
-        values = [(sample.stages.get(stage, {}) if stage else sample.total).get(name) for sample in samples]
-        known = [value for value in values if value is not None]
-        return float(mean(known)) if known and len(known) == len(values) else None
-
-    return _side({name: figure(name) for name in _NAMES})
+def _measured(samples: Sequence[Sample], metric: Metric) -> float | None:
+    figures = [sample.stages.get(metric.stage, {}) if metric.stage else sample.total for sample in samples]
+    known = [value for values in figures if (value := values.get(metric.name)) is not None]
+    return float(mean(known)) if known and len(known) == len(figures) else None
 
 
-_NAMES = ("calls", "input_tokens", "cached_input_tokens", "output_tokens", "own_time", "latency", "measured_latency")
+_NAMES = ("calls", "input_tokens", "output_tokens", "own_time", "latency", "measured_latency")
 
 
-def _side(figures: Mapping[str, float | None]) -> _Side | None:
-    known = {**figures, "cached_input_tokens": figures["cached_input_tokens"] or 0.0}
-    values = {name: value for name, value in known.items() if value is not None}
-    if len(values) < len(_NAMES) or not values["calls"]:
+def _side(figure: Callable[[str], float | None]) -> dict[str, float] | None:
+    """A run's figures that decide its latency, with the uncached tokens that a call reads; ``None`` where one is not known."""
+    known = {name: value for name in _NAMES if (value := figure(name)) is not None}
+    if len(known) < len(_NAMES) or not known["calls"]:
         return None
-    return _Side(
-        calls=values["calls"],
-        read=max(0.0, values["input_tokens"] - values["cached_input_tokens"]),
-        written=values["output_tokens"],
-        own_time=values["own_time"],
-        latency=values["latency"],
-        measured=values["measured_latency"],
-    )
+    read = max(0.0, known["input_tokens"] - (figure("cached_input_tokens") or 0.0))
+    return known | {"read": read / known["calls"], "written": known["output_tokens"] / known["calls"]}
 
 
 def _average(speeds: Mapping[str, Mapping[str, Speed]], stage: str) -> Speed | None:
