@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import FixedPart, FixedPrompt
@@ -32,24 +33,26 @@ def fixed_part(fragments: Sequence[Fragment], milli: Sequence[int]) -> FixedPart
         milli: Thousandths of a token of each.
     """
     fixed = user = 0
-    system = first = None
+    system = first = ""
     for fragment, tokens in zip(fragments, milli, strict=True):
-        if fragment.part in _HISTORY:
+        part = fragment.part
+        if part in _HISTORY:
             break
-        if fragment.part in ("system", "tools") or (fragment.part == "framing" and fragment.identity != _PER_ANSWER):
+        if part in ("system", "tools") or (part == "framing" and fragment.identity != _PER_ANSWER):
             fixed += tokens
-        elif fragment.part != "framing":
+        elif part != "framing":
             user += tokens
-        if fragment.part == "system" and system is None and fragment.text:
-            system = fragment.text
-        if fragment.part == "user" and first is None and fragment.text:
-            first = fragment.text
-    return FixedPart(_opening(system or first or ""), _tokens(fixed), _tokens(user))
+        if part == "system":
+            system = system or fragment.text
+        elif part == "user":
+            first = first or fragment.text
+    return FixedPart(_opening((system or first)[:_LOOKED_AT]), _tokens(fixed), _tokens(user))
 
 
+@lru_cache(maxsize=256)
 def _opening(text: str) -> str:
     """A digest of how a text begins, its words alone: a date or a number in it does not count."""
-    words = _NO_WORDS.sub(" ", text[:_LOOKED_AT]).strip().lower()
+    words = _NO_WORDS.sub(" ", text).strip().lower()
     return digest(words[:_OPENING])[:_SHOWN]
 
 
