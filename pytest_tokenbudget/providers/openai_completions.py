@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.openai_chat import ask_for_usage, deployment, parse_chat
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has, holds
 
 
 class OpenAICompletions(WireFormat):

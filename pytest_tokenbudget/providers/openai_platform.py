@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
+from pytest_tokenbudget.providers.http_message import Request, Response
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has
 
 
 def _opens_a_session(request: Request) -> bool:

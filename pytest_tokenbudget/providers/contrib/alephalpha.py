@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.http_message import Response
 from pytest_tokenbudget.providers.loose import as_str, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, holds
 from pytest_tokenbudget.records.call import Usage
 
 

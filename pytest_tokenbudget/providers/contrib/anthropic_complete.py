@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.http_message import Response
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has
 
 
 class AnthropicComplete(WireFormat):

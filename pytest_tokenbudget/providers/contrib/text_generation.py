@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, count
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, holds
 from pytest_tokenbudget.records.call import Usage
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.chat_prompt import chat_prompt
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import as_str, count, dicts
 from pytest_tokenbudget.providers.openai_chat import parse_chat
-from pytest_tokenbudget.providers.prompt_parts import completion_prompt
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
+from pytest_tokenbudget.providers.prompt_parts import chat_prompt, completion_prompt
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has
 from pytest_tokenbudget.records.call import Usage
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator
-from pytest_tokenbudget.providers.chat_prompt import chat_prompt
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.openai_chat import parse_chat
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
+from pytest_tokenbudget.providers.prompt_parts import chat_prompt
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat
 
 
 def _has_messages_and_model(request: Request) -> bool:
