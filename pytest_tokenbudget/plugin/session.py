@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
+from pytest_tokenbudget.capture.watch import keep_in_place
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
 from pytest_tokenbudget.plugin.context import SessionContext
 from pytest_tokenbudget.plugin.controller import attach
@@ -105,11 +106,17 @@ class BudgetSession:
 
     # Also where Ctrl-C or pytest.exit passes: nothing may stay patched while pytest tears wider fixtures down.
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
         """End the sample of a test, however it ends."""
         self._limit = TimeLimit(item) if item in self._budgets else None
+        keep_in_place(item in self._budgets and nextitem in self._budgets)
         try:
             return (yield)
+        except BaseException:
+            keep_in_place(False)
+            raise
         finally:
             self._end_sample()
             if run_key in item.stash:
@@ -205,6 +212,7 @@ class BudgetSession:
 
     def pytest_sessionfinish(self) -> None:
         """Keep for the next session what was worked out, and leave nothing else behind."""
+        keep_in_place(False)
         self._context.caches.save()
         if self._context.children is not None:
             self._context.children.close()
