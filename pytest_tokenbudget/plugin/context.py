@@ -17,10 +17,12 @@ from pytest_tokenbudget.baselines.format import checked_cache
 from pytest_tokenbudget.baselines.store import BaselineStore, JsonStore
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules
+from pytest_tokenbudget.errors import SettingsError
 from pytest_tokenbudget.files import DiskCache
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader, StageFinder
 from pytest_tokenbudget.plugin.fixture_calls import FixtureCalls
+from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.stored_baselines import StoredBaselines
 from pytest_tokenbudget.prices import PriceBook, price_cache
 from pytest_tokenbudget.providers.registry import builtin_formats
@@ -152,6 +154,7 @@ class SessionContext:
         """
         caches = register_builtins(config).caches
         hook = config.hook
+        named = hook.pytest_tokenbudget_stage
         rules = parse_stage_rules(settings.stages)
         encodings = pairs(
             settings.encodings, option="tokenbudget_encodings", example="deepseek-* = path/to/tokenizer.json"
@@ -160,7 +163,7 @@ class SessionContext:
             formats=tuple(wire for given in hook.pytest_tokenbudget_wire_formats() for wire in given),
             counter=Counter(encodings=encodings, tokenizers=(hook.pytest_tokenbudget_tokenizer,), cache=caches.counts),
             prices=session_prices(config, settings),
-            stage_of=StageFinder(rules, hook.pytest_tokenbudget_stage),
+            stage_of=StageFinder(rules, lambda call: named(call=call()) if named.get_hookimpls() else None),
         )
         # Those of the project come last here, and so win over built-in ones of the same name.
         table = metric_table(spec for specs in reversed(hook.pytest_tokenbudget_metrics()) for spec in specs)
@@ -182,3 +185,31 @@ def wants_details(config: pytest.Config, settings: Settings) -> bool:
         or config.get_verbosity() > 0
         or config.hook.pytest_tokenbudget_verdict.get_hookimpls()
     )
+
+
+class _StopAtSettings:
+    """Takes pytest's configuration when ini file and conftest.py have been read, and ends pytest there."""
+
+    config: pytest.Config | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> int:
+        """Keep the configuration; nothing is collected."""
+        self.config = config
+        return 0
+
+
+def project_context(place: Path) -> SessionContext:
+    """Read the ini file and the conftest.py that hold for a test file or folder, as pytest does.
+
+    Raises:
+        TokenBudgetError: If they cannot be read or a setting is not understood.
+    """
+    stop = _StopAtSettings()
+    pytest.main([str(place), "-p", "no:cacheprovider"], plugins=[stop])
+    if stop.config is None or not stop.config.pluginmanager.has_plugin("tokenbudget"):
+        raise SettingsError(
+            f"{place}: pytest cannot read the project's settings, or does not load this plugin",
+            remedy=f"see what it says: pytest --collect-only {place}",
+        )
+    return SessionContext.build(stop.config, read_settings(stop.config))

@@ -112,7 +112,7 @@ def kept(body: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
 def with_names(messages: list[Message]) -> tuple[Message, ...]:
     """The messages, each tool result with the name of the call whose id it answers."""
     names: dict[str, str] = {}
-    return tuple(message if message.plain else _named(message, names) for message in messages)
+    return tuple([message if message.plain else _named(message, names) for message in messages])
 
 
 def _named(message: Message, names: dict[str, str]) -> Message:

@@ -50,11 +50,15 @@ def read(exchange: Exchange, formats: Sequence[WireFormat]) -> ReadExchange | Un
         format that fails makes its exchange unattributed, with the failure as the reason.
     """
     request = request_of(exchange)
+    first: Classified | None = None
     for found in matches(request, formats):
         if found.problem or found.format is None or found.endpoint is None:
             return _unattributed(found, found.problem)
+        first = first or found
         if not found.endpoint.is_read:
-            return _unattributed(found, found.kind) if found.kind in _LISTED else None
+            if found.kind in _LISTED:
+                return _unattributed(found, found.kind)
+            break
         try:
             reading = _read_answer(found.format, found, exchange)
         except Exception as error:
@@ -63,8 +67,14 @@ def read(exchange: Exchange, formats: Sequence[WireFormat]) -> ReadExchange | Un
             if found.kind != "call" and reading.operation != "other":
                 reading = replace(reading, operation="other", problems=())
             return ReadExchange(reading, _ttft(exchange, reading), found)
-    found = classify(request, ())
-    return _unattributed(found, found.kind) if found.kind in _LISTED else None
+    else:
+        unknown = classify(request, ())
+        if unknown.kind in _LISTED:
+            return _unattributed(unknown, unknown.kind)
+    if first is not None and first.kind == "paid":
+        # its answer tells nothing (an agent's run), but it costs money
+        return ReadExchange(Reading(first.api, first.provider, "other"), None, first)
+    return None
 
 
 def _read_answer(wire_format: WireFormat, found: Classified, exchange: Exchange) -> Reading | None:

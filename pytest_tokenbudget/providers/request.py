@@ -56,9 +56,13 @@ class Request:
     def max_output_tokens(self) -> int | None:
         """The most tokens that the answer may have, in any API's own field; ``None`` where the request does not say."""
         body = self.body or {}
-        inner = (value for name in _LIMIT_HOLDERS if isinstance(value := body.get(name), dict))
-        values = (holder.get(name) for holder in (body, *inner) for name in _LIMITS)
-        return next((value for value in values if type(value) is int and value > 0), None)
+        for holder in (body, *[body.get(name) for name in _LIMIT_HOLDERS]):
+            if isinstance(holder, dict):
+                for name in _LIMITS:
+                    value = holder.get(name)
+                    if type(value) is int and value > 0:
+                        return value
+        return None
 
     def ends(self, *suffixes: str) -> bool:
         """Tell whether this is a POST to a path that ends with one of the suffixes."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import PartName, PartTotal, Piece, StageComposition
+from pytest_tokenbudget.records.composition import Composition, PartName, PartTotal, StageComposition, sum_of_known
 from pytest_tokenbudget.tokens.fixed_prompt import fixed_prompts
 
 _Key = tuple[PartName, str]
@@ -16,7 +16,7 @@ _Key = tuple[PartName, str]
 
 @dataclass(slots=True)
 class _Sum:
-    """The running totals of one part, in thousandths of a token."""
+    """The running totals of one part, in thousandths of a token; ``seen`` has the first call of each content."""
 
     tokens: int = 0
     repeated: int = 0
@@ -25,19 +25,6 @@ class _Sum:
     largest: int = 0
     last_call: int = -1
     seen: dict[str, int] = field(default_factory=dict)
-
-    def add(self, piece: Piece, call: int, *, fresh: bool) -> None:
-        """Add a piece of call number ``call``; ``fresh``: it stands behind the common prefix."""
-        tokens = piece.counted_milli
-        self.tokens += tokens
-        self.largest = max(self.largest, tokens)
-        if call != self.last_call:
-            self.calls += 1
-            self.last_call = call
-        if self.seen.setdefault(piece.digest, call) != call:
-            self.repeated += tokens
-            if fresh:
-                self.behind += tokens
 
     def total(self, key: _Key) -> PartTotal:
         """Finish the total."""
@@ -58,7 +45,7 @@ def _whole(milli: int) -> int:
     return (milli + 500) // 1000
 
 
-_Node = dict[tuple[str, str, str], "_Node"]
+_Node = dict[tuple[_Key, str], "_Node"]
 
 
 def stage_composition(calls: Sequence[Call], first_answer: float = math.inf) -> StageComposition:
@@ -80,34 +67,44 @@ def stage_composition(calls: Sequence[Call], first_answer: float = math.inf) -> 
     """
     answered = [call for call in calls if call.succeeded]
     composed = [call.composition for call in answered if call.composition is not None]
+    return StageComposition(
+        calls=len(answered),
+        counted=_part_totals(composed),
+        reported_input=sum([piece.tokens for composition in composed for piece in composition.pieces]),
+        output_tokens=_output_tokens(answered),
+        reasoning_tokens=sum_of_known([call.usage.reasoning_tokens for call in answered]),
+        failed_attempts=len(calls) - len(answered),
+        models=tuple(sorted({model for call in answered if (model := call.model or call.request_model)})),
+        estimated=any(composition.estimated for composition in composed),
+        fixed=fixed_prompts(answered, first_answer),
+    )
+
+
+def _part_totals(composed: Sequence[Composition]) -> tuple[PartTotal, ...]:
     sums: dict[_Key, _Sum] = {}
     # The prompts of earlier calls as a trie of digests, each piece stored once.
     root: _Node = {}
     for number, composition in enumerate(composed):
         node = root
         for piece in composition.pieces:
-            step = (piece.part, piece.name, piece.digest)
-            following = node.get(step)
-            fresh = following is None
-            if following is None:
-                following = node[step] = {}
-            node = following
-            key = (piece.part, piece.name)
+            key, tokens = (piece.part, piece.name), piece.counted_milli
             total = sums.get(key)
             if total is None:
                 total = sums[key] = _Sum()
-            total.add(piece, number, fresh=fresh)
-    return StageComposition(
-        calls=len(answered),
-        counted=tuple(total.total(key) for key, total in sums.items()),
-        reported_input=sum(piece.tokens for composition in composed for piece in composition.pieces),
-        output_tokens=_output_tokens(answered),
-        reasoning_tokens=_reasoning_tokens(answered),
-        failed_attempts=len(calls) - len(answered),
-        models=tuple(sorted({model for call in answered if (model := call.model or call.request_model)})),
-        estimated=any(composition.estimated for composition in composed),
-        fixed=fixed_prompts(answered, first_answer),
-    )
+            total.tokens += tokens
+            total.largest = max(total.largest, tokens)
+            if number != total.last_call:
+                total.calls += 1
+                total.last_call = number
+            following = node.get((key, piece.digest))
+            if total.seen.setdefault(piece.digest, number) != number:
+                total.repeated += tokens
+                if following is None:
+                    total.behind += tokens
+            if following is None:
+                following = node[key, piece.digest] = {}
+            node = following
+    return tuple([total.total(key) for key, total in sums.items()])
 
 
 def digest_of(digests: Iterable[str]) -> str:
@@ -126,8 +123,3 @@ def _output_tokens(calls: Iterable[Call]) -> int | None:
             return None
         total += call.usage.output_tokens
     return total
-
-
-def _reasoning_tokens(calls: Iterable[Call]) -> int | None:
-    known = [call.usage.reasoning_tokens for call in calls if call.usage.reasoning_tokens is not None]
-    return sum(known) if known else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from pytest_tokenbudget.records.composition import PartName
 
@@ -12,8 +13,7 @@ MILLI = 1_000
 """Weights and fixed amounts are whole thousandths of a token, so that sums are exact."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
+class Fragment(NamedTuple):
     """A run of a prompt that is counted by itself.
 
     Its tokens are ``weight * (tokens of text) + fixed``, in thousandths.
