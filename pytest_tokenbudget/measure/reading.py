@@ -13,7 +13,7 @@ from pytest_tokenbudget.capture.stage import checked_path, name_of
 from pytest_tokenbudget.capture.stage_rules import StageRule, resolve_stage
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 from pytest_tokenbudget.prices import PriceBook
-from pytest_tokenbudget.providers.read import ReadExchange, polled, read, settled
+from pytest_tokenbudget.providers.classify import ReadExchange, polled, read, settled
 from pytest_tokenbudget.providers.wire_format import FormatGroup, WireFormat
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from pytest_tokenbudget.records.composition import Composition, Piece, split
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens import openai_chat_tokens
-from pytest_tokenbudget.tokens.counts import SHOWN, CountCache, Memo, TextCounts, digest
-from pytest_tokenbudget.tokens.fixed_prompt import fixed_part
-from pytest_tokenbudget.tokens.fragments import MILLI, Rendering
+from pytest_tokenbudget.tokens.aggregate import fixed_part
+from pytest_tokenbudget.tokens.counts import MILLI, SHOWN, CountCache, Memo, Rendering, TextCounts, digest
 from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
 from pytest_tokenbudget.tokens.vocabularies import (
     CountTexts,

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.prompt import File, Image, Message, Prompt, Reasoning, Text, Tool, ToolCall, ToolResult
-from pytest_tokenbudget.tokens.counts import Memo, compact_json
-from pytest_tokenbudget.tokens.fragments import MILLI, Fragment, Rendering, bare_model, framing
+from pytest_tokenbudget.tokens.counts import MILLI, Fragment, Memo, Rendering, bare_model, compact_json, framing
 
 PART_OF: dict[str, PartName] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool_results"}
 """The part of the composition that a role's texts belong to."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from wire_samples import exchange
 
+from pytest_tokenbudget.providers.classify import ReadExchange, polled, read, settled
+from pytest_tokenbudget.providers.http_message import parse_request
 from pytest_tokenbudget.providers.names import PROVIDERS_BEFORE, current_provider, finish_reason, provider_of
 from pytest_tokenbudget.providers.openai_chat import OpenAIChat
-from pytest_tokenbudget.providers.read import ReadExchange, polled, read, settled
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import parse_request
 from pytest_tokenbudget.records.call import Reading, Usage
 from pytest_tokenbudget.records.exchange import Unattributed
 
