@@ -133,6 +133,7 @@ class SessionContext:
         """
         builtins = register_builtins(config)
         hook = config.hook
+        named = hook.pytest_tokenbudget_stage
         rules = parse_stage_rules(settings.stages)
         encodings = pairs(
             settings.encodings, option="tokenbudget_encodings", example="deepseek-* = path/to/tokenizer.json"
@@ -143,7 +144,7 @@ class SessionContext:
                 encodings=encodings, tokenizers=(hook.pytest_tokenbudget_tokenizer,), cache=builtins.counts
             ),
             prices=session_prices(config, settings),
-            stage_of=StageFinder(rules, hook.pytest_tokenbudget_stage),
+            stage_of=StageFinder(rules, lambda call: named(call=call()) if named.get_hookimpls() else None),
         )
         # Those of the project come last here, and so win over built-in ones of the same name.
         table = metric_table(spec for specs in reversed(hook.pytest_tokenbudget_metrics()) for spec in specs)

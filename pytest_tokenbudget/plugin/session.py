@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
+from pytest_tokenbudget.capture.watch import keep_in_place
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
 from pytest_tokenbudget.plugin.context import SessionContext, register_builtins
 from pytest_tokenbudget.plugin.controller import attach
@@ -113,8 +114,11 @@ class BudgetSession:
 
     # Also where Ctrl-C or pytest.exit passes: nothing may stay patched while pytest tears wider fixtures down.
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
         """End the sample of a test, however it ends."""
+        keep_in_place(item in self._budgets and nextitem in self._budgets)
         self._limit = None
         if item in self._budgets and item.config.pluginmanager.has_plugin("timeout"):
             from pytest_tokenbudget.plugin.time_limit import limit_of
@@ -122,6 +126,9 @@ class BudgetSession:
             self._limit = limit_of(item)
         try:
             return (yield)
+        except BaseException:
+            keep_in_place(False)
+            raise
         finally:
             if self._now is not None:
                 self._now.repeating = False
@@ -211,6 +218,7 @@ class BudgetSession:
 
     def pytest_sessionfinish(self) -> None:
         """Keep for the next session what was worked out, and leave nothing else behind."""
+        keep_in_place(False)
         register_builtins(self._context.config).save_caches()
         if self._context.children is not None:
             self._context.children.close()
