@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.billing import billed
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import image_from_url, inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import (
@@ -17,15 +17,17 @@ from pytest_tokenbudget.providers.prompt_parts import (
     turn_role,
     with_names,
 )
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
-from pytest_tokenbudget.providers.writing import (
+from pytest_tokenbudget.providers.wire_format import (
     AnswerWriter,
+    Endpoint,
     Event,
     JsonObject,
+    ResponseAccumulator,
     ScriptedAnswer,
+    WireFormat,
     arguments,
+    error_text,
+    has,
     named_event,
     pieces,
 )

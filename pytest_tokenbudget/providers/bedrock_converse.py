@@ -5,14 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.billing import billed
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts, first_count
 from pytest_tokenbudget.providers.prompt_parts import description, kept, schema, texts, turn_role, with_names
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has
 from pytest_tokenbudget.records.call import BilledUsage, Usage
 from pytest_tokenbudget.records.prompt import (
     File,

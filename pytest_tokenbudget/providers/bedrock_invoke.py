@@ -10,18 +10,24 @@ import base64
 from dataclasses import replace
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, reading
 from pytest_tokenbudget.providers.anthropic_messages import messages_prompt, parse_messages
 from pytest_tokenbudget.providers.bedrock_converse import converse_prompt, parse_converse
-from pytest_tokenbudget.providers.body import header
-from pytest_tokenbudget.providers.chat_prompt import chat_prompt
 from pytest_tokenbudget.providers.cohere import cohere_prompt
-from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, count, dicts, first_count, parse_many
+from pytest_tokenbudget.providers.http_message import Request, Response, response_of
+from pytest_tokenbudget.providers.loose import (
+    added,
+    as_dict,
+    as_list,
+    as_str,
+    count,
+    dicts,
+    first_count,
+    header,
+    parse_many,
+)
 from pytest_tokenbudget.providers.openai_chat import parse_chat
-from pytest_tokenbudget.providers.prompt_parts import completion_prompt, embedding_prompt
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response, response_of
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
+from pytest_tokenbudget.providers.prompt_parts import chat_prompt, completion_prompt, embedding_prompt
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, reading
 from pytest_tokenbudget.records.call import Operation, Reading, Usage
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.prompt import Prompt

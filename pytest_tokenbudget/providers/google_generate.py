@@ -8,21 +8,24 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text, keep_told
 from pytest_tokenbudget.providers.billing import billed, modality_tokens
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import description, function_tool, schema, texts, turn_role, with_names
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
-from pytest_tokenbudget.providers.writing import (
+from pytest_tokenbudget.providers.wire_format import (
     AnswerWriter,
+    Endpoint,
     Event,
     JsonObject,
+    ResponseAccumulator,
     ScriptedAnswer,
+    WireFormat,
     arguments,
     data_event,
+    error_text,
+    has,
+    keep_told,
     pieces,
 )
 from pytest_tokenbudget.records.call import BilledUsage, Usage

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.billing import openai_billed
-from pytest_tokenbudget.providers.chat_prompt import content, tools
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, dicts
 from pytest_tokenbudget.providers.openai_chat import chat_usage
-from pytest_tokenbudget.providers.prompt_parts import role_of, texts, with_names
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
+from pytest_tokenbudget.providers.prompt_parts import content, role_of, texts, tools, with_names
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has, holds
 from pytest_tokenbudget.records.prompt import Message, Prompt, ToolCall, ToolResult
 
 

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.chat_prompt import message, tools
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import inline_image
 from pytest_tokenbudget.providers.loose import as_dict, as_list, as_str, count, dicts
-from pytest_tokenbudget.providers.prompt_parts import embedding_prompt, kept, plain_texts, texts, token_ids, with_names
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
+from pytest_tokenbudget.providers.prompt_parts import (
+    embedding_prompt,
+    kept,
+    message,
+    plain_texts,
+    texts,
+    token_ids,
+    tools,
+    with_names,
+)
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has, holds
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import Message, OutputSchema, Prompt
 

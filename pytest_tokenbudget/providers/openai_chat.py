@@ -10,22 +10,24 @@ import json
 import re
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text, keep_told
 from pytest_tokenbudget.providers.billing import openai_billed
-from pytest_tokenbudget.providers.chat_prompt import chat_prompt
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import as_dict, as_str, count, dicts, first_count, parse
 from pytest_tokenbudget.providers.names import COMPATIBLE
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
-from pytest_tokenbudget.providers.writing import (
+from pytest_tokenbudget.providers.prompt_parts import chat_prompt
+from pytest_tokenbudget.providers.wire_format import (
     CREATED,
     AnswerWriter,
+    Endpoint,
     Event,
     JsonObject,
+    ResponseAccumulator,
     ScriptedAnswer,
+    WireFormat,
     arguments,
     data_event,
+    error_text,
+    keep_told,
     pieces,
 )
 from pytest_tokenbudget.records.call import Usage

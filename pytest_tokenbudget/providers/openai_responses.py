@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.billing import openai_billed, searches_in
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import image_from_url, inline_file
 from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.openai_chat import write_error
@@ -24,16 +24,18 @@ from pytest_tokenbudget.providers.prompt_parts import (
     texts,
     with_names,
 )
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
-from pytest_tokenbudget.providers.writing import (
+from pytest_tokenbudget.providers.wire_format import (
     CREATED,
     AnswerWriter,
+    Endpoint,
     Event,
     JsonObject,
+    ResponseAccumulator,
     ScriptedAnswer,
+    WireFormat,
     arguments,
+    error_text,
+    has,
     named_event,
     pieces,
 )

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from pytest_tokenbudget.providers.classify import UNKNOWN_BODY, body_limit, classify
+from pytest_tokenbudget.providers.http_message import parse_request
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import parse_request
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
 
 FORMATS = builtin_formats()
@@ -151,7 +151,7 @@ def test_rare_apis_are_imported_when_no_other_knows_a_request():
 import sys
 from pytest_tokenbudget.providers.classify import classify
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import parse_request
+from pytest_tokenbudget.providers.http_message import parse_request
 formats = builtin_formats()
 assert classify(parse_request("POST", "http://127.0.0.1/v1/chat/completions"), formats).kind == "call"
 assert "pytest_tokenbudget.providers.anthropic_messages" not in sys.modules

@@ -15,8 +15,8 @@ from own_process import only_this_plugin
 
 from pytest_tokenbudget.cli.main import main
 from pytest_tokenbudget.providers.classify import classify
+from pytest_tokenbudget.providers.http_message import Request
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.records.reply import Reply
 from pytest_tokenbudget.replay.replies import text, tool_call

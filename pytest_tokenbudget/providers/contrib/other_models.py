@@ -9,14 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.billing import billed, openai_billed
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import as_dict, count
 from pytest_tokenbudget.providers.openai_chat import chat_usage, deployment
 from pytest_tokenbudget.providers.openai_responses import responses_usage
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, holds
 from pytest_tokenbudget.records.call import BilledUsage, Operation, Reading, Usage
 from pytest_tokenbudget.records.exchange import Exchange
 
