@@ -13,7 +13,7 @@ import pytest
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.capture.watch import keep_in_place
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
-from pytest_tokenbudget.plugin.context import SessionContext
+from pytest_tokenbudget.plugin.context import SessionContext, register_builtins
 from pytest_tokenbudget.plugin.controller import attach
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings
@@ -219,7 +219,7 @@ class BudgetSession:
     def pytest_sessionfinish(self) -> None:
         """Keep for the next session what was worked out, and leave nothing else behind."""
         keep_in_place(False)
-        self._context.caches.save()
+        register_builtins(self._context.config).save_caches()
         if self._context.children is not None:
             self._context.children.close()
 
