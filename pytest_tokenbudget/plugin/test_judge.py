@@ -11,7 +11,7 @@ from pytest_tokenbudget.compare.values import stored_sessions
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.constant_speed import at_speed_of
 from pytest_tokenbudget.plugin.context import SessionContext
-from pytest_tokenbudget.plugin.location import TestLocation
+from pytest_tokenbudget.plugin.stored_baselines import TestLocation
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
@@ -102,7 +102,7 @@ class TestJudge:
         if not missing:
             return None
         names = [] if entry is None or isinstance(missing, bool) else [metric.key for metric in missing]
-        said = f"{self.location.shown} has no {', '.join(names)} of this test" if names else ""
+        said = f"{self.location.files.shown} has no {', '.join(names)} of this test" if names else ""
         return replace(self._blank(), verdict="no_baseline", messages=(said,) if said else (), failed=True)
 
     def _may_create(self) -> bool:
@@ -129,10 +129,10 @@ class TestJudge:
             nodeid=location.nodeid,
             verdict="ok",
             line=location.line,
-            baseline_file=str(location.baseline),
+            baseline_file=str(location.files.baseline),
             key=location.key,
             against=self.budget.against,
-            compared_with=location.shown,
+            compared_with=location.files.shown,
             watched=self.watched,
             budget=self.budget,
             runs_per_month=runs_per_month(self.context.settings.runs_per_month, location.nodeid),

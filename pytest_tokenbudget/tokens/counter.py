@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from pytest_tokenbudget.records.composition import Composition, Piece, split
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens import openai_chat_tokens
-from pytest_tokenbudget.tokens.counts import SHOWN, CountCache, Memo, TextCounts, digest
-from pytest_tokenbudget.tokens.fixed_prompt import fixed_part
-from pytest_tokenbudget.tokens.fragments import MILLI, Rendering
+from pytest_tokenbudget.tokens.aggregate import fixed_part
+from pytest_tokenbudget.tokens.counts import MILLI, SHOWN, CountCache, Memo, Rendering, TextCounts, digest
 from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
 from pytest_tokenbudget.tokens.vocabularies import (
     CountTexts,
@@ -174,7 +173,7 @@ class Counter:
             TokenizerError: If a configured vocabulary cannot be loaded.
         """
         rendering, encoding, measured = self._measured(prompt, provider)
-        return Count(_tokens(sum(milli for milli, _ in measured)), encoding, rendering.estimated)
+        return Count(_tokens(sum([milli for milli, _ in measured])), encoding, rendering.estimated)
 
     def estimate_prompt(self, prompt: Prompt, *, provider: str, seen: Calibration) -> Count:
         """Input tokens of a prompt whose provider reported none: the count, an estimate times the sample's own ratio.
@@ -217,18 +216,18 @@ class Counter:
             TokenizerError: If a configured vocabulary cannot be loaded.
         """
         rendering, encoding, measured = self._measured(prompt, provider)
-        counted = _tokens(sum(milli for milli, _ in measured))
+        counted = _tokens(sum([milli for milli, _ in measured]))
         # a profile may count less than nothing for a part of the framing; no piece can
         weights = [milli if milli > 0 else 0 for milli, _ in measured]
         total = counted if input_tokens is None else max(0, input_tokens)
-        pieces = tuple(
+        pieces = [
             Piece(fragment.part, fragment.name, tokens, found[:SHOWN], weight)
             for fragment, tokens, weight, (_, found) in zip(
                 rendering.fragments, split(total, weights), weights, measured, strict=True
             )
-        )
+        ]
         fixed = fixed_part(rendering.fragments, [milli for milli, _ in measured])
-        return Composition(pieces, total, counted, encoding, rendering.estimated, fixed)
+        return Composition(tuple(pieces), total, counted, encoding, rendering.estimated, fixed)
 
     def _measured(self, prompt: Prompt, provider: str) -> tuple[Rendering, str, list[tuple[int, str]]]:
         """A prompt's rendering, the name of what counted it, and thousandths of a token and digest of each fragment."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tokenbudget.errors import TokenizerError
-from pytest_tokenbudget.tokens.fragments import bare_model
+from pytest_tokenbudget.tokens.counts import bare_model
 
 CountTexts = Callable[[Sequence[str]], list[int]]
 """Counts each of several texts; special tokens in them are text."""

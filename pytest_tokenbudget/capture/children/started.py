@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.spool import ChildProcess
-from pytest_tokenbudget.capture.patching import Patch, Watched
+from pytest_tokenbudget.capture.patching import Patch, Watched, is_watched
 
 _ENV_POSITION = 10
 """Position of ``env`` among the arguments of ``subprocess.Popen`` (``self`` not counted: 0 is ``args``)."""
@@ -50,36 +50,31 @@ class StartedProcesses:
 
     def begin(self) -> None:
         """Notice them from now on."""
-        for watched in (
-            Watched(subprocess.Popen, "__init__", self._popen),
-            Watched(os, "system", self._system),
-            Watched(os, "posix_spawn", self._posix_spawn),
-            Watched(os, "posix_spawnp", self._posix_spawn),
-            *self._of_multiprocessing(),
-        ):
-            patch = Patch(watched)
-            if hasattr(watched.owner, watched.name) and patch.put_in_place():
-                self._standing.append(patch)
+        doors: list[tuple[Any, str, Callable[..., Any]]] = [
+            (subprocess.Popen, "__init__", self._popen),
+            (os, "system", self._system),
+            (os, "posix_spawn", self._posix_spawn),
+            (os, "posix_spawnp", self._posix_spawn),
+        ]
+        with suppress(ImportError):  # Windows
+            # multiprocessing starts processes with it that it does not fork; they run Python and announce themselves.
+            import _posixsubprocess
+
+            doors.append((_posixsubprocess, "fork_exec", self._fork_exec))
+        self._standing = [
+            Patch(Watched(owner, name, door, always=True))
+            for owner, name, door in doors
+            if hasattr(owner, name) and not is_watched(owner, getattr(owner, name))
+        ]
 
     def end(self) -> None:
         """Notice them no more."""
         while self._standing:
             self._standing.pop().put_back()
 
-    def _of_multiprocessing(self) -> tuple[Watched, ...]:
-        """Watch how multiprocessing starts processes that it does not fork; they run Python and announce themselves."""
-        try:
-            import _posixsubprocess
-        except ImportError:  # Windows
-            return ()
-        return (Watched(_posixsubprocess, "fork_exec", self._fork_exec),)
-
-    def _fork_exec(self, original: Callable[..., int]) -> Callable[..., int]:
-        def fork_exec(*args: Any) -> int:
-            self._before()
-            return original(*args)
-
-        return fork_exec
+    def _fork_exec(self, original: Callable[..., int], *args: Any) -> int:
+        self._before()
+        return original(*args)
 
     def _note(self, pid: int, command: tuple[str, ...], environment: Mapping[Any, Any] | None) -> None:
         given = os.environ if environment is None else environment
@@ -87,35 +82,26 @@ class StartedProcesses:
         through = bool(ACTIVE.forwarders) and any(map(ACTIVE.names_forwarder, texts))
         self.started.append(StartedProcess(pid, command, through))
 
-    def _popen(self, original: Callable[..., None]) -> Callable[..., None]:
-        def init(process: Any, *args: Any, **kwargs: Any) -> None:
-            self._before()
-            args, kwargs, given = self._with_environment(args, kwargs)
-            original(process, *args, **kwargs)
-            words = _words(args[0] if args else kwargs.get("args", ""))
-            if kwargs.get("shell"):
-                words = ("sh", "-c", " ".join(words))
-            self._note(process.pid, words, given)
+    def _popen(self, original: Callable[..., None], process: Any, *args: Any, **kwargs: Any) -> None:
+        self._before()
+        args, kwargs, given = self._with_environment(args, kwargs)
+        original(process, *args, **kwargs)
+        words = _words(args[0] if args else kwargs.get("args", ""))
+        if kwargs.get("shell"):
+            words = ("sh", "-c", " ".join(words))
+        self._note(process.pid, words, given)
 
-        return init
+    def _system(self, original: Callable[[Any], int], command: Any) -> int:
+        self._before()
+        self._note(0, ("sh", "-c", *_words(command)), None)
+        return original(command)
 
-    def _system(self, original: Callable[[Any], int]) -> Callable[[Any], int]:
-        def system(command: Any) -> int:
-            self._before()
-            self._note(0, ("sh", "-c", *_words(command)), None)
-            return original(command)
-
-        return system
-
-    def _posix_spawn(self, original: Callable[..., int]) -> Callable[..., int]:
-        def spawn(path: Any, argv: Any, env: Any, /, **options: Any) -> int:
-            self._before()
-            given = self._environment(env) if isinstance(env, Mapping) and _has_text_names(env) else None
-            pid = original(path, argv, env if given is None else given, **options)
-            self._note(pid, _words(argv), env if given is None else given)
-            return pid
-
-        return spawn
+    def _posix_spawn(self, original: Callable[..., int], path: Any, argv: Any, env: Any, /, **options: Any) -> int:
+        self._before()
+        given = self._environment(env) if isinstance(env, Mapping) and _has_text_names(env) else None
+        pid = original(path, argv, env if given is None else given, **options)
+        self._note(pid, _words(argv), env if given is None else given)
+        return pid
 
     def _with_environment(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
