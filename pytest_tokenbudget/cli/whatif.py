@@ -16,7 +16,7 @@ from pytest_tokenbudget.replay.cassette import read_cassette
 from pytest_tokenbudget.replay.recount import Cuts, Recording, recount
 from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.json_report import run_json
-from pytest_tokenbudget.report.table import rows, told_gates
+from pytest_tokenbudget.report.table import Line, gate_lines, told_gates
 from pytest_tokenbudget.wording import plain
 
 _SHARE_EXAMPLE = "--shrink calendar_write=50%"
@@ -85,8 +85,8 @@ def _lines(found: TestResult, cuts: Cuts) -> Sequence[str]:
     what += [f"without the calls of {stage}" for stage in cuts.drop_stages]
     what += ["stable prefixes cached"] if cuts.cache else []
     lines = [f"{plain(found.nodeid)}: what if, {plain(', '.join(what))}"]
-    for row in rows(told_gates(found.gates), found.causes, loud=False):
-        lines += [f"  {row.text}", *(f"      {text}" for text in row.below)]
+    shown = gate_lines(told_gates(found.gates), found.causes, loud=False, below=Line("      "))
+    lines += [line.text for line in shown]
     lines += [f"  note: {plain(note)}" for note in found.notices]
     return lines
 

@@ -8,9 +8,10 @@ from math import floor, isfinite, log10
 
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.gate import Unit
-from pytest_tokenbudget.records.sample import Values
+from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
 from pytest_tokenbudget.stats.statistic import mean
+from pytest_tokenbudget.wording import counted
 
 _UNITS = {spec.name: spec.unit for spec in BUILTIN_METRICS}
 
@@ -138,6 +139,14 @@ def mean_values(figures: Sequence[Values]) -> Values:
             continue
         shown[name] = mean(known)
     return shown
+
+
+def spent(samples: Iterable[Sample]) -> list[str]:
+    """What samples spent: calls, tokens, and money where a price is known."""
+    calls = [call for sample in samples for call in sample.calls if call.succeeded]
+    tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
+    costs = [call.cost for call in calls if call.cost is not None]
+    return [counted(len(calls), "call"), counted(tokens, "token"), *([dollars(sum(costs))] if costs else [])]
 
 
 def month_change(results: Iterable[TestResult]) -> float | None:

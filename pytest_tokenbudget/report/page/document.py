@@ -15,6 +15,7 @@ from pytest_tokenbudget.baselines.history import Revision, histories
 from pytest_tokenbudget.errors import ReportError
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.figures import spent
 from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.highlights import lead, title, worst_first
 from pytest_tokenbudget.report.page import overview
@@ -190,7 +191,8 @@ def _about(run: RunView) -> list[str]:
     said = [f"pytest-tokenbudget {plain(run.version, limit=40)}", *traffic]
     if run.mode == "report":
         said.append("report only: nothing fails")
-    said.append(f"this run made {overview.spent(run.results)}")
+    samples = [sample for result in run.results for sample in result.samples]
+    said.append(f"this run made {', '.join(spent(samples))}")
     return said
 
 

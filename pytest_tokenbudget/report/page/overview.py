@@ -307,15 +307,6 @@ def unsteady(results: Iterable[TestResult]) -> list[Unsteady]:
     return found
 
 
-def spent(results: Iterable[TestResult]) -> str:
-    """Say what the whole run spent, repeated samples included: ``33 calls, 14,349 tokens, $0.0027``."""
-    calls = [call for result in results for sample in result.samples for call in sample.calls if call.succeeded]
-    tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
-    costs = [call.cost for call in calls if call.cost is not None]
-    said = f"{len(calls):,} call{'' if len(calls) == 1 else 's'}, {tokens:,} tokens"
-    return f"{said}, {number(sum(costs), 'USD')}" if costs else said
-
-
 @dataclass(frozen=True, slots=True)
 class AdviceRow:
     """One thing that could be saved; ``bar`` is its share in per cent, 0 for observations."""
