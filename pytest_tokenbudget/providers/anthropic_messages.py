@@ -10,6 +10,7 @@ from pytest_tokenbudget.providers.inline_media import image_from_url, inline_fil
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import (
     description,
+    has_sealed_reasoning,
     kept,
     named_choice,
     schema,
@@ -72,7 +73,7 @@ def messages_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
         tools=tuple(_tool(item) for item in dicts(body.get("tools"))),
         tool_choice=None if choice is None else named_choice(choice),
         output_schema=_output_schema(body),
-        opaque_reasoning=any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        opaque_reasoning=has_sealed_reasoning(messages),
         extra=kept(body, _EXTRA),
     )
 

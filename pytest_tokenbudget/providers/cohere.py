@@ -198,8 +198,7 @@ def _event_v2(document: dict[str, Any], index: int, accumulator: ResponseAccumul
         accumulator.read = True
         accumulator.finish = delta.get("finish_reason")
         _note(as_dict(delta.get("usage")), accumulator)
-        if delta.get("error"):
-            accumulator.error = error_text(delta["error"])
+        accumulator.note_error(delta.get("error"))
     elif document.get("error") or document.get("error_type"):
         accumulator.error = error_text(document.get("error") or document)
 

@@ -131,6 +131,11 @@ def _named(message: Message, names: dict[str, str]) -> Message:
     return Message(message.role, tuple(parts), message.name, message.wire_role) if named else message
 
 
+def has_sealed_reasoning(messages: Iterable[Message]) -> bool:
+    """Tell whether the messages hold reasoning that is encrypted."""
+    return any(isinstance(part, Reasoning) and part.opaque for message in messages for part in message.parts)
+
+
 def turn_role(wire_role: str, parts: tuple[Part, ...]) -> Role:
     """The role of a turn: one that holds nothing but tool results is the tool's, whatever the wire calls it."""
     if parts and all(isinstance(part, ToolResult) for part in parts):
@@ -219,7 +224,7 @@ def chat_prompt(body: dict[str, Any], model: str = "", api: str = "openai.chat")
         tools=tools(body),
         tool_choice=None if choice is None else named_choice(choice),
         output_schema=output_schema,
-        opaque_reasoning=any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        opaque_reasoning=has_sealed_reasoning(messages),
         extra=extra,
     )
 
