@@ -33,13 +33,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=\\n)")
 def with_text_diffs(
     causes: Sequence[Cause], before: Iterable[PromptText], after: Iterable[PromptText]
 ) -> tuple[Cause, ...]:
-    """Give the largest causes the diff of the text that changed.
-
-    Args:
-        causes: The causes of a test, those of a metric largest first.
-        before: The texts of the other side.
-        after: The texts of this run.
-    """
+    """Give the largest causes the diff of the text that changed."""
     then, now = _by_key(before), _by_key(after)
     stages = {key[0] for key in then} & {key[0] for key in now}
     diffs: dict[_Key, tuple[str, ...]] = {}
