@@ -113,7 +113,7 @@ def title(run: RunView) -> str:
     count = len(run.results)
     failed = sum(result.failed for result in run.results)
     if not count:
-        return "No budgeted test ran"
+        return "No budgeted test ran" if run.exit_ok else "No budgeted test came to its end"
     tests = f"{count:,} test" if count == 1 else f"{count:,} tests"
     if failed:
         return f"{failed:,} of {tests} {'is' if failed == 1 else 'are'} over budget"

@@ -270,6 +270,8 @@ def brief_diff(diff: Sequence[str], most: int) -> list[str]:
     """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each."""
     gone = [line for line in diff if line.startswith("-")]
     come = [line for line in diff if line.startswith("+")]
+    if not gone and not come:
+        return list(diff[:most])
     shown_come = come[: most - bool(gone)]
     shown = [*gone[: most - len(shown_come)], *shown_come]
     left_out = len(gone) + len(come) - len(shown)
