@@ -20,6 +20,7 @@ from pytest_tokenbudget.processes.interrupts import Interrupted, interruptible
 from pytest_tokenbudget.processes.transcript import Transcript
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.report.figures import number, unit_of
+from pytest_tokenbudget.report.table import aligned
 from pytest_tokenbudget.wording import counted, plain
 
 if TYPE_CHECKING:
@@ -242,8 +243,6 @@ def _range(samples: Sequence[Sample], name: str) -> tuple[float, float] | None:
 
 
 def _table(ranges: dict[str, dict[str, tuple[float, float] | None]]) -> list[str]:
-    from tabulate import tabulate
-
     def cell(name: str, found: tuple[float, float] | None) -> str:
         if found is None:
             return "-"
@@ -255,9 +254,7 @@ def _table(ranges: dict[str, dict[str, tuple[float, float] | None]]) -> list[str
         for nodeid, found in ranges.items()
     ]
     headers = ("test", "input", "output", "calls", "measured")
-    return tabulate(
-        rows, headers=headers, tablefmt="simple", disable_numparse=True, colalign=("left", *("right",) * 4)
-    ).splitlines()
+    return aligned(rows, "lrrrr", headers)
 
 
 CALIBRATE = Command(

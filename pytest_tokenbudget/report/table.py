@@ -188,21 +188,14 @@ def gate_lines(
         indent: What stands before each line.
         below: Indentation and tone of what stands below; ``None`` to leave that out.
     """
-    from tabulate import tabulate
-
     compared = [gate for gate in gates if gate.verdict != "no_baseline"]
     if not compared:
         return []
-    table = tabulate(
-        [gate_row(gate, loud=loud) for gate in compared],
-        tablefmt="plain",
-        colalign=("left", "right", "right", "left", "left"),
-        disable_numparse=True,
-    ).split("\n")
+    table = aligned([gate_row(gate, loud=loud) for gate in compared], "lrrll")
     shown: set[tuple[str, ...]] = set()
     lines = []
     for gate, text in zip(compared, table, strict=True):
-        lines.append(Line(f"{indent}{text.rstrip()}", tone_of(gate.verdict, loud=loud), word(gate, loud=loud)))
+        lines.append(Line(indent + text, tone_of(gate.verdict, loud=loud), word(gate, loud=loud)))
         if below is not None:
             lines += [replace(below, text=below.text + detail) for detail in detail_lines(gate, causes, shown)]
     missing = [metric_name(gate) for gate in gates if gate.verdict == "no_baseline"]
@@ -211,6 +204,25 @@ def gate_lines(
         text = f"{indent}NO BASELINE: nothing is stored that {names} could be compared with"
         lines.append(Line(text, tone_of("no_baseline", loud=loud)))
     return lines
+
+
+def aligned(
+    rows: Sequence[Sequence[str]], columns: str, headings: Sequence[str] = (), *, rule: bool = True
+) -> list[str]:
+    """Rows as aligned lines.
+
+    Args:
+        rows: The cells.
+        columns: ``l`` or ``r`` for each column, the side on which it is aligned.
+        headings: What stands above the columns.
+        rule: Whether a rule stands below the headings.
+    """
+    from tabulate import tabulate
+
+    sides = ["left" if side == "l" else "right" for side in columns]
+    style = "simple" if headings and rule else "plain"
+    text = tabulate(rows, headers=headings, tablefmt=style, disable_numparse=True, colalign=sides if rows else None)
+    return [line.rstrip() for line in text.splitlines()]
 
 
 def detail_lines(gate: GateResult, causes: Iterable[Cause], shown: set[tuple[str, ...]]) -> list[str]:

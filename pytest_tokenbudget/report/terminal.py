@@ -18,6 +18,7 @@ from pytest_tokenbudget.report.table import (
     SHOWN_CAUSES,
     Line,
     Tone,
+    aligned,
     failing_gates,
     fold_line,
     gate_lines,
@@ -317,17 +318,13 @@ def _stage_lines(result: TestResult) -> list[str]:
     """A row a stage, of the last sample."""
     if not result.samples:
         return []
-    from tabulate import tabulate
-
     last = result.samples[-1]
     cells = [
         (plain(stage) or "(test)", *(number(values.get(name), unit) for name, unit in STAGE_COLUMNS.items()))
         for stage, values in (*sorted(last.stages.items()), ("", last.total))
     ]
     headers = ("stage", "input", "output", "calls", "failed", "latency", "cost")
-    return tabulate(
-        cells, headers=headers, tablefmt="plain", disable_numparse=True, colalign=("left",) + ("right",) * 6
-    ).split("\n")
+    return aligned(cells, "lrrrrrr", headers, rule=False)
 
 
 def _summary_lines(run: RunView, width: int, *, of_ab: bool) -> Iterator[Line]:
