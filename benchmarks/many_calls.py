@@ -50,7 +50,7 @@ def seconds(calls: int) -> float:
     clock = iter(range(10**9)).__next__
     recorder = Recorder(clock=lambda: clock() / 1000)
     running = RunningSample(recorder, reader, table, recorder.clock, 0.0)
-    running.begin_call()
+    running.call_started = running.clock()
     ceilings = tuple((parse_metric(text, table), rational(10**12)) for text in CEILINGS)
     ceiling = Ceiling(ceilings, running)
     outgoing = Outgoing("httpx 0.28.1", "POST", URL, HEADERS, BODY, "worker", streamed=False)

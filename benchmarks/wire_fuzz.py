@@ -22,7 +22,7 @@ from wire_damage import mutated
 from wire_samples import PLAIN, exchange
 from wire_streams import STREAMS
 
-from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.classify import ReadExchange, read
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.exchange import Exchange, Unattributed
 

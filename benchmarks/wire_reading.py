@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 from wire_samples import eventstream, in_chunk_bytes, ndjson
 
-from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.classify import ReadExchange, read
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.exchange import Exchange
 

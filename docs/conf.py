@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pytest_tokenbudget.cli.main import COMMANDS, command_help
+from pytest_tokenbudget.cli.main import VERBS, command_help
 
 _DOCS = Path(__file__).parent
 _PROJECT = tomllib.loads((_DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -19,8 +19,8 @@ def _commands_page() -> str:
         "`tokenbudget` is also `python -m pytest_tokenbudget`. Exit codes: 0 all is well, 1 what was checked does not hold, 2 an error "
         "that you can fix.",
     ]
-    for command in COMMANDS:
-        parts += [f"## tokenbudget {command.name}", f"```text\n{command_help(command.name)}```"]
+    for verb in VERBS:
+        parts += [f"## tokenbudget {verb}", f"```text\n{command_help(verb)}```"]
     return "\n\n".join(parts) + "\n"
 
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 from pytest_tokenbudget.baselines.store import BaselineStore, Change
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.metrics import MetricSpec, StageView
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import as_dict, as_str, count
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has, holds
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.call import BilledUsage, Call, Reading, Usage
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text, Tool

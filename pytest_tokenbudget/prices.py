@@ -157,7 +157,7 @@ class PriceBook:
 
 def _modifiers(billed: BilledUsage) -> str:
     """Name how a call was served, where that has another price: ``"priority"``, ``"batch+us"``; ``""`` for plainly."""
-    return "+".join(word for word in (billed.service_tier, billed.region, billed.speed) if word)
+    return "+".join([word for word in (billed.service_tier, billed.region, billed.speed) if word])
 
 
 def _listed(provider: str, model: str, timestamp: datetime, billed: BilledUsage) -> Rate | None:

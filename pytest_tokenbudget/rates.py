@@ -145,24 +145,27 @@ class Rate:
         Returns:
             USD, rounded once at the end.
         """
-        read = billed.quantity("billed_input_tokens") or usage.input_tokens
-        written = billed.quantity("billed_output_tokens") or usage.output_tokens
-        if read is None or written is None:
-            sides = [side for side, tokens in (("input", read), ("output", written)) if tokens is None]
+        told_read = billed.quantity("billed_input_tokens") or usage.input_tokens
+        told_written = billed.quantity("billed_output_tokens") or usage.output_tokens
+        if told_read is None or told_written is None:
+            sides = [side for side, tokens in (("input", told_read), ("output", told_written)) if tokens is None]
             return Priced(None, f"the {' and '.join(sides)} tokens are not known")
-        read, written = max(0, read), max(0, written)
+        read, written = _exact(told_read), _exact(told_written)
         cached = _within(usage.cached_input_tokens, int(read))
         cache_write = _within(usage.cache_write_tokens, int(read) - cached)
         reasoning = _within(usage.reasoning_tokens, int(written))
         parts = (
-            (self.input, Fraction(read) - cached - cache_write),
-            (self.cached or self.input, Fraction(cached)),
-            (self.cache_write or self.input, Fraction(cache_write)),
-            (self.output, Fraction(written) - reasoning),
-            (self.reasoning or self.output, Fraction(reasoning)),
+            (self.input, read - cached - cache_write),
+            (self.cached or self.input, cached),
+            (self.cache_write or self.input, cache_write),
+            (self.output, written - reasoning),
+            (self.reasoning or self.output, reasoning),
         )
+        total = self.request
+        for price, tokens in parts:
+            if tokens:
+                total += price.at(int(read)) * tokens
         counts = {"input": read, "cached": cached, "cache_write": cache_write, "output": written}
-        total = sum((price.at(int(read)) * tokens for price, tokens in parts), self.request)
         for name, quantity in billed.quantities:
             if name in _INSTEAD or (name not in self.extra and name in _COSTS_AS_ITS_WHOLE):
                 continue
@@ -172,7 +175,7 @@ class Rate:
         return Priced(float(max(Fraction(0), total) / MILLION))
 
     def _more(
-        self, name: str, quantity: float, counts: Mapping[str, float], billed: BilledUsage, read: int
+        self, name: str, quantity: float, counts: Mapping[str, int | Fraction], billed: BilledUsage, read: int
     ) -> Fraction:
         """Give what a quantity costs beside the tokens that it is a part of, in millionths of a USD."""
         own = self.extra[name].at(read)
@@ -350,3 +353,8 @@ def _own_price(where: str, pattern: str, prices: Mapping[str, Fraction]) -> OwnP
 
 def _within(part: int | None, whole: int) -> int:
     return min(max(0, part or 0), whole)
+
+
+def _exact(tokens: int | float) -> int | Fraction:
+    """A number from 0 on; only what Cohere bills may be no whole one."""
+    return max(Fraction(0), Fraction(tokens)) if isinstance(tokens, float) else max(0, tokens)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_tokenbudget import hookspecs
-from pytest_tokenbudget.cli.main import COMMANDS
+from pytest_tokenbudget.cli import main as entry
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.settings import OPTIONS
 
@@ -21,7 +21,7 @@ PACKAGE = ROOT / "pytest_tokenbudget"
 FLAGS = {option.flag for option in OPTIONS if option.flag}
 INI = {option.ini for option in OPTIONS if option.ini}
 HOOKS = {name for name in vars(hookspecs) if name.startswith("pytest_tokenbudget_")}
-VERBS = {command.name for command in COMMANDS}
+VERBS = set(entry.VERBS)
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 

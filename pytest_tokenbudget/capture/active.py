@@ -6,12 +6,11 @@ stand in one place of the process, where stages and watched clients find them. I
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
+    from pytest_tokenbudget.capture.exchange_builder import BodyLimit, ExchangeBuilder, Library
     from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
     from pytest_tokenbudget.capture.network import ConnectionLog
     from pytest_tokenbudget.capture.recorder import OpenSpan
@@ -24,15 +23,15 @@ class ActiveRecorder(Protocol):
     def recording(self) -> bool:
         """Tell whether it records now."""
 
-    def watch_begins(self) -> None:
-        """Begin to record in this thread."""
+    def watch_begins(self, running: Mapping[ExchangeBuilder, int]) -> None:
+        """Begin to record in this thread.
+
+        Args:
+            running: Requests that were sent before and still run, with the chunks that came until now.
+        """
 
     def outside_of(self, library: Library, request: Any) -> str:
         """Name what a request that is sent now belongs to, if it is not to be recorded as a sample's; ``""`` if it is."""
-
-    @property
-    def plain(self) -> bool:
-        """Tell whether it does no more than look on."""
 
     @property
     def request_usage(self) -> bool:
@@ -54,21 +53,22 @@ class ActiveRecorder(Protocol):
     def connections(self) -> ConnectionLog:
         """The connections that belong to no watched client."""
 
-    def begin(
-        self,
-        library: Library,
-        request: Any,
-        *,
-        streamed: bool,
-        stage: str = "",
-        span: Any = None,
-        within: ExchangeBuilder | None = None,
-        outside: str = "",
-    ) -> ExchangeBuilder:
-        """Begin an exchange."""
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The sample's clock, s."""
 
-    def began_before(self, builders: Mapping[ExchangeBuilder, int]) -> None:
-        """Take note of requests that were sent before and still run."""
+    @property
+    def body_limit(self) -> BodyLimit | None:
+        """Tells how much of a body is kept; ``None`` where all is."""
+
+    def begin(self, builder: ExchangeBuilder) -> ExchangeBuilder:
+        """Begin an exchange, and give its builder back: its request is about to be sent."""
+
+    def ended(self, builder: ExchangeBuilder) -> None:
+        """Take note that an exchange ended."""
+
+    def abandoned(self, builder: ExchangeBuilder) -> None:
+        """Take note that the garbage collector ended an exchange; it may hold any lock."""
 
     def running(self) -> Iterable[ExchangeBuilder]:
         """The exchanges that have not ended."""
@@ -118,10 +118,9 @@ class Active:
         forwarders: The servers of the plugin that forward what is sent to them.
     """
 
-    __slots__ = ("_lock", "epoch", "forwarders", "recorders")
+    __slots__ = ("epoch", "forwarders", "recorders")
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self.recorders: tuple[ActiveRecorder, ...] = ()
         self.epoch: Epoch | None = None
         self.forwarders: tuple[Forwarder, ...] = ()
@@ -137,29 +136,6 @@ class Active:
     def names_forwarder(self, text: str) -> bool:
         """Tell whether a text (a variable, an argument) names a server that forwards."""
         return any(forwarder.address in text for forwarder in self.forwarders)
-
-    def add(self, recorder: ActiveRecorder) -> None:
-        """Begin a watch."""
-        with self._lock:
-            if not self.recorders:
-                self.epoch = Epoch()
-            self.recorders = (*self.recorders, recorder)
-
-    def remove(self, recorder: ActiveRecorder) -> None:
-        """End a watch; watches may end in any order."""
-        with self._lock:
-            kept = list(self.recorders)
-            if recorder in kept:
-                # The one that was added last: a recorder may watch twice.
-                del kept[len(kept) - 1 - kept[::-1].index(recorder)]
-            self.recorders = tuple(kept)
-            if not kept:
-                self.epoch = None
-
-    def take_over(self, recorder: ActiveRecorder) -> None:
-        """Leave this recorder alone in a process that was forked; the stages that are open there stay open."""
-        self._lock = threading.Lock()  # a thread that does not exist here may have held it
-        self.recorders = (recorder,)
 
 
 ACTIVE = Active()

@@ -6,23 +6,18 @@ The verbs are watched because tools for tests (vcrpy, aioresponses) put somethin
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from inspect import signature
 from types import ModuleType, SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-from pytest_tokenbudget.capture.in_flight import InFlightRequest, current_request, in_flight_request
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
+from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_request
 from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
+from pytest_tokenbudget.capture.ownership import in_flight
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.requests_client import sent_bytes
 from pytest_tokenbudget.records.exchange import Headers
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
 
 _FAULTS: dict[Fault, str] = {
     "connect_timeout": "ConnectionTimeoutError",
@@ -166,17 +161,12 @@ class AiohttpRequest:
         return self._method.upper(), str(self.info.url), self.info.headers, body
 
 
-@dataclass(frozen=True, slots=True)
-class AiohttpLibrary:
-    """Reads aiohttp's objects.
+class AiohttpLibrary(Library):
+    """Reads aiohttp's objects; aiohttp is the module."""
 
-    Attributes:
-        module: The module.
-        client: Its name and version.
-    """
-
-    module: ModuleType
-    client: str
+    def __init__(self, module: ModuleType, client: str) -> None:
+        super().__init__(client)
+        self.module = module
 
     def request_parts(self, request: Any) -> tuple[str, str, Headers, bytes | None]:
         """Method, URL, headers and body; the body is ``None`` where it is a stream or a form."""
@@ -188,42 +178,29 @@ class AiohttpLibrary:
         pairs = headers.items() if hasattr(headers, "items") else headers
         return tuple((str(name).lower(), str(value)) for name, value in pairs)
 
-    def in_process(self, sender: Any, request: Any) -> bool:
-        """Say no: aiohttp has no transport for an app."""
-        return False
-
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     """The methods of ``aiohttp`` to watch."""
     library = AiohttpLibrary(module, client)
     session = module.ClientSession
     return (
-        Watched(session, "_request", lambda request: _inner(library, request)),
-        Watched(session, "request", lambda request: _public(library, request, ("method", "url"))),
-        *(Watched(session, verb, _verb(library, verb)) for verb in _VERBS),
+        Watched(session, "_request", partial(_inner, library)),
+        Watched(session, "request", partial(_public, library, "")),
+        *(Watched(session, verb, partial(_public, library, verb.upper())) for verb in _VERBS),
         Watched(module.ClientRequest, "send", _noting_the_network),
     )
 
 
-def _verb(library: AiohttpLibrary, verb: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    return lambda method: _public(library, method, ("url",), verb=verb.upper())
-
-
 def _public(
-    library: AiohttpLibrary, original: Callable[..., Any], names: tuple[str, ...], *, verb: str = ""
-) -> Callable[..., Any]:
-    """A public method; ``names`` are its arguments that may be given by place, ``verb`` is what it does."""
-
-    def method(self: Any, *args: Any, **options: Any) -> Any:
-        manager = original(self, *args, **options)
-        if not ACTIVE.recorders:
-            return manager
-        given = {**options, **dict(zip(names, args, strict=False))}
-        request = _request_of(self, verb or given.get("method"), given.get("url"), options)
-        # The manager is awaitable, and so are those that stand in for it; one of its kind is what the caller expects.
-        return type(manager)(_watched(library, self, request, manager, options))
-
-    return method
+    library: AiohttpLibrary, verb: str, original: Callable[..., Any], session: Any, *args: Any, **options: Any
+) -> Any:
+    """A public method; ``verb`` is what it does, where its first argument does not say it."""
+    manager = original(session, *args, **options)
+    names = ("url",) if verb else ("method", "url")
+    given = {**options, **dict(zip(names, args, strict=False))}
+    request = _request_of(session, verb or given.get("method"), given.get("url"), options)
+    # The manager is awaitable, and so are those that stand in for it; one of its kind is what the caller expects.
+    return type(manager)(_watched(library, session, request, manager, options))
 
 
 def _request_of(session: Any, method: Any, url: Any, options: dict[str, Any]) -> AiohttpRequest:
@@ -232,31 +209,24 @@ def _request_of(session: Any, method: Any, url: Any, options: dict[str, Any]) ->
     return AiohttpRequest(str(method), url, options.get("data"), options.get("headers"))
 
 
-def _inner(library: AiohttpLibrary, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    async def _request(self: Any, *args: Any, **options: Any) -> Any:
-        if not ACTIVE.recorders:
-            return await original(self, *args, **options)
-        outer = current_request()
-        request = outer.request if outer is not None and outer.sender is self else None
-        if isinstance(request, AiohttpRequest):
-            return await original(self, *args, **_with_payload(library, self, request, options))
-        given = {**options, **dict(zip(("method", "str_or_url"), args, strict=False))}
-        request = _request_of(self, given.get("method"), given.get("str_or_url"), options)
-        options = _with_payload(library, self, request, options)
-        return await _watched(library, self, request, original(self, *args, **options), options)
-
-    return _request
+async def _inner(
+    library: AiohttpLibrary, original: Callable[..., Awaitable[Any]], session: Any, *args: Any, **options: Any
+) -> Any:
+    outer = in_flight.get()
+    request = outer.request if outer is not None and outer.sender is session else None
+    if isinstance(request, AiohttpRequest):
+        return await original(session, *args, **_with_payload(library, session, request, options))
+    given = {**options, **dict(zip(("method", "str_or_url"), args, strict=False))}
+    request = _request_of(session, given.get("method"), given.get("str_or_url"), options)
+    options = _with_payload(library, session, request, options)
+    return await _watched(library, session, request, original(session, *args, **options), options)
 
 
-def _noting_the_network(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+async def _noting_the_network(original: Callable[..., Awaitable[Any]], request: Any, *args: Any, **options: Any) -> Any:
     """``ClientRequest.send`` writes a request to a connection: only what has a network comes here."""
-
-    async def send(self: Any, *args: Any, **options: Any) -> Any:
-        if (request := current_request()) is not None:
-            request.carried = True
-        return await original(self, *args, **options)
-
-    return send
+    if (asked := in_flight.get()) is not None:
+        asked.carried = True
+    return await original(request, *args, **options)
 
 
 def _with_payload(
@@ -273,65 +243,46 @@ def _with_payload(
 async def _watched(
     library: AiohttpLibrary, session: Any, request: AiohttpRequest, sent: Awaitable[Any], options: dict[str, Any]
 ) -> Any:
-    in_flight = in_flight_request(library, session, request, streamed=True)
-    if in_flight is None:
+    asked = in_flight_request(library, session, request, streamed=True)
+    if asked is None:
         return await sent
     try:
-        in_flight.begin()
-    except BaseException:
-        _close(sent)
-        raise
-    try:
-        if in_flight.plain:
-            response = await sent
-        else:
-            response = await _answered(library, in_flight, session, request, sent, options)
-    except BaseException as error:
-        in_flight.failed(error)
-        raise
+        with asked:
+            response = await _answered(library, asked, session, request, sent, options)
     finally:
-        in_flight.end()
+        close = getattr(sent, "close", None)
+        if close is not None:
+            close()  # where it was answered locally, or refused
     info = getattr(response, "request_info", None)
     if str(getattr(info, "url", "")).startswith("http"):  # a mock's may say nothing
         request.info = info
     if request.payload is None and options.get("json") is not None:
         request.payload = _made(session, options["json"])
-    in_flight.arrived(response.status, response.headers)
-    for builder in in_flight.builders:
+    asked.arrived(response.status, response.headers)
+    for builder in asked.builders:
         builder.encoded = False if getattr(session, "auto_decompress", True) else None
-    _tee(response, in_flight.builders)
+    _tee(response, asked.builders)
     return response
 
 
 async def _answered(
     library: AiohttpLibrary,
-    in_flight: InFlightRequest,
+    asked: InFlightRequest,
     session: Any,
     request: AiohttpRequest,
     sent: Awaitable[Any],
     options: dict[str, Any],
 ) -> Any:
     """The response to a request that somebody may answer locally; then it is not sent."""
-    if session.closed:
-        return await sent  # which says so
+    if session.closed or not asked.may_be_answered:
+        return await sent  # a closed session says so
     if request.payload is None and options.get("json") is not None:
         request.payload = _made(session, options["json"])
-    try:
-        answer = await in_flight.ask_async()
-    except BaseException:
-        _close(sent)
-        raise
+    answer = await asked.ask_async()
     if answer is None:
         return await sent
-    _close(sent)
     method, url, _, _ = library.request_parts(request)
     return await play(library.module, session, method, url, answer, options)
-
-
-def _close(sent: Any) -> None:
-    close = getattr(sent, "close", None)
-    if close is not None:
-        close()
 
 
 class _Made:

@@ -15,28 +15,21 @@ from pytest_tokenbudget.capture.patching import Watched
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     """The methods of the sessions of ``curl_cffi.requests.session`` that send."""
     del client
+    sessions = (module.Session, module.AsyncSession)
     return (
-        Watched(module.Session, "request", _noticed),
-        Watched(module.AsyncSession, "request", _noticed),
-        Watched(module.Session, "ws_connect", _noticed_socket),
-        Watched(module.AsyncSession, "ws_connect", _noticed_socket),
+        *(Watched(kind, "request", _requesting) for kind in sessions),
+        *(Watched(kind, "ws_connect", _connecting) for kind in sessions),
     )
 
 
-def _noticed(original: Callable[..., Any]) -> Callable[..., Any]:
-    def request(self: Any, method: Any, url: Any, *args: Any, **options: Any) -> Any:
-        _notice(self, url)
-        return original(self, method, url, *args, **options)
-
-    return request
+def _requesting(original: Callable[..., Any], session: Any, method: Any, url: Any, *args: Any, **options: Any) -> Any:
+    _notice(session, url)
+    return original(session, method, url, *args, **options)
 
 
-def _noticed_socket(original: Callable[..., Any]) -> Callable[..., Any]:
-    def connect(self: Any, url: Any, *args: Any, **options: Any) -> Any:
-        _notice(self, url)
-        return original(self, url, *args, **options)
-
-    return connect
+def _connecting(original: Callable[..., Any], session: Any, url: Any, *args: Any, **options: Any) -> Any:
+    _notice(session, url)
+    return original(session, url, *args, **options)
 
 
 def _notice(session: Any, url: Any) -> None:

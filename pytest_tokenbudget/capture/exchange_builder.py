@@ -6,14 +6,15 @@ A model call's body is kept whole, a body that may be one up to a bound, and oth
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from pytest_tokenbudget.capture.active import ACTIVE
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.active import ActiveRecorder
     from pytest_tokenbudget.capture.local_answer import LocalAnswer
     from pytest_tokenbudget.providers.wire_format import WireFormat
     from pytest_tokenbudget.records.exchange import End, Exchange, Headers
@@ -61,42 +62,28 @@ def builtin_formats() -> tuple[WireFormat, ...]:
     return registry.builtin_formats()
 
 
-class Library(Protocol):
-    """Reads the objects of one client library. It is called after the request, or by somebody who may answer it."""
+class Library:
+    """Reads the objects of one client library. It is called after the request, or by somebody who may answer it.
 
-    @property
-    def client(self) -> str:
-        """Name and version, ``"httpx 0.28.1"``."""
+    Attributes:
+        client: Name and version, ``"httpx 0.28.1"``.
+    """
+
+    def __init__(self, client: str) -> None:
+        self.client = client
 
     def request_parts(self, request: Any) -> tuple[str, str, Headers, bytes | None]:
         """Method (upper case), whole URL, headers (names in lower case) and body of a request."""
+        raise NotImplementedError
 
     def header_pairs(self, headers: Any) -> Headers:
-        """The pairs of the library's own header object, names in lower case."""
+        """The pairs of the library's own header object, names in lower case; here they are pairs already."""
+        pairs: Headers = headers
+        return pairs
 
     def in_process(self, sender: Any, request: Any) -> bool:
         """Tell whether the client's transport hands the request to an app in the same process."""
-
-
-class Owner(Protocol):
-    """The recorder to which an exchange belongs, as far as its builder knows it."""
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        """The sample's clock, s."""
-
-    @property
-    def body_limit(self) -> BodyLimit | None:
-        """Tells how much of a body is kept; ``None`` where all is."""
-
-    def ended(self, builder: ExchangeBuilder) -> None:
-        """Take note that an exchange ended."""
-
-    def abandoned(self, builder: ExchangeBuilder) -> None:
-        """Take note that the garbage collector ended an exchange."""
-
-    def forget(self, builder: ExchangeBuilder) -> None:
-        """Drop an exchange whose request never left."""
+        return False
 
 
 class ExchangeBuilder:
@@ -151,15 +138,15 @@ class ExchangeBuilder:
 
     def __init__(
         self,
-        owner: Owner,
+        owner: ActiveRecorder,
         library: Library,
         request: Any,
         *,
         streamed: bool,
         stage: str,
-        span: Any,
-        number: int,
-        within: ExchangeBuilder | None,
+        span: Any = None,
+        within: ExchangeBuilder | None = None,
+        outside: str = "",
     ) -> None:
         self.owner = owner
         self.library = library
@@ -168,9 +155,9 @@ class ExchangeBuilder:
         self.stage = stage
         self.surrounding_stage = ""
         self.span = span
-        self.number = number
+        self.number = 0
         self.within = within
-        self.outside = ""
+        self.outside = outside
         self.answer: LocalAnswer | None = None
         self.mocked = False
         self.status: int | None = None
@@ -208,11 +195,13 @@ class ExchangeBuilder:
                 self.chunk(body)
             self.finish("complete")
 
-    def finish(self, end: End, error: BaseException | None = None) -> None:
+    def finish(self, end: End, error: BaseException | None = None, *, collected: bool = False) -> None:
         """End the exchange; only the first end counts."""
         if self.end is None:
-            self._end(end, error)
-            self.owner.ended(self)
+            self.ended = self.owner.clock()
+            self.error = None if error is None else type(error).__name__
+            self.end = end
+            (self.owner.abandoned if collected else self.owner.ended)(self)
 
     def fail(self, error: BaseException) -> None:
         """End it without a response: the request failed, or whoever sent it was cancelled."""
@@ -237,22 +226,46 @@ class ExchangeBuilder:
 
     def abandon(self) -> None:
         """End it where the response was collected unclosed; the garbage collector calls this at any time, in any thread."""
-        if self.end is None:
-            self._end("closed", None)
-            self.owner.abandoned(self)
-
-    def _end(self, end: End, error: BaseException | None) -> None:
-        self.ended = self.owner.clock()
-        self.error = None if error is None else type(error).__name__
-        self.end = end
+        self.finish("closed", collected=True)
 
     def exchange(self, now: float) -> Exchange:
         """Build the exchange; one that still runs ends ``now`` (s on the recorder's clock), with the end ``open``."""
-        built = self._built
-        if built is None:
-            built = self._build(now)
-            if self.end is not None:
-                self._built = built
+        if self._built is not None:
+            return self._built
+        from pytest_tokenbudget.records.exchange import Exchange
+
+        method, url, headers, body = self.library.request_parts(self.request)
+        url, stage = ACTIVE.meant_address(url, self.stage)
+        response_headers = () if self.headers is None else self.library.header_pairs(self.headers)
+        chunks = tuple(self.chunks)
+        answer = self.answer
+        built = Exchange(
+            client=self.library.client,
+            method=method,
+            url=url,
+            request_headers=headers,
+            request_body=body,
+            status=self.status,
+            response_headers=response_headers,
+            chunks=chunks,
+            chunk_times=tuple(self.chunk_times[: len(chunks)]),
+            body_cut=self.body_cut,
+            encoded=is_encoded(response_headers) if self.encoded is None else self.encoded,
+            streamed=self.streamed,
+            started=self.started,
+            ended=now if self.end is None else self.ended,
+            end=self.end or "open",
+            error=self.error,
+            stage=stage,
+            surrounding_stage=self.surrounding_stage,
+            agent=_agent_name(self.span),
+            answered_by=answer.answered_by if answer is not None else "mock" if self.mocked else "network",
+            token_basis=None if answer is None else answer.token_basis,
+            sequence=self.number,
+            within=None if self.within is None else self.within.number,
+        )
+        if self.end is not None:
+            self._built = built
         return built
 
     def limit_bodies(self) -> None:
@@ -296,39 +309,21 @@ class ExchangeBuilder:
                 self.chunk_times.append(time)
                 self.size = limit
 
-    def _build(self, now: float) -> Exchange:
-        from pytest_tokenbudget.records.exchange import Exchange
 
-        method, url, headers, body = self.library.request_parts(self.request)
-        url, stage = ACTIVE.meant_address(url, self.stage)
-        response_headers = () if self.headers is None else self.library.header_pairs(self.headers)
-        chunks = tuple(self.chunks)
-        answer = self.answer
-        return Exchange(
-            client=self.library.client,
-            method=method,
-            url=url,
-            request_headers=headers,
-            request_body=body,
-            status=self.status,
-            response_headers=response_headers,
-            chunks=chunks,
-            chunk_times=tuple(self.chunk_times[: len(chunks)]),
-            body_cut=self.body_cut,
-            encoded=is_encoded(response_headers) if self.encoded is None else self.encoded,
-            streamed=self.streamed,
-            started=self.started,
-            ended=now if self.end is None else self.ended,
-            end=self.end or "open",
-            error=self.error,
-            stage=stage,
-            surrounding_stage=self.surrounding_stage,
-            agent=_agent_name(self.span),
-            answered_by=answer.answered_by if answer is not None else "mock" if self.mocked else "network",
-            token_basis=None if answer is None else answer.token_basis,
-            sequence=self.number,
-            within=None if self.within is None else self.within.number,
-        )
+def tee(chunks: Iterator[bytes], builder: ExchangeBuilder) -> Iterator[bytes]:
+    """Pass on what is read of a body, and note it; the exchange ends as the reading ends."""
+    with builder as keep:
+        for chunk in chunks:
+            keep(chunk)
+            yield chunk
+
+
+async def async_tee(chunks: AsyncIterator[bytes], builder: ExchangeBuilder) -> AsyncIterator[bytes]:
+    """Pass on what is read of a body asynchronously; see :func:`tee`."""
+    with builder as keep:
+        async for chunk in chunks:
+            keep(chunk)
+            yield chunk
 
 
 def is_cancellation(error: BaseException) -> bool:

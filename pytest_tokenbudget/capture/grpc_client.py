@@ -9,19 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from threading import RLock
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
 from pytest_tokenbudget.capture.grpc_messages import as_json, xai_answer, xai_request
 from pytest_tokenbudget.capture.network import opened_by, split_port
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.unanswerable import begin_unanswerable
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
     from pytest_tokenbudget.records.exchange import Headers
 
 _GOOGLE = {
@@ -53,15 +54,8 @@ class GrpcRequest(NamedTuple):
     message: Any
 
 
-class GrpcLibrary:
-    """Reads a call, which has the form of an HTTP request.
-
-    Args:
-        client: Name and version of the library.
-    """
-
-    def __init__(self, client: str) -> None:
-        self.client = client
+class GrpcLibrary(Library):
+    """Reads a call, which has the form of an HTTP request."""
 
     def request_parts(self, request: GrpcRequest) -> tuple[str, str, Headers, bytes | None]:
         """Method, URL, headers and body in the form of the REST API."""
@@ -75,14 +69,6 @@ class GrpcLibrary:
         version = next((part for part in request.service.split(".") if part.startswith("v1")), "v1")
         url = f"https://{host}.googleapis.com/{version}/{model}:{_GOOGLE.get(request.method, request.method)}"
         return "POST", url, headers, json.dumps(message).encode()
-
-    def header_pairs(self, headers: Headers) -> Headers:
-        """The pairs themselves."""
-        return headers
-
-    def in_process(self, sender: object, request: object) -> bool:
-        """No: a channel is a connection."""
-        return False
 
 
 class _Call:
@@ -188,6 +174,10 @@ def _target(called: Any) -> tuple[str, int | None]:
     return host.lower(), 443 if port is None else port
 
 
+_Streams = WeakKeyDictionary[Any, _Call]
+"""The calls under way whose answers are streams, by gRPC's own objects for these."""
+
+
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     """The methods of ``grpc``'s own channels that call, and those that read answers."""
     library = GrpcLibrary(client)
@@ -195,68 +185,66 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
         return _watched_async(module, library)
     from grpc import _channel
 
-    streams: WeakKeyDictionary[Any, _Call] = WeakKeyDictionary()
+    streams: _Streams = WeakKeyDictionary()
     futures: WeakKeyDictionary[Any, _Pending] = WeakKeyDictionary()
-    future = _channel._MultiThreadedRendezvous
-    kinds = ("_UnaryStreamMultiCallable", "_SingleThreadedUnaryStreamMultiCallable")
+    future, plain = _channel._MultiThreadedRendezvous, _channel._UnaryUnaryMultiCallable
+    streaming = (_channel._UnaryStreamMultiCallable, _channel._SingleThreadedUnaryStreamMultiCallable)
+    not_read = (_channel._StreamUnaryMultiCallable, _channel._StreamStreamMultiCallable)
     return (
-        Watched(_channel._UnaryUnaryMultiCallable, "__call__", lambda call: _unary(library, call, lambda done: done)),
-        Watched(
-            _channel._UnaryUnaryMultiCallable, "with_call", lambda call: _unary(library, call, lambda done: done[0])
-        ),
-        Watched(_channel._UnaryUnaryMultiCallable, "future", lambda call: _future(library, call, futures)),
-        *(Watched(getattr(_channel, kind), "__call__", lambda call: _stream(library, call, streams)) for kind in kinds),
+        Watched(plain, "__call__", partial(_unary, library, False)),
+        Watched(plain, "with_call", partial(_unary, library, True)),
+        Watched(plain, "future", partial(_future, library, futures)),
+        *(Watched(kind, "__call__", partial(_stream, library, streams)) for kind in streaming),
         *(
             Watched(kind, name, _passing_by)
-            for kind in (_channel._StreamUnaryMultiCallable, _channel._StreamStreamMultiCallable)
+            for kind in not_read
             for name in ("__call__", "with_call", "future")
             if hasattr(kind, name)
         ),
-        Watched(_channel._Rendezvous, "__next__", lambda following: _next(following, streams)),
-        *(Watched(future, name, lambda read: _reading_result(read, futures)) for name in ("result", "exception")),
+        Watched(_channel._Rendezvous, "__next__", partial(_next, streams), always=True),
+        *(Watched(future, name, partial(_reading_result, futures), always=True) for name in ("result", "exception")),
     )
 
 
-def _passing_by(original: Callable[..., Any]) -> Callable[..., Any]:
-    def call(self: Any, *args: Any, **options: Any) -> Any:
-        if ACTIVE.recorders:
-            _pass_by(self)
-        return original(self, *args, **options)
-
-    return call
+def _passing_by(original: Callable[..., Any], called: Any, *args: Any, **options: Any) -> Any:
+    _pass_by(called)
+    return original(called, *args, **options)
 
 
-def _unary(library: GrpcLibrary, original: Callable[..., Any], answer_of: Callable[[Any], Any]) -> Callable[..., Any]:
-    def call(self: Any, request: Any, *args: Any, **options: Any) -> Any:
-        begun = _begin(library, self, request, streamed=False) if ACTIVE.recorders else None
-        if begun is None:
-            return original(self, request, *args, **options)
-        try:
-            done = original(self, request, *args, **options)
-        except BaseException as error:
-            begun.failed(error)
-            raise
-        begun.message(answer_of(done))
-        begun.finish()
-        return done
-
-    return call
+def _unary(
+    library: GrpcLibrary,
+    with_call: bool,
+    original: Callable[..., Any],
+    called: Any,
+    request: Any,
+    *args: Any,
+    **options: Any,
+) -> Any:
+    begun = _begin(library, called, request, streamed=False)
+    if begun is None:
+        return original(called, request, *args, **options)
+    done = _started(begun, lambda: original(called, request, *args, **options))
+    begun.message(done[0] if with_call else done)
+    begun.finish()
+    return done
 
 
 def _future(
-    library: GrpcLibrary, original: Callable[..., Any], futures: WeakKeyDictionary[Any, _Pending]
-) -> Callable[..., Any]:
-    def call(self: Any, request: Any, *args: Any, **options: Any) -> Any:
-        begun = _begin(library, self, request, streamed=False) if ACTIVE.recorders else None
-        if begun is None:
-            return original(self, request, *args, **options)
-        future = _started(begun, lambda: original(self, request, *args, **options))
-        pending = _Pending(begun)
-        futures[future] = pending
-        future.add_done_callback(pending.settle)
-        return future
-
-    return call
+    library: GrpcLibrary,
+    futures: WeakKeyDictionary[Any, _Pending],
+    original: Callable[..., Any],
+    called: Any,
+    request: Any,
+    *args: Any,
+    **options: Any,
+) -> Any:
+    begun = _begin(library, called, request, streamed=False)
+    if begun is None:
+        return original(called, request, *args, **options)
+    future = _started(begun, lambda: original(called, request, *args, **options))
+    futures[future] = pending = _Pending(begun)
+    future.add_done_callback(pending.settle)
+    return future
 
 
 class _Pending:
@@ -280,32 +268,33 @@ class _Pending:
                 begun.finish()
 
 
-def _reading_result(original: Callable[..., Any], futures: WeakKeyDictionary[Any, _Pending]) -> Callable[..., Any]:
+def _reading_result(
+    futures: WeakKeyDictionary[Any, _Pending], original: Callable[..., Any], future: Any, *args: Any, **options: Any
+) -> Any:
     """``result`` and ``exception`` of a future: they return before its callbacks were called, in another thread."""
-
-    def read(self: Any, *args: Any, **options: Any) -> Any:
-        try:
-            return original(self, *args, **options)
-        finally:
-            pending = futures.get(self)
-            if pending is not None and self.done():
-                pending.settle(self)
-
-    return read
+    try:
+        return original(future, *args, **options)
+    finally:
+        pending = futures.get(future)
+        if pending is not None and future.done():
+            pending.settle(future)
 
 
 def _stream(
-    library: GrpcLibrary, original: Callable[..., Any], streams: WeakKeyDictionary[Any, _Call]
-) -> Callable[..., Any]:
-    def call(self: Any, request: Any, *args: Any, **options: Any) -> Any:
-        begun = _begin(library, self, request, streamed=True) if ACTIVE.recorders else None
-        if begun is None:
-            return original(self, request, *args, **options)
-        answer = _started(begun, lambda: original(self, request, *args, **options))
-        streams[answer] = begun
-        return answer
-
-    return call
+    library: GrpcLibrary,
+    streams: _Streams,
+    original: Callable[..., Any],
+    called: Any,
+    request: Any,
+    *args: Any,
+    **options: Any,
+) -> Any:
+    begun = _begin(library, called, request, streamed=True)
+    if begun is None:
+        return original(called, request, *args, **options)
+    answer = _started(begun, lambda: original(called, request, *args, **options))
+    streams[answer] = begun
+    return answer
 
 
 def _started(begun: _Call, start: Callable[[], Any]) -> Any:
@@ -317,23 +306,20 @@ def _started(begun: _Call, start: Callable[[], Any]) -> Any:
         raise
 
 
-def _next(original: Callable[[Any], Any], streams: WeakKeyDictionary[Any, _Call]) -> Callable[[Any], Any]:
-    def following(self: Any) -> Any:
-        begun = streams.get(self)
-        if begun is None:
-            return original(self)
-        try:
-            message = original(self)
-        except StopIteration:
-            begun.finish()
-            raise
-        except BaseException as error:
-            begun.failed(error)
-            raise
-        begun.message(message)
-        return message
-
-    return following
+def _next(streams: _Streams, original: Callable[[Any], Any], answer: Any) -> Any:
+    begun = streams.get(answer)
+    if begun is None:
+        return original(answer)
+    try:
+        message = original(answer)
+    except StopIteration:
+        begun.finish()
+        raise
+    except BaseException as error:
+        begun.failed(error)
+        raise
+    begun.message(message)
+    return message
 
 
 _called: ContextVar[Any] = ContextVar("tokenbudget_grpc_called", default=None)
@@ -343,89 +329,74 @@ _called: ContextVar[Any] = ContextVar("tokenbudget_grpc_called", default=None)
 def _watched_async(module: ModuleType, library: GrpcLibrary) -> tuple[Watched, ...]:
     from grpc.aio import _call, _channel
 
-    streams: WeakKeyDictionary[Any, _Call] = WeakKeyDictionary()
+    streams: _Streams = WeakKeyDictionary()
+    reading = partial(_async_read, streams, module.EOF)
     return (
-        Watched(_channel.UnaryUnaryMultiCallable, "__call__", _naming),
-        Watched(_channel.UnaryStreamMultiCallable, "__call__", _naming),
+        Watched(_channel.UnaryUnaryMultiCallable, "__call__", _naming, always=True),
+        Watched(_channel.UnaryStreamMultiCallable, "__call__", _naming, always=True),
         Watched(_channel.StreamUnaryMultiCallable, "__call__", _passing_by),
         Watched(_channel.StreamStreamMultiCallable, "__call__", _passing_by),
-        Watched(_call.UnaryUnaryCall, "_invoke", lambda invoke: _async_unary(library, invoke, module.EOF)),
-        Watched(_call.UnaryStreamCall, "_send_unary_request", lambda send: _async_stream(library, send, streams)),
-        Watched(_call.UnaryStreamCall, "_read", lambda read: _async_read(read, streams, module.EOF)),
+        Watched(_call.UnaryUnaryCall, "_invoke", partial(_async_unary, library, module.EOF)),
+        Watched(_call.UnaryStreamCall, "_send_unary_request", partial(_async_stream, library, streams)),
+        Watched(_call.UnaryStreamCall, "_read", partial(reading, True), always=True),
         # It does not ask ``_read`` for the end where the status of the call came before.
-        Watched(_call.UnaryStreamCall, "read", lambda read: _async_read(read, streams, module.EOF, messages=False)),
+        Watched(_call.UnaryStreamCall, "read", partial(reading, False), always=True),
     )
 
 
-def _naming(original: Callable[..., Any]) -> Callable[..., Any]:
-    def call(self: Any, *args: Any, **options: Any) -> Any:
-        token = _called.set(self)
-        try:
-            return original(self, *args, **options)
-        finally:
-            _called.reset(token)
-
-    return call
+def _naming(original: Callable[..., Any], called: Any, *args: Any, **options: Any) -> Any:
+    token = _called.set(called)
+    try:
+        return original(called, *args, **options)
+    finally:
+        _called.reset(token)
 
 
-def _async_unary(library: GrpcLibrary, original: Callable[..., Any], end: Any) -> Callable[..., Any]:
-    async def invoke(self: Any) -> Any:
-        begun = _begin(library, _called.get(), self._request, streamed=False) if ACTIVE.recorders else None
-        if begun is None:
-            return await original(self)
-        try:
-            message = await original(self)
-        except BaseException as error:
+async def _async_unary(library: GrpcLibrary, end: Any, original: Callable[..., Any], call: Any) -> Any:
+    begun = _begin(library, _called.get(), call._request, streamed=False)
+    if begun is None:
+        return await original(call)
+    try:
+        message = await original(call)
+    except BaseException as error:
+        begun.failed(error)
+        raise
+    if message is end:
+        begun.failed(await _error_of(call) or EOFError())
+    else:
+        begun.message(message)
+        begun.finish()
+    return message
+
+
+async def _async_stream(library: GrpcLibrary, streams: _Streams, original: Callable[..., Any], call: Any) -> Any:
+    begun = _begin(library, _called.get(), call._request, streamed=True)
+    if begun is None:
+        return await original(call)
+    streams[call] = begun
+    try:
+        return await original(call)
+    except BaseException as error:
+        begun.failed(error)
+        raise
+
+
+async def _async_read(streams: _Streams, end: Any, messages: bool, original: Callable[..., Any], call: Any) -> Any:
+    try:
+        message = await original(call)
+    except BaseException as error:
+        if (begun := streams.get(call)) is not None:
             begun.failed(error)
-            raise
-        if message is end:
-            begun.failed(await _error_of(self) or EOFError())
-        else:
-            begun.message(message)
+        raise
+    if (begun := streams.get(call)) is not None:
+        if message is not end:
+            if messages:
+                begun.message(message)
+        elif (failure := await _error_of(call)) is None:
             begun.finish()
-        return message
-
-    return invoke
-
-
-def _async_stream(
-    library: GrpcLibrary, original: Callable[..., Any], streams: WeakKeyDictionary[Any, _Call]
-) -> Callable[..., Any]:
-    async def send(self: Any) -> Any:
-        begun = _begin(library, _called.get(), self._request, streamed=True) if ACTIVE.recorders else None
-        if begun is None:
-            return await original(self)
-        streams[self] = begun
-        try:
-            return await original(self)
-        except BaseException as error:
-            begun.failed(error)
-            raise
-
-    return send
-
-
-def _async_read(
-    original: Callable[..., Any], streams: WeakKeyDictionary[Any, _Call], end: Any, *, messages: bool = True
-) -> Callable[..., Any]:
-    async def read(self: Any) -> Any:
-        try:
-            message = await original(self)
-        except BaseException as error:
-            if (begun := streams.get(self)) is not None:
-                begun.failed(error)
-            raise
-        if (begun := streams.get(self)) is not None:
-            if message is not end:
-                if messages:
-                    begun.message(message)
-            elif (failure := await _error_of(self)) is None:
-                begun.finish()
-            else:
-                begun.failed(failure)
-        return message
-
-    return read
+        else:
+            begun.failed(failure)
+    return message
 
 
 async def _error_of(call: Any) -> Exception | None:

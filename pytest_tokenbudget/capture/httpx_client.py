@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from functools import lru_cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.exchange_builder import is_encoded
-from pytest_tokenbudget.capture.httpx_streams import hidings_of, play, play_async, tees_of
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library, is_encoded
 from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
 
@@ -17,17 +15,12 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.records.exchange import Headers
 
 
-@dataclass(frozen=True, slots=True)
-class HttpxLibrary:
-    """Reads the objects of ``httpx`` or ``httpx2``.
+class HttpxLibrary(Library):
+    """Reads the objects of ``httpx`` or ``httpx2``, which is the module."""
 
-    Attributes:
-        module: The module.
-        client: Its name and version.
-    """
-
-    module: ModuleType
-    client: str
+    def __init__(self, module: ModuleType, client: str) -> None:
+        super().__init__(client)
+        self.module = module
 
     def request_parts(self, request: Any) -> tuple[str, str, Headers, bytes | None]:
         """Method, URL, headers and body; the body is ``None`` where it is a stream that nobody read."""
@@ -49,131 +42,62 @@ class HttpxLibrary:
 
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
-    """The methods to watch.
-
-    Args:
-        module: ``httpx`` or ``httpx2``.
-        client: Its name and version.
-    """
+    """The methods of ``httpx`` or ``httpx2`` to watch."""
     library = HttpxLibrary(module, client)
     return (
-        Watched(module.Client, "send", lambda send: _send(library, send)),
-        Watched(module.AsyncClient, "send", lambda send: _async_send(library, send)),
+        Watched(module.Client, "send", partial(_send, library)),
+        Watched(module.AsyncClient, "send", partial(_async_send, library)),
     )
 
 
-def _send(library: HttpxLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
-    senders = _codes(original, play)
-
-    def send(self: Any, request: Any, **options: Any) -> Any:
-        if not ACTIVE.recorders:
-            return original(self, request, **options)
-        streamed = bool(options.get("stream", False))
-        in_flight = in_flight_request(library, self, request, streamed=streamed)
-        if in_flight is None:
-            return original(self, request, **options)
-        in_flight.begin()
+def _send(library: HttpxLibrary, original: Callable[..., Any], client: Any, request: Any, **options: Any) -> Any:
+    streamed = bool(options.get("stream", False))
+    in_flight = in_flight_request(library, client, request, streamed=streamed)
+    if in_flight is None:
+        return original(client, request, **options)
+    with in_flight:
+        asked = _asked(library, in_flight, request) if streamed and in_flight.requests_usage else request
+        answer = in_flight.ask()
         try:
-            if in_flight.plain:
-                response = original(self, request, **options)
+            if answer is None:
+                response = original(client, asked, **options)
             else:
-                response = _send_prepared(library, in_flight, original, self, request, options)
+                from pytest_tokenbudget.capture.httpx_answers import play
+
+                response = play(library.module, client, request, answer, streamed=streamed)
         except BaseException as error:
-            _note_partial(library.module, in_flight, senders, error)
-            in_flight.failed(error)
+            _note_partial(library.module, in_flight, original, error)
             raise
-        finally:
-            in_flight.end()
-        _note_response(library.module, in_flight, response, streamed=streamed, kind=0)
-        return response
-
-    return send
+    _arrived(library, in_flight, response, request, streamed=streamed, kind=0)
+    return response
 
 
-def _async_send(library: HttpxLibrary, original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    senders = _codes(original, play_async)
-
-    async def send(self: Any, request: Any, **options: Any) -> Any:
-        if not ACTIVE.recorders:
-            return await original(self, request, **options)
-        streamed = bool(options.get("stream", False))
-        in_flight = in_flight_request(library, self, request, streamed=streamed)
-        if in_flight is None:
-            return await original(self, request, **options)
-        in_flight.begin()
+async def _async_send(
+    library: HttpxLibrary, original: Callable[..., Awaitable[Any]], client: Any, request: Any, **options: Any
+) -> Any:
+    streamed = bool(options.get("stream", False))
+    in_flight = in_flight_request(library, client, request, streamed=streamed)
+    if in_flight is None:
+        return await original(client, request, **options)
+    with in_flight:
+        asked = _asked(library, in_flight, request) if streamed and in_flight.requests_usage else request
+        answer = await in_flight.ask_async()
         try:
-            if in_flight.plain:
-                response = await original(self, request, **options)
+            if answer is None:
+                response = await original(client, asked, **options)
             else:
-                response = await _async_send_prepared(library, in_flight, original, self, request, options)
+                from pytest_tokenbudget.capture.httpx_answers import play_async
+
+                response = await play_async(library.module, client, request, answer, streamed=streamed)
         except BaseException as error:
-            _note_partial(library.module, in_flight, senders, error)
-            in_flight.failed(error)
+            _note_partial(library.module, in_flight, original, error)
             raise
-        finally:
-            in_flight.end()
-        _note_response(library.module, in_flight, response, streamed=streamed, kind=1)
-        return response
-
-    return send
+    _arrived(library, in_flight, response, request, streamed=streamed, kind=1)
+    return response
 
 
-def _note_response(
-    module: ModuleType, in_flight: InFlightRequest, response: Any, *, streamed: bool, kind: Literal[0, 1]
-) -> None:
-    """Note a response: its body where it was read, else what will pass; ``kind`` as for :func:`_teed`."""
-    in_flight.arrived(response.status_code, response.headers, network=not in_flight.carried and _has_network(response))
-    if not streamed or response.is_closed:
-        in_flight.whole(_content(module, response))
-    else:
-        response.stream = _teed(module, response.stream, in_flight, kind)
-
-
-def _has_network(response: Any) -> bool:
-    """Tell whether a response was read from a socket: httpcore hands up the connection with it, where no mock made it up."""
-    stream = response.extensions.get("network_stream")
-    return stream is not None and stream.get_extra_info("socket") is not None
-
-
-def _send_prepared(
-    library: HttpxLibrary,
-    in_flight: InFlightRequest,
-    original: Callable[..., Any],
-    client: Any,
-    request: Any,
-    options: dict[str, Any],
-) -> Any:
-    """Send a request that somebody may answer or wants to ask for its usage."""
-    asked = _asked(library, in_flight, request, options)
-    answer = in_flight.ask()
-    if answer is not None:
-        response = play(library.module, client, request, answer, streamed=bool(options.get("stream")))
-    else:
-        response = original(client, asked, **options)
-    return _returned(library, in_flight, response, request, asked)
-
-
-async def _async_send_prepared(
-    library: HttpxLibrary,
-    in_flight: InFlightRequest,
-    original: Callable[..., Awaitable[Any]],
-    client: Any,
-    request: Any,
-    options: dict[str, Any],
-) -> Any:
-    asked = _asked(library, in_flight, request, options)
-    answer = await in_flight.ask_async()
-    if answer is not None:
-        response = await play_async(library.module, client, request, answer, streamed=bool(options.get("stream")))
-    else:
-        response = await original(client, asked, **options)
-    return _returned(library, in_flight, response, request, asked)
-
-
-def _asked(library: HttpxLibrary, in_flight: InFlightRequest, request: Any, options: dict[str, Any]) -> Any:
-    """The request that is sent: the caller's, or one that asks for usage in its place."""
-    if not (in_flight.requests_usage and options.get("stream")):
-        return request
+def _asked(library: HttpxLibrary, in_flight: InFlightRequest, request: Any) -> Any:
+    """The request that is sent in the place of the caller's, and asks for its usage."""
     from pytest_tokenbudget.capture.request_usage import asking_for_usage
 
     asked = asking_for_usage(library.module, request)
@@ -183,53 +107,143 @@ def _asked(library: HttpxLibrary, in_flight: InFlightRequest, request: Any, opti
     return asked
 
 
-def _returned(library: HttpxLibrary, in_flight: InFlightRequest, response: Any, request: Any, asked: Any) -> Any:
-    """The response, as if the caller's own request had been sent."""
-    if asked is not request:
-        from pytest_tokenbudget.capture.request_usage import is_event_stream
+def _arrived(
+    library: HttpxLibrary,
+    in_flight: InFlightRequest,
+    response: Any,
+    request: Any,
+    *,
+    streamed: bool,
+    kind: Literal[0, 1],
+) -> None:
+    """Note a response: its body where it was read, else what will pass; ``kind`` is 0 for sync and 1 for async streams."""
+    module = library.module
+    connection = None if in_flight.carried else response.extensions.get("network_stream")
+    # httpcore hands up its connection with a response; a mock makes none up.
+    network = connection is not None and connection.get_extra_info("socket") is not None
+    in_flight.arrived(response.status_code, response.headers, network=network)
+    hides_usage = in_flight.request is not request and _shows_usage(library, in_flight, response, request)
+    if streamed and not response.is_closed:
+        tee = _tees_of(module)[kind]
+        for builder in in_flight.builders:
+            response.stream = tee(response.stream, builder)
+        if hides_usage:
+            from pytest_tokenbudget.capture.httpx_answers import hidings_of
 
-        headers = library.header_pairs(response.headers)
-        in_flight.hides_usage = response.status_code == 200 and is_event_stream(headers) and not is_encoded(headers)
-        if response.request is asked:
-            response.request = request
-    return response
-
-
-def _teed(module: ModuleType, stream: Any, in_flight: InFlightRequest, kind: Literal[0, 1]) -> Any:
-    """The stream that notes what passes; ``kind`` is 0 for synchronous and 1 for asynchronous streams."""
-    tee = tees_of(module)[kind]
-    for builder in in_flight.builders:
-        stream = tee(stream, builder)
-    return hidings_of(module)[kind](stream) if in_flight.hides_usage else stream
-
-
-def _content(module: ModuleType, response: Any) -> bytes:
-    """The body that the client, one of its hooks or its transport has read; nothing where it was thrown away."""
+            response.stream = hidings_of(module)[kind](response.stream)
+        return
     try:
-        content: bytes = response.content
-    except module.ResponseNotRead:
-        return b""
-    return content
+        in_flight.whole(response.content)
+    except module.ResponseNotRead:  # it was thrown away
+        in_flight.whole(b"")
 
 
-def _codes(*functions: Any) -> frozenset[Any]:
-    """The code of functions, and of those that they wrap."""
-    codes = set()
-    for function in functions:
-        wrapped = function
-        while wrapped is not None:
-            codes.add(getattr(wrapped, "__code__", None))
-            wrapped = getattr(wrapped, "__wrapped__", None)
-    return frozenset(codes)
+def _shows_usage(library: HttpxLibrary, in_flight: InFlightRequest, response: Any, request: Any) -> bool:
+    """Tell whether the response to a request that took the caller's place holds usage, and name the caller's in it."""
+    from pytest_tokenbudget.capture.request_usage import is_event_stream
+
+    if response.request is in_flight.request:
+        response.request = request
+    headers = library.header_pairs(response.headers)
+    return response.status_code == 200 and is_event_stream(headers) and not is_encoded(headers)
+
+
+class Around:
+    """Stands around another stream, and hands on to it whatever it does not know itself."""
+
+    _stream: Any
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_stream":
+            raise AttributeError(name)
+        return getattr(self._stream, name)
+
+
+@lru_cache(maxsize=8)
+def _tees_of(module: ModuleType) -> tuple[Callable[[Any, ExchangeBuilder], Any], Callable[[Any, ExchangeBuilder], Any]]:
+    """The classes that note each chunk that passes, for sync and async streams; each takes a stream and a builder.
+
+    A client checks that a response's stream is an instance of its own module's classes, so these are made once a module.
+    """
+
+    class Tee(Around, module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
+        def __init__(self, stream: Any, builder: ExchangeBuilder) -> None:
+            self._stream = stream
+            self._builder = builder
+
+        def __iter__(self) -> Iterator[bytes]:
+            builder = self._builder
+            if builder.end is not None:
+                yield from self._stream
+                return
+            with builder as keep:
+                for chunk in self._stream:
+                    keep(chunk)
+                    yield chunk
+
+        def close(self) -> None:
+            try:
+                self._stream.close()
+            finally:
+                self._builder.finish("closed")
+
+        def __del__(self) -> None:
+            self._builder.abandon()
+
+    class AsyncTee(Around, module.AsyncByteStream):  # type: ignore[name-defined, misc]  # the same
+        def __init__(self, stream: Any, builder: ExchangeBuilder) -> None:
+            self._stream = stream
+            self._builder = builder
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            builder = self._builder
+            chunks = self._stream.__aiter__()
+            if builder.end is not None:
+                async for chunk in chunks:
+                    yield chunk
+                return
+            try:
+                with builder as keep:
+                    async for chunk in chunks:
+                        keep(chunk)
+                        yield chunk
+            finally:
+                await close_generator(chunks)
+
+        async def aclose(self) -> None:
+            try:
+                await self._stream.aclose()
+            except BaseException as error:
+                self._builder.cut(error)
+                raise
+            self._builder.finish("closed")
+
+        def __del__(self) -> None:
+            self._builder.abandon()
+
+    return Tee, AsyncTee
+
+
+async def close_generator(chunks: Any) -> None:
+    """Close a generator that is left behind, as httpx2 does, so that it is not left to the garbage collector."""
+    if isinstance(chunks, AsyncGenerator):
+        await chunks.aclose()
 
 
 def _note_partial(
-    module: ModuleType, in_flight: InFlightRequest, senders: frozenset[Any], error: BaseException
+    module: ModuleType, in_flight: InFlightRequest, original: Callable[..., Any], error: BaseException
 ) -> None:
     """Note that there was a response where reading its body failed within ``send``: the connection was cut.
 
     The client closes and drops that response; it is still found in the frame of its ``send``.
     """
+    from pytest_tokenbudget.capture.httpx_answers import play, play_async
+
+    senders: set[Any] = {play.__code__, play_async.__code__}
+    sender: Any = original
+    while sender is not None:
+        senders.add(getattr(sender, "__code__", None))
+        sender = getattr(sender, "__wrapped__", None)
     trace = error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code in senders:

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 from pytest_tokenbudget.capture.ownership import in_flight
 from pytest_tokenbudget.capture.stage import current_path
 from pytest_tokenbudget.errors import TokenBudgetError
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
+    from pytest_tokenbudget.capture.exchange_builder import Library
     from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 
 
@@ -26,7 +27,6 @@ class InFlightRequest:
         builders: The exchange as each recorder sees it.
         answer: The answer that is given locally, if one is.
         carried: Whether bytes of it were written to a network; whoever writes them says so.
-        hides_usage: Whether the response holds a usage chunk that the caller did not ask for.
     """
 
     __slots__ = (
@@ -39,7 +39,6 @@ class InFlightRequest:
         "answer",
         "builders",
         "carried",
-        "hides_usage",
         "request",
         "sender",
     )
@@ -57,10 +56,9 @@ class InFlightRequest:
         self._recorders: list[ActiveRecorder] = []
         self.answer: LocalAnswer | None = None
         self.carried = False
-        self.hides_usage = False
         self.builders: list[ExchangeBuilder] = []
 
-    def begin(self) -> None:
+    def __enter__(self) -> None:
         """Begin to record, after whoever may refuse the request was asked.
 
         Raises:
@@ -76,21 +74,26 @@ class InFlightRequest:
             outer._contains = True
         self.builders = [
             recorder.begin(
-                self._library,
-                self.request,
-                streamed=self._streamed,
-                stage=stage,
-                span=span,
-                within=None if outer is None else outer.builder_of(recorder),
-                outside=outside,
+                ExchangeBuilder(
+                    recorder,
+                    self._library,
+                    self.request,
+                    streamed=self._streamed,
+                    stage=stage,
+                    span=span,
+                    within=None if outer is None else outer.builder_of(recorder),
+                    outside=outside,
+                )
             )
             for recorder, outside in charged
             if recorder.recording or outside
         ]
         in_flight.set(self)
 
-    def end(self) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """End it where ``send`` returns or raises."""
+        if error is not None:
+            self.failed(error)
         self._done = True
         in_flight.set(self._outer)
 
@@ -104,9 +107,9 @@ class InFlightRequest:
             in_flight.reset(token)
 
     @property
-    def plain(self) -> bool:
-        """Tell whether nobody wants to do more than look on."""
-        return all(recorder.plain for recorder in self._recorders)
+    def may_be_answered(self) -> bool:
+        """Tell whether somebody may answer instead of the network."""
+        return any(recorder.answerer is not None for recorder in self._recorders)
 
     @property
     def requests_usage(self) -> bool:
@@ -218,14 +221,14 @@ class InFlightRequest:
 
     def builder_of(self, recorder: ActiveRecorder) -> ExchangeBuilder | None:
         """The exchange as a recorder sees it, as long as its response is not complete."""
-        owner: object = recorder
-        found = next((builder for builder in self.builders if builder.owner is owner), None)
+        found = next((builder for builder in self.builders if builder.owner is recorder), None)
         return None if found is None or found.end is not None else found
 
 
-def current_request() -> InFlightRequest | None:
-    """The request that is on its way in this context, if one is."""
-    return in_flight.get()
+def is_being_sent() -> bool:
+    """Tell whether a request is on its way in this context: what its client's transport sends underneath is part of it."""
+    outer = in_flight.get()
+    return outer is not None and outer.is_being_sent()
 
 
 def in_flight_request(
@@ -242,7 +245,7 @@ def in_flight_request(
 
     Returns:
         What accompanies it; ``None`` if nobody records, or if it is part of a request that is accompanied already.
-        Between its ``begin`` and its ``end`` the request is sent.
+        Within it (``with``) the request is sent.
     """
     if not ACTIVE.recorders:
         return None

@@ -6,7 +6,7 @@ a real response object of the client's own library, and is recorded like any oth
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal, Protocol
@@ -95,6 +95,24 @@ class LocalAnswer:
     def says(self) -> str:
         """The text of its fault's error, whatever the library."""
         return f"{(self.fault or 'no fault').replace('_', ' ')} (played locally)"
+
+    def pieces(self, failure: BaseException | None) -> Iterator[bytes]:
+        """The body for a synchronous reader, each chunk when it is due; at its end, its fault as the reader's own error."""
+        for number, chunk in enumerate(self.chunks):
+            if self.before_chunk is not None:
+                self.before_chunk(number)
+            yield chunk
+        if failure is not None and self.fault is not None:
+            raise failure
+
+    async def pieces_async(self, failure: BaseException | None) -> AsyncIterator[bytes]:
+        """The body for an asynchronous reader; see :meth:`pieces`."""
+        for number, chunk in enumerate(self.chunks):
+            if self.before_chunk_async is not None:
+                await self.before_chunk_async(number)
+            yield chunk
+        if failure is not None and self.fault is not None:
+            raise failure
 
 
 class Answerer(Protocol):

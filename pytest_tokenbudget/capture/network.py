@@ -11,11 +11,12 @@ import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.in_flight import current_request
+from pytest_tokenbudget.capture.ownership import in_flight
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.errors import ConnectionNotAllowed
 
@@ -38,59 +39,51 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     if module.__name__ == "ssl":
         return (
             Watched(module.SSLSocket, "send", _noting_bytes),
-            Watched(module.SSLContext, "wrap_socket", lambda wrap: _naming_the_server(wrap, place=4)),
-            Watched(module.SSLContext, "wrap_bio", lambda wrap: _naming_the_server(wrap, place=3)),
+            # The places of ``server_hostname`` among the arguments.
+            Watched(module.SSLContext, "wrap_socket", partial(_naming_the_server, 4)),
+            Watched(module.SSLContext, "wrap_bio", partial(_naming_the_server, 3)),
         )
     kind = module.socket
     # asyncio writes with these too; where a loop does not (uvloop, Windows), the client's own connection shows it.
     writing = [Watched(kind, name, _noting_bytes) for name in ("send", "sendall", "sendmsg") if hasattr(kind, name)]
-    stream = module.SOCK_STREAM
+    connecting = partial(_connecting, module.SOCK_STREAM)
     return (
         *writing,
-        Watched(kind, "connect", lambda connect: _connecting(connect, stream)),
-        Watched(kind, "connect_ex", lambda connect: _connecting(connect, stream)),
+        Watched(kind, "connect", connecting),
+        Watched(kind, "connect_ex", connecting),
         Watched(module, "getaddrinfo", _looking_up),
     )
 
 
-def _noting_bytes(send: Callable[..., Any]) -> Callable[..., Any]:
-    def noted(self: Any, data: Any, *args: Any, **options: Any) -> Any:
-        request = current_request()
-        # An event loop wakes itself up with one byte.
-        if request is not None and len(data) > 1:
-            request.carried = True
-        return send(self, data, *args, **options)
-
-    return noted
+def _noting_bytes(send: Callable[..., Any], connection: Any, data: Any, *args: Any, **options: Any) -> Any:
+    request = in_flight.get()
+    # An event loop wakes itself up with one byte.
+    if request is not None and len(data) > 1:
+        request.carried = True
+    return send(connection, data, *args, **options)
 
 
-def _connecting(connect: Callable[..., Any], stream: int) -> Callable[..., Any]:
-    def noted(self: Any, address: Any) -> Any:
-        if ACTIVE.recorders and isinstance(address, tuple) and len(address) >= 2 and self.type == stream:
-            host = str(address[0])
-            _tell(_host_names().get(host, host), address[1])
-        return connect(self, address)
-
-    return noted
+def _connecting(stream: int, connect: Callable[..., Any], connection: Any, address: Any) -> Any:
+    if isinstance(address, tuple) and len(address) >= 2 and connection.type == stream:
+        host = str(address[0])
+        _tell(_host_names().get(host, host), address[1])
+    return connect(connection, address)
 
 
-def _looking_up(look_up: Callable[..., Any]) -> Callable[..., Any]:
-    def noted(host: Any, *args: Any, **options: Any) -> Any:
-        if not ACTIVE.recorders or not isinstance(host, str | bytes):
-            return look_up(host, *args, **options)
-        name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
-        port = args[0] if args else options.get("port")
-        _tell(name, port if isinstance(port, int) else None, opens=False)
-        try:
-            found = look_up(host, *args, **options)
-        except OSError:
-            _tell(name, port if isinstance(port, int) else None)  # it will not come to a connection
-            raise
-        if len(names := _host_names()) < _MOST_NAMES:
-            names.update((str(entry[4][0]), name) for entry in found)
-        return found
-
-    return noted
+def _looking_up(look_up: Callable[..., Any], host: Any, *args: Any, **options: Any) -> Any:
+    if not isinstance(host, str | bytes):
+        return look_up(host, *args, **options)
+    name = host.decode("ascii", "replace") if isinstance(host, bytes) else host
+    port = args[0] if args else options.get("port")
+    _tell(name, port, opens=False)
+    try:
+        found = look_up(host, *args, **options)
+    except OSError:
+        _tell(name, port)  # it will not come to a connection
+        raise
+    if len(names := _host_names()) < _MOST_NAMES:
+        names.update([(str(entry[4][0]), name) for entry in found])
+    return found
 
 
 def _host_names() -> dict[str, str]:
@@ -98,19 +91,12 @@ def _host_names() -> dict[str, str]:
     return {} if epoch is None else epoch.host_names
 
 
-def _naming_the_server(wrap: Callable[..., Any], *, place: int) -> Callable[..., Any]:
-    """The last place where a server's name is known, also through a proxy and on every event loop.
-
-    ``place`` is that of ``server_hostname`` among the arguments.
-    """
-
-    def noted(self: Any, *args: Any, **options: Any) -> Any:
-        name = args[place] if len(args) > place else options.get("server_hostname")
-        if ACTIVE.recorders and isinstance(name, str):
-            _tell(name, None, opens=False)
-        return wrap(self, *args, **options)
-
-    return noted
+def _naming_the_server(place: int, wrap: Callable[..., Any], context: Any, *args: Any, **options: Any) -> Any:
+    """The last place where a server's name is known, also through a proxy and on every event loop."""
+    name = args[place] if len(args) > place else options.get("server_hostname")
+    if isinstance(name, str):
+        _tell(name, None, opens=False)
+    return wrap(context, *args, **options)
 
 
 def _tell(host: str, port: Any, *, opens: bool = True) -> None:
@@ -127,7 +113,7 @@ def _tell(host: str, port: Any, *, opens: bool = True) -> None:
     host = host.lower().rstrip(".")
     known = port if isinstance(port, int) else None
     # Our own threads open connections for requests that are seen already.
-    unwatched = opens and current_request() is None and not threading.current_thread().name.startswith(OWN_THREADS)
+    unwatched = opens and in_flight.get() is None and not threading.current_thread().name.startswith(OWN_THREADS)
     for recorder in ACTIVE.recorders:
         recorder.connections.check(host, known, opened_by)
         if unwatched and recorder.recording:
@@ -232,9 +218,11 @@ class ConnectionLog:
 
     def noted(self) -> tuple[Connection, ...]:
         """The connections that were noted, in the order of their first."""
+        if not self._seen:
+            return ()
         from pytest_tokenbudget.records.sample import Connection
 
-        return tuple(Connection(host, port, by, count) for (host, port, by), count in self._seen.items())
+        return tuple([Connection(host, port, by, count) for (host, port, by), count in self._seen.items()])
 
 
 def is_loopback(host: str) -> bool:

@@ -68,25 +68,21 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     return (Watched(module.ThreadPoolExecutor, "submit", _handing_on),)
 
 
-def _handing_on(submit: Callable[..., Any]) -> Callable[..., Any]:
+def _handing_on(submit: Callable[..., Any], pool: Any, function: Any, /, *args: Any, **options: Any) -> Any:
     """Have ``ThreadPoolExecutor.submit`` hand on for which sample and within which request it is called."""
+    sample, request = _sample.get(), in_flight.get()
+    if sample is None and request is None:
+        return submit(pool, function, *args, **options)
 
-    def handed(self: Any, function: Any, /, *args: Any, **options: Any) -> Any:
-        sample, request = _sample.get(), in_flight.get()
-        if sample is None and request is None:
-            return submit(self, function, *args, **options)
+    def run(*args: Any, **options: Any) -> Any:
+        tokens = _sample.set(sample), in_flight.set(request)
+        try:
+            return function(*args, **options)
+        finally:
+            _sample.reset(tokens[0])
+            in_flight.reset(tokens[1])
 
-        def run(*args: Any, **options: Any) -> Any:
-            tokens = _sample.set(sample), in_flight.set(request)
-            try:
-                return function(*args, **options)
-            finally:
-                _sample.reset(tokens[0])
-                in_flight.reset(tokens[1])
-
-        return submit(self, run, *args, **options)
-
-    return handed
+    return submit(pool, run, *args, **options)
 
 
 def _all_work() -> Iterable[Any]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from importlib.machinery import ModuleSpec
+from inspect import iscoroutinefunction
 from types import ModuleType
 from typing import Any, NamedTuple
+
+from pytest_tokenbudget.capture.active import ACTIVE
 
 _MARK = "__tokenbudget_watch__"
 
@@ -19,75 +22,78 @@ class Watched(NamedTuple):
     Attributes:
         owner: The class, or the module of a function.
         name: The method's name.
-        around: Makes the replacement from the method that stands there.
+        door: Called in its place: with the method that stood there, and with the arguments of the call.
+        always: Whether it is called while nobody records too; else the method itself is.
     """
 
     owner: type | ModuleType
     name: str
-    around: Callable[[Callable[..., Any]], Callable[..., Any]]
+    door: Callable[..., Any]
+    always: bool = False
 
 
 class Patch:
-    """A method that is replaced for a time, and may be replaced again.
+    """A method that is replaced until it is put back; one that the class inherits is replaced on the class itself.
 
     Where somebody has wrapped the replacement meanwhile, and has not taken that away, it stays underneath: it is idle as
     long as nobody watches, and found again by the mark that ``functools.wraps`` hands up.
+
+    Attributes:
+        owner: The class, or the module of a function.
+        name: The method's name.
+        replacement: What is called in its place.
     """
 
-    __slots__ = ("_before", "_method", "_original", "_replacement")
+    __slots__ = ("_before", "name", "owner", "replacement")
 
     def __init__(self, method: Watched) -> None:
-        self._method = method
-        self._before: Any = None
-        self._original: Any = None
-        self._replacement: Callable[..., Any] | None = None
-
-    @property
-    def owner(self) -> type | ModuleType:
-        """The class, or the module of a function."""
-        return self._method.owner
-
-    def put_in_place(self) -> bool:
-        """Replace the method; one that the class inherits is replaced on the class itself.
-
-        Returns:
-            Whether it did; not where the method is watched already (its module goes by two names).
-        """
-        owner, name = self._method.owner, self._method.name
-        current = getattr(owner, name)
-        if getattr(current, _MARK, None) is owner:
-            return False
-        if self._replacement is None or current is not self._original:
-            self._original = current
-            self._replacement = wraps(current)(self._method.around(current))
-            setattr(self._replacement, _MARK, owner)
-        self._before = vars(owner).get(name)
-        setattr(owner, name, self._replacement)
-        return True
+        self.owner, self.name = method.owner, method.name
+        self._before: Any = vars(self.owner).get(self.name)
+        current = getattr(self.owner, self.name)
+        self.replacement = wraps(current)(_replacement(method.door, current, always=method.always))
+        setattr(self.replacement, _MARK, self.owner)
+        setattr(self.owner, self.name, self.replacement)
 
     def put_back(self) -> bool:
         """Put back what was there; says whether it could."""
-        owner, name = self._method.owner, self._method.name
-        if vars(owner).get(name) is not self._replacement:
+        if vars(self.owner).get(self.name) is not self.replacement:
             return False
         if self._before is None:
-            delattr(owner, name)
+            delattr(self.owner, self.name)
         else:
-            setattr(owner, name, self._before)
+            setattr(self.owner, self.name, self._before)
         return True
 
     def bypass(self) -> str:
         """Name what stands in the method's place and does not call it; ``""`` where the method is called."""
-        current = getattr(self._method.owner, self._method.name, None)
-        if current is self._replacement:
+        current = getattr(self.owner, self.name, None)
+        if is_watched(self.owner, current):
             return ""
-        standing = current
-        while standing is not None:
-            if standing is self._replacement:
-                return ""
-            standing = getattr(standing, "__wrapped__", None)
         module = getattr(current, "__module__", None) or type(current).__module__
-        return f"{self._method.owner.__name__}.{self._method.name} was replaced by {module}"
+        return f"{self.owner.__name__}.{self.name} was replaced by {module}"
+
+
+def is_watched(owner: type | ModuleType, method: Any) -> bool:
+    """Tell whether a method that stands in an owner is a replacement, or wraps one."""
+    return getattr(method, _MARK, None) is owner
+
+
+def _replacement(door: Callable[..., Any], original: Callable[..., Any], *, always: bool) -> Callable[..., Any]:
+    if iscoroutinefunction(original):
+
+        async def awaited(*args: Any, **options: Any) -> Any:
+            if always or ACTIVE.recorders:
+                return await door(original, *args, **options)
+            return await original(*args, **options)
+
+        return awaited
+
+    def called(*args: Any, **options: Any) -> Any:
+        if always or ACTIVE.recorders:
+            return door(original, *args, **options)
+        return original(*args, **options)
+
+    return called
 
 
 def is_current(owner: type | ModuleType) -> bool:
@@ -126,24 +132,15 @@ class ImportHook:
             return None
         self._asking.name = name
         try:
-            spec = _found_by_others(self, name, path, target)
+            for finder in [one for one in sys.meta_path if one is not self and hasattr(one, "find_spec")]:
+                spec: Any = finder.find_spec(name, path, target)
+                if spec is not None:
+                    if hasattr(spec.loader, "exec_module"):
+                        spec.loader = _TellingLoader(spec.loader, partial(self._loaded, name))
+                    return spec  # type: ignore[no-any-return]  # what another finder gave
+            return None
         finally:
             self._asking.name = None
-        if spec is not None and hasattr(spec.loader, "exec_module"):
-            telling: Any = _TellingLoader(spec.loader, lambda: self._loaded(name))
-            spec.loader = telling
-        return spec
-
-
-def _found_by_others(
-    me: ImportHook, name: str, path: Sequence[str] | None, target: ModuleType | None
-) -> ModuleSpec | None:
-    for finder in list(sys.meta_path):
-        find = getattr(finder, "find_spec", None)
-        spec: ModuleSpec | None = None if finder is me or find is None else find(name, path, target)
-        if spec is not None:
-            return spec
-    return None
 
 
 class _TellingLoader:
@@ -157,12 +154,6 @@ class _TellingLoader:
         if name in ("_loader", "_loaded"):
             raise AttributeError(name)
         return getattr(self._loader, name)
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        """Make the module as its own loader does."""
-        create = getattr(self._loader, "create_module", None)
-        module: ModuleType | None = None if create is None else create(spec)
-        return module
 
     def exec_module(self, module: ModuleType) -> None:
         """Run the module's body, then tell."""

@@ -9,6 +9,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -32,8 +33,8 @@ _LAST = 64
 class Elsewhere(Protocol):
     """The part of a sample that was seen in other processes."""
 
-    def exchanges(self, now: float) -> Sequence[Exchange]:
-        """Give the exchanges that began in the sample; those still running end ``now``, s on the sample's clock."""
+    def exchanges(self) -> Sequence[Exchange]:
+        """Give the exchanges that began in the sample; those still running end now."""
 
     def newly_ended(self) -> Sequence[Exchange]:
         """Give those that have ended since the last call."""
@@ -43,6 +44,10 @@ class Elsewhere(Protocol):
 
     def is_sending(self, url: str, body: bytes) -> bool:
         """Tell whether a request with this URL and body is on its way there."""
+
+
+def _nowhere() -> Elsewhere | None:
+    return None
 
 
 class OpenSpan:
@@ -73,7 +78,7 @@ class Recorder:
         charges_earlier_work: Whether calls of work that began before the sample are charged to it.
 
     Attributes:
-        elsewhere: What other processes saw of the sample.
+        elsewhere: Gives what other processes saw of the sample, where there are any.
         forwarded: Number of requests that came to a server of the plugin that forwards them.
     """
 
@@ -95,9 +100,8 @@ class Recorder:
         self.body_limit = body_limit
         self.connections = ConnectionLog(host_rules)
         self.replays = answerer is not None
-        self.plain = answerer is None and not request_usage
         self.recording = True
-        self.elsewhere: Elsewhere | None = None
+        self.elsewhere: Callable[[], Elsewhere | None] = _nowhere
         self._builders: list[ExchangeBuilder] = []
         self._maybe_running: dict[int, ExchangeBuilder] = {}
         self._spans: list[OpenSpan] = []
@@ -121,10 +125,11 @@ class Recorder:
             before_send: Called with a request before it leaves; may raise to refuse it, and it is not recorded then.
             on_end: Called with each exchange as soon as it ended. It must not raise.
         """
-        self.before_send, self.on_end, self.plain = before_send, on_end, False
+        self.before_send, self.on_end = before_send, on_end
 
-    def watch_begins(self) -> None:
-        """Begin the sample: what runs already in other threads and tasks is none of its work."""
+    def watch_begins(self, running: Mapping[ExchangeBuilder, int]) -> None:
+        """Begin the sample: what runs already, in other threads and tasks or as a request, is none of its work."""
+        self._earlier = dict(running)
         self._work.begin()
 
     @contextmanager
@@ -157,42 +162,12 @@ class Recorder:
                     return True
         return False
 
-    def begin(
-        self,
-        library: Library,
-        request: Any,
-        *,
-        streamed: bool,
-        stage: str = "",
-        span: Any = None,
-        within: ExchangeBuilder | None = None,
-        outside: str = "",
-    ) -> ExchangeBuilder:
-        """Begin an exchange: a request is about to be sent.
-
-        Args:
-            library: Reads the client's objects.
-            request: The library's request.
-            streamed: Whether the caller asked for a streamed response.
-            stage: Path of the stage that is open in code.
-            span: The current OpenTelemetry span.
-            within: The exchange within whose ``send`` it is sent, if there is one.
-            outside: What it belongs to, if it is not the sample; see :meth:`outside_of`.
-        """
+    def begin(self, builder: ExchangeBuilder) -> ExchangeBuilder:
+        """Begin an exchange, and give its builder back: its request is about to be sent."""
         if self._abandoned:
             self.catch_up()
-        builder = ExchangeBuilder(
-            self,
-            library,
-            request,
-            streamed=streamed,
-            stage=stage,
-            span=span,
-            number=next(self._numbers),
-            within=within,
-        )
-        builder.outside = outside
-        if outside:
+        builder.number = next(self._numbers)
+        if builder.outside:
             self._others.append(builder)
         else:
             self._builders.append(builder)
@@ -210,19 +185,16 @@ class Recorder:
         if builder.outside:
             return
         if self.body_limit is not None:
-            self._hold(builder)
+            with self._lock:
+                self._held.append(builder)
+                self._held_bytes += builder.size + request_size(builder.request)
+                too_many = self._held_bytes > HELD
+                if too_many:
+                    held, self._held, self._held_bytes = self._held, [], 0
+            for one in held if too_many else ():
+                one.limit_bodies()
         if self.on_end is not None:
             self.on_end(builder.exchange(builder.ended))
-
-    def _hold(self, builder: ExchangeBuilder) -> None:
-        with self._lock:
-            self._held.append(builder)
-            self._held_bytes += builder.size + request_size(builder.request)
-            if self._held_bytes <= HELD:
-                return
-            held, self._held, self._held_bytes = self._held, [], 0
-        for one in held:
-            one.limit_bodies()
 
     def abandoned(self, builder: ExchangeBuilder) -> None:
         """Keep an exchange that the garbage collector ended: it may hold any lock, so it is told later."""
@@ -233,8 +205,9 @@ class Recorder:
         """Tell about the exchanges that ended unnoticed: by the garbage collector, or in another process."""
         while self._abandoned:
             self.ended(self._abandoned.popleft())
-        if self.elsewhere is not None and self.on_end is not None:
-            for exchange in self.elsewhere.newly_ended():
+        elsewhere = self.elsewhere()
+        if elsewhere is not None and self.on_end is not None:
+            for exchange in elsewhere.newly_ended():
                 self.on_end(self._surrounded(exchange))
 
     def _surrounded(self, exchange: Exchange) -> Exchange:
@@ -276,9 +249,9 @@ class Recorder:
             self.catch_up()
         now = self.clock()
         # Two threads may take their numbers in one order and get here in the other.
-        ordered = sorted(self._builders, key=lambda builder: builder.number)
-        mine = tuple(builder.exchange(now) for builder in ordered)
-        others = () if self.elsewhere is None else self.elsewhere.exchanges(now)
+        mine = tuple([builder.exchange(now) for builder in sorted(self._builders, key=attrgetter("number"))])
+        elsewhere = self.elsewhere()
+        others = () if elsewhere is None else elsewhere.exchanges()
         if not others:
             return mine
         return tuple(sorted((*mine, *map(self._surrounded, others)), key=lambda exchange: exchange.started))
@@ -286,10 +259,6 @@ class Recorder:
     def spans_since(self, number: int) -> list[OpenSpan]:
         """The spans of this process from a number on, in the order in which they were opened."""
         return self._spans[number:]
-
-    def began_before(self, builders: Mapping[ExchangeBuilder, int]) -> None:
-        """Take note of requests that were sent before the sample began and still run, with the chunks that came until then."""
-        self._earlier = dict(builders)
 
     def is_sending(self, url: str, body: bytes) -> bool:
         """Tell whether a watched client is sending a request with this URL and body, here or in another process.
@@ -302,7 +271,8 @@ class Recorder:
             _, asked, _, sent = builder.library.request_parts(builder.request)
             if same_request(url, body, asked, sent):
                 return True
-        return self.elsewhere is not None and self.elsewhere.is_sending(url, body)
+        elsewhere = self.elsewhere()
+        return elsewhere is not None and elsewhere.is_sending(url, body)
 
     def running(self) -> tuple[ExchangeBuilder, ...]:
         """The exchanges that have not ended."""
@@ -319,7 +289,7 @@ class Recorder:
             for builder, chunks in self._earlier.items()
             if builder.status is None or len(builder.chunks) > chunks
         ]
-        return (*earlier, *((builder.outside, builder.exchange(now)) for builder in tuple(self._others)))
+        return (*earlier, *[(builder.outside, builder.exchange(now)) for builder in tuple(self._others)])
 
     def spans(self) -> tuple[Span, ...]:
         """The times in which stages were open; those still open are closed now."""
@@ -327,14 +297,15 @@ class Recorder:
 
         now = self.clock()
         mine = tuple(
-            Span(span.stage, span.started, now if span.ended is None else span.ended) for span in tuple(self._spans)
+            [Span(span.stage, span.started, now if span.ended is None else span.ended) for span in tuple(self._spans)]
         )
-        return mine if self.elsewhere is None else (*mine, *self.elsewhere.spans())
+        elsewhere = self.elsewhere()
+        return mine if elsewhere is None else (*mine, *elsewhere.spans())
 
 
 def hosts_of(exchanges: Iterable[Exchange]) -> dict[str, int]:
     """Hosts that were contacted (with the port where it is not the scheme's own), and the number of requests."""
-    return dict(sorted(Counter(_host(exchange.url) for exchange in exchanges).items()))
+    return dict(sorted(Counter([_host(exchange.url) for exchange in exchanges]).items()))
 
 
 def same_request(url: str, body: bytes, asked: str, sent: bytes | None) -> bool:

@@ -4,34 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.records.exchange import Headers
 
 
-class RemoteLibrary:
-    """Reads requests that are records already.
-
-    Args:
-        client: Name and version of the client that sent them.
-    """
-
-    def __init__(self, client: str) -> None:
-        self.client = client
+class RemoteLibrary(Library):
+    """Reads requests that are records already."""
 
     def request_parts(self, request: Outgoing) -> tuple[str, str, Headers, bytes | None]:
         """Method, URL, headers and body."""
         return request.method, request.url, request.headers, request.body
-
-    def in_process(self, sender: object, request: Outgoing) -> bool:
-        """No: it came from another process."""
-        return False
-
-    def header_pairs(self, headers: Headers) -> Headers:
-        """The pairs themselves."""
-        return headers
 
 
 def begin_remote(recorder: Recorder, outgoing: Outgoing) -> ExchangeBuilder:
@@ -45,7 +30,9 @@ def begin_remote(recorder: Recorder, outgoing: Outgoing) -> ExchangeBuilder:
     library = RemoteLibrary(outgoing.client)
     # While a fixture of a wider scope is set up, what is asked belongs to it, whoever asks.
     outside = "" if recorder.recording else recorder.outside_of(library, outgoing)
-    builder = recorder.begin(library, outgoing, streamed=outgoing.streamed, stage=outgoing.stage, outside=outside)
+    builder = recorder.begin(
+        ExchangeBuilder(recorder, library, outgoing, streamed=outgoing.streamed, stage=outgoing.stage, outside=outside)
+    )
     builder.surrounding_stage = recorder.open_stage()
     return builder
 

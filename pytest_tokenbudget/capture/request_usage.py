@@ -57,7 +57,7 @@ def asking_for_usage(module: ModuleType, request: Any) -> Any:
         The request that asks for usage; ``None`` where nothing is to be asked.
     """
     from pytest_tokenbudget.providers.classify import classify
-    from pytest_tokenbudget.providers.request import parse_request
+    from pytest_tokenbudget.providers.http_message import parse_request
 
     try:
         sent = request.content

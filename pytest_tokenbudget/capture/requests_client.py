@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from types import ModuleType
 from typing import Any
 
-from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.exchange_builder import Library
 from pytest_tokenbudget.capture.in_flight import in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.urllib3_body import play_requests, teed_body
@@ -31,15 +32,8 @@ class PlainRequest:
     body: Any
 
 
-@dataclass(frozen=True, slots=True)
-class PreparedLibrary:
-    """Reads requests that have ``method``, ``url``, ``headers`` and ``body``: those of requests, botocore, urllib3.
-
-    Attributes:
-        client: The library's name and version.
-    """
-
-    client: str
+class PreparedLibrary(Library):
+    """Reads requests that have ``method``, ``url``, ``headers`` and ``body``: those of requests, botocore, urllib3."""
 
     def request_parts(self, request: Any) -> tuple[str, str, Headers, bytes | None]:
         """Method, URL, headers and body; the body is ``None`` where it is a stream."""
@@ -75,7 +69,7 @@ def _text(value: Any) -> str:
 
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
-    """The methods to watch.
+    """The method that sends.
 
     Args:
         module: ``requests``, or ``requests_mock.mocker``: its mocker calls the ``send`` that it found when it was imported.
@@ -83,36 +77,32 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     """
     library = PreparedLibrary(client)
     if module.__name__ == "requests_mock.mocker":
-        return (Watched(module, "_original_send", lambda send: _send(library, module.requests, send)),)
-    return (Watched(module.Session, "send", lambda send: _send(library, module, send)),)
+        return (Watched(module, "_original_send", partial(_send, library, module.requests)),)
+    return (Watched(module.Session, "send", partial(_send, library, module)),)
 
 
-def _send(library: PreparedLibrary, module: ModuleType, original: Callable[..., Any]) -> Callable[..., Any]:
-    def send(self: Any, request: Any, **options: Any) -> Any:
-        if not ACTIVE.recorders:
-            return original(self, request, **options)
-        streamed = bool(options.get("stream", self.stream))
-        in_flight = in_flight_request(library, self, request, streamed=streamed)
-        if in_flight is None:
-            return original(self, request, **options)
-        in_flight.begin()
-        try:
-            answer = None if in_flight.plain else in_flight.ask()
-            if answer is None:
-                response = original(self, request, **options)
-            else:
-                response = play_requests(module, request, answer, options, streamed=streamed)
-        except BaseException as error:
-            in_flight.failed(error)
-            raise
-        finally:
-            in_flight.end()
-        in_flight.arrived(response.status_code, response.headers)
-        # Whether the body was read is known to the response alone: a hook may have read one that was to be streamed.
-        if streamed and response.raw is not None and not getattr(response, "_content_consumed", False):
-            response.raw = teed_body(response.raw, in_flight.builders)
+def _send(
+    library: PreparedLibrary,
+    module: ModuleType,
+    original: Callable[..., Any],
+    session: Any,
+    request: Any,
+    **options: Any,
+) -> Any:
+    streamed = bool(options.get("stream", session.stream))
+    in_flight = in_flight_request(library, session, request, streamed=streamed)
+    if in_flight is None:
+        return original(session, request, **options)
+    with in_flight:
+        answer = in_flight.ask()
+        if answer is None:
+            response = original(session, request, **options)
         else:
-            in_flight.whole(response.content or b"")
-        return response
-
-    return send
+            response = play_requests(module, request, answer, options, streamed=streamed)
+    in_flight.arrived(response.status_code, response.headers)
+    # Whether the body was read is known to the response alone: a hook may have read one that was to be streamed.
+    if streamed and response.raw is not None and not getattr(response, "_content_consumed", False):
+        response.raw = teed_body(response.raw, in_flight.builders)
+    else:
+        in_flight.whole(response.content or b"")
+    return response

@@ -2,231 +2,96 @@
 
 from __future__ import annotations
 
-import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_request
+from pytest_tokenbudget.capture.in_flight import in_flight_request, is_being_sent
 from pytest_tokenbudget.capture.network import OWN_THREADS
 from pytest_tokenbudget.capture.patching import Watched
-from pytest_tokenbudget.capture.requests_client import PlainRequest, PreparedLibrary
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
-
-_FAULTS: dict[Fault, type[Exception]] = {
-    "connect_timeout": TimeoutError,
-    "read_timeout": TimeoutError,
-    "write_timeout": TimeoutError,
-    "pool_timeout": TimeoutError,
-    "connect_error": ConnectionRefusedError,
-}
+    from pytest_tokenbudget.capture.stdlib_sending import Sending
 
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     """The methods of ``http.client.HTTPConnection`` that end a request's head, send bytes, and wait for the response."""
-    library = PreparedLibrary(client)
-    under_way: WeakKeyDictionary[Any, _Sending] = WeakKeyDictionary()
+    under_way: WeakKeyDictionary[Any, Sending] = WeakKeyDictionary()
     kind = module.HTTPConnection
     return (
-        Watched(kind, "endheaders", lambda end: _ending_the_head(library, end, under_way)),
-        Watched(kind, "send", lambda send: _sending(send, under_way)),
-        Watched(kind, "getresponse", lambda get: _getting_the_response(get, kind.send, under_way)),
+        Watched(kind, "endheaders", partial(_endheaders, client, under_way)),
+        Watched(kind, "send", partial(_send, under_way), always=True),
+        Watched(kind, "getresponse", partial(_getresponse, kind.send, under_way), always=True),
     )
 
 
-class _Sending:
-    """A request on its way over one connection.
+def _endheaders(
+    client: str,
+    under_way: WeakKeyDictionary[Any, Sending],
+    original: Callable[..., Any],
+    connection: Any,
+    message_body: Any = None,
+    **options: Any,
+) -> Any:
+    under_way.pop(connection, None)
+    begun = bool(connection._buffer)  # else the connection says that there is no request
+    if not begun or is_being_sent() or threading.current_thread().name.startswith(OWN_THREADS):
+        return original(connection, message_body, **options)
+    from pytest_tokenbudget.capture.requests_client import PreparedLibrary
+    from pytest_tokenbudget.capture.stdlib_sending import Sending, body_follows, request_of
 
-    Attributes:
-        in_flight: What accompanies it.
-        request: The request.
-        answer: The answer that is given locally: then nothing is sent.
-        held: What is to be sent once it is known that nobody answers locally; ``None`` where that is known.
-        follows: Whether a body follows after the head, piece by piece.
-    """
-
-    def __init__(self, in_flight: InFlightRequest, request: PlainRequest, *, follows: bool) -> None:
-        self.in_flight = in_flight
-        self.request = request
-        self.answer: LocalAnswer | None = None
-        self.held: list[Any] | None = [] if follows and not in_flight.plain else None
-        self.follows = follows
-        self._body: list[bytes] = []
-
-    def takes(self, data: Any) -> bool:
-        """Take note of bytes that are to be sent; whether they are kept back."""
-        if self.answer is not None:
-            return True
-        if self.held is not None:
-            self.held.append(data)
-        if self.follows and isinstance(data, bytes | bytearray):
-            self._body.append(bytes(data))
-            self.request.body = b"".join(self._body[1:])  # the first is the head
-        return self.held is not None
-
-    def ask(self) -> None:
-        """Ask for an answer that is given locally.
-
-        Raises:
-            Exception: The failure that is played in the place of a response.
-        """
-        if self.in_flight.plain:
-            return
-        self.answer = self.in_flight.ask()
-        if self.answer is not None and not self.answer.status:
-            raise _error_of(self.answer)
-
-
-def _error_of(answer: LocalAnswer) -> Exception:
-    if answer.fault == "protocol_error":
-        from http.client import RemoteDisconnected
-
-        return RemoteDisconnected(answer.says)
-    return _FAULTS.get(answer.fault or "connect_error", ConnectionResetError)(answer.says)
-
-
-def _ending_the_head(
-    library: PreparedLibrary, original: Callable[..., Any], under_way: WeakKeyDictionary[Any, _Sending]
-) -> Callable[..., Any]:
-    def endheaders(self: Any, message_body: Any = None, **options: Any) -> Any:
-        under_way.pop(self, None)
-        begun = bool(self._buffer)  # else the connection says that there is no request
-        if not (ACTIVE.recorders and begun) or threading.current_thread().name.startswith(OWN_THREADS):
-            return original(self, message_body, **options)
-        request = _request_of(self, message_body)
-        in_flight = in_flight_request(library, self, request, streamed=True, below=True)
-        if in_flight is None:
-            return original(self, message_body, **options)
-        in_flight.begin()
-        try:
-            sending = under_way[self] = _Sending(in_flight, request, follows=_body_follows(request, message_body))
+    request = request_of(connection, message_body)
+    in_flight = in_flight_request(PreparedLibrary(client), connection, request, streamed=True, below=True)
+    if in_flight is None:
+        return original(connection, message_body, **options)
+    try:
+        with in_flight:
+            sending = Sending(in_flight, request, follows=body_follows(request, message_body))
+            under_way[connection] = sending
             if not sending.follows:
                 sending.ask()
-            original(self, message_body, **options)
-        except BaseException as error:
-            under_way.pop(self, None)
-            in_flight.failed(error)
-            raise
-        finally:
-            in_flight.end()
-
-    return endheaders
+            return original(connection, message_body, **options)
+    except BaseException:
+        under_way.pop(connection, None)
+        raise
 
 
-def _sending(original: Callable[..., Any], under_way: WeakKeyDictionary[Any, _Sending]) -> Callable[..., Any]:
-    def send(self: Any, data: Any) -> Any:
-        sending = under_way.get(self)
-        if sending is not None and sending.takes(data):
-            return None
-        return original(self, data)
-
-    return send
+def _send(under_way: WeakKeyDictionary[Any, Sending], original: Callable[..., Any], connection: Any, data: Any) -> Any:
+    sending = under_way.get(connection)
+    if sending is not None and sending.takes(data):
+        return None
+    return original(connection, data)
 
 
-def _getting_the_response(
-    original: Callable[..., Any], send: Callable[..., Any], under_way: WeakKeyDictionary[Any, _Sending]
-) -> Callable[..., Any]:
-    def getresponse(self: Any) -> Any:
-        sending = under_way.pop(self, None)
-        if sending is None:
-            return original(self)
-        in_flight = sending.in_flight
-        try:
-            with in_flight.resumed():
-                if sending.held is not None:
-                    sending.ask()
-                    for data in sending.held if sending.answer is None else ():
-                        send(self, data)
-                response = original(self) if sending.answer is None else _played(self, sending.answer)
-        except BaseException as error:
-            in_flight.failed(error)
-            raise
-        in_flight.arrived(response.status, response.headers)
-        if response.isclosed():  # it has no body
-            for builder in in_flight.builders:
-                builder.finish("complete")
-            return response
-        from pytest_tokenbudget.capture.urllib3_body import teed_body
+def _getresponse(
+    send: Callable[..., Any],
+    under_way: WeakKeyDictionary[Any, Sending],
+    original: Callable[..., Any],
+    connection: Any,
+) -> Any:
+    sending = under_way.pop(connection, None)
+    if sending is None:
+        return original(connection)
+    from pytest_tokenbudget.capture.stdlib_sending import played
+    from pytest_tokenbudget.capture.urllib3_body import teed_body
 
-        return teed_body(response, in_flight.builders)
-
-    return getresponse
-
-
-def _request_of(connection: Any, message_body: Any) -> PlainRequest:
-    """The request whose head a connection has in its buffer."""
-    lines = [line.decode("latin-1") for line in connection._buffer]
-    method, _, rest = lines[0].partition(" ")
-    target = rest.rpartition(" ")[0]
-    pairs = (line.partition(":") for line in lines[1:])
-    headers = {name.strip().lower(): value.strip() for name, _, value in pairs if name.strip()}
-    scheme = "https" if connection.default_port == 443 else "http"
-    host = getattr(connection, "_tunnel_host", None) or connection.host
-    port = (connection._tunnel_port if connection._tunnel_host else connection.port) or connection.default_port
-    named = f"[{host}]" if ":" in host else host
-    origin = f"{scheme}://{named}" + ("" if port == connection.default_port else f":{port}")
-    # Through a proxy the target is a whole URL.
-    url = target if target.startswith(("http://", "https://")) else origin + target
-    body = b"".join(message_body) if _is_pieces(message_body) else message_body
-    return PlainRequest(method, url, headers, body)
-
-
-def _is_pieces(body: Any) -> bool:
-    return isinstance(body, list | tuple) and all(isinstance(piece, bytes) for piece in body)
-
-
-def _body_follows(request: PlainRequest, message_body: Any) -> bool:
-    """Tell whether the body is sent after the head, with ``send``."""
-    length = request.headers.get("content-length", "0")
-    return message_body is None and (length != "0" or "transfer-encoding" in request.headers)
-
-
-def _played(connection: Any, answer: LocalAnswer) -> Any:
-    """The response of ``http.client`` whose body comes piece by piece, each when it is due."""
-    raw = _Played(answer)
-    response = connection.response_class(raw, method=connection._method)
-    response.begin()
-    # As after a response that was read from a socket: the connection may send another request.
-    connection._HTTPConnection__state = "Idle"
-    connection._HTTPConnection__response = None
-    return response
-
-
-class _Played(io.RawIOBase):
-    """The bytes that a server would send: head and body, as they are read from a socket."""
-
-    def __init__(self, answer: LocalAnswer) -> None:
-        self._pieces = _wire(answer)
-        self._left = b""
-
-    def makefile(self, *args: Any, **options: Any) -> io.BufferedReader:
-        """Give the file that ``http.client`` makes of a socket."""
-        return io.BufferedReader(self, 1 << 16)
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Read what is due."""
-        data = self._left or next(self._pieces, b"")
-        size = min(len(data), len(buffer))
-        buffer[:size], self._left = data[:size], data[size:]
-        return size
-
-
-def _wire(answer: LocalAnswer) -> Iterator[bytes]:
-    lines = [f"HTTP/1.1 {answer.status} {answer.reason}", *(f"{name}: {value}" for name, value in answer.plain_headers)]
-    yield ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
-    for number, chunk in enumerate(answer.chunks):
-        if answer.before_chunk is not None:
-            answer.before_chunk(number)
-        if chunk:
-            yield chunk
-    if answer.fault is not None:
-        raise _FAULTS.get(answer.fault, ConnectionResetError)(answer.says)
+    in_flight = sending.in_flight
+    try:
+        with in_flight.resumed():
+            if sending.held is not None:
+                sending.ask()
+                for data in sending.held if sending.answer is None else ():
+                    send(connection, data)
+            response = original(connection) if sending.answer is None else played(connection, sending.answer)
+    except BaseException as error:
+        in_flight.failed(error)
+        raise
+    in_flight.arrived(response.status, response.headers)
+    if response.isclosed():  # it has no body
+        for builder in in_flight.builders:
+            builder.finish("complete")
+        return response
+    return teed_body(response, in_flight.builders)

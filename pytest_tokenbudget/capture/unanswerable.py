@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 from pytest_tokenbudget.capture.in_flight import current_span
 from pytest_tokenbudget.capture.local_answer import Outgoing
 from pytest_tokenbudget.capture.stage import current_path
 from pytest_tokenbudget.errors import ConnectionNotAllowed
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library
+    from pytest_tokenbudget.capture.exchange_builder import Library
 
 
 def begin_unanswerable(library: Library, request: Any, door: str, *, streamed: bool) -> list[ExchangeBuilder]:
@@ -46,12 +47,15 @@ def begin_unanswerable(library: Library, request: Any, door: str, *, streamed: b
     span = current_span()
     return [
         recorder.begin(
-            library,
-            request,
-            streamed=streamed,
-            stage=current_path(),
-            span=span,
-            outside=recorder.outside_of(library, request),
+            ExchangeBuilder(
+                recorder,
+                library,
+                request,
+                streamed=streamed,
+                stage=current_path(),
+                span=span,
+                outside=recorder.outside_of(library, request),
+            )
         )
         for recorder in ACTIVE.recorders
         if recorder.recording

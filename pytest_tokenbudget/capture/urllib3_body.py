@@ -302,19 +302,11 @@ def _local_class() -> Callable[[LocalAnswer, str], Any]:
                 preload_content=False,
                 request_url=url,
             )
-            self._pieces = self._played(answer, url)
+            timeout = answer.fault is not None and answer.fault.endswith("timeout")
+            pool: Any = None  # there is none
+            error = ReadTimeoutError(pool, url, answer.says) if timeout else ProtocolError(answer.says)
+            self._pieces = answer.pieces(error)
             self._rest = b""
-
-        def _played(self, answer: LocalAnswer, url: str) -> Iterator[bytes]:
-            for number, chunk in enumerate(answer.chunks):
-                if answer.before_chunk is not None:
-                    answer.before_chunk(number)
-                yield chunk
-            if answer.fault is None:
-                return
-            if answer.fault.endswith("timeout"):
-                raise ReadTimeoutError(None, url, answer.says)  # type: ignore[arg-type]  # there is no pool
-            raise ProtocolError(answer.says)
 
         def _more(self) -> bytes:
             rest, self._rest = self._rest, b""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from inspect import signature
 from types import ModuleType
 from typing import Any
 
-from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.in_flight import in_flight_request
 from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 from pytest_tokenbudget.capture.patching import Watched
@@ -23,42 +23,32 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
     pool = module.HTTPConnectionPool
     if "preload_content" not in signature(pool._make_request).parameters:
         return ()
-    library = PreparedLibrary(client)
-    return (Watched(pool, "_make_request", lambda make: _attempt(library, make)),)
+    return (Watched(pool, "_make_request", partial(_attempt, PreparedLibrary(client))),)
 
 
-def _attempt(library: PreparedLibrary, original: Callable[..., Any]) -> Callable[..., Any]:
-    def attempt(self: Any, connection: Any, *args: Any, **options: Any) -> Any:
-        if not ACTIVE.recorders:
-            return original(self, connection, *args, **options)
-        given = {**options, **dict(zip(_ARGUMENTS, args, strict=False))}
-        request = _request_of(self, given)
-        whole = bool(given.get("preload_content", True))
-        in_flight = in_flight_request(library, self, request, streamed=not whole, below=True)
-        if in_flight is None:
-            return original(self, connection, *args, **options)
-        in_flight.begin()
-        try:
-            answer = None if in_flight.plain else in_flight.ask()
-            if answer is None:
-                response = original(self, connection, *args, **options)
-            else:
-                response = _played(self, connection, request, answer, whole=whole)
-        except BaseException as error:
-            in_flight.failed(error)
-            raise
-        finally:
-            in_flight.end()
-        if response.get_redirect_location():
-            in_flight.forget()  # it is sent to another place, where it is seen
-            return response
-        in_flight.arrived(response.status, response.headers)
-        if whole:
-            in_flight.whole(response.data or b"")
-            return response
+def _attempt(
+    library: PreparedLibrary, original: Callable[..., Any], pool: Any, connection: Any, *args: Any, **options: Any
+) -> Any:
+    given = {**options, **dict(zip(_ARGUMENTS, args, strict=False))}
+    request = _request_of(pool, given)
+    whole = bool(given.get("preload_content", True))
+    in_flight = in_flight_request(library, pool, request, streamed=not whole, below=True)
+    if in_flight is None:
+        return original(pool, connection, *args, **options)
+    with in_flight:
+        answer = in_flight.ask()
+        if answer is None:
+            response = original(pool, connection, *args, **options)
+        else:
+            response = _played(pool, connection, request, answer, whole=whole)
+    if response.get_redirect_location():
+        in_flight.forget()  # it is sent to another place, where it is seen
+        return response
+    in_flight.arrived(response.status, response.headers)
+    if not whole:
         return teed_body(response, in_flight.builders)
-
-    return attempt
+    in_flight.whole(response.data or b"")
+    return response
 
 
 def _request_of(pool: Any, given: dict[str, Any]) -> PlainRequest:

@@ -10,8 +10,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
-from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder
-from pytest_tokenbudget.capture.patching import ImportHook, Patch, Watched, is_current
+from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder, Epoch
+from pytest_tokenbudget.capture.patching import ImportHook, Patch, Watched, is_current, is_watched
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
@@ -63,18 +63,11 @@ FAMILIES: tuple[Family, ...] = (
     Family("socket", "", "network"),
     Family("ssl", "", "network"),
 )
-MODULES = frozenset(family.module for family in FAMILIES)
+MODULES = frozenset({family.module for family in FAMILIES})
 """The modules whose arrival matters."""
 
-CLIENTS = frozenset(family.module for family in FAMILIES if family.package or family.home == "curl_client")
+CLIENTS = frozenset({family.module for family in FAMILIES if family.package or family.home == "curl_client"})
 """The libraries that may call a model."""
-
-
-def watched_clients() -> tuple[str, ...]:
-    """Name and version of each client library that is imported, and so is watched while a watch is on."""
-    return tuple(
-        dict.fromkeys(_label(family) for family in FAMILIES if family.package and _imported(family) is not None)
-    )
 
 
 _UNWATCHED = (
@@ -92,16 +85,21 @@ _UNWATCHED = (
 )
 """Modules of client libraries that are not watched, and their packages."""
 
-WATCHED_PACKAGES = tuple(dict.fromkeys(family.package for family in FAMILIES if family.package))
+WATCHED_PACKAGES = tuple(dict.fromkeys([family.package for family in FAMILIES if family.package]))
 """The client libraries that are watched."""
 
-UNWATCHED_PACKAGES = tuple(dict.fromkeys(package for _, package in _UNWATCHED))
+UNWATCHED_PACKAGES = tuple(dict.fromkeys([package for _, package in _UNWATCHED]))
 """Client libraries that are known and not watched."""
+
+
+def watched_clients() -> tuple[str, ...]:
+    """Name and version of each client library that is imported, and so is watched while a watch is on."""
+    return _PATCHES.clients()
 
 
 def unwatched_clients() -> tuple[str, ...]:
     """The client libraries that are imported and not watched."""
-    return tuple(dict.fromkeys(package for module, package in _UNWATCHED if module in sys.modules))
+    return tuple(dict.fromkeys([package for module, package in _UNWATCHED if module in sys.modules]))
 
 
 def bypasses() -> tuple[str, ...]:
@@ -109,22 +107,22 @@ def bypasses() -> tuple[str, ...]:
     return _PATCHES.bypasses()
 
 
-def _imported(family: Family) -> ModuleType | None:
-    """The family's module, if it is imported; another one that goes by its name (``alias_httpx``) counts as itself."""
-    module = sys.modules.get(family.module)
-    return module if module is not None and getattr(module, "__name__", "") == family.module else None
+def keep_in_place(kept: bool) -> None:
+    """Say whether what is put in place for a watch stays there when it ends, since another one begins at once.
+
+    Between the two it does nothing; putting it in place takes longer than all else that a watch does.
+    """
+    _PATCHES.keep(kept)
 
 
-def _label(family: Family) -> str:
-    version = getattr(sys.modules.get(family.package), "__version__", "")
-    return f"{family.package} {version}".strip()
+def _imported() -> list[ModuleType | None]:
+    """What goes by the name of each family's module."""
+    return [sys.modules.get(family.module) for family in FAMILIES]
 
 
-class _Made(NamedTuple):
-    """The patches of a family's methods, which are put in place again and again, and the owners of these."""
-
-    patches: tuple[Patch, ...]
-    owners: tuple[type | ModuleType, ...]
+def _is_itself(module: ModuleType | None, family: Family) -> bool:
+    """Tell whether a family's module is imported; another one that goes by its name (``alias_httpx``) counts as itself."""
+    return getattr(module, "__name__", "") == family.module
 
 
 class _Patches:
@@ -132,68 +130,105 @@ class _Patches:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._made: dict[str, _Made] = {}
+        self._kept = False
+        self._placed = False
         self._standing: list[Patch] = []
+        self._owners: set[type | ModuleType] = set()
+        self._imported: list[ModuleType | None] = []
+        self._clients: tuple[list[ModuleType | None], tuple[str, ...]] = ([], ())
         self._running: dict[ExchangeBuilder, int] = {}
         self._imports = ImportHook(MODULES.__contains__, self._place)
 
     def begin(self, recorder: ActiveRecorder) -> None:
         """Begin a watch; the first one puts the patches in place."""
         with self._lock:
-            first = not ACTIVE.recorders
             # A stream that moved no further meanwhile was left open by its reader: nothing runs there any more.
             self._running = {
                 builder: len(builder.chunks)
                 for builder, chunks in self._running.items()
                 if builder.end is None and (builder.status is None or len(builder.chunks) > chunks)
             }
-            recorder.began_before(self._running)
-            recorder.watch_begins()
-            ACTIVE.add(recorder)
-            if first:
-                self._imports.start()
-                self._place()
+            recorder.watch_begins(self._running)
+            if not ACTIVE.recorders:
+                ACTIVE.epoch = Epoch()
+                if not self._stand():
+                    self._take_away()
+                    self._imports.start()
+                    self._place()
+            ACTIVE.recorders = (*ACTIVE.recorders, recorder)
 
     def end(self, recorder: ActiveRecorder) -> None:
-        """End a watch; the last one takes the patches away."""
+        """End a watch, in any order; the last one takes the patches away."""
         with self._lock:
-            ACTIVE.remove(recorder)
+            left = list(ACTIVE.recorders)
+            if recorder in left:  # else this is a fork, in which another one has taken over
+                del left[len(left) - 1 - left[::-1].index(recorder)]  # the one that began last: it may watch twice
+            ACTIVE.recorders = tuple(left)
             self._running |= dict.fromkeys(recorder.running(), -1)
-            if not ACTIVE.recorders:
-                self._imports.stop()
-                # What is buried under somebody else's patch is tried again when the next watch ends.
-                self._standing = [patch for patch in self._standing if not patch.put_back()]
-                if self._standing:
-                    self._made.clear()
+            if not left:
+                ACTIVE.epoch = None
+                self.keep(self._kept)
 
     def take_over(self, recorder: ActiveRecorder) -> None:
         """Have one recorder watch alone, in a process that was forked from one in which others watch."""
         self._lock = threading.RLock()  # a thread that does not exist here may have held it
-        ACTIVE.take_over(recorder)
+        ACTIVE.recorders = (recorder,)
+
+    def keep(self, kept: bool) -> None:
+        """Take the patches away where no watch is on, or leave them; see :func:`keep_in_place`."""
+        with self._lock:
+            self._kept = kept
+            if not kept and not ACTIVE.recorders:
+                self._take_away()
+
+    def _stand(self) -> bool:
+        """Tell whether all is in place that is to be, and nobody stands in front of it."""
+        if not self._placed or self._imported != _imported() or self._moved():
+            return False
+        return all(map(is_current, self._owners))
+
+    def _moved(self) -> list[Patch]:
+        """The patches that somebody has put something in the place of."""
+        return [one for one in self._standing if vars(one.owner).get(one.name) is not one.replacement]
+
+    def _take_away(self) -> None:
+        if self._placed:
+            self._placed = False
+            self._imports.stop()
+            # What is buried under somebody else's patch is tried again when the next watch ends.
+            self._standing = [patch for patch in self._standing if not patch.put_back()]
 
     def _place(self, loaded: str = "") -> None:
         """Replace the methods of the clients that are imported; ``loaded`` is the module that was imported last."""
         with self._lock:
-            for family in FAMILIES if ACTIVE.recorders else ():
-                module = _imported(family)
-                if module is None or loaded not in ("", family.module):
+            self._placed = True
+            self._imported = _imported()
+            for family, module in zip(FAMILIES, self._imported, strict=True):
+                if module is None or loaded not in ("", family.module) or not _is_itself(module, family):
                     continue
-                self._standing += [patch for patch in self._patches_of(family, module) if patch.put_in_place()]
+                for method in _methods(family, module):
+                    if not is_watched(method.owner, getattr(method.owner, method.name)):
+                        self._standing.append(Patch(method))
+            self._owners = {patch.owner for patch in self._standing}
 
-    def _patches_of(self, family: Family, module: ModuleType) -> tuple[Patch, ...]:
-        """Give the patches of a family's methods: those of earlier watches, where they still fit."""
-        known = self._made.get(family.module)
-        if known is None or not all(map(is_current, known.owners)):
-            patches = tuple(map(Patch, _methods(family, module)))
-            known = self._made[family.module] = _Made(patches, tuple({patch.owner for patch in patches}))
-            if not patches:
-                del self._made[family.module]
-        return known.patches
+    def clients(self) -> tuple[str, ...]:
+        """See :func:`watched_clients`."""
+        imported = _imported()
+        if imported != self._clients[0]:
+            families = zip(FAMILIES, imported, strict=True)
+            labels = [_label(family) for family, module in families if family.package and _is_itself(module, family)]
+            self._clients = imported, tuple(dict.fromkeys(labels))
+        return self._clients[1]
 
     def bypasses(self) -> tuple[str, ...]:
         """Say which watched methods somebody else has put something in the place of."""
         with self._lock:
-            return tuple(dict.fromkeys(filter(None, (patch.bypass() for patch in self._standing))))
+            return tuple(dict.fromkeys(filter(None, [patch.bypass() for patch in self._moved()])))
+
+
+def _label(family: Family) -> str:
+    version = getattr(sys.modules.get(family.package), "__version__", "")
+    return f"{family.package} {version}".strip()
 
 
 def _methods(family: Family, module: ModuleType) -> tuple[Watched, ...]:
@@ -214,7 +249,7 @@ def watching(recorder: ActiveRecorder, *, rules: Sequence[StageRule] = ()) -> It
     """Record what every client sends, until the end of the block.
 
     Watches may be nested and may overlap; each sees the traffic. A client library is never imported for it. Whatever
-    was put in place is taken away exactly when the last one ends.
+    was put in place is taken away exactly when the last one ends, or later: see :func:`keep_in_place`.
 
     Args:
         recorder: Who records.
@@ -223,15 +258,17 @@ def watching(recorder: ActiveRecorder, *, rules: Sequence[StageRule] = ()) -> It
     Yields:
         The functions that rules name; ``None`` where no rule names one.
     """
-    with ExitStack() as stack:
-        _PATCHES.begin(recorder)
-        stack.callback(_PATCHES.end, recorder)
-        functions = None
-        if any(rule.kind == "function" for rule in rules):
-            from pytest_tokenbudget.capture.function_stages import FunctionStages
+    _PATCHES.begin(recorder)
+    try:
+        if "function" not in [rule.kind for rule in rules]:
+            yield None
+            return
+        from pytest_tokenbudget.capture.function_stages import FunctionStages
 
-            functions = stack.enter_context(FunctionStages(rules))
-        yield functions
+        with FunctionStages(rules) as functions:
+            yield functions
+    finally:
+        _PATCHES.end(recorder)
 
 
 def take_over(recorder: ActiveRecorder, *, rules: Sequence[StageRule] = ()) -> None:

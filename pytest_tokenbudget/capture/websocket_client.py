@@ -4,45 +4,31 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
+from operator import attrgetter
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from pytest_tokenbudget.capture.active import ACTIVE, Epoch
-from pytest_tokenbudget.capture.exchange_builder import builtin_formats
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library, builtin_formats
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.unanswerable import begin_unanswerable
 from pytest_tokenbudget.capture.websocket_turns import Conversation, JsonObject, Received, conversation_at
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
     from pytest_tokenbudget.records.exchange import Headers
 
 _EVENT_STREAM = (("content-type", "text/event-stream"),)
 
 
-class WebSocketLibrary:
-    """Reads a turn, which has the form of an HTTP request.
-
-    Args:
-        client: Name and version of the library.
-    """
-
-    def __init__(self, client: str) -> None:
-        self.client = client
+class WebSocketLibrary(Library):
+    """Reads a turn, which has the form of an HTTP request."""
 
     def request_parts(self, request: Any) -> tuple[str, str, Headers, bytes | None]:
         """Method, URL, headers and body of a turn, which is a pair of URL and body."""
         url, body = request
         return "POST", url, (("content-type", "application/json"),), json.dumps(body).encode()
-
-    def header_pairs(self, headers: Headers) -> Headers:
-        """The pairs themselves."""
-        return headers
-
-    def in_process(self, sender: object, request: object) -> bool:
-        """No: a WebSocket is a connection."""
-        return False
 
 
 class _Connection:
@@ -77,8 +63,8 @@ class _Connection:
             builder.arrived(200, _EVENT_STREAM)
 
     def received(self, message: Any) -> None:
-        """Take a message of the server."""
-        if not ACTIVE.recorders:
+        """Take a message of the server, where it is one of text or bytes."""
+        if not ACTIVE.recorders or not isinstance(message, str | bytes):
             return
         text = message if isinstance(message, str) else bytes(message).decode("utf-8", "replace")
         found: Received = self._conversation.received(text)
@@ -121,8 +107,6 @@ class _Connections:
 
     def of(self, client: Any) -> _Connection | None:
         """A connection to a model; ``None`` for any other."""
-        if not ACTIVE.recorders:
-            return None
         if self._epoch is not ACTIVE.epoch:
             self._known.clear()
             self._epoch = ACTIVE.epoch
@@ -149,50 +133,30 @@ def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
         connections = _Connections(library, lambda ws: str(ws._response.url))
         kind: Any = module.ClientWebSocketResponse
         return (
-            Watched(kind, "send_str", lambda send: _async_sending(connections, send)),
-            Watched(kind, "send_bytes", lambda send: _async_sending(connections, send)),
-            Watched(
-                kind, "receive", lambda receive: _async_receiving(connections, receive, lambda message: message.data)
-            ),
+            Watched(kind, "send_str", partial(_sending, connections)),
+            Watched(kind, "send_bytes", partial(_sending, connections)),
+            Watched(kind, "receive", partial(_async_receiving, connections, attrgetter("data"))),
         )
     if module.__name__ == "websocket._core":
-        return _watched_websocket_client(module, library)
-    connections, kind = _Connections(library, _websockets_url), module.ClientConnection
-    if "asyncio" in module.__name__:
+        urls: WeakKeyDictionary[Any, str] = WeakKeyDictionary()  # its connection forgets where it goes
+        connections, kind = _Connections(library, lambda connection: urls.get(connection, "")), module.WebSocket
         return (
-            Watched(kind, "send", lambda send: _async_sending(connections, send)),
-            Watched(kind, "recv", lambda recv: _async_receiving(connections, recv, lambda message: message)),
+            Watched(kind, "connect", partial(_connecting, urls), always=True),
+            Watched(kind, "send", partial(_sending, connections)),
+            Watched(kind, "recv_data_frame", partial(_receiving, connections, _text_of_frame)),
         )
+    connections, kind = _Connections(library, _websockets_url), module.ClientConnection
+    receiving = _async_receiving if "asyncio" in module.__name__ else _receiving
     return (
-        Watched(kind, "send", lambda send: _sending(connections, send)),
-        Watched(kind, "recv", lambda recv: _receiving(connections, recv)),
-    )
-
-
-def _watched_websocket_client(module: ModuleType, library: WebSocketLibrary) -> tuple[Watched, ...]:
-    """Give the methods of the library ``websocket-client``; its connection forgets where it goes."""
-    urls: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-    connections, kind = _Connections(library, lambda connection: urls.get(connection, "")), module.WebSocket
-
-    def connecting(connect: Callable[..., Any]) -> Callable[..., Any]:
-        def call(self: Any, url: Any, *args: Any, **options: Any) -> Any:
-            urls[self] = str(url)
-            return connect(self, url, *args, **options)
-
-        return call
-
-    return (
-        Watched(kind, "connect", connecting),
-        Watched(kind, "send", lambda send: _sending(connections, send)),
-        Watched(kind, "recv_data_frame", lambda recv: _receiving(connections, recv, _text_of_frame)),
+        Watched(kind, "send", partial(_sending, connections)),
+        Watched(kind, "recv", partial(receiving, connections, None)),
     )
 
 
 def _text_of_frame(received: Any) -> Any:
     opcode, frame = received
-    return (
-        frame.data if opcode in (1, 2) else None
-    )  # text and bytes (RFC 6455, section 5.2); others are not for the user
+    # Text and bytes (RFC 6455, section 5.2); others are not for the user.
+    return frame.data if opcode in (1, 2) else None
 
 
 def _websockets_url(connection: Any) -> str:
@@ -202,61 +166,58 @@ def _websockets_url(connection: Any) -> str:
     return f"{'wss' if uri.secure else 'ws'}://{host}{uri.resource_name}"
 
 
-def _async_sending(connections: _Connections, send: Callable[..., Any]) -> Callable[..., Any]:
-    async def sending(self: Any, message: Any, *args: Any, **options: Any) -> Any:
-        connection = connections.of(self)
-        if connection is not None:
-            connection.sent(message)
-        return await send(self, message, *args, **options)
-
-    return sending
+def _connecting(
+    urls: WeakKeyDictionary[Any, str], original: Callable[..., Any], client: Any, url: Any, *args: Any, **options: Any
+) -> Any:
+    urls[client] = str(url)
+    return original(client, url, *args, **options)
 
 
-def _async_receiving(
-    connections: _Connections, receive: Callable[..., Any], data_of: Callable[[Any], Any]
-) -> Callable[..., Any]:
-    async def receiving(self: Any, *args: Any, **options: Any) -> Any:
-        connection = connections.of(self)
-        if connection is None:
-            return await receive(self, *args, **options)
-        try:
-            message = await receive(self, *args, **options)
-        except BaseException as error:
-            connection.broke(error)
-            raise
-        data = data_of(message)
-        if isinstance(data, str | bytes):
-            connection.received(data)
-        return message
-
-    return receiving
-
-
-def _sending(connections: _Connections, send: Callable[..., Any]) -> Callable[..., Any]:
-    def sending(self: Any, message: Any, *args: Any, **options: Any) -> Any:
-        connection = connections.of(self)
-        if connection is not None:
-            connection.sent(message)
-        return send(self, message, *args, **options)
-
-    return sending
+def _sending(
+    connections: _Connections, original: Callable[..., Any], client: Any, message: Any, *args: Any, **options: Any
+) -> Any:
+    """Sync and async clients alike: what an asynchronous one gives is awaited by its caller."""
+    connection = connections.of(client)
+    if connection is not None:
+        connection.sent(message)
+    return original(client, message, *args, **options)
 
 
 def _receiving(
-    connections: _Connections, receive: Callable[..., Any], data_of: Callable[[Any], Any] = lambda message: message
-) -> Callable[..., Any]:
-    def receiving(self: Any, *args: Any, **options: Any) -> Any:
-        connection = connections.of(self)
-        if connection is None:
-            return receive(self, *args, **options)
-        try:
-            message = receive(self, *args, **options)
-        except BaseException as error:
-            connection.broke(error)
-            raise
-        data = data_of(message)
-        if isinstance(data, str | bytes):
-            connection.received(data)
-        return message
+    connections: _Connections,
+    data_of: Callable[[Any], Any] | None,
+    original: Callable[..., Any],
+    client: Any,
+    *args: Any,
+    **options: Any,
+) -> Any:
+    connection = connections.of(client)
+    if connection is None:
+        return original(client, *args, **options)
+    try:
+        message = original(client, *args, **options)
+    except BaseException as error:
+        connection.broke(error)
+        raise
+    connection.received(message if data_of is None else data_of(message))
+    return message
 
-    return receiving
+
+async def _async_receiving(
+    connections: _Connections,
+    data_of: Callable[[Any], Any] | None,
+    original: Callable[..., Any],
+    client: Any,
+    *args: Any,
+    **options: Any,
+) -> Any:
+    connection = connections.of(client)
+    if connection is None:
+        return await original(client, *args, **options)
+    try:
+        message = await original(client, *args, **options)
+    except BaseException as error:
+        connection.broke(error)
+        raise
+    connection.received(message if data_of is None else data_of(message))
+    return message

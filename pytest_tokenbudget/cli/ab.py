@@ -8,8 +8,18 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_tokenbudget.ab.arms import arms
+from pytest_tokenbudget.ab.comparison import Asked, compare
+from pytest_tokenbudget.ab.confirm import suspicion
+from pytest_tokenbudget.ab.progress import closing_sentence
+from pytest_tokenbudget.ab.worktree import sides
 from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.cli.ab_display import progress_display
+from pytest_tokenbudget.cli.terminal_text import paint_line
 from pytest_tokenbudget.errors import ABError
+from pytest_tokenbudget.processes.interrupts import Interrupted, interruptible
+from pytest_tokenbudget.report.json_report import report_text
+from pytest_tokenbudget.report.terminal import section_lines
 
 _WRITING = ("--tokenbudget-update", "--tokenbudget-ratchet", "--tokenbudget-accept", "--tokenbudget-reference")
 _RECORDING = "--tokenbudget-traffic=record"
@@ -58,8 +68,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.processes.interrupts import Interrupted, interruptible
-
     try:
         with interruptible():
             return _compare(arguments)
@@ -69,15 +77,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.ab.arms import arms
-    from pytest_tokenbudget.ab.comparison import Asked, compare
-    from pytest_tokenbudget.ab.confirm import suspicion
-    from pytest_tokenbudget.ab.progress import closing_sentence
-    from pytest_tokenbudget.ab.worktree import sides
-    from pytest_tokenbudget.cli.ab_display import progress_display
-    from pytest_tokenbudget.cli.terminal_text import paint_line
-    from pytest_tokenbudget.report.terminal import section_lines
-
     _check(arguments.passed_on)
     suspected = suspicion(arguments.confirm) if arguments.confirm is not None else None
     if suspected is not None and not suspected.gates:
@@ -88,8 +87,6 @@ def _compare(arguments: argparse.Namespace) -> int:
     with sides(arguments.base, Path.cwd(), same_code=arguments.same_code) as trees, progress_display() as progress:
         run = compare(arms(trees, arguments.passed_on), asked, progress)
     if arguments.json:
-        from pytest_tokenbudget.report.json_report import report_text
-
         print(report_text(run))
         return 0 if run.exit_ok else 1
     for line in section_lines(run, verbosity=0 if arguments.quiet else 2, of_ab=True):

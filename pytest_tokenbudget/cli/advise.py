@@ -9,16 +9,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pytest_tokenbudget.baselines.paths import DIRECTORY, is_production, production_path
+from pytest_tokenbudget.baselines.production_file import read_production
 from pytest_tokenbudget.cli import Command
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.plugin.context import SessionContext
-    from pytest_tokenbudget.records.advice import TestEvidence
-    from pytest_tokenbudget.records.baseline import BaselineEntry
-    from pytest_tokenbudget.records.production import Production
-    from pytest_tokenbudget.replay.recount import Recording
+from pytest_tokenbudget.cli.recordings import marked_cassettes, own_cassette
+from pytest_tokenbudget.cli.targets import choose_keys, find_targets, node_id, read_stored
+from pytest_tokenbudget.errors import BaselineError
+from pytest_tokenbudget.explain.advice import advise
+from pytest_tokenbudget.plugin.context import SessionContext, project_context
+from pytest_tokenbudget.prices import PriceBook
+from pytest_tokenbudget.records.advice import TestEvidence
+from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.production import Production
+from pytest_tokenbudget.replay.cassette import read_cassette
+from pytest_tokenbudget.replay.recorded_advice import AdviceRecount
+from pytest_tokenbudget.replay.recount import Recording
+from pytest_tokenbudget.report.advice_text import advice_lines, weight_lines
+from pytest_tokenbudget.report.evidence import evidence_of, production_weights, read_tests, stored_evidence
+from pytest_tokenbudget.report.json_report import advice_json, test_json
+from pytest_tokenbudget.settings import runs_per_month
 
 MOST_READ = 40
 """Cassettes that are read for what their calls show; the tests of a larger suite show what their baselines hold."""
@@ -65,12 +75,6 @@ class _Stored:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.explain.advice import advise
-    from pytest_tokenbudget.replay.recorded_advice import AdviceRecount
-    from pytest_tokenbudget.report.advice_text import advice_lines, weight_lines
-    from pytest_tokenbudget.report.evidence import production_weights, read_tests
-    from pytest_tokenbudget.report.json_report import advice_json
-
     reports = [path for path in map(Path, arguments.targets) if _is_report(path)]
     reported = [test for path in reports for test in read_tests(path)]
     stored = [one for named in arguments.targets if Path(named) not in reports for one in _stored_tests(named)]
@@ -93,8 +97,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 def _is_report(path: Path) -> bool:
     """Tell whether a file is to be read as a report: it is no baseline, and no other thing of this name is stored."""
-    from pytest_tokenbudget.baselines.paths import DIRECTORY
-
     return path.suffix == ".json" and DIRECTORY not in path.parts
 
 
@@ -104,10 +106,6 @@ def _stored_tests(named: str) -> list[_Stored]:
     Raises:
         BaselineError: If there are none, or if they cannot be read.
     """
-    from pytest_tokenbudget.baselines.paths import is_production
-    from pytest_tokenbudget.cli.targets import choose_keys, find_targets, node_id, read_stored
-    from pytest_tokenbudget.errors import BaselineError
-
     found = []
     for target in find_targets("." if named in BASELINES else named):
         entries = {} if is_production(target.path) else read_stored(target.path)
@@ -151,16 +149,10 @@ class _Suite:
 
     @cache  # noqa: B019  # one suite lives as long as its command
     def _context(self) -> SessionContext:
-        from pytest_tokenbudget.plugin.project_context import project_context
-
         return project_context(self._stored[0].test_file.parent if self._stored else Path())
 
     def evidence(self, reported: Sequence[Mapping[str, object]]) -> tuple[TestEvidence, ...]:
         """Gather the evidence: as reported, by their cassettes where these are few, else by their baselines."""
-        from pytest_tokenbudget.prices import PriceBook
-        from pytest_tokenbudget.report.evidence import evidence_of, stored_evidence
-        from pytest_tokenbudget.report.json_report import test_json
-
         prices = self.context.reader.prices if self.has_cassettes and self.reads_cassettes else PriceBook()
         found = [*evidence_of(reported, prices)]
         for one in self._stored:
@@ -174,9 +166,6 @@ class _Suite:
 
     def _read_recording(self, nodeid: str) -> Recording | None:
         """The recording of a test; ``None`` where it has none."""
-        from pytest_tokenbudget.replay.cassette import read_cassette
-        from pytest_tokenbudget.replay.recount import Recording
-
         path = self._cassettes.get(nodeid)
         if path is None:
             return None
@@ -185,8 +174,6 @@ class _Suite:
 
     def runs_per_month(self) -> list[float]:
         """Give the runs of an agent in a month, where the project says how many."""
-        from pytest_tokenbudget.settings import runs_per_month
-
         if not self._stored or not _says_runs_per_month():
             return []
         settings = self.context.settings
@@ -204,8 +191,6 @@ def _says_runs_per_month() -> bool:
 
 def _cassettes_of_reports(nodeids: Sequence[str]) -> dict[str, Path]:
     """The cassettes of reported tests that lie where the tests are; markers are not asked for other names."""
-    from pytest_tokenbudget.cli.recordings import own_cassette
-
     found = {}
     for nodeid in nodeids:
         file, _, key = nodeid.partition("::")
@@ -217,8 +202,6 @@ def _cassettes_of_reports(nodeids: Sequence[str]) -> dict[str, Path]:
 
 def _cassettes_of(stored: Sequence[_Stored]) -> dict[str, Path]:
     """The cassettes of stored tests; where a replayed test has none of its own name, its marker is asked."""
-    from pytest_tokenbudget.cli.recordings import marked_cassettes, own_cassette
-
     own = {one.nodeid: own_cassette(one.test_file, one.key) for one in stored}
     found = {nodeid: path for nodeid, path in own.items() if path.is_file()}
     missing = [one for one in stored if one.nodeid not in found and one.entry.traffic == "replay"]
@@ -232,9 +215,6 @@ def _cassettes_of(stored: Sequence[_Stored]) -> dict[str, Path]:
 
 def _production(path: Path | None) -> Production | None:
     """Read what production recorded: from the file that was named, or from the one of this folder where there is one."""
-    from pytest_tokenbudget.baselines.paths import production_path
-    from pytest_tokenbudget.baselines.production_file import read_production
-
     chosen = path or production_path(Path())
     return read_production(chosen) if path is not None or chosen.is_file() else None
 

@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.errors import CalibrationError
+from pytest_tokenbudget.files import shown_path
+from pytest_tokenbudget.processes.fresh_pytest import Wanted, own_environment, run_pytest
+from pytest_tokenbudget.processes.interrupts import Interrupted, interruptible
+from pytest_tokenbudget.processes.transcript import Transcript
+from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.report.figures import number, unit_of
+from pytest_tokenbudget.report.table import aligned
 from pytest_tokenbudget.wording import counted, plain
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from pytest_tokenbudget.processes.transcript import Transcript
-    from pytest_tokenbudget.records.sample import Sample
 
 INTERVAL_S = 60.0
 """s between the starts of two sessions: long enough for new connections and other machines of the provider, short enough to
@@ -56,8 +61,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.processes.interrupts import Interrupted, interruptible
-
     recorded = _Recorded()
     try:
         with interruptible():
@@ -129,8 +132,6 @@ def _check(arguments: argparse.Namespace) -> None:
 
 def _collected(passed_on: Sequence[str]) -> list[str]:
     """Node ids of the tests with a budget."""
-    from pytest_tokenbudget.processes.fresh_pytest import Wanted, own_environment, run_pytest
-
     seen = run_pytest(passed_on, Wanted(None), place=Path.cwd(), environment=own_environment())
     tests = [nodeid for nodeid, marked in seen.collected.items() if marked]
     if not tests:
@@ -144,8 +145,6 @@ def _collected(passed_on: Sequence[str]) -> list[str]:
 
 def _record(arguments: argparse.Namespace, tests: Sequence[str], *, same_code: bool) -> Transcript:
     """Run a session whose figures are stored."""
-    from pytest_tokenbudget.processes.fresh_pytest import Wanted, own_environment, run_pytest
-
     samples = () if arguments.samples is None else (f"--tokenbudget-samples={arguments.samples}",)
     wanted = Wanted(tests, records=True, same_code=same_code)
     seen = run_pytest((*arguments.passed_on, *samples), wanted, place=Path.cwd(), environment=own_environment())
@@ -228,7 +227,6 @@ def _conclude(arguments: argparse.Namespace, recorded: _Recorded) -> None:
         tests = {nodeid: {"samples": len(recorded.samples[nodeid]), **found} for nodeid, found in ranges.items()}
         print(json.dumps({"sessions": recorded.sessions, "tests": tests}, indent=2))
         return
-    from pytest_tokenbudget.files import shown_path
 
     print("\n".join(_table(ranges)))
     files = ", ".join(sorted(shown_path(Path(file), Path.cwd()) for file in recorded.files))
@@ -245,10 +243,6 @@ def _range(samples: Sequence[Sample], name: str) -> tuple[float, float] | None:
 
 
 def _table(ranges: dict[str, dict[str, tuple[float, float] | None]]) -> list[str]:
-    from tabulate import tabulate
-
-    from pytest_tokenbudget.report.figures import number, unit_of
-
     def cell(name: str, found: tuple[float, float] | None) -> str:
         if found is None:
             return "-"
@@ -260,9 +254,7 @@ def _table(ranges: dict[str, dict[str, tuple[float, float] | None]]) -> list[str
         for nodeid, found in ranges.items()
     ]
     headers = ("test", "input", "output", "calls", "measured")
-    return tabulate(
-        rows, headers=headers, tablefmt="simple", disable_numparse=True, colalign=("left", *("right",) * 4)
-    ).splitlines()
+    return aligned(rows, "lrrrr", headers)
 
 
 CALIBRATE = Command(

@@ -8,6 +8,9 @@ import os
 from pathlib import Path
 
 from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.cli.code_hosts import NoPullRequest, code_host, is_from_fork, publish
+from pytest_tokenbudget.report.from_json import read_report
+from pytest_tokenbudget.report.markdown import changes_anything, markdown, marker
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,10 +29,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.cli.code_hosts import NoPullRequest, code_host, is_from_fork, publish
-    from pytest_tokenbudget.report.from_json import read_report
-    from pytest_tokenbudget.report.markdown import changes_anything, markdown, marker
-
     run = read_report(arguments.report)
     if is_from_fork(os.environ):
         return _say(

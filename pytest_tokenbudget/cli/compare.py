@@ -7,17 +7,26 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import log
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pytest_tokenbudget.ab.ab_options import AbOptions, parse_options
 from pytest_tokenbudget.cli import Command
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.ab.ab_options import AbOptions
-    from pytest_tokenbudget.cli.compared_sides import Side
-    from pytest_tokenbudget.cli.shown_tests import ShownTest
-    from pytest_tokenbudget.records.baseline import Number
-    from pytest_tokenbudget.records.composition import Cause
-    from pytest_tokenbudget.records.gate import Gate
+from pytest_tokenbudget.cli.compared_sides import LAST, Side, pairs, read_side
+from pytest_tokenbudget.cli.compared_texts import ComparedTexts
+from pytest_tokenbudget.cli.shown_tests import ShownTest
+from pytest_tokenbudget.cli.terminal_text import paint, write_lines
+from pytest_tokenbudget.compare.rules import expand
+from pytest_tokenbudget.errors import SettingsError
+from pytest_tokenbudget.explain import explain
+from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, metric_table
+from pytest_tokenbudget.records.baseline import Number
+from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.gate import Budget, Gate, split_key
+from pytest_tokenbudget.report.figures import number, percent, unit_of
+from pytest_tokenbudget.report.table import aligned, cause_lines
+from pytest_tokenbudget.stats.statistic import exceeds, rational
+from pytest_tokenbudget.stats.statistic import statistic as of_values
+from pytest_tokenbudget.wording import counted, plain
 
 SHOWN_METRICS = (
     *("input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "calls", "failed_attempts"),
@@ -95,12 +104,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.ab.ab_options import parse_options
-    from pytest_tokenbudget.cli.compared_sides import LAST, pairs, read_side
-    from pytest_tokenbudget.cli.terminal_text import write_lines
-    from pytest_tokenbudget.errors import SettingsError
-    from pytest_tokenbudget.measure.metrics import metric_table
-
     options = parse_options(arguments.max_increase, arguments.reduce, max_samples=1, table=metric_table(()))
     named = [arguments.before or "baseline", arguments.after or ("." if arguments.before else LAST)]
     before, after = (read_side(name) for name in named)
@@ -146,10 +149,6 @@ def _changes(test: str, then: ShownTest, now: ShownTest, options: AbOptions, *, 
 
 def _gates(options: AbOptions, stages: Sequence[str], then: ShownTest, now: ShownTest) -> dict[str, list[Gate]]:
     """The rules that hold for a test, by the metric that each is about."""
-    from pytest_tokenbudget.compare.rules import expand
-    from pytest_tokenbudget.measure.metrics import DEFAULT_GATES
-    from pytest_tokenbudget.records.gate import Budget
-
     # A stage that one side does not know is in the whole test's figures, and no default rule of its own.
     common = [stage for stage in stages if stage and stage in then.stages and stage in now.stages]
     budget = options.on(Budget(default_rule=None), base="baseline", stages=[*stages])
@@ -165,9 +164,6 @@ def _gated(test: str, gate: Gate, then: ShownTest, now: ShownTest) -> Iterator[C
     Raises:
         SettingsError: If the rule names a figure that a side does not have: it cannot be held.
     """
-    from pytest_tokenbudget.errors import SettingsError
-    from pytest_tokenbudget.stats.statistic import exceeds, rational
-
     metric = gate.metric
     before, after = (_value(side, metric.stage, metric.name, metric.statistic) for side in (then, now))
     if before is None or after is None:
@@ -189,15 +185,11 @@ def _gated(test: str, gate: Gate, then: ShownTest, now: ShownTest) -> Iterator[C
 
 def _with_texts(changes: Sequence[Change], both: Sequence[tuple[str, ShownTest, ShownTest]]) -> list[Change]:
     """The changes, with the words that changed where both sides have a recording."""
-    from pytest_tokenbudget.cli.compared_texts import ComparedTexts
-
     texts, sides = ComparedTexts(), {test: (then, now) for test, then, now in both}
     return [replace(one, causes=texts.explain(one.test, *sides[one.test], one.causes)) for one in changes]
 
 
 def _value(test: ShownTest, stage: str, name: str, statistic: str = "mean") -> Number | None:
-    from pytest_tokenbudget.stats.statistic import statistic as of_values
-
     if stage and stage not in test.stages:
         return 0 if name in ("input_tokens", "output_tokens", "calls") else None
     values = test.stages[stage].get(name, ())
@@ -212,9 +204,6 @@ def _change(
     ruled: tuple[str, bool] = ("", True),
 ) -> Change:
     """A change with its causes; ``ruled`` is the rule about it and whether it is held."""
-    from pytest_tokenbudget.explain import explain
-    from pytest_tokenbudget.records.gate import split_key
-
     (then, now), (before, after) = sides, values
     stage, name = split_key(metric)
     causes: tuple[Cause, ...] = ()
@@ -306,9 +295,6 @@ def _lines(
     *,
     everything: bool,
 ) -> Iterator[str]:
-    from pytest_tokenbudget.cli.terminal_text import paint
-    from pytest_tokenbudget.wording import counted, plain
-
     yield f"{plain(before.name)} → {plain(after.name)}"
     by_test: dict[str, list[Change]] = {}
     for change in changes:
@@ -335,8 +321,6 @@ def _lines(
 
 def _told(changes: Sequence[Change]) -> list[Change]:
     """The changes that tell more than that of a stage around them, or that break a rule which that one keeps."""
-    from pytest_tokenbudget.records.gate import split_key
-
     told: list[Change] = []
     for change in changes:
         stage, name = split_key(change.metric)
@@ -354,14 +338,6 @@ def _told(changes: Sequence[Change]) -> list[Change]:
 
 def _test_lines(changes: Sequence[Change]) -> Iterator[str]:
     """A line a figure, its causes below it; those of the money are those of the tokens, and told where nothing else moved."""
-    from tabulate import tabulate
-
-    from pytest_tokenbudget.cli.terminal_text import paint
-    from pytest_tokenbudget.records.gate import split_key
-    from pytest_tokenbudget.report.figures import number, percent, unit_of
-    from pytest_tokenbudget.report.table import cause_lines
-    from pytest_tokenbudget.wording import plain
-
     cells = []
     for one in changes:
         unit = unit_of(one.metric)
@@ -374,12 +350,12 @@ def _test_lines(changes: Sequence[Change]) -> Iterator[str]:
                 "" if one.held else f"OVER{rule}",
             )
         )
-    rows = tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=("left", "left", "right", "left"))
+    rows = aligned(cells, "llrl")
     shown: set[tuple[str, ...]] = set()
     costs_only = {split_key(one.metric)[1] for one in changes} == {"cost"}
-    for one, row, cell in zip(changes, rows.splitlines(), cells, strict=True):
+    for one, row, cell in zip(changes, rows, cells, strict=True):
         said = cell[-1]
-        yield f"  {row.rstrip().removesuffix(said)}{paint(said, 'red')}" if said else f"  {row.rstrip()}"
+        yield f"  {row.removesuffix(said)}{paint(said, 'red')}"
         if split_key(one.metric)[1] == "cost" and not costs_only:
             continue
         if one.causes:

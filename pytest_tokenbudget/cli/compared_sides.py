@@ -6,14 +6,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pytest_tokenbudget import git
+from pytest_tokenbudget.baselines.format import load
+from pytest_tokenbudget.baselines.paths import BASELINE, DIRECTORY, LAST_RUN, PRODUCTION, baseline_path, is_production
+from pytest_tokenbudget.baselines.production_file import read_production
+from pytest_tokenbudget.cli.shown_tests import ShownTest, of_entry, read_tests
+from pytest_tokenbudget.cli.targets import Target, choose_keys, find_targets, node_id
 from pytest_tokenbudget.errors import BaselineError, GitError, ReportError
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.cli.shown_tests import ShownTest
-    from pytest_tokenbudget.cli.targets import Target
-    from pytest_tokenbudget.records.production import Production
+from pytest_tokenbudget.records.production import Production
 
 LAST = "last"
 """Stands for the last run that failed, which the plugin keeps in pytest's cache."""
@@ -44,10 +45,6 @@ def read_side(named: str) -> Side:
     Raises:
         TokenBudgetError: If nothing has this name, or it cannot be read.
     """
-    from pytest_tokenbudget.baselines.paths import BASELINE, is_production
-    from pytest_tokenbudget.baselines.production_file import read_production
-    from pytest_tokenbudget.cli.targets import find_targets
-
     revision, colon, inside = named.partition(":")
     if colon and not os.path.lexists(named) and not _is_node_id(named):
         return Side(named, _of_revision(revision, inside))
@@ -98,8 +95,6 @@ def _test(nodeid: str) -> str:
 
 
 def _by_id(target: Target) -> dict[str, ShownTest]:
-    from pytest_tokenbudget.cli.shown_tests import read_tests
-
     return {test.test: test for test in read_tests(target)}
 
 
@@ -109,9 +104,6 @@ def _below(nodeid: str, folder: Path) -> str:
 
 
 def _last_run() -> Target:
-    from pytest_tokenbudget.baselines.paths import LAST_RUN
-    from pytest_tokenbudget.cli.targets import Target
-
     here = Path.cwd()
     found = next((folder / LAST_RUN for folder in (here, *here.parents) if (folder / LAST_RUN).is_file()), None)
     if found is None:
@@ -124,11 +116,6 @@ def _last_run() -> Target:
 
 def _of_revision(revision: str, inside: str) -> dict[str, ShownTest]:
     """The baselines of a commit, those of the current folder and below; or what a path in it names."""
-    from pytest_tokenbudget import git
-    from pytest_tokenbudget.baselines.format import load
-    from pytest_tokenbudget.cli.shown_tests import of_entry
-    from pytest_tokenbudget.cli.targets import choose_keys, node_id
-
     here = Path()
     commit = git.commit(here, revision)
     if commit is None:
@@ -157,16 +144,12 @@ def _of_revision(revision: str, inside: str) -> dict[str, ShownTest]:
 
 def _path_inside(inside: str) -> tuple[str, str]:
     """The path in a commit that is meant, and the test: ``tests/test_desk.py::test_a`` is in the baseline of that file."""
-    from pytest_tokenbudget.baselines.paths import baseline_path
-
     file, _, wanted = inside.partition("::")
     return (baseline_path(Path(file)).as_posix(), wanted) if file.endswith(".py") else (inside, "")
 
 
 def _is_baseline(name: str, *, whole: bool) -> bool:
     """Tell whether a file of a commit is a baseline; a reference only where its own path is named (``whole``)."""
-    from pytest_tokenbudget.baselines.paths import DIRECTORY, PRODUCTION
-
     path = Path(name)
     if path.suffix != ".json" or path.stem == PRODUCTION:
         return False
@@ -175,8 +158,6 @@ def _is_baseline(name: str, *, whole: bool) -> bool:
 
 def _as_test(production: Production, nodeid: str) -> ShownTest:
     """The runs of production as if they were the samples of a test."""
-    from pytest_tokenbudget.cli.shown_tests import ShownTest
-
     stages = {
         stage: {name: (found.mean,) for name, found in metrics.items()} for stage, metrics in production.stages.items()
     }

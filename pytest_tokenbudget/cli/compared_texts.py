@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pytest_tokenbudget import git
+from pytest_tokenbudget.baselines.paths import DIRECTORY
+from pytest_tokenbudget.cli.recordings import marked_cassettes, own_cassette
+from pytest_tokenbudget.cli.shown_tests import ShownTest
 from pytest_tokenbudget.errors import TokenBudgetError
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.cli.shown_tests import ShownTest
-    from pytest_tokenbudget.plugin.context import SessionContext
-    from pytest_tokenbudget.records.composition import Cause
-    from pytest_tokenbudget.records.prompt import PromptText
-
+from pytest_tokenbudget.explain.text_diffs import with_text_diffs
+from pytest_tokenbudget.plugin.context import SessionContext, project_context
+from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.prompt import PromptText
+from pytest_tokenbudget.replay.cassette import parse_cassette
+from pytest_tokenbudget.replay.prompt_texts import TextRules, texts_of_cassette
 
 _Texts = tuple["tuple[PromptText, ...]", "tuple[PromptText, ...]"]
 
@@ -32,8 +34,6 @@ class ComparedTexts:
 
     def explain(self, test: str, then: ShownTest, now: ShownTest, causes: Sequence[Cause]) -> tuple[Cause, ...]:
         """Give a test's causes the words that changed; as they are where a side has no recording."""
-        from pytest_tokenbudget.explain.text_diffs import with_text_diffs
-
         if not any(cause.part in ("system", "tools") for cause in causes):
             return tuple(causes)
         if test not in self._texts:
@@ -59,8 +59,6 @@ class ComparedTexts:
 
     def _recorded(self, side: ShownTest) -> bytes | None:
         """The cassette of a test on one side: under its own name, else under the one that its marker gives now."""
-        from pytest_tokenbudget.cli.recordings import own_cassette
-
         file, _, key = side.test.partition("::")
         data = _content(side, own_cassette(Path(file), key)) if key else None
         if data is None and key and side.traffic == "replay" and Path(file).is_file():
@@ -69,8 +67,6 @@ class ComparedTexts:
         return data
 
     def _marked_cassettes(self, test_file: Path) -> dict[str, Path]:
-        from pytest_tokenbudget.cli.recordings import marked_cassettes
-
         if test_file not in self._marked:
             try:
                 found = marked_cassettes([test_file])
@@ -80,10 +76,6 @@ class ComparedTexts:
         return self._marked[test_file]
 
     def _texts_of(self, data: bytes, folder: Path) -> tuple[PromptText, ...]:
-        from pytest_tokenbudget.plugin.project_context import project_context
-        from pytest_tokenbudget.replay.cassette import parse_cassette
-        from pytest_tokenbudget.replay.prompt_texts import TextRules, texts_of_cassette
-
         if self._context is None:
             self._context = project_context(folder if folder.is_dir() else Path())
         context = self._context
@@ -95,16 +87,11 @@ class ComparedTexts:
 
 def _is_baseline(side: ShownTest) -> bool:
     """Tell whether a side is the baseline of the working tree."""
-    from pytest_tokenbudget.baselines.paths import DIRECTORY
-
     return ":" not in side.file and Path(side.file).parent.name == DIRECTORY
 
 
 def _content(side: ShownTest, cassette: Path) -> bytes | None:
     """The bytes of a cassette on one side; ``None`` where it has none."""
-    from pytest_tokenbudget import git
-    from pytest_tokenbudget.baselines.paths import DIRECTORY
-
     revision, _, inside = side.file.rpartition(":")
     stored = Path(inside)
     is_reference = stored.parent.parent.name == DIRECTORY

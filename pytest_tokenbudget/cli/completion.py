@@ -18,9 +18,9 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     import shtab
 
-    from pytest_tokenbudget.cli.main import make_parser
+    from pytest_tokenbudget.cli.main import VERBS, command, make_parser
 
-    print(shtab.complete(make_parser(), arguments.shell))
+    print(shtab.complete(make_parser(map(command, VERBS)), arguments.shell))
     return 0
 
 

@@ -8,15 +8,30 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from pytest_tokenbudget.baselines.format import format_of
+from pytest_tokenbudget.baselines.migrations import FORMAT
+from pytest_tokenbudget.baselines.production_file import read_production
+from pytest_tokenbudget.baselines.store import JsonStore
+from pytest_tokenbudget.capture.watch import UNWATCHED_PACKAGES, WATCHED_PACKAGES
 from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.cli.stored_files import StoredFiles, find_stale, find_stored, shown
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.cli.terminal_text import Colour
-    from pytest_tokenbudget.processes.collected import Collection
+from pytest_tokenbudget.cli.terminal_text import Colour, paint
+from pytest_tokenbudget.errors import BaselineError, TokenBudgetError
+from pytest_tokenbudget.processes.collected import Collection, collect
+from pytest_tokenbudget.providers.registry import builtin_formats
+from pytest_tokenbudget.providers.wire_format import each_format
+from pytest_tokenbudget.replay.cassette import DEFAULT_LIMIT, read_cassette
+from pytest_tokenbudget.replay.recording import LeakCheck
+from pytest_tokenbudget.replay.redaction import Redactor, compile_patterns
+from pytest_tokenbudget.replay.secrets import allowed_secrets
+from pytest_tokenbudget.settings import is_ci, pairs
+from pytest_tokenbudget.tokens.vocabularies import ENCODINGS, FALLBACK, available, load
+from pytest_tokenbudget.wording import counted, plain
 
 Level = Literal["ok", "note", "finding", "error"]
 
@@ -96,9 +111,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _lines(found: list[Finding]) -> Iterator[str]:
-    from pytest_tokenbudget.cli.terminal_text import paint
-    from pytest_tokenbudget.wording import counted, plain
-
     for finding in found:
         level = paint(f"{finding.level:<7}", _COLOURS[finding.level])
         first, *further = finding.text.splitlines() or [""]
@@ -112,8 +124,6 @@ def _lines(found: list[Finding]) -> Iterator[str]:
 
 def _version(package: str) -> str:
     """Name and version of a package, ``""`` where it is not installed."""
-    from importlib.metadata import PackageNotFoundError, version
-
     try:
         return f"{package} {version(package)}"
     except PackageNotFoundError:
@@ -121,8 +131,6 @@ def _version(package: str) -> str:
 
 
 def _versions() -> Iterator[Finding]:
-    from importlib.metadata import entry_points
-
     python = f"Python {sys.version.split()[0]} ({sys.executable})"
     packages = ("pytest", "pytest-tokenbudget", "pytest-xdist")
     yield Finding("versions", "ok", ", ".join([python, *filter(None, map(_version, packages))]))
@@ -132,8 +140,6 @@ def _versions() -> Iterator[Finding]:
 
 
 def _clients() -> Iterator[Finding]:
-    from pytest_tokenbudget.capture.watch import UNWATCHED_PACKAGES, WATCHED_PACKAGES
-
     watched = [label for label in map(_client, WATCHED_PACKAGES) if label]
     if watched:
         yield Finding("clients", "ok", f"installed and watched: {', '.join(watched)}")
@@ -156,9 +162,6 @@ def _clients() -> Iterator[Finding]:
 
 def _client(package: str) -> str:
     """Name and version of a client library, ``""`` where it is not installed."""
-    from importlib.metadata import PackageNotFoundError, version
-    from importlib.util import find_spec
-
     # The distribution of a module may have another name (`grpc` is of grpcio): the module decides.
     if find_spec(package) is None:
         return ""
@@ -169,18 +172,11 @@ def _client(package: str) -> str:
 
 
 def _wire_formats() -> Iterator[Finding]:
-    from pytest_tokenbudget.providers.registry import builtin_formats
-    from pytest_tokenbudget.providers.wire_format import each_format
-
     names = dict.fromkeys(one.api for one in each_format(builtin_formats()))
     yield Finding("wire formats", "ok", f"{len(names)} known: {', '.join(names)}")
 
 
 def _encodings(collection: Collection | None) -> Iterator[Finding]:
-    from pytest_tokenbudget.errors import TokenBudgetError
-    from pytest_tokenbudget.settings import pairs
-    from pytest_tokenbudget.tokens.vocabularies import ENCODINGS, FALLBACK, available, load
-
     here = [name for name in ENCODINGS if available(name)]
     elsewhere = [name for name in ENCODINGS if name not in here]
     if FALLBACK in here:
@@ -212,13 +208,6 @@ def _encodings(collection: Collection | None) -> Iterator[Finding]:
 
 def _baselines(stored: StoredFiles, *, migrate: bool) -> tuple[dict[Path, tuple[str, ...]], list[Finding]]:
     """The keys of each readable baseline, and what is to be said of all of them."""
-    from pytest_tokenbudget.baselines.format import format_of
-    from pytest_tokenbudget.baselines.migrations import FORMAT
-    from pytest_tokenbudget.baselines.production_file import read_production
-    from pytest_tokenbudget.baselines.store import JsonStore
-    from pytest_tokenbudget.errors import BaselineError
-    from pytest_tokenbudget.wording import counted
-
     store = JsonStore()
     entries: dict[Path, tuple[str, ...]] = {}
     found: list[Finding] = []
@@ -250,13 +239,6 @@ def _baselines(stored: StoredFiles, *, migrate: bool) -> tuple[dict[Path, tuple[
 
 
 def _cassettes(stored: StoredFiles, collection: Collection | None) -> Iterator[Finding]:
-    from pytest_tokenbudget.errors import TokenBudgetError
-    from pytest_tokenbudget.replay.cassette import DEFAULT_LIMIT, read_cassette
-    from pytest_tokenbudget.replay.recording import LeakCheck
-    from pytest_tokenbudget.replay.redaction import Redactor, compile_patterns
-    from pytest_tokenbudget.replay.secrets import allowed_secrets
-    from pytest_tokenbudget.wording import counted
-
     if not stored.cassettes:
         return
     try:
@@ -279,9 +261,6 @@ def _cassettes(stored: StoredFiles, collection: Collection | None) -> Iterator[F
 
 
 def _collected(arguments: argparse.Namespace) -> tuple[Collection | None, list[Finding]]:
-    from pytest_tokenbudget.errors import TokenBudgetError
-    from pytest_tokenbudget.processes.collected import collect
-
     try:
         return collect([*map(str, arguments.paths), *arguments.passed_on], place=Path.cwd()), []
     except TokenBudgetError as error:
@@ -292,8 +271,6 @@ def _stored_for_no_test(
     stored: StoredFiles, entries: Mapping[Path, tuple[str, ...]], collection: Collection
 ) -> Iterator[Finding]:
     """Name the entries and cassettes of tests that no longer exist."""
-    from pytest_tokenbudget.wording import counted
-
     stale = find_stale(stored, entries, collection)
     remedy = "tokenbudget prune --dry-run shows what tokenbudget prune removes"
     for path, gone in stale.entries.items():
@@ -308,8 +285,6 @@ def _stored_for_no_test(
 
 
 def _ci(environment: Mapping[str, str]) -> Finding:
-    from pytest_tokenbudget.settings import is_ci
-
     service = next((name for variable, name in _CI_SERVICES.items() if environment.get(variable)), "")
     if is_ci(environment):
         return Finding(

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.cli.terminal_text import bar
 from pytest_tokenbudget.errors import FootprintError
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.measure.footprint import Footprint
+from pytest_tokenbudget.measure.footprint import DEFAULT_MODEL, Footprint, measure_footprint, read_text
+from pytest_tokenbudget.measure.mcp_server import read_command
+from pytest_tokenbudget.report.table import aligned
+from pytest_tokenbudget.tokens.counter import Counter
+from pytest_tokenbudget.tokens.counts import count_cache
+from pytest_tokenbudget.wording import plain
 
 _BAR = 24
 """Width of the longest bar, in characters."""
@@ -31,8 +36,6 @@ class _Row:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
-    from pytest_tokenbudget.measure.footprint import DEFAULT_MODEL
-
     parser.epilog = (
         "example: tokenbudget footprint --mcp 'uvx mcp-server-git' --model gpt-4.1. "
         "Exit codes: 0 measured, 1 over --limit, 2 a file or a server that cannot be read."
@@ -48,10 +51,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.measure.footprint import measure_footprint, read_text
-    from pytest_tokenbudget.tokens.counter import Counter
-    from pytest_tokenbudget.tokens.counts import count_cache
-
     tools: list[Any] = []
     texts: list[tuple[str, str]] = []
     if arguments.mcp is not None:
@@ -89,10 +88,6 @@ def _cache_folder() -> Path | None:
 
 
 def _read_server(command: str) -> tuple[Sequence[Any], Sequence[tuple[str, str]]]:
-    import asyncio
-
-    from pytest_tokenbudget.measure.mcp_server import read_command
-
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -102,8 +97,6 @@ def _read_server(command: str) -> tuple[Sequence[Any], Sequence[tuple[str, str]]
 
 
 def _read_tools(path: Path) -> list[Any]:
-    from pytest_tokenbudget.measure.footprint import read_text
-
     try:
         found = json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
@@ -129,10 +122,6 @@ def _rows(found: Footprint, names: Sequence[str]) -> list[_Row]:
 
 
 def _lines(found: Footprint, rows: Sequence[_Row]) -> list[str]:
-    from tabulate import tabulate
-
-    from pytest_tokenbudget.wording import plain
-
     about = "estimated with " if found.estimated else ""
     largest = max((row.tokens for row in rows), default=1) or 1
     table = [
@@ -141,14 +130,14 @@ def _lines(found: Footprint, rows: Sequence[_Row]) -> list[str]:
             plain(row.name, limit=40),
             f"{row.tokens:,}",
             f"{row.tokens / max(1, found.input_tokens):.1%}",
-            "█" * max(1, round(_BAR * row.tokens / largest)) if row.tokens > 0 else "",
+            bar(row.tokens / largest, _BAR),
         )
         for row in rows
     ]
     return [
         f"{found.input_tokens:,} input tokens before the first word ({found.model}, {about}{found.encoding})",
         "",
-        tabulate(table, tablefmt="plain", colalign=("left", "left", "right", "right", "left"), disable_numparse=True),
+        *aligned(table, "llrrl"),
     ]
 
 
@@ -158,7 +147,7 @@ def _as_json(found: Footprint, rows: Sequence[_Row]) -> dict[str, Any]:
         "encoding": found.encoding,
         "estimated": found.estimated,
         "input_tokens": found.input_tokens,
-        "parts": [{"part": row.part, "name": row.name, "tokens": row.tokens} for row in rows],
+        "parts": [asdict(row) for row in rows],
     }
 
 

@@ -7,13 +7,20 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pytest_tokenbudget.baselines.paths import production_path
+from pytest_tokenbudget.baselines.production_file import write_production
 from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.errors import ImportRowsError
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.records.production import Production, ProductionRow
+from pytest_tokenbudget.measure.importers import READERS, rows_of_sql
+from pytest_tokenbudget.measure.production import summarize
+from pytest_tokenbudget.prices import PriceBook
+from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.records.production import Production, ProductionRow
+from pytest_tokenbudget.report.figures import number, unit_of
+from pytest_tokenbudget.report.table import aligned
+from pytest_tokenbudget.wording import plain
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,10 +46,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.baselines.paths import production_path
-    from pytest_tokenbudget.baselines.production_file import write_production
-    from pytest_tokenbudget.measure.production import summarize
-
     path = production_path(arguments.to, arguments.name)
     kind, rows = _rows(arguments)
     production = summarize(_priced(rows), source=kind)
@@ -61,8 +64,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _rows(arguments: argparse.Namespace) -> tuple[str, Iterator[ProductionRow]]:
-    from pytest_tokenbudget.measure.importers import READERS, rows_of_sql
-
     if arguments.sql is not None:
         if arguments.query is None:
             raise ImportRowsError("--sql needs --query FILE", remedy="--query messages.sql")
@@ -80,9 +81,6 @@ def _rows(arguments: argparse.Namespace) -> tuple[str, Iterator[ProductionRow]]:
 
 def _priced(rows: Iterable[ProductionRow]) -> Iterator[ProductionRow]:
     """The rows, with the listed price where they bring no cost of their own."""
-    from pytest_tokenbudget.prices import PriceBook
-    from pytest_tokenbudget.records.call import Usage
-
     prices = PriceBook()
     for row in rows:
         if row.cost is not None or not row.model or row.input_tokens is None or row.output_tokens is None:
@@ -109,11 +107,6 @@ def production_json(production: Production) -> dict[str, Any]:
 
 def production_lines(production: Production) -> list[str]:
     """The stages as a table."""
-    from tabulate import tabulate
-
-    from pytest_tokenbudget.report.figures import number, unit_of
-    from pytest_tokenbudget.wording import plain
-
     rows = [
         (
             plain(stage, limit=40) or "(run)",
@@ -125,9 +118,7 @@ def production_lines(production: Production) -> list[str]:
         for name, found in metrics.items()
     ]
     headers = ("stage", "metric", "n", "mean", "p50", "p95")
-    return tabulate(
-        rows, headers=headers, tablefmt="simple", disable_numparse=True, colalign=("left", "left", *("right",) * 4)
-    ).splitlines()
+    return aligned(rows, "llrrrr", headers)
 
 
 IMPORT = Command("import", "make the reference `production` of what production recorded", _arguments, _run)

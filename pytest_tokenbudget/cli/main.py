@@ -6,52 +6,35 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from pytest_tokenbudget.cli import Command
-from pytest_tokenbudget.cli.ab import AB
-from pytest_tokenbudget.cli.advise import ADVISE
-from pytest_tokenbudget.cli.calibrate import CALIBRATE
-from pytest_tokenbudget.cli.comment import COMMENT
-from pytest_tokenbudget.cli.compare import COMPARE
-from pytest_tokenbudget.cli.completion import COMPLETION
-from pytest_tokenbudget.cli.doctor import DOCTOR
-from pytest_tokenbudget.cli.footprint import FOOTPRINT
-from pytest_tokenbudget.cli.import_rows import IMPORT
-from pytest_tokenbudget.cli.init import INIT
-from pytest_tokenbudget.cli.merge_files import MERGE, MERGE_DRIVER
-from pytest_tokenbudget.cli.prune import PRUNE
-from pytest_tokenbudget.cli.render_report import RENDER
-from pytest_tokenbudget.cli.schemas import SCHEMA
-from pytest_tokenbudget.cli.show import SHOW
-from pytest_tokenbudget.cli.show_history import HISTORY
-from pytest_tokenbudget.cli.textconv import TEXTCONV
-from pytest_tokenbudget.cli.whatif import WHATIF
 from pytest_tokenbudget.errors import TokenBudgetError
 
-COMMANDS: tuple[Command, ...] = (
-    AB,
-    ADVISE,
-    CALIBRATE,
-    COMMENT,
-    COMPARE,
-    COMPLETION,
-    DOCTOR,
-    FOOTPRINT,
-    HISTORY,
-    IMPORT,
-    INIT,
-    MERGE,
-    MERGE_DRIVER,
-    PRUNE,
-    RENDER,
-    SCHEMA,
-    SHOW,
-    TEXTCONV,
-    WHATIF,
-)
-"""All commands, in the order of ``--help``."""
+VERBS = {
+    "ab": "ab",
+    "advise": "advise",
+    "calibrate": "calibrate",
+    "comment": "comment",
+    "compare": "compare",
+    "completion": "completion",
+    "doctor": "doctor",
+    "footprint": "footprint",
+    "history": "show_history",
+    "import": "import_rows",
+    "init": "init",
+    "merge": "merge_files",
+    "merge-driver": "merge_files",
+    "prune": "prune",
+    "render": "render_report",
+    "schema": "schemas",
+    "show": "show",
+    "textconv": "textconv",
+    "whatif": "whatif",
+}
+"""The verbs in the order of ``--help``, and the module of each, which is imported where the verb is meant."""
 
 _PATHS = ("PATH", "PATH|NODEID|NAME", "NODEID", "NODEID|CASSETTE", "A", "B", "BASE", "FILE", "FOLDER")
 """Names of arguments that may be paths."""
@@ -74,8 +57,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="replace")
-    own, passed_on = _split(sys.argv[1:] if argv is None else argv)
-    parser = make_parser()
+    argv = list(sys.argv[1:] if argv is None else argv)
+    commands = [command(argv[0])] if argv and argv[0] in VERBS else list(map(command, VERBS))
+    own, passed_on = _split(argv, commands)
+    parser = make_parser(commands)
     arguments, unknown = parser.parse_known_args(own, argparse.Namespace(passed_on=passed_on))
     if unknown:
         shown = " ".join(unknown)
@@ -94,44 +79,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _split(argv: Sequence[str]) -> tuple[list[str], list[str]]:
+def command(verb: str) -> Command:
+    """The command of a verb."""
+    module = import_module(f"pytest_tokenbudget.cli.{VERBS[verb]}")
+    found: Command = getattr(module, verb.upper().replace("-", "_"))
+    return found
+
+
+def _split(argv: list[str], commands: Sequence[Command]) -> tuple[list[str], list[str]]:
     """Split the arguments into ours and those after `--`, for the program that a command runs.
 
     Not left to argparse, which takes a positional argument's values once, in the first place where it finds any.
     """
-    passing = {command.name for command in COMMANDS if command.passes_on}
-    if not argv or argv[0] not in passing or "--" not in argv:
-        return list(argv), []
+    if "--" not in argv or argv[0] not in {command.name for command in commands if command.passes_on}:
+        return argv, []
     at = argv.index("--")
-    return list(argv[:at]), list(argv[at + 1 :])
+    return argv[:at], argv[at + 1 :]
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The whole command line; arguments that are paths are completed as such by a shell."""
+def make_parser(commands: Iterable[Command]) -> argparse.ArgumentParser:
+    """The command line of some commands; arguments that are paths are completed as such by a shell."""
     from pytest_tokenbudget import __version__
 
     parser = argparse.ArgumentParser(prog="tokenbudget", description="What an agent's tests cost, and what changed.")
     parser.add_argument("--version", action="version", version=f"pytest-tokenbudget {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in COMMANDS:
-        subparser = commands.add_parser(command.name, help=command.help, description=_sentence(command.help))
-        command.arguments(subparser)
+    verbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for each in commands:
+        subparser = verbs.add_parser(each.name, help=each.help, description=_sentence(each.help))
+        each.arguments(subparser)
         for action in subparser._actions:
             if action.type is Path or action.metavar in _PATHS:
                 action.complete = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}  # type: ignore[attr-defined]  # as shtab reads it
-        subparser.set_defaults(command=command)
+        subparser.set_defaults(command=each)
     return parser
 
 
 def command_help(name: str) -> str:
     """Give the text of a command's ``--help``, 100 columns wide, for the docs."""
-    command = next(command for command in COMMANDS if command.name == name)
+    found = command(name)
     parser = argparse.ArgumentParser(
         prog=f"tokenbudget {name}",
-        description=_sentence(command.help),
+        description=_sentence(found.help),
         formatter_class=lambda prog: argparse.HelpFormatter(prog, width=100),
     )
-    command.arguments(parser)
+    found.arguments(parser)
     return parser.format_help()
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
+import configparser
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from pytest_tokenbudget.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
-
     import tomlkit
 
 Host = Literal["github", "gitlab", "jenkins"]
@@ -174,8 +173,6 @@ def _edit_toml(path: Path, text: str, section: str, wanted: Mapping[str, str]) -
 
 
 def _edit_ini(path: Path, text: str, section: str, wanted: Mapping[str, str]) -> str:
-    import configparser
-
     from configupdater import ConfigUpdater
 
     document = ConfigUpdater()

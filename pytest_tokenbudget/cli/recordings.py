@@ -5,12 +5,11 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pytest_tokenbudget.baselines.paths import cassette_directory, cassette_file_name
+from pytest_tokenbudget.cli.targets import choose_keys
 from pytest_tokenbudget.errors import WhatIfError
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.processes.collected import CollectedTest
+from pytest_tokenbudget.processes.collected import CollectedTest, collect
 
 
 def own_cassette(test_file: Path, key: str) -> Path:
@@ -20,8 +19,6 @@ def own_cassette(test_file: Path, key: str) -> Path:
         test_file: The test file.
         key: The test's node id within the file.
     """
-    from pytest_tokenbudget.baselines.paths import cassette_directory, cassette_file_name
-
     return cassette_directory(test_file) / cassette_file_name(f"{test_file.stem}.{key}")
 
 
@@ -57,8 +54,6 @@ def find_cassette(recording: str) -> Path:
 
 def _named_cassettes(test_file: Path, key: str) -> list[Path]:
     """The cassettes that the markers of a test, or of the tests of a class or function, name."""
-    from pytest_tokenbudget.cli.targets import choose_keys
-
     tests = {test.key: test.cassette for test in _collected([test_file])}
     return list(dict.fromkeys(_relative(tests[found]) for found in choose_keys(tests, key) if found in tests))
 
@@ -72,8 +67,6 @@ def marked_cassettes(test_files: Iterable[Path]) -> dict[tuple[Path, str], Path]
 
 
 def _collected(test_files: Sequence[Path]) -> Sequence[CollectedTest]:
-    from pytest_tokenbudget.processes.collected import collect
-
     return collect([str(path) for path in test_files], place=Path.cwd()).tests
 
 
@@ -83,7 +76,5 @@ def _relative(path: Path) -> Path:
 
 def tests_folder(cassette: Path) -> Path:
     """The folder of the tests that a cassette belongs to; the working directory where it lies somewhere else."""
-    from pytest_tokenbudget.baselines.paths import cassette_directory
-
     tests = cassette.parent.parent.parent
     return tests if cassette.parent == cassette_directory(tests / "test.py") else Path()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.errors import ReportError
+from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, write_reports, writer_for
+from pytest_tokenbudget.report.from_json import read_report
 
 _OPTION = "--output"
 
@@ -30,9 +32,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, write_reports, writer_for
-    from pytest_tokenbudget.report.from_json import read_report
-
     for name in arguments.output:
         writer_for(name, BUILTIN_FORMATS, option=_OPTION)
     run = read_report(arguments.report)

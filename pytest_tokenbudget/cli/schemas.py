@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
 
+from pytest_tokenbudget.baselines.schema import json_schema as baseline_schema
 from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.report.json_shape import json_schema as report_schema
 
-
-def _baseline() -> dict[str, Any]:
-    from pytest_tokenbudget.baselines.schema import json_schema
-
-    return json_schema()
-
-
-def _report() -> dict[str, Any]:
-    from pytest_tokenbudget.report.json_shape import json_schema
-
-    return json_schema()
-
-
-_SCHEMAS = {"baseline": _baseline, "report": _report}
+_SCHEMAS = {"baseline": baseline_schema, "report": report_schema}
 
 
 def _arguments(parser: argparse.ArgumentParser) -> None:

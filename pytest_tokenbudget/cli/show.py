@@ -5,15 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from statistics import stdev
+from typing import Any
 
+from pytest_tokenbudget.baselines.history import is_jump
+from pytest_tokenbudget.baselines.paths import BASELINE, check_reference, is_production
+from pytest_tokenbudget.baselines.production_file import read_production
 from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.cli.import_rows import production_json, production_lines
+from pytest_tokenbudget.cli.shown_tests import ShownTest, read_tests
+from pytest_tokenbudget.cli.targets import find_targets
+from pytest_tokenbudget.cli.terminal_text import bar, paint, write_lines
 from pytest_tokenbudget.errors import ReportError
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.cli.shown_tests import ShownTest
-    from pytest_tokenbudget.records.baseline import Number
-    from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
+from pytest_tokenbudget.records.baseline import Number
+from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import inclusive
+from pytest_tokenbudget.report.figures import number, percent, seconds, unit_of
+from pytest_tokenbudget.report.json_report import call_json, parts_json
+from pytest_tokenbudget.report.prompt_tree import PART_WORDS
+from pytest_tokenbudget.report.table import aligned
+from pytest_tokenbudget.stats.statistic import mean
+from pytest_tokenbudget.wording import counted, plain
 
 MAIN_METRICS = (
     *("calls", "failed_attempts", "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "cost"),
@@ -58,14 +71,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.baselines.paths import BASELINE, check_reference, is_production
-    from pytest_tokenbudget.baselines.production_file import read_production
-    from pytest_tokenbudget.cli.import_rows import production_json, production_lines
-    from pytest_tokenbudget.cli.shown_tests import read_tests
-    from pytest_tokenbudget.cli.targets import find_targets
-    from pytest_tokenbudget.cli.terminal_text import paint, write_lines
-    from pytest_tokenbudget.wording import plain
-
     against = arguments.against if arguments.against == BASELINE else check_reference(arguments.against)
     targets = find_targets("." if arguments.target == BASELINE else arguments.target, against=against)
     production = {target.path: read_production(target.path) for target in targets if is_production(target.path)}
@@ -95,9 +100,6 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _test_lines(test: ShownTest, *, everything: bool, calls: bool) -> list[str]:
-    from pytest_tokenbudget.cli.terminal_text import paint
-    from pytest_tokenbudget.wording import counted, plain
-
     models = ", ".join(plain(model, limit=60) for model in test.models)
     facts = [plain(test.file), test.traffic, models, counted(test.samples, "sample")]
     if test.references:
@@ -115,8 +117,6 @@ def _test_lines(test: ShownTest, *, everything: bool, calls: bool) -> list[str]:
 
 
 def _metrics(test: ShownTest, *, everything: bool) -> list[str]:
-    from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
-
     known = {metric for values in test.stages.values() for metric in values}
     builtin = [spec.name for spec in BUILTIN_METRICS]
     order = [*builtin, *sorted(known.difference(builtin))] if everything else [*MAIN_METRICS]
@@ -133,25 +133,21 @@ def _table(test: ShownTest, *, everything: bool) -> list[str]:
     metrics = _metrics(test, everything=everything)
     lines: list[str] = []
     varies = False
-    for start in range(0, len(metrics), _COLUMNS if everything else len(MAIN_METRICS)):
-        chosen = metrics[start : start + (_COLUMNS if everything else len(MAIN_METRICS))]
+    most = _COLUMNS if everything else len(MAIN_METRICS)
+    for start in range(0, len(metrics), most):
+        chosen = metrics[start : start + most]
         rows = []
         for stage in test.rows:
             cells = [_cell(metric, test.stages[stage].get(metric, ())) for metric in chosen]
             varies = varies or any("±" in cell for cell in cells)
             rows.append((_stage(stage), *cells))
-        lines += ([""] if lines else []) + _tabulated(rows, ("stage", *map(_heading, chosen)), left=1)
+        lines += ([""] if lines else []) + aligned(rows, "l" + "r" * len(chosen), ("stage", *map(_heading, chosen)))
     if varies:
         lines.append("± standard deviation of the values that are kept")
     return lines
 
 
 def _cell(metric: str, values: Sequence[Number]) -> str:
-    from statistics import stdev
-
-    from pytest_tokenbudget.report.figures import number, unit_of
-    from pytest_tokenbudget.stats.statistic import mean
-
     if not values:
         return "-"
     middle = mean(values)
@@ -161,11 +157,6 @@ def _cell(metric: str, values: Sequence[Number]) -> str:
 
 def _moved(test: ShownTest) -> list[str]:
     """The metrics that updates moved away from what was accepted; those of a stage only beside its name."""
-    from pytest_tokenbudget.baselines.history import is_jump
-    from pytest_tokenbudget.report.figures import number, percent, unit_of
-    from pytest_tokenbudget.stats.statistic import mean
-    from pytest_tokenbudget.wording import plain
-
     lines = []
     for stage in test.rows:
         for metric in MAIN_METRICS:
@@ -180,11 +171,6 @@ def _moved(test: ShownTest) -> list[str]:
 
 def _composition(test: ShownTest, *, everything: bool) -> list[str]:
     """The parts of the input as bars; shaded is what an earlier call of the stage had sent already."""
-    from pytest_tokenbudget.cli.terminal_text import bar
-    from pytest_tokenbudget.records.composition import inclusive
-    from pytest_tokenbudget.report.prompt_tree import PART_WORDS
-    from pytest_tokenbudget.wording import plain
-
     composition = inclusive(test.composition)
     named = [stage for stage in test.rows if stage in composition]
     outer = [stage for stage in named if stage and (everything or "/" not in stage)] or [""]
@@ -211,13 +197,10 @@ def _composition(test: ShownTest, *, everything: bool) -> list[str]:
     if not rows:
         return []
     headings = ("stage", "input", "calls", "tokens", "share", f"{bar(0.2, 5)} new {bar(0.2, 5, again=1)} sent again")
-    return ["", *_tabulated(rows, headings, left=2, bars=True)]
+    return ["", *aligned(rows, "llrrrl", headings)]
 
 
 def _call_table(calls: Iterable[Call]) -> list[str]:
-    from pytest_tokenbudget.report.figures import number, seconds
-    from pytest_tokenbudget.wording import plain
-
     rows = []
     for call in sorted(calls, key=lambda call: call.started):
         said = call.error if call.error is not None else ", ".join(call.tool_calls) or call.finish_reason or ""
@@ -234,13 +217,11 @@ def _call_table(calls: Iterable[Call]) -> list[str]:
             )
         )
     headings = ("stage", "model", "start", "latency", "ttft", "input", "cached", "output", "cost", "answer")
-    return _tabulated(rows, headings, left=2, bars=True)
+    return aligned(rows, "llrrrrrrrl", headings)
 
 
 def _overview(tests: Sequence[ShownTest]) -> Iterator[str]:
     """A line a test."""
-    from pytest_tokenbudget.wording import counted, plain
-
     metrics = ("calls", "input_tokens", "output_tokens", "cost", "latency")
     rows = [
         (
@@ -250,41 +231,20 @@ def _overview(tests: Sequence[ShownTest]) -> Iterator[str]:
         )
         for test in tests
     ]
-    yield from _tabulated(rows, ("test", *map(_heading, metrics), "traffic"), left=1, bars=True)
+    yield from aligned(rows, "lrrrrrl", ("test", *map(_heading, metrics), "traffic"))
     yield f"{counted(len(tests), 'test')}; `tokenbudget show NODEID` shows one with its stages, --all shows all so"
     yield ""
 
 
 def _stage(stage: str) -> str:
-    from pytest_tokenbudget.wording import plain
-
     return plain(stage, limit=40) or "(test)"
 
 
 def _heading(metric: str) -> str:
-    from pytest_tokenbudget.wording import plain
-
     return plain(metric.removesuffix("_tokens").replace("_", " "), limit=40)
 
 
-def _tabulated(rows: Sequence[Sequence[str]], headings: Sequence[str], *, left: int, bars: bool = False) -> list[str]:
-    """An aligned table: so many columns are aligned to the left, with ``bars`` the last one too."""
-    from tabulate import tabulate
-
-    aligned = ["left"] * left + ["right"] * (len(headings) - left)
-    if bars:
-        aligned[-1] = "left"
-    text = tabulate(
-        rows, headers=headings, tablefmt="simple", disable_numparse=True, colalign=aligned if rows else None
-    )
-    return [line.rstrip() for line in text.splitlines()]
-
-
 def _test_json(test: ShownTest, *, calls: bool) -> dict[str, Any]:
-    from pytest_tokenbudget.records.composition import inclusive
-    from pytest_tokenbudget.report.json_report import call_json, parts_json
-    from pytest_tokenbudget.stats.statistic import mean
-
     shown: dict[str, Any] = {
         "test": test.test,
         "file": test.file,

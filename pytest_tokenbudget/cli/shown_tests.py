@@ -6,16 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from pytest_tokenbudget.baselines.paths import BASELINE, DIRECTORY, references
+from pytest_tokenbudget.cli.targets import Target, choose_keys, node_id, read_stored
 from pytest_tokenbudget.errors import BaselineError
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.cli.targets import Target
-    from pytest_tokenbudget.records.baseline import BaselineEntry, Number
-    from pytest_tokenbudget.records.call import Call
-    from pytest_tokenbudget.records.composition import Cause, StageComposition
-    from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.baseline import BaselineEntry, Number
+from pytest_tokenbudget.records.call import Call
+from pytest_tokenbudget.records.composition import Cause, StageComposition
+from pytest_tokenbudget.records.gate import split_key
+from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.figures import by_stage, columns
+from pytest_tokenbudget.report.from_json import read_report
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,6 @@ class ShownTest:
 
 def read_tests(target: Target) -> list[ShownTest]:
     """The tests of a file that are meant."""
-    from pytest_tokenbudget.cli.targets import choose_keys, node_id, read_stored
-    from pytest_tokenbudget.report.from_json import read_report
-
     if not target.wanted and is_report(target.path):
         return [of_report(result, target.path) for result in read_report(target.path).results]
     entries = read_stored(target.path)
@@ -86,9 +85,6 @@ def is_report(path: Path) -> bool:
 
 def of_entry(test: str, path: Path, entry: BaselineEntry) -> ShownTest:
     """A test of a baseline or of a reference."""
-    from pytest_tokenbudget.baselines.paths import DIRECTORY, references
-    from pytest_tokenbudget.records.gate import split_key
-
     stages: dict[str, dict[str, Sequence[Number]]] = {"": {}}
     origins: dict[str, Number] = {}
     for key, record in (*entry.metrics.items(), *entry.pooled.items()):
@@ -115,13 +111,12 @@ def of_entry(test: str, path: Path, entry: BaselineEntry) -> ShownTest:
 
 def of_report(result: TestResult, path: Path) -> ShownTest:
     """A test of a report."""
-    from pytest_tokenbudget.baselines.paths import BASELINE
-
     samples = result.samples
     last = samples[-1] if samples else None
-    stages = {"": _columns([sample.total for sample in samples])}
-    for stage in sorted({stage for sample in samples for stage in sample.stages}):
-        stages[stage] = _columns([sample.stages.get(stage, {}) for sample in samples])
+    stages = {
+        stage: {metric: values for metric, values in columns(figures).items() if values is not None}
+        for stage, figures in by_stage(samples).items()
+    }
     calls = last.calls if last else ()
     return ShownTest(
         test=result.nodeid,
@@ -136,14 +131,3 @@ def of_report(result: TestResult, path: Path) -> ShownTest:
         calls=calls,
         causes=result.causes if result.against == BASELINE else (),
     )
-
-
-def _columns(samples: Sequence[Mapping[str, Number | None]]) -> dict[str, Sequence[Number]]:
-    """The values of each metric over the samples: unknown where one is, 0 where a sample did not open the stage."""
-    found: dict[str, Sequence[Number]] = {}
-    for metric in dict.fromkeys(metric for values in samples for metric in values):
-        column = [values.get(metric) if values else 0 for values in samples]
-        known = [value for value in column if value is not None]
-        if len(known) == len(column):
-            found[metric] = known
-    return found

@@ -6,12 +6,19 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from pytest_tokenbudget import git
+from pytest_tokenbudget.baselines.paths import (
+    BASELINE,
+    DIRECTORY,
+    PRODUCTION,
+    baseline_path,
+    find_production,
+    is_production,
+)
+from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.errors import BaselineError, GitError
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.records.baseline import BaselineEntry
+from pytest_tokenbudget.records.baseline import BaselineEntry
 
 _SKIPPED = frozenset({"node_modules", "site-packages", "__pycache__"})
 """Folders that hold no tests of this project; hidden folders and virtual environments are left out too."""
@@ -40,8 +47,6 @@ def find_targets(named: str, *, against: str = "baseline") -> list[Target]:
     Raises:
         BaselineError: If nothing stored has this name.
     """
-    from pytest_tokenbudget.baselines.paths import PRODUCTION
-
     file, _, key = named.partition("::")
     if key or file.endswith(".py"):
         return [Target(stored_file(Path(file), against), key)]
@@ -71,8 +76,6 @@ def stored_file(test_file: Path, against: str = "baseline") -> Path:
 
     The file of production stands in for a reference that does not exist, as it does when the test runs.
     """
-    from pytest_tokenbudget.baselines.paths import BASELINE, baseline_path, find_production
-
     if not test_file.name:
         raise BaselineError("a node id without a file", remedy="tests/test_desk.py::test_refunds")
     root = repository_root()
@@ -87,8 +90,6 @@ def stored_file(test_file: Path, against: str = "baseline") -> Path:
 
 def repository_root() -> Path:
     """The root of the repository that this folder lies in; this folder where there is no repository."""
-    from pytest_tokenbudget import git
-
     try:
         return git.toplevel(Path()) or Path.cwd()
     except GitError:
@@ -101,8 +102,6 @@ def read_stored(path: Path) -> Mapping[str, BaselineEntry]:
     Raises:
         BaselineError: If it is missing or cannot be read.
     """
-    from pytest_tokenbudget.baselines.store import JsonStore
-
     if not os.path.lexists(path):
         raise BaselineError(
             f"{path}: there is no such file, so nothing is stored of the test", remedy="pytest writes it: run the test"
@@ -126,8 +125,6 @@ def choose_keys(keys: Iterable[str], wanted: str) -> list[str]:
 
 def node_id(path: Path, key: str) -> str:
     """The node id of a stored test, from its file and its key."""
-    from pytest_tokenbudget.baselines.paths import DIRECTORY
-
     folder = path.parent if path.parent.name == DIRECTORY else path.parent.parent
     if folder.name != DIRECTORY:
         return f"{path}::{key}"
@@ -147,8 +144,6 @@ def _tests_named(name: str, against: str) -> list[Target]:
 
 def _stored_files(folder: Path, against: str) -> Iterator[Path]:
     """The files of baselines, or of a reference, below a folder or in it."""
-    from pytest_tokenbudget.baselines.paths import BASELINE, DIRECTORY, is_production
-
     if folder.absolute().parent.name == DIRECTORY:
         yield from folder.glob("*.json")
         return

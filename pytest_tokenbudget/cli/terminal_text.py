@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-if TYPE_CHECKING:
-    from pytest_tokenbudget.report.table import Line, Tone
+from pytest_tokenbudget.report.figures import for_terminal
+from pytest_tokenbudget.report.table import Line, Tone
 
 Colour = Literal["bold", "dim", "red", "green", "yellow", "cyan"]
 
@@ -40,8 +40,6 @@ def paint_line(line: Line) -> str:
 
 def write_lines(lines: Iterable[str]) -> None:
     """Print lines. Characters that the encoding of standard output lacks become its substitutes, and no error."""
-    from pytest_tokenbudget.report.figures import for_terminal
-
     encoding = sys.stdout.encoding or "ascii"
     for line in lines:
         print(for_terminal(line, encoding).encode(encoding, "replace").decode(encoding))

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from pytest_tokenbudget import __version__
 from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.cli.recordings import find_cassette, tests_folder
 from pytest_tokenbudget.errors import WhatIfError
-
-if TYPE_CHECKING:
-    from pytest_tokenbudget.records.verdict import TestResult
-    from pytest_tokenbudget.replay.recount import Cuts
+from pytest_tokenbudget.plugin.context import project_context
+from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.replay.cassette import read_cassette
+from pytest_tokenbudget.replay.recount import Cuts, Recording, recount
+from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.report.json_report import run_json
+from pytest_tokenbudget.report.table import Line, gate_lines, told_gates
+from pytest_tokenbudget.wording import plain
 
 _SHARE_EXAMPLE = "--shrink calendar_write=50%"
 
@@ -41,11 +46,6 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from pytest_tokenbudget.cli.recordings import find_cassette, tests_folder
-    from pytest_tokenbudget.plugin.project_context import project_context
-    from pytest_tokenbudget.replay.cassette import read_cassette
-    from pytest_tokenbudget.replay.recount import Cuts, Recording, recount
-
     cuts = Cuts(
         drop_tools=tuple(arguments.drop_tool),
         shrink=dict(map(_share, arguments.shrink)),
@@ -61,10 +61,6 @@ def _run(arguments: argparse.Namespace) -> int:
     recording = Recording.read(interactions, context.reader)
     found = recount(recording, cuts, context.reader, nodeid=arguments.recording)
     if arguments.json:
-        from pytest_tokenbudget import __version__
-        from pytest_tokenbudget.report.formats import RunView
-        from pytest_tokenbudget.report.json_report import run_json
-
         print(json.dumps(run_json(RunView(__version__, "report", (found,))), indent=2))
     else:
         print("\n".join(_lines(found, cuts)))
@@ -84,16 +80,13 @@ def _share(text: str) -> tuple[str, float]:
 
 
 def _lines(found: TestResult, cuts: Cuts) -> Sequence[str]:
-    from pytest_tokenbudget.report.table import rows, told_gates
-    from pytest_tokenbudget.wording import plain
-
     what = [f"without the tool {name}" for name in cuts.drop_tools]
     what += [f"{name} cut to {share:.3g} of its tokens" for name, share in cuts.shrink.items()]
     what += [f"without the calls of {stage}" for stage in cuts.drop_stages]
     what += ["stable prefixes cached"] if cuts.cache else []
     lines = [f"{plain(found.nodeid)}: what if, {plain(', '.join(what))}"]
-    for row in rows(told_gates(found.gates), found.causes, loud=False):
-        lines += [f"  {row.text}", *(f"      {text}" for text in row.below)]
+    shown = gate_lines(told_gates(found.gates), found.causes, loud=False, below=Line("      "))
+    lines += [line.text for line in shown]
     lines += [f"  note: {plain(note)}" for note in found.notices]
     return lines
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Literal
 
 from pytest_tokenbudget.explain.cache_prefix import fresh_shares
 from pytest_tokenbudget.explain.phrases import clean_name, say_instead, say_tokens
@@ -35,29 +36,35 @@ class Additive:
     rest: str
 
 
-def count_parts(*parts: PartName) -> Additive:
+def _parts(*parts: PartName) -> Additive:
     """The input tokens of some parts."""
+    return Additive(
+        lambda side: Fraction(sum(part.tokens for part in side.parts if part.part in parts)),
+        lambda before, after: read_shares(before, after, parts),
+        "framing",
+    )
 
-    def value(composition: StageComposition) -> Fraction:
-        return Fraction(sum(part.tokens for part in composition.parts if part.part in parts))
+
+def _numbers(name: Literal["calls", "failed_attempts"], part: str, word: str) -> Additive:
+    """A number that the composition holds."""
 
     def shares(before: StageComposition, after: StageComposition) -> list[Share]:
-        return read_shares(before, after, parts)
+        was, now = getattr(before, name), getattr(after, name)
+        return [Share(part, "", Fraction(now - was), say_instead(now, was, word))]
 
-    return Additive(value, shares, "framing")
+    return Additive(lambda side: Fraction(getattr(side, name)), shares, part)
 
 
 def weigh_tokens(input_weight: Fraction, output_weight: Fraction) -> Additive:
     """Input and output tokens, each with a weight: total tokens, or their price."""
-    everything = count_parts(*PART_NAMES)
 
-    def value(composition: StageComposition) -> Fraction | None:
-        taken = everything.value(composition)
-        written = _output(composition)
-        return None if taken is None or written is None else taken * input_weight + written * output_weight
+    def value(side: StageComposition) -> Fraction | None:
+        if side.output_tokens is None:
+            return None
+        return side.input_tokens * input_weight + side.output_tokens * output_weight
 
     def shares(before: StageComposition, after: StageComposition) -> list[Share]:
-        taken = [share.scaled(input_weight) for share in everything.shares(before, after)]
+        taken = [share.scaled(input_weight) for share in read_shares(before, after)]
         written = [share.scaled(output_weight) for share in written_shares(before, after)]
         return merge_shares([*taken, *written])
 
@@ -68,35 +75,21 @@ def _optional(number: int | None) -> Fraction | None:
     return None if number is None else Fraction(number)
 
 
-def _output(composition: StageComposition) -> Fraction | None:
-    return _optional(composition.output_tokens)
-
-
-def _call_shares(before: StageComposition, after: StageComposition) -> list[Share]:
-    text = say_instead(after.calls, before.calls, "call")
-    return [Share("calls", "", Fraction(after.calls - before.calls), text)]
-
-
-def _attempt_shares(before: StageComposition, after: StageComposition) -> list[Share]:
-    text = say_instead(after.failed_attempts, before.failed_attempts, "failed attempt")
-    return [Share("retries", "", Fraction(after.failed_attempts - before.failed_attempts), text)]
-
-
-def _tool_calls(composition: StageComposition) -> Fraction:
-    return Fraction(sum(part.distinct for part in composition.parts if part.part == "tool_results"))
+def _tool_calls(side: StageComposition) -> Fraction:
+    return Fraction(sum(part.distinct for part in side.parts if part.part == "tool_results"))
 
 
 ADDITIVE: Mapping[str, Additive] = {
-    "input_tokens": count_parts(*PART_NAMES),
-    "tool_schema_tokens": count_parts("tools"),
-    "system_tokens": count_parts("system"),
-    "history_tokens": count_parts("assistant", "tool_results"),
-    "fresh_input_tokens": Additive(lambda c: Fraction(c.fresh_input_tokens), fresh_shares, "framing"),
-    "output_tokens": Additive(_output, written_shares, "output"),
-    "reasoning_tokens": Additive(lambda c: _optional(c.reasoning_tokens), reasoning_shares, "reasoning"),
+    "input_tokens": _parts(*PART_NAMES),
+    "tool_schema_tokens": _parts("tools"),
+    "system_tokens": _parts("system"),
+    "history_tokens": _parts("assistant", "tool_results"),
+    "fresh_input_tokens": Additive(lambda side: Fraction(side.fresh_input_tokens), fresh_shares, "framing"),
+    "output_tokens": Additive(lambda side: _optional(side.output_tokens), written_shares, "output"),
+    "reasoning_tokens": Additive(lambda side: _optional(side.reasoning_tokens), reasoning_shares, "reasoning"),
     "total_tokens": weigh_tokens(Fraction(1), Fraction(1)),
-    "calls": Additive(lambda c: Fraction(c.calls), _call_shares, "calls"),
-    "failed_attempts": Additive(lambda c: Fraction(c.failed_attempts), _attempt_shares, "retries"),
+    "calls": _numbers("calls", "calls", "call"),
+    "failed_attempts": _numbers("failed_attempts", "retries", "failed attempt"),
     "tool_calls": Additive(_tool_calls, tool_call_shares, "output"),
 }
 """Metric name -> how it is explained."""
@@ -104,13 +97,7 @@ ADDITIVE: Mapping[str, Additive] = {
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A stage's own calls, before and after.
-
-    Attributes:
-        stage: Its path.
-        before: Their composition before; ``None`` where it made none.
-        after: Their composition now; ``None`` where it makes none.
-    """
+    """A stage by its path, and the composition of its own calls before and after; ``None`` where it made none."""
 
     stage: str
     before: StageComposition | None
@@ -118,39 +105,16 @@ class Leaf:
 
 
 def leaves(stage: str, before: Compositions, after: Compositions) -> list[Leaf]:
-    """Pair the compositions of a stage and of those inside it, before and after.
+    """Pair the compositions of a stage and of those inside it, before and after, in the order of their paths.
 
     Args:
         stage: Path of the stage, ``""`` for the whole test.
         before: Compositions by stage path.
         after: Likewise.
-
-    Returns:
-        One leaf a stage that made calls (or failed attempts) on either side, in the order of the paths.
     """
     paths = sorted(path for path in {*before, *after} if inside(path, stage))
     found = [Leaf(path, present(before.get(path)), present(after.get(path))) for path in paths]
     return [leaf for leaf in found if leaf.before is not None or leaf.after is not None]
-
-
-def leaf_shares(leaf: Leaf, metric: Additive, *, unnamed: str) -> list[Share]:
-    """The shares of one stage in a metric's difference.
-
-    Args:
-        leaf: The stage.
-        metric: The metric.
-        unnamed: The stage that the texts need not name.
-    """
-    if leaf.before is not None and leaf.after is not None:
-        shares = metric.shares(leaf.before, leaf.after)
-        return [_placed(share, leaf.stage, named=leaf.stage != unnamed) for share in shares]
-    value = metric.value(leaf.after or leaf.before or _NOTHING)
-    if not value:
-        return []
-    shown = clean_name(leaf.stage) or "the test"
-    if leaf.after is not None:
-        return [Share("stage", leaf.stage, value, f"{shown} appeared: {_gist(leaf.after)}", leaf.stage)]
-    return [Share("stage", leaf.stage, -value, f"{shown} vanished: {_gist(leaf.before or _NOTHING)}", leaf.stage)]
 
 
 def present(composition: StageComposition | None) -> StageComposition | None:
@@ -160,14 +124,18 @@ def present(composition: StageComposition | None) -> StageComposition | None:
     return composition
 
 
-def _placed(share: Share, stage: str, *, named: bool) -> Share:
-    text = f"{clean_name(stage)}: {share.text}" if named else share.text
-    return replace(share, stage=stage, text=text)
-
-
-def _gist(composition: StageComposition) -> str:
-    calls = counted(composition.calls, "call")
-    return f"{calls}, {say_tokens(Fraction(composition.input_tokens))} input tokens"
-
-
-_NOTHING = StageComposition(calls=0)
+def additive_shares(found: Iterable[Leaf], metric: Additive, *, unnamed: str) -> list[Share]:
+    """The shares of stages in a metric's difference; the texts need not name the stage ``unnamed``."""
+    shares: list[Share] = []
+    for leaf in found:
+        if leaf.before is not None and leaf.after is not None:
+            place = "" if leaf.stage == unnamed else f"{clean_name(leaf.stage)}: "
+            own = metric.shares(leaf.before, leaf.after)
+            shares += [replace(share, stage=leaf.stage, text=place + share.text) for share in own]
+            continue
+        side, sign, word = (leaf.after, 1, "appeared") if leaf.after is not None else (leaf.before, -1, "vanished")
+        if side is not None and (value := metric.value(side)):
+            gist = f"{counted(side.calls, 'call')}, {say_tokens(side.input_tokens)} input tokens"
+            text = f"{clean_name(leaf.stage) or 'the test'} {word}: {gist}"
+            shares.append(Share("stage", leaf.stage, sign * value, text, leaf.stage))
+    return shares

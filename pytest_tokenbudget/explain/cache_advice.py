@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from pytest_tokenbudget.explain.stage_evidence import stage_paths, tests_of_stage
-from pytest_tokenbudget.records.advice import Advice, CallEvidence, StageEvidence, TestEvidence
+from pytest_tokenbudget.explain.stage_evidence import SuiteStage
+from pytest_tokenbudget.records.advice import Advice, CallEvidence, StageEvidence
 
 MINIMUM_PREFIX = {"openai": 1024, "azure.ai.openai": 1024, "anthropic": 1024, "gcp.gemini": 2048, "deepseek": 64}
 """Shortest prefix, in tokens, that a provider caches: OpenAI "Prompt caching", Anthropic "Prompt caching", Gemini "Context
@@ -15,28 +16,27 @@ DEFAULT_MINIMUM_PREFIX = 1024
 """The shortest prefix for providers that the table does not know."""
 
 
-def broken_prefixes(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
+def broken_prefixes(stage: SuiteStage) -> Iterator[Advice]:
     """Pieces that differ from call to call in front of unchanged ones, so that no cache can serve these."""
-    for path in stage_paths(tests):
-        tokens, text, nodeids, calls_of = 0, "", [], []
-        part = "system"
-        for test, stage, calls in tests_of_stage(tests, path):
-            broken = test.breaks.get(path)
-            behind = broken.tokens if broken is not None and broken.part in ("system", "tools") else 0
-            varying = _varying_system(stage)
-            if not _can_be_cached(calls) or not behind + varying:
-                continue
-            tokens += behind + varying
-            if varying:
-                text = "the system prompt differs in each call (a time or an identifier in it?): {} tokens cannot come from a cache"
-            elif broken is not None and not text:
-                part, text = broken.part, broken.text
-            nodeids.append(test.nodeid)
-            calls_of += calls
-        if tokens:
-            cost = _cache_worth(tokens, calls_of)
-            shown = text.replace("{}", f"{tokens:,}")
-            yield Advice("cache_broken", path, part, "", tokens, cost, None, 0.0, "likely", shown, tuple(nodeids))
+    tokens, text, part, broken_in = 0, "", "system", []
+    for each in stage.opened:
+        broken = each.test.breaks.get(stage.path)
+        behind = broken.tokens if broken is not None and broken.part in ("system", "tools") else 0
+        varying = _varying_system(each.stage)
+        if not _can_be_cached(each.calls) or not behind + varying:
+            continue
+        tokens += behind + varying
+        if varying:
+            text = "the system prompt differs in each call (a time or an identifier in it?): {} tokens cannot come from a cache"
+        elif broken is not None and not text:
+            part, text = broken.part, broken.text
+        broken_in.append(each)
+    if tokens:
+        nodeids, calls = [each.test.nodeid for each in broken_in], [call for each in broken_in for call in each.calls]
+        advice = stage.saving(
+            "cache_broken", tokens, "likely", text.replace("{}", f"{tokens:,}"), tests=nodeids, part=part
+        )
+        yield replace(advice, cost=_cache_worth(tokens, calls))
 
 
 def _varying_system(stage: StageEvidence) -> int:
@@ -55,34 +55,30 @@ def _can_be_cached(calls: Sequence[CallEvidence]) -> bool:
     return sum(read) / len(read) >= MINIMUM_PREFIX.get(calls[0].provider, DEFAULT_MINIMUM_PREFIX)
 
 
-def unused_cache(tests: Sequence[TestEvidence]) -> Iterator[Advice]:
+def unused_cache(stage: SuiteStage) -> Iterator[Advice]:
     """Stable prefixes that the provider did not serve from its cache, and those that are too short for it."""
-    live = [test for test in tests if test.traffic != "scripted"]
-    for path in stage_paths(live):
-        missed, short, calls_of, nodeids = 0, 0, [], []
-        minimum = 0
-        for test, stage, calls in tests_of_stage(live, path):
-            known = [call for call in calls if call.cached_input_tokens is not None]
-            if stage.fresh_input_tokens is None or len(calls) < 2 or len(known) < len(calls):
-                continue
-            read = sum(part.tokens for part in stage.parts)
-            stable = read - stage.fresh_input_tokens
-            served = sum(call.cached_input_tokens or 0 for call in calls)
-            minimum = MINIMUM_PREFIX.get(calls[0].provider, DEFAULT_MINIMUM_PREFIX)
-            each = stable // (len(calls) - 1)
-            if each >= minimum:
-                missed += max(0, stable - served)
-            elif each >= minimum // 2:
-                short = max(short, each)
-            calls_of += calls
-            nodeids.append(test.nodeid)
-        if missed:
-            text = f"{missed:,} tokens of prefixes that did not change were read at the full price, not from the cache"
-            cost = _cache_worth(missed, calls_of)
-            yield Advice("cache_unused", path, "calls", "", missed, cost, None, 0.0, "likely", text, tuple(nodeids))
-        elif short:
-            text = f"the stable prefix has {short:,} tokens; this provider caches from {minimum:,}"
-            yield Advice("cache_too_short", path, "calls", "", 0, None, None, 0.0, "possible", text, tuple(nodeids))
+    missed, short, minimum, looked_at = 0, 0, 0, []
+    for each in stage.opened:
+        calls, fresh = each.calls, each.stage.fresh_input_tokens
+        known = all(call.cached_input_tokens is not None for call in calls)
+        if each.test.traffic == "scripted" or fresh is None or len(calls) < 2 or not known:
+            continue
+        stable = sum(part.tokens for part in each.stage.parts) - fresh
+        minimum = MINIMUM_PREFIX.get(calls[0].provider, DEFAULT_MINIMUM_PREFIX)
+        prefix = stable // (len(calls) - 1)
+        if prefix >= minimum:
+            missed += max(0, stable - sum(call.cached_input_tokens or 0 for call in calls))
+        elif prefix >= minimum // 2:
+            short = max(short, prefix)
+        looked_at.append(each)
+    nodeids = [each.test.nodeid for each in looked_at]
+    if missed:
+        text = f"{missed:,} tokens of prefixes that did not change were read at the full price, not from the cache"
+        cost = _cache_worth(missed, [call for each in looked_at for call in each.calls])
+        yield replace(stage.saving("cache_unused", missed, "likely", text, tests=nodeids, part="calls"), cost=cost)
+    elif short:
+        text = f"the stable prefix has {short:,} tokens; this provider caches from {minimum:,}"
+        yield stage.note("cache_too_short", "calls", text, nodeids)
 
 
 def _cache_worth(tokens: int, calls: Sequence[CallEvidence]) -> float | None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from pytest_tokenbudget.explain.growth import FIXED, give_to_calls, new_effect
-from pytest_tokenbudget.explain.phrases import say_detail, say_own_change, say_part, say_tokens
-from pytest_tokenbudget.explain.shares import Share, calls_share, merge_shares, pairs, with_drift
+from pytest_tokenbudget.explain.growth import FIXED
+from pytest_tokenbudget.explain.phrases import say_part, say_tokens
+from pytest_tokenbudget.explain.shares import Share, calls_share, merge_shares, split_parts, with_drift
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition
 from pytest_tokenbudget.wording import counted
 
@@ -100,19 +100,8 @@ def fresh_shares(before: StageComposition, after: StageComposition) -> list[Shar
     Such input is of two kinds: contents that no earlier call had carried, by part; and unchanged ones behind a piece that
     differs from call to call, which go to that piece.
     """
-    more = after.calls - before.calls
-    calls: list[tuple[str, Fraction]] = []
-    shares: list[Share] = []
-    drift = Fraction(0)
-    for pair in pairs(before, after):
-        effect = new_effect(pair.before, pair.after, before.calls, after.calls)
-        if pair.key[0] == "framing":
-            effect = give_to_calls(effect.and_own(_framing_behind(after) - _framing_behind(before)), more)
-        calls.append((say_detail(pair.key[0]), effect.calls))
-        if pair.recounted(more):
-            drift += effect.own
-        else:
-            shares.append(Share(*pair.key, effect.own, say_own_change(pair.before, pair.after)))
+    more_framing = _framing_behind(after) - _framing_behind(before)
+    calls, shares, drift = split_parts(before, after, new=True, more_framing=more_framing)
     broken, by_calls = _break_shares(before, after)
     calls.append(("behind a broken prefix", by_calls))
     shares = with_drift([calls_share(before, after, calls), *shares], drift, before, after)

@@ -6,9 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
-from pytest_tokenbudget.explain.additive import ADDITIVE, Leaf, leaf_shares, leaves, present
+from pytest_tokenbudget.explain.additive import ADDITIVE, Leaf, additive_shares, leaves, present
 from pytest_tokenbudget.explain.phrases import clean_name, say_change, say_instead
 from pytest_tokenbudget.explain.shares import Share, merge_shares, round_floats, round_whole
 from pytest_tokenbudget.measure.metrics import OPEN_TIMES
@@ -19,15 +18,13 @@ from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult
 from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL
 
-if TYPE_CHECKING:
-    from pytest_tokenbudget.explain.cost_and_time import UnitPrices
-
 NEGLIGIBLE_SHARE = Fraction(1, 10**9)
 """Of values that are no whole numbers, a share that is smaller than this part of the largest is no cause."""
 
 _TIMES = ("latency", "measured_latency", "model_time")
 _CACHED = ("cached_input_tokens", "cache_write_tokens")
-_REST = dict.fromkeys(_CACHED, "framing")
+_Totals = tuple[StageComposition | None, StageComposition | None]
+_Values = tuple[Fraction, Fraction]
 
 
 def explain(
@@ -38,7 +35,6 @@ def explain(
     *,
     before_value: float | int | None,
     after_value: float | int | None,
-    prices: UnitPrices | None = None,
 ) -> tuple[Cause, ...]:
     """The causes of the difference of a metric.
 
@@ -49,7 +45,6 @@ def explain(
         after: Likewise, now.
         before_value: The metric before, in its unit; ``None`` where the stage did not exist.
         after_value: The metric now; ``None`` where the stage no longer exists.
-        prices: What tokens cost, for the metric ``cost``, where that is known.
 
     Returns:
         The causes, largest first, none of size 0. They add up exactly to ``after_value - before_value``, in whole numbers
@@ -58,58 +53,53 @@ def explain(
         are several. Empty where nothing changed, where a value is unknown, and for metrics that no composition explains
         (``own_time``, ``ttft``, a metric of a hook).
     """
-    values = _values(before_value, after_value)
-    if values is None or values[0] == values[1]:
+    known = [value for value in (before_value, after_value) if value is not None]
+    if not known or not all(map(math.isfinite, known)):
+        return ()
+    values = Fraction(before_value or 0), Fraction(after_value or 0)
+    if values[0] == values[1]:
         return ()
     totals = present(within(before, stage)), present(within(after, stage))
     found = leaves(stage, before, after)
     # A value without a composition is no stage that appeared, but one of which nothing was stored.
     if any(total is None and value for total, value in zip(totals, values, strict=True)):
         found = []
-    shares = _shares(metric, stage, found, totals, values, prices)
+    shares = _shares(metric, stage, found, totals, values)
     if shares is None:
         return ()
+    # Where one stage made all calls, even the whole test's causes need not say which.
+    place = found[0].stage if len(found) == 1 else stage
+    shares = [share if share.stage else replace(share, stage=place) for share in shares]
     rest = values[1] - values[0] - sum((share.delta for share in shares), Fraction(0))
     if rest:
         shares = [*shares, _rest(metric, stage, rest, totals, values)]
     return _causes(f"{stage}.{metric}" if stage else metric, merge_shares(shares), values)
 
 
-def _shares(
-    metric: str,
-    stage: str,
-    found: list[Leaf],
-    totals: tuple[StageComposition | None, StageComposition | None],
-    values: tuple[Fraction, Fraction],
-    prices: UnitPrices | None,
-) -> list[Share] | None:
+def _shares(metric: str, stage: str, found: list[Leaf], totals: _Totals, values: _Values) -> list[Share] | None:
     """Split the difference by what the compositions tell; ``None`` for a metric that none explains."""
     before, after = totals
-    # Where one stage made all calls, even the whole test's causes need not say which.
-    place = unnamed = found[0].stage if len(found) == 1 else stage
-    shares: list[Share] = []
+    unnamed = found[0].stage if len(found) == 1 else stage
     if is_tool_metric(metric):
         tool = metric.removeprefix(TOOL_PREFIX)
-        return _at([Share("tools", tool, values[1] - values[0], f"{clean_name(tool)} {say_change(*values)}")], place)
+        return [Share("tools", tool, values[1] - values[0], f"{clean_name(tool)} {say_change(*values)}")]
     if metric in ADDITIVE:
         additive = ADDITIVE[metric]
-        shares = _with_moves([share for leaf in found for share in leaf_shares(leaf, additive, unnamed=unnamed)])
+        shares = _with_moves(additive_shares(found, additive, unnamed=unnamed))
         if not shares and before is not None and after is not None and not (before.parts or after.parts):
             shares = _unread(before, after, values, additive.rest)
-    elif metric not in (*_TIMES, *_CACHED, "cost"):
+        return shares
+    if metric not in (*_TIMES, *_CACHED, "cost"):
         return None
-    elif before is None or after is None or not (before.calls and after.calls):
-        shares = []
-    else:
-        from pytest_tokenbudget.explain.cost_and_time import cache_shares, cost_shares, time_shares
+    if before is None or after is None or not (before.calls and after.calls):
+        return []
+    from pytest_tokenbudget.explain.cost_and_time import cache_shares, cost_shares, time_shares
 
-        if metric == "cost":
-            shares = cost_shares(found, (before, after), values, prices, unnamed=unnamed)
-        elif metric in _CACHED:
-            shares = cache_shares(before, after, values)
-        else:
-            return _at(time_shares(before, after, values, own_code=metric != "model_time"), place) or None
-    return _at(shares, place)
+    if metric == "cost":
+        return cost_shares(found, (before, after), values, unnamed=unnamed)
+    if metric in _CACHED:
+        return cache_shares(before, after, values)
+    return time_shares(before, after, values, own_code=metric != "model_time") or None
 
 
 def _with_moves(shares: list[Share]) -> list[Share]:
@@ -131,13 +121,7 @@ def _with_moves(shares: list[Share]) -> list[Share]:
     return found
 
 
-def _at(shares: list[Share], stage: str) -> list[Share]:
-    return [share if share.stage else replace(share, stage=stage) for share in shares]
-
-
-def _unread(
-    before: StageComposition, after: StageComposition, values: tuple[Fraction, Fraction], part: str
-) -> list[Share]:
+def _unread(before: StageComposition, after: StageComposition, values: _Values, part: str) -> list[Share]:
     """Calls times their size, where no request could be read."""
     if not (before.calls and after.calls):
         return []
@@ -149,40 +133,21 @@ def _unread(
     return [share for share in shares if share.delta]
 
 
-def _values(before: float | int | None, after: float | int | None) -> tuple[Fraction, Fraction] | None:
-    known = [value for value in (before, after) if value is not None]
-    if not known or not all(math.isfinite(value) for value in known):
-        return None
-    return Fraction(before or 0), Fraction(after or 0)
-
-
-def _rest(
-    metric: str,
-    stage: str,
-    rest: Fraction,
-    totals: tuple[StageComposition | None, StageComposition | None],
-    values: tuple[Fraction, Fraction],
-) -> Share:
+def _rest(metric: str, stage: str, rest: Fraction, totals: _Totals, values: _Values) -> Share:
     """Give what the compositions do not tell; of a stage that only one side has, that it appeared or vanished."""
     for total, value, word in zip(totals, values, ("appeared", "vanished"), strict=True):
         if stage and total is None and not value:
             return Share("stage", stage, rest, f"{clean_name(stage)} {word}", stage)
-    return Share(_rest_part(metric), "", rest, _rest_text(metric, *totals), stage)
+    text = "not told by the compositions, which are those of one sample"
+    if None in totals:
+        text = "no composition is known of one side"
+    elif metric == "fresh_input_tokens":
+        text = "prefixes that calls of several stages share"
+    part = ADDITIVE[metric].rest if metric in ADDITIVE else "framing" if metric in _CACHED else "model"
+    return Share(part, "", rest, text, stage)
 
 
-def _rest_part(metric: str) -> str:
-    return ADDITIVE[metric].rest if metric in ADDITIVE else _REST.get(metric, "model")
-
-
-def _rest_text(metric: str, before: StageComposition | None, after: StageComposition | None) -> str:
-    if before is None or after is None:
-        return "no composition is known of one side"
-    if metric == "fresh_input_tokens":
-        return "prefixes that calls of several stages share"
-    return "not told by the compositions, which are those of one sample"
-
-
-def _causes(metric: str, shares: list[Share], values: tuple[Fraction, Fraction]) -> tuple[Cause, ...]:
+def _causes(metric: str, shares: list[Share], values: _Values) -> tuple[Cause, ...]:
     name = split_key(metric)[1]
     counted = (name in (*ADDITIVE, *_CACHED) or is_tool_metric(name)) and all(
         value.denominator == 1 for value in values

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 
-from pytest_tokenbudget.explain.additive import Additive, Leaf, leaf_shares, weigh_tokens
+from pytest_tokenbudget.explain.additive import Leaf, additive_shares, weigh_tokens
 from pytest_tokenbudget.explain.cache_prefix import behind_breaks, find_break
-from pytest_tokenbudget.explain.phrases import say_dollars, say_instead, say_seconds, say_tokens
-from pytest_tokenbudget.explain.shares import Share, product, read_shares, say_models, shapley
+from pytest_tokenbudget.explain.phrases import say_change, say_instead, say_seconds
+from pytest_tokenbudget.explain.shares import Share, product, read_shares, shapley
 from pytest_tokenbudget.measure.constant_speed import complete
 from pytest_tokenbudget.records.baseline import BaselineEntry, Speed
 from pytest_tokenbudget.records.composition import Cause, StageComposition, inside
@@ -23,51 +22,39 @@ OUTPUT_WEIGHT = 4
 MILLION = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class UnitPrices:
-    """Prices that explain a cost.
-
-    Attributes:
-        input: USD per input token.
-        output: USD per output token.
-    """
-
-    input: float
-    output: float
-
-
 def cost_shares(
     leaves: list[Leaf],
     totals: tuple[StageComposition, StageComposition],
     values: tuple[Fraction, Fraction],
-    prices: UnitPrices | None,
     *,
     unnamed: str,
 ) -> list[Share]:
     """The shares in the difference of a cost: tokens times their price, and the price itself.
 
-    Where no prices are given they are told from the two sides, if one pair of prices explains both; else an output token
-    counts as :data:`OUTPUT_WEIGHT` input tokens, and the price of such a token is a factor of its own (Shapley).
+    The prices are told from the two sides, if one pair of prices explains both; else an output token counts as
+    :data:`OUTPUT_WEIGHT` input tokens, and the price of such a token is a factor of its own (Shapley).
 
     Args:
         leaves: The stages.
         totals: The compositions of the metric's stage.
         values: USD before and after.
-        prices: The price of a token, where known.
         unnamed: The stage that the texts need not name.
     """
-    pair = (Fraction(prices.input), Fraction(prices.output)) if prices is not None else _infer_prices(totals, values)
+    pair = _infer_prices(totals, values)
     if pair is not None:
-        shares = _all_shares(leaves, weigh_tokens(*pair), unnamed=unnamed)
-        return [*shares, *_rest(values[1] - values[0] - _sum(shares), totals)]
-    metric = weigh_tokens(Fraction(1), Fraction(OUTPUT_WEIGHT))
-    sizes = [metric.value(total) for total in totals]
-    if not sizes[0] or not sizes[1]:
-        return []
-    price = [value / size for value, size in zip(values, sizes, strict=True) if size]
-    shares = [share.scaled((price[0] + price[1]) / 2) for share in _all_shares(leaves, metric, unnamed=unnamed)]
-    left = values[1] - values[0] - _sum(shares)
-    text = f"a million tokens {say_dollars(price[0] * MILLION)} -> {say_dollars(price[1] * MILLION)}: another price, model or share of the cache"
+        shares = additive_shares(leaves, weigh_tokens(*pair), unnamed=unnamed)
+        text = "another share of the cache, or another price"
+    else:
+        metric = weigh_tokens(Fraction(1), Fraction(OUTPUT_WEIGHT))
+        sizes = [metric.value(total) for total in totals]
+        if not sizes[0] or not sizes[1]:
+            return []
+        price = [value / size for value, size in zip(values, sizes, strict=True) if size]
+        by_tokens = additive_shares(leaves, metric, unnamed=unnamed)
+        shares = [share.scaled((price[0] + price[1]) / 2) for share in by_tokens]
+        million = " -> ".join(f"${float(one * MILLION):,.2f}" for one in price)
+        text = f"a million tokens {million}: another price, model or share of the cache"
+    left = values[1] - values[0] - sum((share.delta for share in shares), Fraction(0))
     return [*shares, Share("model", "", left, text)] if left else shares
 
 
@@ -82,15 +69,6 @@ def _infer_prices(
     for_input = (values[0] * d - b * values[1]) / determinant
     for_output = (a * values[1] - values[0] * c) / determinant
     return (for_input, for_output) if 0 < for_input <= for_output <= 20 * for_input else None
-
-
-def _rest(left: Fraction, totals: tuple[StageComposition, StageComposition]) -> list[Share]:
-    if not left:
-        return []
-    text = "another share of the cache, or another price"
-    if totals[0].models != totals[1].models:
-        text = f"{say_models(*totals)}: another price"
-    return [Share("model", "", left, text)]
 
 
 def time_shares(
@@ -110,49 +88,30 @@ def time_shares(
     if not (before.calls and after.calls and values[0] and values[1]):
         return []
     calls = [Fraction(before.calls), Fraction(after.calls)]
-    call_time = [value / number for value, number in zip(values, calls, strict=True)]
-    other = "the model or the agent's own code" if own_code else "the model"
-    more_calls = say_instead(after.calls, before.calls, "call")
-    if not (before.output_tokens and after.output_tokens):
-        by_calls, by_time = shapley(product, *zip(calls, call_time, strict=True))
-        text = f"{say_seconds(call_time[0])} -> {say_seconds(call_time[1])} a call: {other}"
-        reading = _reading_share(before, after, call_time[0], by_time)
-        shares = [
-            Share("calls", "", by_calls, more_calls),
-            reading,
-            Share("model", "", by_time - reading.delta, text),
-        ]
-        return [share for share in shares if share.delta]
     written = [Fraction(side.output_tokens or 0, side.calls) for side in (before, after)]
-    token_time = [time / tokens for time, tokens in zip(call_time, written, strict=True)]
-    by_calls, by_length, by_time = shapley(product, *zip(calls, written, token_time, strict=True))
-    text = f"{say_seconds(token_time[0])} -> {say_seconds(token_time[1])} an output token: {other}"
-    answers = f"answers {say_tokens(written[0])} -> {say_tokens(written[1])} tokens a call"
+    units, unit = (written, "an output token") if all(written) else ([Fraction(1)] * 2, "a call")
+    call_time = [value / number for value, number in zip(values, calls, strict=True)]
+    unit_time = [time / number for time, number in zip(call_time, units, strict=True)]
+    by_calls, by_length, by_time = shapley(product, *zip(calls, units, unit_time, strict=True))
+    other = "the model or the agent's own code" if own_code else "the model"
     reading = _reading_share(before, after, call_time[0], by_time)
     shares = [
-        Share("calls", "", by_calls, more_calls),
-        Share("output", "", by_length, answers),
+        Share("calls", "", by_calls, say_instead(after.calls, before.calls, "call")),
+        Share("output", "", by_length, f"answers {say_change(*written)} tokens a call"),
         reading,
-        Share("model", "", by_time - reading.delta, text),
+        Share("model", "", by_time - reading.delta, f"{' -> '.join(map(say_seconds, unit_time))} {unit}: {other}"),
     ]
     return [share for share in shares if share.delta]
 
 
 def _reading_share(before: StageComposition, after: StageComposition, call_time: Fraction, by_time: Fraction) -> Share:
-    """The part of a change of speed that longer or shorter prompts explain; 0 where they moved the other way.
-
-    Args:
-        before: The composition before.
-        after: The composition now.
-        call_time: s of a call before.
-        by_time: s by which another time for a token moved the whole.
-    """
+    """The part of a change of speed (``by_time``, s) that other prompts explain; 0 where they moved the other way."""
     read = [Fraction(side.input_tokens, side.calls) for side in (before, after)]
     most = after.calls * call_time * (read[1] - read[0]) / read[0] if read[0] else Fraction(0)
     if by_time * most <= 0:
         return Share(READ, "", Fraction(0), "")
     delta = by_time if abs(by_time) < abs(most) else most
-    return Share(READ, "", delta, f"{say_tokens(read[0])} -> {say_tokens(read[1])} tokens read a call")
+    return Share(READ, "", delta, f"{say_change(*read)} tokens read a call")
 
 
 def cache_shares(before: StageComposition, after: StageComposition, values: tuple[Fraction, Fraction]) -> list[Share]:
@@ -183,39 +142,9 @@ def _could_share(before: StageComposition, after: StageComposition, delta: Fract
     return Share(largest.part, largest.name, delta, f"the input changed: {largest.words}")
 
 
-def _all_shares(leaves: list[Leaf], metric: Additive, *, unnamed: str) -> list[Share]:
-    return [share for leaf in leaves for share in leaf_shares(leaf, metric, unnamed=unnamed)]
-
-
-def _sum(shares: list[Share]) -> Fraction:
-    return sum((share.delta for share in shares), Fraction(0))
-
-
 OWN_CODE, OVERLAP, PROVIDER, READ = "own_code", "overlap", "provider", "input"
 _LEAST = 0.005
 """Share of the larger value below which a part of the difference is rounding."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """A run's figures that decide its latency: sums over its calls, and times in s."""
-
-    calls: float
-    read: float
-    written: float
-    own_time: float
-    latency: float
-    measured: float
-
-    @property
-    def read_each(self) -> float:
-        """Uncached input tokens of a call."""
-        return self.read / self.calls
-
-    @property
-    def written_each(self) -> float:
-        """Output tokens of a call."""
-        return self.written / self.calls
 
 
 def latency_causes(metric: Metric, entry: BaselineEntry, samples: Sequence[Sample]) -> tuple[Cause, ...] | None:
@@ -231,35 +160,42 @@ def latency_causes(metric: Metric, entry: BaselineEntry, samples: Sequence[Sampl
     """
     if not entry.speeds or samples[-1].traffic != "live":
         return None
-    before, after = _stored(entry, metric.stage), _measured(samples, metric.stage)
+    before = _side(lambda name: _stored(entry, Metric(metric.stage, name)))
+    after = _side(lambda name: _measured(samples, Metric(metric.stage, name)))
     speed = _average(complete(entry.speeds, samples), metric.stage)
     if before is None or after is None or speed is None:
         return None
-    a_call = speed.call + speed.read * before.read_each + speed.written * before.written_each
+    a_call = speed.call + speed.read * before["read"] + speed.written * before["written"]
     shares = {
-        "calls": (after.calls - before.calls) * a_call,
-        READ: after.calls * (after.read_each - before.read_each) * speed.read,
-        "output": after.calls * (after.written_each - before.written_each) * speed.written,
+        "calls": (after["calls"] - before["calls"]) * a_call,
+        READ: after["calls"] * (after["read"] - before["read"]) * speed.read,
+        "output": after["calls"] * (after["written"] - before["written"]) * speed.written,
     }
     words = {
-        "calls": f"{say_instead(round(after.calls), round(before.calls), 'call')}, {a_call:.2g} s each",
-        READ: f"{before.read_each:,.0f} -> {after.read_each:,.0f} uncached tokens read a call",
-        "output": f"{before.written_each:,.0f} -> {after.written_each:,.0f} tokens written a call",
+        "calls": f"{say_instead(round(after['calls']), round(before['calls']), 'call')}, {a_call:.2g} s each",
+        READ: f"{before['read']:,.0f} -> {after['read']:,.0f} uncached tokens read a call",
+        "output": f"{before['written']:,.0f} -> {after['written']:,.0f} tokens written a call",
         OWN_CODE: "the agent's own code",
         OVERLAP: "calls run side by side otherwise than before",
         PROVIDER: "the provider's speed: not this change",
     }
-    code = after.latency - before.latency
+    code = after["latency"] - before["latency"]
     whole = code
     # Own code is what is left where nothing ran side by side on either side; its size is known apart.
-    own = after.own_time - before.own_time
+    own = after["own_time"] - before["own_time"]
     left = code - sum(shares.values())
     shares[OWN_CODE] = max(0.0, min(own, left)) if left > 0 else min(0.0, max(own, left))
     shares[OVERLAP] = left - shares[OWN_CODE]
     if metric.name == "measured_latency":
-        whole = after.measured - before.measured
+        whole = after["measured_latency"] - before["measured_latency"]
         shares[PROVIDER] = whole - code
-    return _causes(metric, shares, words, whole, max(before.measured, after.measured, before.latency, after.latency))
+    return _causes(
+        metric,
+        shares,
+        words,
+        whole,
+        max(before["measured_latency"], after["measured_latency"], before["latency"], after["latency"]),
+    )
 
 
 def _causes(
@@ -274,39 +210,27 @@ def _causes(
     return tuple(Cause(metric.key, metric.stage, part, "", delta, words[part]) for part, delta in ordered)
 
 
-def _stored(entry: BaselineEntry, stage: str) -> _Side | None:
-    def figure(name: str) -> float | None:
-        record = entry.metrics.get(Metric(stage, name).key)
-        return None if record is None else float(mean(record.sessions[-1]))
-
-    return _side({name: figure(name) for name in _NAMES})
+def _stored(entry: BaselineEntry, metric: Metric) -> float | None:
+    record = entry.metrics.get(metric.key)
+    return None if record is None else float(mean(record.sessions[-1]))
 
 
-def _measured(samples: Sequence[Sample], stage: str) -> _Side | None:
-    def figure(name: str) -> float | None:
-        values = [(sample.stages.get(stage, {}) if stage else sample.total).get(name) for sample in samples]
-        known = [value for value in values if value is not None]
-        return float(mean(known)) if known and len(known) == len(values) else None
-
-    return _side({name: figure(name) for name in _NAMES})
+def _measured(samples: Sequence[Sample], metric: Metric) -> float | None:
+    figures = [sample.stages.get(metric.stage, {}) if metric.stage else sample.total for sample in samples]
+    known = [value for values in figures if (value := values.get(metric.name)) is not None]
+    return float(mean(known)) if known and len(known) == len(figures) else None
 
 
-_NAMES = ("calls", "input_tokens", "cached_input_tokens", "output_tokens", "own_time", "latency", "measured_latency")
+_NAMES = ("calls", "input_tokens", "output_tokens", "own_time", "latency", "measured_latency")
 
 
-def _side(figures: Mapping[str, float | None]) -> _Side | None:
-    known = {**figures, "cached_input_tokens": figures["cached_input_tokens"] or 0.0}
-    values = {name: value for name, value in known.items() if value is not None}
-    if len(values) < len(_NAMES) or not values["calls"]:
+def _side(figure: Callable[[str], float | None]) -> dict[str, float] | None:
+    """A run's figures that decide its latency, with the uncached tokens that a call reads; ``None`` where one is not known."""
+    known = {name: value for name in _NAMES if (value := figure(name)) is not None}
+    if len(known) < len(_NAMES) or not known["calls"]:
         return None
-    return _Side(
-        calls=values["calls"],
-        read=max(0.0, values["input_tokens"] - values["cached_input_tokens"]),
-        written=values["output_tokens"],
-        own_time=values["own_time"],
-        latency=values["latency"],
-        measured=values["measured_latency"],
-    )
+    read = max(0.0, known["input_tokens"] - (figure("cached_input_tokens") or 0.0))
+    return known | {"read": read / known["calls"], "written": known["output_tokens"] / known["calls"]}
 
 
 def _average(speeds: Mapping[str, Mapping[str, Speed]], stage: str) -> Speed | None:

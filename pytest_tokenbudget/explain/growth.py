@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
 
-from pytest_tokenbudget.records.composition import PartTotal
+from pytest_tokenbudget.records.composition import PART_NAMES, PartName, PartTotal, StageComposition
 
 FIXED = frozenset({"system", "tools", "framing"})
 """Parts that a call carries or does not; the others gather from call to call."""
 
 
-class Growth(Protocol):
-    """A part's tokens as functions of the number of calls of its stage."""
-
-    def total(self, calls: int) -> Fraction:
-        """Tokens over all calls."""
-
-    def new(self, calls: int) -> Fraction:
-        """Tokens of contents that no earlier call had carried."""
-
-
 @dataclass(frozen=True, slots=True)
-class Absent:
-    """A part that is not there."""
+class Pair:
+    """A part, by its kind and name, with its totals before and after; ``None`` where it is absent."""
 
-    def total(self, calls: int) -> Fraction:
-        """Nothing, however many calls."""
-        return Fraction(0)
+    key: tuple[PartName, str]
+    before: PartTotal | None
+    after: PartTotal | None
 
-    def new(self, calls: int) -> Fraction:
-        """Nothing, however many calls."""
-        return Fraction(0)
+    def recounted(self, more_calls: int) -> bool:
+        """Tell whether the same texts, sent as often a call, merely count otherwise: another tokenizer or another scale.
+
+        Args:
+            more_calls: Change in the stage's number of calls.
+        """
+        was, now = self.before, self.after
+        if was is None or now is None or not (was.digest and was.largest and was.calls):
+            return False
+        further = now.calls - was.calls
+        if (was.digest, was.distinct) != (now.digest, now.distinct) or further != limit_change(further, more_calls):
+            return False
+        expected = Fraction(was.tokens * now.largest, was.largest)
+        per_call = expected * now.calls / was.calls if self.key[0] in FIXED else expected
+        return abs(now.tokens - per_call) <= max(Fraction(now.tokens, 10), Fraction(now.calls))
+
+
+def pairs(before: StageComposition, after: StageComposition, parts: Collection[str] = PART_NAMES) -> Iterator[Pair]:
+    """The parts of two compositions side by side, in the order of their names."""
+    was = {(part.part, part.name): part for part in before.parts if part.part in parts}
+    now = {(part.part, part.name): part for part in after.parts if part.part in parts}
+    for key in sorted({*was, *now}):
+        yield Pair(key, was.get(key), now.get(key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,28 +76,20 @@ class Gathering:
         return self.first + self.step * (carrying - 1)
 
 
-def fit_growth(part: PartTotal | None, calls: int, other: PartTotal | None, other_calls: int) -> Growth:
+def fit_growth(part: PartTotal | None, calls: int, other: PartTotal | None, other_calls: int) -> Gathering:
     """The growth that gives exactly the part's total at its number of calls.
 
     Of a conversation whose messages are all kept, the last call carries all that was new, ``N``, and with even steps the
-    calls carry ``T = c·(first + N)/2`` together; both are known, so ``first`` and the step follow.
-
-    Args:
-        part: Totals of the part, ``None`` where it is absent.
-        calls: Calls of its stage.
-        other: Totals of the same part on the other side of the comparison: its step serves where this side has one call.
-        other_calls: Calls of the other side.
+    calls carry ``T = c·(first + N)/2`` together; both are known, so ``first`` and the step follow. Where this side has one
+    call, the step is that of the other side of the comparison.
     """
     if part is None or not part.calls:
-        return Absent()
+        return Gathering(0, Fraction(0), Fraction(0))
     found = _fit(part, calls)
     if found is not None:
         return found
-    step = Fraction(0)
-    if other is not None and other.calls:
-        beside = _fit(other, other_calls)
-        if beside is not None and not beside.replaced:
-            step = beside.step
+    beside = _fit(other, other_calls) if other is not None and other.calls else None
+    step = Fraction(0) if beside is None or beside.replaced else beside.step
     return Gathering(max(0, calls - part.calls), Fraction(part.tokens), step)
 
 
@@ -104,91 +105,43 @@ def _fit(part: PartTotal, calls: int) -> Gathering | None:
     return Gathering(without, first, (new - first) / (carrying - 1))
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
-    """A part's difference, split.
+def split_by_calls(pair: Pair, calls_before: int, calls_after: int, *, new: bool = False) -> tuple[Fraction, Fraction]:
+    """Split the difference of a part's tokens: what the stage's number of calls did, and what the part itself did.
 
-    Attributes:
-        calls: What the number of calls did.
-        own: What the part itself did.
-    """
-
-    calls: Fraction
-    own: Fraction
-
-    def and_own(self, more: int) -> Effect:
-        """With so much more of the part's own."""
-        return Effect(self.calls, self.own + more)
-
-
-def give_to_calls(effect: Effect, more_calls: int) -> Effect:
-    """The effect of framing, which follows the calls altogether: a longer conversation has more messages to frame."""
-    together = effect.calls + effect.own
-    return Effect(together, Fraction(0)) if together * more_calls > 0 else effect
-
-
-def carried_effect(before: PartTotal | None, after: PartTotal | None, more_calls: int) -> Effect:
-    """Split the tokens of a part that a call carries or does not: calls that carry it times its size.
-
-    Of the change in the calls that carry it, as much as the stage's own number of calls changed in the same direction is
-    the calls' doing; the rest is the part's own (a tool that is offered in more of the calls). The split is Shapley's for
-    the product.
+    A part that a call carries or does not is calls that carry it times its size. Of the change in these calls, as much as the
+    stage's own number of calls changed in the same direction is the calls' doing; the rest is the part's own (a tool that is
+    offered in more of the calls). A part of the conversation is the number of calls and the way in which it gathers; where it
+    is the same loop run longer or shorter (contents of the same largest size, arriving at the same pace), all of it is the
+    calls'. Both splits are Shapley's for two factors.
 
     Args:
-        before: Totals before, ``None`` where absent.
-        after: Totals after.
-        more_calls: Change in the stage's number of calls.
-    """
-    if before is None or after is None or not (before.calls and after.calls):
-        return Effect(Fraction(0), Fraction(_tokens(after) - _tokens(before)))
-    by_calls = limit_change(after.calls - before.calls, more_calls)
-    calls = by_calls * (mean_size(before) + mean_size(after)) / 2
-    return Effect(calls, after.tokens - before.tokens - calls)
-
-
-def gathered_effect(before: PartTotal | None, after: PartTotal | None, calls_before: int, calls_after: int) -> Effect:
-    """Split the tokens of a part of the conversation between the number of calls and the part itself.
-
-    Shapley's split for two factors, the number of calls and the way in which the part gathers. Where the part is the same
-    loop run longer or shorter (contents of the same largest size, arriving at the same pace), all of it is the calls'.
-
-    Args:
-        before: Totals before, ``None`` where absent.
-        after: Totals after.
+        pair: The part.
         calls_before: Calls of the stage before.
         calls_after: Calls of the stage after.
+        new: Whether contents count only where no earlier call of the stage had carried them.
     """
-    difference = Fraction(_tokens(after) - _tokens(before))
-    if same_loop(before, after, calls_before, calls_after):
-        return Effect(difference, Fraction(0))
-    was = fit_growth(before, calls_before, after, calls_after)
-    now = fit_growth(after, calls_after, before, calls_before)
-    calls = _mean_step(was.total, now.total, calls_before, calls_after)
-    return Effect(calls, difference - calls)
+    before, after = pair.before, pair.after
+    was, now = ((0 if part is None else _new(part) if new else part.tokens) for part in (before, after))
+    difference, by_calls = Fraction(now - was), Fraction(0)
+    if pair.key[0] in FIXED:
+        if before is not None and after is not None and before.calls and after.calls:
+            further = limit_change(after.calls - before.calls, calls_after - calls_before)
+            size = _new_each_call if new else mean_size
+            by_calls = further * (size(before) + size(after)) / 2
+    elif same_loop(before, after, calls_before, calls_after):
+        by_calls = difference
+    else:
+        for growth in (
+            fit_growth(before, calls_before, after, calls_after),
+            fit_growth(after, calls_after, before, calls_before),
+        ):
+            tokens = growth.new if new else growth.total
+            by_calls += (tokens(calls_after) - tokens(calls_before)) / 2
+    return by_calls, difference - by_calls
 
 
-def new_effect(before: PartTotal | None, after: PartTotal | None, calls_before: int, calls_after: int) -> Effect:
-    """Give the effects on the tokens of contents that no earlier call of the stage had carried."""
-    difference = Fraction(_new(after) - _new(before))
-    present = after or before
-    if present is not None and present.part in FIXED:
-        return _fixed_new_effect(before, after, calls_after - calls_before, difference)
-    if same_loop(before, after, calls_before, calls_after):
-        return Effect(difference, Fraction(0))
-    was = fit_growth(before, calls_before, after, calls_after)
-    now = fit_growth(after, calls_after, before, calls_before)
-    calls = _mean_step(was.new, now.new, calls_before, calls_after)
-    return Effect(calls, difference - calls)
-
-
-def _fixed_new_effect(
-    before: PartTotal | None, after: PartTotal | None, more_calls: int, difference: Fraction
-) -> Effect:
-    if before is None or after is None or not (before.calls and after.calls):
-        return Effect(Fraction(0), difference)
-    by_calls = limit_change(after.calls - before.calls, more_calls)
-    calls = by_calls * sum((_new_each_call(part) for part in (before, after)), Fraction(0)) / 2
-    return Effect(calls, difference - calls)
+def _new(part: PartTotal) -> int:
+    return part.tokens - part.repeated_tokens
 
 
 def _new_each_call(part: PartTotal) -> Fraction:
@@ -221,22 +174,8 @@ def mean_size(part: PartTotal) -> Fraction:
     return Fraction(part.tokens, part.calls) if part.calls else Fraction(0)
 
 
-def _mean_step(
-    was: Callable[[int], Fraction], now: Callable[[int], Fraction], calls_before: int, calls_after: int
-) -> Fraction:
-    return (was(calls_after) - was(calls_before) + now(calls_after) - now(calls_before)) / 2
-
-
 def limit_change(change: int, limit: int) -> int:
     """Give as much of ``change`` as ``limit`` allows; 0 where they have different signs."""
     if change * limit <= 0:
         return 0
     return max(change, limit) if change < 0 else min(change, limit)
-
-
-def _tokens(part: PartTotal | None) -> int:
-    return part.tokens if part is not None else 0
-
-
-def _new(part: PartTotal | None) -> int:
-    return part.tokens - part.repeated_tokens if part is not None else 0

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from pytest_tokenbudget.explain.additive import leaves
 from pytest_tokenbudget.explain.cache_prefix import behind_breaks, find_break
-from pytest_tokenbudget.explain.growth import is_similar, mean_size
+from pytest_tokenbudget.explain.growth import is_similar, mean_size, pairs
 from pytest_tokenbudget.explain.phrases import clean_name, say_instead, say_part
-from pytest_tokenbudget.explain.shares import pairs, say_models
+from pytest_tokenbudget.explain.shares import say_models
 from pytest_tokenbudget.records.composition import Compositions, PartTotal, StageComposition
 
 _SHOWN_NAMES = 5

@@ -6,20 +6,13 @@ The shares are rounded so that their sum stays.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import permutations
 from math import factorial
 
-from pytest_tokenbudget.explain.growth import (
-    FIXED,
-    Effect,
-    carried_effect,
-    gathered_effect,
-    give_to_calls,
-    limit_change,
-)
+from pytest_tokenbudget.explain.growth import pairs, split_by_calls
 from pytest_tokenbudget.explain.phrases import (
     clean_name,
     say_change,
@@ -28,7 +21,7 @@ from pytest_tokenbudget.explain.phrases import (
     say_own_change,
     say_tokens,
 )
-from pytest_tokenbudget.records.composition import PART_NAMES, PartName, PartTotal, StageComposition
+from pytest_tokenbudget.records.composition import PART_NAMES, StageComposition
 
 Value = Callable[..., Fraction]
 
@@ -166,59 +159,6 @@ def round_floats(deltas: Sequence[Fraction], total: Fraction) -> list[float]:
     return [float(value) for value in rounded]
 
 
-Key = tuple[PartName, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """A part before and after.
-
-    Attributes:
-        key: Part and name.
-        before: Its totals before, ``None`` where absent.
-        after: Its totals after, ``None`` where absent.
-    """
-
-    key: Key
-    before: PartTotal | None
-    after: PartTotal | None
-
-    @property
-    def same_content(self) -> bool:
-        """Tell whether the same texts were sent, by their digest."""
-        return (
-            self.before is not None
-            and self.after is not None
-            and bool(self.before.digest)
-            and (self.before.digest, self.before.distinct) == (self.after.digest, self.after.distinct)
-        )
-
-    def recounted(self, more_calls: int) -> bool:
-        """Tell whether the same texts, sent as often a call, merely count otherwise: another tokenizer or another scale.
-
-        Args:
-            more_calls: Change in the stage's number of calls.
-        """
-        if not self.same_content or self.before is None or self.after is None:
-            return False
-        if not self.before.largest or not self.before.calls:
-            return False
-        further = self.after.calls - self.before.calls
-        if further != limit_change(further, more_calls):
-            return False
-        expected = Fraction(self.before.tokens * self.after.largest, self.before.largest)
-        per_call = expected * self.after.calls / self.before.calls if self.key[0] in FIXED else expected
-        return abs(self.after.tokens - per_call) <= max(Fraction(self.after.tokens, 10), Fraction(self.after.calls))
-
-
-def pairs(before: StageComposition, after: StageComposition, parts: Collection[str] = PART_NAMES) -> Iterator[Pair]:
-    """The parts of two compositions side by side, in the order of their names."""
-    was = {(part.part, part.name): part for part in before.parts if part.part in parts}
-    now = {(part.part, part.name): part for part in after.parts if part.part in parts}
-    for key in sorted({*was, *now}):
-        yield Pair(key, was.get(key), now.get(key))
-
-
 def read_shares(before: StageComposition, after: StageComposition, parts: Collection[str] = PART_NAMES) -> list[Share]:
     """The shares in the difference of the input tokens of two compositions of one stage.
 
@@ -230,32 +170,51 @@ def read_shares(before: StageComposition, after: StageComposition, parts: Collec
     Returns:
         Shares that add up to the difference of the sums of these parts.
     """
-    calls: list[tuple[str, Fraction]] = []
-    own: list[Share] = []
-    drift: list[Fraction] = []
+    calls, own, drift = split_parts(before, after, parts)
+    shares = with_drift([calls_share(before, after, calls), *own], drift, before, after)
+    return [share for share in shares if share.delta]
+
+
+def split_parts(
+    before: StageComposition,
+    after: StageComposition,
+    parts: Collection[str] = PART_NAMES,
+    *,
+    new: bool = False,
+    more_framing: int = 0,
+) -> tuple[list[tuple[str, Fraction]], list[Share], Fraction]:
+    """Split the difference of each part: what the calls did, what it did itself, and what merely counts otherwise.
+
+    Args:
+        before: The composition before.
+        after: The composition now.
+        parts: The parts.
+        new: Whether contents count only where no earlier call had carried them.
+        more_framing: Tokens of framing that count beside these.
+    """
+    by_calls: list[tuple[str, Fraction]] = []
+    shares: list[Share] = []
+    drift, more = Fraction(0), after.calls - before.calls
     for pair in pairs(before, after, parts):
-        effect = _effect(pair, before.calls, after.calls)
-        calls.append((say_detail(pair.key[0]), effect.calls))
-        if pair.recounted(after.calls - before.calls):
-            drift.append(effect.own)
+        part = pair.key[0]
+        of_calls, own = split_by_calls(pair, before.calls, after.calls, new=new)
+        if part == "framing":
+            own += more_framing
+            if (of_calls + own) * more > 0:
+                # Framing follows the calls altogether: a longer conversation has more messages to frame.
+                of_calls, own = of_calls + own, Fraction(0)
+        by_calls.append((say_detail(part), of_calls))
+        if pair.recounted(more):
+            drift += own
         else:
-            own.append(Share(*pair.key, effect.own, say_own_change(pair.before, pair.after)))
-    shares = [calls_share(before, after, calls), *own]
-    return [share for share in with_drift(shares, sum(drift, Fraction(0)), before, after) if share.delta]
+            shares.append(Share(*pair.key, own, say_own_change(pair.before, pair.after)))
+    return by_calls, shares, drift
 
 
 def calls_share(before: StageComposition, after: StageComposition, details: list[tuple[str, Fraction]]) -> Share:
     """More or fewer calls, and what they consist of."""
     text = say_instead(after.calls, before.calls, "call")
     return Share("calls", "", sum((size for _, size in details), Fraction(0)), text, details=tuple(details))
-
-
-def _effect(pair: Pair, calls_before: int, calls_after: int) -> Effect:
-    part = pair.key[0]
-    if part not in FIXED:
-        return gathered_effect(pair.before, pair.after, calls_before, calls_after)
-    effect = carried_effect(pair.before, pair.after, calls_after - calls_before)
-    return give_to_calls(effect, calls_after - calls_before) if part == "framing" else effect
 
 
 def with_drift(shares: list[Share], drift: Fraction, before: StageComposition, after: StageComposition) -> list[Share]:
@@ -268,7 +227,9 @@ def with_drift(shares: list[Share], drift: Fraction, before: StageComposition, a
     if not drift:
         return shares
     if before.models != after.models:
-        return [*shares, Share("model", "", drift, _model_text(before, after, drift))]
+        more = f"{say_tokens(abs(drift))} {'more' if drift > 0 else 'fewer'}"
+        text = f"{say_models(before, after)}: the same texts count {more}"
+        return [*shares, Share("model", "", drift, text)]
     own = [share for share in shares if share.part not in ("framing", "calls") and share.delta]
     for carriers in (own, [share for share in shares if share.part == "calls"]):
         weight = sum((abs(share.delta) for share in carriers), Fraction(0))
@@ -278,22 +239,9 @@ def with_drift(shares: list[Share], drift: Fraction, before: StageComposition, a
     return [*shares, Share("framing", "", drift, "the same texts count otherwise than before")]
 
 
-def _model_text(before: StageComposition, after: StageComposition, drift: Fraction) -> str:
-    more = "more" if drift > 0 else "fewer"
-    return f"{say_models(before, after)}: the same texts count {say_tokens(abs(drift))} {more}"
-
-
 def say_models(before: StageComposition, after: StageComposition) -> str:
     """``gpt-4o -> gpt-4.1``."""
-    return f"{_names(before)} -> {_names(after)}"
-
-
-def _names(composition: StageComposition) -> str:
-    return ", ".join(clean_name(model) for model in composition.models[:3]) or "unknown model"
-
-
-Shares = Callable[[StageComposition, StageComposition], list[Share]]
-"""Shares in the difference of a metric, from two compositions of one stage."""
+    return " -> ".join(", ".join(map(clean_name, side.models[:3])) or "unknown model" for side in (before, after))
 
 
 def written_shares(before: StageComposition, after: StageComposition) -> list[Share]:
@@ -302,34 +250,34 @@ def written_shares(before: StageComposition, after: StageComposition) -> list[Sh
     Returns:
         Shares that add up to the difference; none where either output is unknown.
     """
-    if before.output_tokens is None or after.output_tokens is None:
+    if before.output_tokens is None or after.output_tokens is None or not (before.calls and after.calls):
         return []
-    split = before.reasoning_tokens is not None or after.reasoning_tokens is not None
-    was = _each_call(before, split=split)
-    now = _each_call(after, split=split)
-    if not (before.calls and after.calls):
-        return []
-    factors_before = [Fraction(before.calls), *was]
-    factors_after = [Fraction(after.calls), *now]
-    calls, answers, reasoning = shapley(lambda n, w, r: n * (w + r), factors_before, factors_after)
-    shares = [
-        calls_share(before, after, [(say_detail("output"), calls)]),
-        Share("output", "", answers, f"answers {say_change(was[0], now[0])} tokens a call"),
-        Share("reasoning", "", reasoning, f"reasoning {say_change(was[1], now[1])} tokens a call"),
-    ]
-    return [share for share in shares if share.delta]
+    return _output_shares(before, after, "output", [side.output_tokens or 0 for side in (before, after)])
 
 
 def reasoning_shares(before: StageComposition, after: StageComposition) -> list[Share]:
     """The shares in the difference of the reasoning tokens."""
     if not (before.calls and after.calls):
         return []
-    was = Fraction(before.reasoning_tokens or 0, before.calls)
-    now = Fraction(after.reasoning_tokens or 0, after.calls)
-    calls, reasoning = shapley(lambda n, r: n * r, [Fraction(before.calls), was], [Fraction(after.calls), now])
+    return _output_shares(before, after, "reasoning", [side.reasoning_tokens or 0 for side in (before, after)])
+
+
+def _output_shares(before: StageComposition, after: StageComposition, of: str, written: Sequence[int]) -> list[Share]:
+    """Calls times what each wrote: answers, and the reasoning that is part of what was written."""
+    sides = [
+        (
+            Fraction(side.calls),
+            Fraction(tokens - (side.reasoning_tokens or 0), side.calls),
+            Fraction(side.reasoning_tokens or 0, side.calls),
+        )
+        for side, tokens in zip((before, after), written, strict=True)
+    ]
+    calls, answers, reasoning = shapley(lambda n, w, r: n * (w + r), *sides)
+    (_, *was), (_, *now) = sides
     shares = [
-        calls_share(before, after, [(say_detail("reasoning"), calls)]),
-        Share("reasoning", "", reasoning, f"reasoning {say_change(was, now)} tokens a call"),
+        calls_share(before, after, [(say_detail(of), calls)]),
+        Share("output", "", answers, f"answers {say_change(was[0], now[0])} tokens a call"),
+        Share("reasoning", "", reasoning, f"reasoning {say_change(was[1], now[1])} tokens a call"),
     ]
     return [share for share in shares if share.delta]
 
@@ -343,12 +291,3 @@ def tool_call_shares(before: StageComposition, after: StageComposition) -> list[
         text = f"{clean_name(pair.key[1]) or 'tools'}: {say_instead(now, was, 'result')}"
         shares.append(Share("tool_results", pair.key[1], Fraction(now - was), text))
     return [share for share in shares if share.delta]
-
-
-def _each_call(composition: StageComposition, *, split: bool) -> tuple[Fraction, Fraction]:
-    """Answer and reasoning of a call on average."""
-    if not composition.calls:
-        return Fraction(0), Fraction(0)
-    written = composition.output_tokens or 0
-    reasoning = (composition.reasoning_tokens or 0) if split else 0
-    return Fraction(written - reasoning, composition.calls), Fraction(reasoning, composition.calls)

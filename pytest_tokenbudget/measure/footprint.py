@@ -13,8 +13,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pytest_tokenbudget.errors import FootprintError
+from pytest_tokenbudget.providers.http_message import Request
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.providers.wire_format import each_format
 from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.composition import Composition

@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.network import is_loopback, split_port
 from pytest_tokenbudget.capture.stage import checked_path, name_of
 from pytest_tokenbudget.capture.stage_rules import StageRule, resolve_stage
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 from pytest_tokenbudget.prices import PriceBook
-from pytest_tokenbudget.providers.classify import classify, possible_kinds
-from pytest_tokenbudget.providers.read import polled, read, settled
-from pytest_tokenbudget.providers.request import request_of
+from pytest_tokenbudget.providers.classify import ReadExchange, polled, read, settled
 from pytest_tokenbudget.providers.wire_format import FormatGroup, WireFormat
 from pytest_tokenbudget.records.call import Call, Reading, Source, Usage
 from pytest_tokenbudget.records.composition import Composition
@@ -26,8 +24,8 @@ from pytest_tokenbudget.tokens.counter import Calibration, Counter
 if TYPE_CHECKING:
     from pytest_tokenbudget.tokens.anatomy import SchemaReader
 
-StageOf = Callable[[Exchange, Call, Callable[[], Prompt | None]], str]
-"""Gives a call to a stage, from the exchange, the call as far as it is read and, where a rule asks for it, the prompt."""
+StageOf = Callable[[Exchange, Callable[[], Call], Callable[[], Prompt | None]], str]
+"""Gives a call to a stage, from the exchange and, where they are asked for, the call without its tokens and the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,32 +84,37 @@ class Reader:
         """
         kept = tuple(exchanges)
         polls = polled(kept, self.formats)
-        calls: list[Call] = []
+        looked_at = [(exchange, self._recognise(exchange, polls)) for exchange in kept]
+        calls = [exchange for exchange, found in looked_at if isinstance(found, _Recognised) and found.is_call]
+        hops = containers(kept, calls)
         unknown: dict[tuple[str, str, str], Unattributed] = {}
-        tries: dict[tuple[str, str, str, bytes | None], int] = {}
         recognised: list[_Recognised] = []
         paid: list[_Recognised] = []
-        looked_at = [(exchange, self._recognise(exchange, polls)) for exchange in kept]
-        hops = containers(kept, (exchange for exchange, found in looked_at if _is_call(found)))
         for exchange, found in looked_at:
-            if exchange.sequence in hops:
+            if found is None or exchange.sequence in hops:
                 continue
-            if isinstance(found, Unattributed):
-                key = (found.host, found.path, found.reason)
-                before = unknown.get(key)
-                unknown[key] = replace(found, count=before.count + found.count) if before else found
-            elif found is not None:
+            if isinstance(found, _Recognised):
                 (recognised if found.is_call else paid).append(found)
+                continue
+            key = (found.host, found.path, found.reason)
+            before = unknown.get(key)
+            unknown[key] = replace(found, count=before.count + found.count) if before else found
+        bought = [self._paid(each, origin=origin) for each in paid if each.error is None]
+        notes = tuple(_may_count_twice([each.exchange for each in recognised])) if len(recognised) > 1 else ()
+        return ReadTraffic(self._calls(recognised, origin), tuple(unknown.values()), tuple(bought), notes)
+
+    def _calls(self, recognised: Sequence[_Recognised], origin: float) -> tuple[Call, ...]:
+        """The calls and attempts; a request that is sent again after it failed is one more attempt."""
         seen = self._seen(recognised)
+        tries: dict[tuple[str, str, str, bytes | None], int] = {}
+        calls: list[Call] = []
         for each in recognised:
             call = self._call(each, origin=origin, compose=True, seen=seen)
             work = (each.exchange.method, each.exchange.url, call.stage, each.exchange.request_body)
             attempt = tries.get(work, 0)
             calls.append(replace(call, attempt=attempt) if attempt else call)
             tries[work] = 0 if call.succeeded else attempt + 1
-        bought = tuple(self._paid(each, origin=origin) for each in paid if each.error is None)
-        notes = tuple(_may_count_twice([each.exchange for each in recognised])) if len(recognised) > 1 else ()
-        return ReadTraffic(tuple(calls), tuple(unknown.values()), bought, notes)
+        return tuple(calls)
 
     def read(self, exchange: Exchange, *, origin: float, compose: bool = True) -> Call | Unattributed | None:
         """Read one exchange by itself, while its sample still runs.
@@ -131,37 +134,20 @@ class Reader:
 
     def _recognise(self, exchange: Exchange, polls: Mapping[str, Reading]) -> _Recognised | Unattributed | None:
         found = read(exchange, self.formats)
-        if found is None:
-            return self._recognise_unread(exchange)
-        if isinstance(found, Unattributed) or found.classified.kind == "auxiliary":
-            return found if isinstance(found, Unattributed) else None
+        if found is None or isinstance(found, Unattributed):
+            return found
+        if found.classified.kind == "auxiliary":
+            return None
         reading = settled(found.reading, polls) if polls else found.reading
         exchange = _left(exchange, reading)
-        asked = found.classified
-        limit = asked.request.max_output_tokens
-        return _Recognised(exchange, reading, failure(exchange, reading), found.ttft, asked.prompt, limit)
-
-    def _recognise_unread(self, exchange: Exchange) -> _Recognised | None:
-        """A paid request whose answer tells nothing (an agent's run) is known by its request alone."""
-        if "paid" not in possible_kinds(exchange.method, exchange.url, self.formats):
-            return None
-        known = classify(request_of(exchange), self.formats)
-        if known.kind != "paid":
-            return None
-        reading = Reading(known.api, known.provider, "other")
-        return _Recognised(exchange, reading, failure(exchange, reading), None, known.prompt)
-
-    def _paid(self, found: _Recognised, *, origin: float) -> Call:
-        """A paid request; what it costs is known where its answer says so."""
-        call = self._unpriced(found, origin=origin)
-        return replace(call, usage=found.reading.usage, cost=found.reading.billed.cost)
+        return _Recognised(exchange, reading, failure(exchange, reading), found)
 
     def _seen(self, recognised: Sequence[_Recognised]) -> Calibration:
         """Note what the providers reported, where there are calls of which they reported nothing."""
         seen = Calibration()
         answered = [each for each in recognised if each.error is None]
         silent = {each.reading.request_model for each in answered if each.reported is None}
-        for each in answered:
+        for each in answered if silent else ():
             reported = each.reported
             if reported is None or each.reading.request_model not in silent:
                 continue
@@ -171,18 +157,25 @@ class Reader:
                 self.counter.observe(prompt, provider=provider, reported=reported, seen=seen)
         return seen
 
+    def _paid(self, found: _Recognised, *, origin: float) -> Call:
+        """A paid request; what it costs is known where its answer says so."""
+        known = found.known(origin)
+        stage = self.stage_of(found.exchange, lambda: Call(found.exchange.stage, **known), found.prompt)
+        return Call(stage, usage=found.reading.usage, cost=found.reading.billed.cost, **known)
+
     def _call(self, found: _Recognised, *, origin: float, compose: bool, seen: Calibration) -> Call:
         reading = found.reading
-        call = self._unpriced(found, origin=origin)
+        known = found.known(origin)
+        stage = self.stage_of(found.exchange, lambda: Call(found.exchange.stage, **known), found.prompt)
         if found.error is not None:
-            return call
+            return Call(stage, **known)
         usage, input_source, composition = self._input(found, compose=compose, seen=seen)
         usage, output_source = self._output(reading, usage)
         priced = self.prices.price(
             reading.provider, reading.model or reading.request_model, usage, api=reading.api, billed=reading.billed
         )
-        return replace(
-            call,
+        return Call(
+            stage,
             usage=usage,
             input_source=input_source,
             output_source=output_source,
@@ -190,64 +183,35 @@ class Reader:
             prompt=found.prompt() if composition is not None else None,
             cost=priced.usd,
             cost_problem=priced.reason,
+            **known,
         )
-
-    def _unpriced(self, found: _Recognised, *, origin: float) -> Call:
-        """A call as far as it is known without its tokens."""
-        exchange, reading = found.exchange, found.reading
-        call = Call(
-            stage=exchange.stage,
-            provider=reading.provider,
-            api=reading.api,
-            operation=reading.operation,
-            model=reading.model,
-            request_model=reading.request_model,
-            stream=reading.stream,
-            status=exchange.status,
-            error=found.error,
-            started=exchange.started - origin,
-            latency=exchange.ended - exchange.started,
-            ttft=found.ttft,
-            billed=reading.billed,
-            tool_calls=reading.tool_calls,
-            server_tool_calls=reading.server_tool_calls,
-            finish_reason=reading.finish_reason,
-            problems=reading.problems,
-            answered_by=exchange.answered_by,
-            max_output_tokens=found.max_output_tokens,
-            estimated=exchange.token_basis is not None and exchange.token_basis.estimated,
-        )
-        return replace(call, stage=self.stage_of(exchange, call, found.prompt))
 
     def _input(
         self, found: _Recognised, *, compose: bool, seen: Calibration
     ) -> tuple[Usage, Source | None, Composition | None]:
-        reading, reported = found.reading, found.reported
-        usage = reading.usage
-        asked = found.prompt() if compose or reported is None else None
-        source: Source | None = "provider" if found.exchange.token_basis is None else "calibrated"
-        if reported is None:
-            source, counted = self._count_input(found, asked, seen)
-            usage = _with_input(usage, counted)
-        elif usage.input_tokens != reported:
-            usage = replace(usage, input_tokens=reported)
-        composition = None
-        if compose and asked is not None:
-            asked = self.counter.prompt_to(reading.model, asked, provider=reading.provider)
-            composition = self.counter.compose(asked, provider=reading.provider, input_tokens=usage.input_tokens)
-        return usage, source, composition
-
-    def _count_input(
-        self, found: _Recognised, asked: Prompt | None, seen: Calibration
-    ) -> tuple[Source | None, int | None]:
-        provider, basis = found.reading.provider, found.exchange.token_basis
-        if asked is None:
-            return None, None
-        if basis is None or not basis.recorded or basis.counted is None:
+        usage, provider, basis = found.reading.usage, found.reading.provider, found.exchange.token_basis
+        tokens, composition = found.reported, None
+        source: Source | None = "provider" if basis is None else "calibrated"
+        asked = found.prompt() if compose or tokens is None else None
+        if tokens is None and asked is None:
+            source = None
+        elif tokens is None and asked and basis and basis.recorded and basis.counted is not None:
+            counted = self.counter.count_prompt(asked, provider=provider).tokens
+            tokens = calibrated(counted, basis.recorded, basis.counted)
+        elif tokens is None:
+            source = "counted"
+        if asked is not None:
             asked = self.counter.prompt_to(found.reading.model, asked, provider=provider)
-            return "counted", self.counter.estimate_prompt(asked, provider=provider, seen=seen).tokens
-        counted = self.counter.count_prompt(asked, provider=provider).tokens
-        return "calibrated", calibrated(counted, basis.recorded, basis.counted)
+            if compose:
+                composition = self.counter.compose(asked, provider=provider, input_tokens=tokens, seen=seen)
+                tokens = composition.input_tokens
+            elif tokens is None:
+                tokens = self.counter.estimate_prompt(asked, provider=provider, seen=seen).tokens
+        if found.reported is None:
+            usage = _with_input(usage, tokens)
+        elif usage.input_tokens != tokens:
+            usage = replace(usage, input_tokens=tokens)
+        return usage, source, composition
 
     def _output(self, reading: Reading, usage: Usage) -> tuple[Usage, Source | None]:
         if usage.output_tokens or (usage.output_tokens == 0 and not reading.output_text):
@@ -257,10 +221,6 @@ class Reader:
         model = reading.model or reading.request_model
         counted = self.counter.count_text(reading.output_text, provider=reading.provider, model=model)
         return replace(usage, output_tokens=counted.tokens), "counted"
-
-
-def _is_call(found: _Recognised | Unattributed | None) -> bool:
-    return isinstance(found, _Recognised) and found.is_call
 
 
 def _with_input(usage: Usage, tokens: int | None) -> Usage:
@@ -275,14 +235,41 @@ def _with_input(usage: Usage, tokens: int | None) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class _Recognised:
-    """An exchange that is a call or a failed attempt; ``prompt`` gives what was asked."""
+    """An exchange that is a call, a failed attempt or another paid request."""
 
     exchange: Exchange
     reading: Reading
     error: str | None
-    ttft: float | None
-    prompt: Callable[[], Prompt | None]
-    max_output_tokens: int | None = None
+    found: ReadExchange
+
+    def prompt(self) -> Prompt | None:
+        """What was asked."""
+        return self.found.classified.prompt()
+
+    def known(self, origin: float) -> dict[str, Any]:
+        """The fields of its :class:`Call` that need neither its stage nor its tokens."""
+        exchange, reading = self.exchange, self.reading
+        return {
+            "provider": reading.provider,
+            "api": reading.api,
+            "operation": reading.operation,
+            "model": reading.model,
+            "request_model": reading.request_model,
+            "stream": reading.stream,
+            "status": exchange.status,
+            "error": self.error,
+            "started": exchange.started - origin,
+            "latency": exchange.ended - exchange.started,
+            "ttft": self.found.ttft,
+            "billed": reading.billed,
+            "tool_calls": reading.tool_calls,
+            "server_tool_calls": reading.server_tool_calls,
+            "finish_reason": reading.finish_reason,
+            "problems": reading.problems,
+            "answered_by": exchange.answered_by,
+            "max_output_tokens": self.found.classified.request.max_output_tokens,
+            "estimated": exchange.token_basis is not None and exchange.token_basis.estimated,
+        }
 
     @property
     def is_call(self) -> bool:
@@ -357,13 +344,13 @@ class StageFinder:
 
     Attributes:
         rules: Stages by configuration.
-        hook: The hook ``pytest_tokenbudget_stage``.
+        hook: The hook ``pytest_tokenbudget_stage``; it is given what makes the call.
     """
 
     rules: tuple[StageRule, ...]
-    hook: Callable[..., object]
+    hook: Callable[[Callable[[], Call]], object]
 
-    def __call__(self, exchange: Exchange, call: Call, prompt: Callable[[], Prompt | None]) -> str:
+    def __call__(self, exchange: Exchange, call: Callable[[], Call], prompt: Callable[[], Prompt | None]) -> str:
         """The path of a call's stage.
 
         Raises:
@@ -373,13 +360,13 @@ class StageFinder:
             return exchange.stage
         if self.rules:
             asked = prompt() if any(rule.kind == "system" for rule in self.rules) else None
-            model = call.model or call.request_model
+            model = call().model or call().request_model
             found = resolve_stage(
                 self.rules, code_stage="", url=exchange.url, model=model, system_text=_system_text(asked)
             )
             if found:
                 return found
-        named = self.hook(call=call)
+        named = self.hook(call)
         if not named:
             return name_of(exchange.agent) if exchange.agent else exchange.surrounding_stage or "main"
         try:

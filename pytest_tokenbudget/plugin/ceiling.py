@@ -12,7 +12,7 @@ from pytest_tokenbudget.errors import BudgetExceeded
 from pytest_tokenbudget.measure.running_figures import Number, RunningFigures, Surroundings
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.providers.classify import classify
-from pytest_tokenbudget.providers.request import parse_request
+from pytest_tokenbudget.providers.http_message import parse_request
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.exchange import Exchange

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,10 +18,11 @@ from pytest_tokenbudget.baselines.format import checked_cache
 from pytest_tokenbudget.baselines.store import BaselineStore, JsonStore
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules
-from pytest_tokenbudget.files import DiskCache
+from pytest_tokenbudget.errors import SettingsError
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader, StageFinder
 from pytest_tokenbudget.plugin.fixture_calls import FixtureCalls
+from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.stored_baselines import StoredBaselines
 from pytest_tokenbudget.prices import PriceBook, price_cache
 from pytest_tokenbudget.providers.registry import builtin_formats
@@ -33,47 +35,28 @@ from pytest_tokenbudget.tokens.counts import count_cache
 NAME = "tokenbudget-builtins"
 
 
-@dataclass(frozen=True, slots=True)
-class Caches:
-    """The results of earlier sessions in pytest's cache: with them an unchanged test loads no vocabulary and no price table.
+class Builtins:
+    """The built-in formats, metrics, store and reports, and what earlier sessions worked out.
+
+    That is kept in pytest's cache: with it an unchanged test loads no vocabulary and no price table.
 
     Attributes:
         counts: Tokens of texts.
         prices: Prices of models.
-        checked_files: Baseline files that were found to be valid.
-    """
-
-    counts: DiskCache
-    prices: DiskCache
-    checked_files: DiskCache
-
-    @classmethod
-    def of(cls, config: pytest.Config) -> Caches:
-        """Find those of a session; without pytest's cache nothing is kept."""
-        try:
-            folder = (
-                Path(config.cache.mkdir("tokenbudget")) if config.pluginmanager.has_plugin("cacheprovider") else None
-            )
-        except OSError:
-            folder = None
-        return cls(count_cache(folder), price_cache(folder), checked_cache(folder))
-
-    def save(self) -> None:
-        """Keep for the next session what was worked out in this one."""
-        for cache in (self.counts, self.prices, self.checked_files):
-            cache.save()
-
-
-class Builtins:
-    """The built-in formats, metrics, store and reports.
-
-    Args:
-        config: The session's.
     """
 
     def __init__(self, config: pytest.Config) -> None:
-        self.caches = Caches.of(config)
-        self._store = JsonStore(checked=self.caches.checked_files)
+        folder = None
+        if config.pluginmanager.has_plugin("cacheprovider"):
+            with suppress(OSError):
+                folder = Path(config.cache.mkdir("tokenbudget"))
+        self.counts, self.prices, self._checked_files = count_cache(folder), price_cache(folder), checked_cache(folder)
+        self._store = JsonStore(checked=self._checked_files)
+
+    def save_caches(self) -> None:
+        """Keep for the next session what was worked out in this one."""
+        for cache in (self.counts, self.prices, self._checked_files):
+            cache.save()
 
     @pytest.hookimpl(trylast=True)
     def pytest_tokenbudget_wire_formats(self) -> list[WireFormat]:
@@ -111,7 +94,7 @@ def session_prices(config: pytest.Config, settings: Settings) -> PriceBook:
         own=settings.prices,
         hooks=(config.hook.pytest_tokenbudget_price,),
         root=config.rootpath,
-        cache=register_builtins(config).caches.prices,
+        cache=register_builtins(config).prices,
     )
 
 
@@ -125,10 +108,9 @@ class SessionContext:
         table: The known metrics, by name.
         reader: Reads exchanges as calls.
         stage_rules: Stages by configuration.
-        caches: What earlier sessions worked out.
         baselines: What the tests are compared with.
         fixture_calls: What fixtures of a wider scope sent.
-        details: Whether somebody wants to know all of tests that are ``ok`` too.
+        details: Whether somebody wants to know all of tests that are ``ok`` too: a report, an update, a hook, or ``-v``.
         children: The session's child processes, ``None`` where they are not watched.
     """
 
@@ -137,7 +119,6 @@ class SessionContext:
     table: Mapping[str, MetricSpec]
     reader: Reader
     stage_rules: tuple[StageRule, ...]
-    caches: Caches
     baselines: StoredBaselines
     fixture_calls: FixtureCalls
     details: bool = True
@@ -150,35 +131,61 @@ class SessionContext:
         Raises:
             TokenBudgetError: If a setting cannot be understood.
         """
-        caches = register_builtins(config).caches
+        builtins = register_builtins(config)
         hook = config.hook
+        named = hook.pytest_tokenbudget_stage
         rules = parse_stage_rules(settings.stages)
         encodings = pairs(
             settings.encodings, option="tokenbudget_encodings", example="deepseek-* = path/to/tokenizer.json"
         )
         reader = Reader(
             formats=tuple(wire for given in hook.pytest_tokenbudget_wire_formats() for wire in given),
-            counter=Counter(encodings=encodings, tokenizers=(hook.pytest_tokenbudget_tokenizer,), cache=caches.counts),
+            counter=Counter(
+                encodings=encodings, tokenizers=(hook.pytest_tokenbudget_tokenizer,), cache=builtins.counts
+            ),
             prices=session_prices(config, settings),
-            stage_of=StageFinder(rules, hook.pytest_tokenbudget_stage),
+            stage_of=StageFinder(rules, lambda call: named(call=call()) if named.get_hookimpls() else None),
         )
         # Those of the project come last here, and so win over built-in ones of the same name.
         table = metric_table(spec for specs in reversed(hook.pytest_tokenbudget_metrics()) for spec in specs)
         baselines = StoredBaselines(hook.pytest_tokenbudget_baseline_store(config=config), table)
         fixture_calls = FixtureCalls(settings.fixture_calls, reader)
-        details = wants_details(config, settings)
-        return cls(config, settings, table, reader, rules, caches, baselines, fixture_calls, details)
+        details = bool(
+            settings.reports
+            or settings.replaces
+            or settings.ratchet
+            or os.environ.get("GITHUB_STEP_SUMMARY")
+            or "TOKENBUDGET_ARM" in os.environ
+            or getattr(config.option, "xmlpath", None)
+            or config.get_verbosity() > 0
+            or hook.pytest_tokenbudget_verdict.get_hookimpls()
+        )
+        return cls(config, settings, table, reader, rules, baselines, fixture_calls, details)
 
 
-def wants_details(config: pytest.Config, settings: Settings) -> bool:
-    """Tell whether somebody wants to know all of tests that are ``ok`` too: a report, an update, a hook, or ``-v``."""
-    return bool(
-        settings.reports
-        or settings.replaces
-        or settings.ratchet
-        or os.environ.get("GITHUB_STEP_SUMMARY")
-        or "TOKENBUDGET_ARM" in os.environ
-        or getattr(config.option, "xmlpath", None)
-        or config.get_verbosity() > 0
-        or config.hook.pytest_tokenbudget_verdict.get_hookimpls()
-    )
+class _StopAtSettings:
+    """Takes pytest's configuration when ini file and conftest.py have been read, and ends pytest there."""
+
+    config: pytest.Config | None = None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_cmdline_main(self, config: pytest.Config) -> int:
+        """Keep the configuration; nothing is collected."""
+        self.config = config
+        return 0
+
+
+def project_context(place: Path) -> SessionContext:
+    """Read the ini file and the conftest.py that hold for a test file or folder, as pytest does.
+
+    Raises:
+        TokenBudgetError: If they cannot be read or a setting is not understood.
+    """
+    stop = _StopAtSettings()
+    pytest.main([str(place), "-p", "no:cacheprovider"], plugins=[stop])
+    if stop.config is None or not stop.config.pluginmanager.has_plugin("tokenbudget"):
+        raise SettingsError(
+            f"{place}: pytest cannot read the project's settings, or does not load this plugin",
+            remedy=f"see what it says: pytest --collect-only {place}",
+        )
+    return SessionContext.build(stop.config, read_settings(stop.config))

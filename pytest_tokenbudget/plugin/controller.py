@@ -67,7 +67,7 @@ class Controller:
             return
         self._results[result.nodeid] = result
         if result.failed and report.failed:
-            from pytest_tokenbudget.plugin.coloured_failure import colour_failure
+            from pytest_tokenbudget.plugin.finish import colour_failure
             from pytest_tokenbudget.plugin.options import read_settings
 
             width = self._config.get_terminal_writer().fullwidth

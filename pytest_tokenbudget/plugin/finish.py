@@ -1,118 +1,26 @@
-"""The end of a session, in the controller: the suite's shift is judged, everything is written, and shown."""
+"""What the controller writes and shows at the end of a session, and the colours of a failure on pytest's terminal."""
 
 from __future__ import annotations
 
 import os
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from pytest_tokenbudget import __version__
-from pytest_tokenbudget.baselines.store import BaselineStore
-from pytest_tokenbudget.errors import TokenBudgetError
-from pytest_tokenbudget.plugin.coloured_failure import write_line
 from pytest_tokenbudget.plugin.context import register_builtins, session_prices
 from pytest_tokenbudget.plugin.options import read_settings
-from pytest_tokenbudget.plugin.writing import Written, keep_last_run, store_of, write_baselines, write_session_reports
-from pytest_tokenbudget.prices import PriceBook
+from pytest_tokenbudget.plugin.writing import REPORT, Written, keep_last_run, report_formats, store_of, write_baselines
 from pytest_tokenbudget.records.advice import Advice
-from pytest_tokenbudget.records.composition import inside
-from pytest_tokenbudget.records.verdict import GateResult, TestResult, Verdict
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import TestResult, Verdict
+from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
+from pytest_tokenbudget.report.formats import RunView, write_reports
+from pytest_tokenbudget.report.table import Line, Tone, failure_lines, failure_text, fold_line, remedies, short_headline
 from pytest_tokenbudget.report.terminal import section_lines
 from pytest_tokenbudget.report.test_result import pace_lines, pooled_paces
-from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
-
-Model = tuple[str, str]
-"""Provider and model."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Moved:
-    """One latency gate: new over base, what is allowed of that, and the sessions that the base comes from."""
-
-    ratio: float
-    allowed: float
-    sessions: int
-
-
-def suite_verdicts(
-    config: pytest.Config, settings: Settings, results: Sequence[TestResult]
-) -> list[tuple[Verdict, str]]:
-    """A verdict for each provider and model with enough latency gates, from the stored baselines.
-
-    Returns:
-        As :func:`shifts`; empty where this run becomes what others are compared with.
-    """
-    if settings.replaces or sum(len(result.gates) for result in results) < ENOUGH_GATES:
-        return []
-    return shifts(results, store_of(config))
-
-
-def shifts(results: Sequence[TestResult], store: BaselineStore) -> list[tuple[Verdict, str]]:
-    """Judge how the live latency gates of each provider and model moved together.
-
-    The allowed increase is the median of what the gates allow; so is the number of sessions that they compare with.
-
-    Args:
-        results: What was said of each test.
-        store: Where the baselines are.
-
-    Returns:
-        Verdict and sentence, sorted by provider and model; none below 20 gates.
-    """
-    from pytest_tokenbudget.compare.shared_shift import suite_shift
-
-    groups: dict[Model, list[_Moved]] = defaultdict(list)
-    for result in results:
-        for gate in result.gates:
-            model = _model(result, gate)
-            if model is not None and gate.baseline and gate.value and gate.allowed is not None:
-                allowed = gate.allowed / gate.baseline - 1
-                groups[model].append(_Moved(gate.value / gate.baseline, allowed, _sessions(result, gate, store)))
-    said: list[tuple[Verdict, str]] = []
-    for (provider, name), gates in sorted(groups.items()):
-        shift = suite_shift(
-            [gate.ratio for gate in gates],
-            max_increase=_middle([gate.allowed for gate in gates]),
-            sessions=int(_middle([gate.sessions for gate in gates])),
-        )
-        if shift is not None:
-            said.append((shift.verdict, f"{provider} {name}: {shift.reason}"))
-    return said
-
-
-def _model(result: TestResult, gate: GateResult) -> Model | None:
-    """Find the model that answered in a live latency gate's stage, where that was one model of one provider."""
-    stage, _, name = gate.metric.rpartition(".")
-    if name != "measured_latency" or gate.exact or gate.kind != "max_increase" or gate.statistic != "mean":
-        return None
-    models = {
-        (call.provider, call.model or call.request_model)
-        for sample in result.samples
-        for call in sample.calls
-        if call.succeeded and inside(call.stage, stage)
-    }
-    return models.pop() if len(models) == 1 else None
-
-
-def _sessions(result: TestResult, gate: GateResult, store: BaselineStore) -> int:
-    if result.against != "baseline" or not result.baseline_file:
-        return 1
-    try:
-        entry = store.read(Path(result.baseline_file)).get(result.key)
-    except TokenBudgetError:
-        return 1
-    record = entry.metrics.get(gate.metric) if entry is not None else None
-    return len(record.sessions) if record is not None else 1
-
-
-def _middle(values: Sequence[float]) -> float:
-    return sorted(values)[(len(values) - 1) // 2]
 
 
 def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: bool, interrupted: bool) -> RunView:
@@ -128,11 +36,21 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
         The run as it is reported, with what could not be written.
     """
     settings = read_settings(config)
-    suite = suite_verdicts(config, settings, results)
+    suite: list[tuple[Verdict, str]] = []
+    # Not where this run becomes what others are compared with.
+    if not settings.replaces and sum(len(result.gates) for result in results) >= ENOUGH_GATES:
+        from pytest_tokenbudget.plugin.suite import shifts
+
+        suite = shifts(results, store_of(config))
     if interrupted:
         written = Written(notes=("interrupted: the stored numbers stand as they were",))
     else:
         written = write_baselines(config, settings, results)
+    advice: tuple[Advice, ...] = ()
+    if settings.reports or config.get_verbosity() > 1:
+        from pytest_tokenbudget.report.evidence import advice_of
+
+        advice = advice_of(results, session_prices(config, settings))
     run = RunView(
         __version__,
         settings.mode,
@@ -145,22 +63,20 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
             *pace_lines(pooled_paces(results), what="these changes"),
             *written.notes,
         ),
-        advice=_advice(results, session_prices(config, settings))
-        if settings.reports or config.get_verbosity() > 1
-        else (),
+        advice=advice,
         accepted=written.accepted,
         ended_ok=ended_ok,
     )
-    register_builtins(config).caches.save()
-    run = write_session_reports(config, settings, run)
+    register_builtins(config).save_caches()
+    run = write_reports(
+        run,
+        settings.reports,
+        report_formats(config) if settings.reports else {},
+        option=REPORT,
+        directory=config.invocation_params.dir,
+        summary=os.environ.get("GITHUB_STEP_SUMMARY", ""),
+    )
     return replace(run, compare=keep_last_run(config, settings, run))
-
-
-def _advice(results: tuple[TestResult, ...], prices: PriceBook) -> tuple[Advice, ...]:
-    """Find what could be saved, for the reports and for a verbose run."""
-    from pytest_tokenbudget.report.evidence import advice_of
-
-    return advice_of(results, prices)
 
 
 def show(run: RunView, terminal: pytest.TerminalReporter) -> None:
@@ -177,3 +93,70 @@ def show(run: RunView, terminal: pytest.TerminalReporter) -> None:
     terminal.ensure_newline()
     for shown in lines:
         write_line(terminal._tw, shown)
+
+
+_MARKUP: dict[Tone, dict[str, bool]] = {
+    "bad": {"red": True},
+    "good": {"green": True},
+    "doubtful": {"yellow": True},
+    "faint": {"light": True},
+    "plain": {},
+}
+
+
+def write_line(writer: Any, line: Line) -> None:
+    """Write a line on a pytest ``TerminalWriter``, the part that has the tone in its colour."""
+    encoding = getattr(writer._file, "encoding", None) or terminal_encoding()
+    text, toned = for_terminal(line.text, encoding), for_terminal(line.toned or line.text, encoding)
+    writer.write(text.removesuffix(toned))
+    writer.line(toned, **_MARKUP[line.tone])
+
+
+class ColouredFailure:
+    """The ``longrepr`` that pytest shows of a test that its budget failed.
+
+    Args:
+        text: The whole text, for reports that are no terminal.
+        result: What is said of the test.
+        reports: Paths of the reports that this run writes.
+        place: Where the failure was raised, as pytest's summary reads it.
+    """
+
+    def __init__(self, text: str, result: TestResult, reports: Sequence[str], place: Any) -> None:
+        self._text, self._result, self._reports = text, result, reports
+        self.reprcrash = place
+
+    def __str__(self) -> str:
+        return self._text
+
+    def toterminal(self, tw: Any) -> None:
+        """Write it. How new numbers are accepted is left out: the end of the run says it once for all tests."""
+        left = remedies(self._result, reports=self._reports, with_update=False)
+        for line in [*failure_lines(self._result), *(Line(f"  {text}") for text in left)]:
+            for part in fold_line(line, tw.fullwidth):
+                write_line(tw, part)
+
+
+def colour_failure(report: pytest.TestReport, result: TestResult, reports: Sequence[str], width: int) -> None:
+    """Give a report whose text is the budget's failure, and nothing else, its colours and a short line for the summary.
+
+    Args:
+        report: pytest's report of the test.
+        result: What is said of the test.
+        reports: Paths of the reports that this run writes.
+        width: Columns of the terminal.
+    """
+    encoding = terminal_encoding()
+    text = for_terminal(failure_text(result, reports=reports), encoding)
+    shown = str(report.longrepr).strip()
+    if not shown.endswith(text.strip()):
+        return
+    place = getattr(report.longrepr, "reprcrash", None)
+    if place is not None:
+        # pytest cuts the line at the edge, but not in colour.
+        short = short_headline(result, room=width - len(f"FAILED {report.nodeid} - "))
+        place = replace(place, message=for_terminal(short, encoding))
+    if shown == text.strip():
+        report.longrepr = ColouredFailure(text, result, reports, place)  # type: ignore[assignment]  # pytest shows any
+    elif place is not None:
+        report.longrepr.reprcrash = place  # type: ignore[union-attr]  # the agent's own exception is shown beside it

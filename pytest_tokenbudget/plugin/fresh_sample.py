@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from pytest_tokenbudget.plugin.location import plain_nodeid
+from pytest_tokenbudget.plugin.pytest_internals import plain_nodeid
 from pytest_tokenbudget.processes.fresh_pytest import Wanted, own_environment, run_pytest
 from pytest_tokenbudget.processes.transcript import Transcript
 from pytest_tokenbudget.records.verdict import TestResult

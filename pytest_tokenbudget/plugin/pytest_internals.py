@@ -7,6 +7,13 @@ from functools import partial
 from typing import Any, Literal, cast
 
 import pytest
+from _pytest.skipping import xfailed_key  # the key under which pytest keeps its evaluation of xfail marks
+
+
+def plain_nodeid(item: pytest.Item) -> str:
+    """The node id without the groups that pytest-xdist appends to it under ``--dist=loadgroup``."""
+    plain = f"{item.parent.nodeid}::{item.name}" if item.parent is not None else item.nodeid
+    return plain if item.nodeid.startswith(f"{plain}@") else item.nodeid
 
 
 def can_run_again(item: pytest.Item) -> bool:
@@ -83,9 +90,6 @@ def call_after_own_fixtures(item: pytest.Item, callback: Callable[[], None]) -> 
 
 def is_xfailed(item: pytest.Item) -> bool:
     """Tell whether the test is marked as expected to fail, so that it is left alone."""
-    # pytest keeps its evaluation of xfail marks under a key that it does not export.
-    from _pytest.skipping import xfailed_key
-
     return item.stash.get(xfailed_key, None) is not None
 
 

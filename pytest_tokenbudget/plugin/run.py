@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,6 @@ from pytest_tokenbudget.capture.watch import watched_clients, watching
 from pytest_tokenbudget.errors import BudgetExceeded, Diverged, TokenBudgetError
 from pytest_tokenbudget.measure.repeats import why_no_repeat
 from pytest_tokenbudget.plugin.context import SessionContext
-from pytest_tokenbudget.plugin.location import TestLocation
 from pytest_tokenbudget.plugin.pytest_internals import (
     call_after_own_fixtures,
     can_run_again,
@@ -29,7 +28,6 @@ from pytest_tokenbudget.plugin.pytest_internals import (
 from pytest_tokenbudget.plugin.repeat import SampleProgress, further_samples, needs_warm_up
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.plugin.test_judge import TestJudge
-from pytest_tokenbudget.plugin.time_limit import TimeLimit
 from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, unseen_of, write_cassette
 from pytest_tokenbudget.providers.classify import body_limit
 from pytest_tokenbudget.records.call import Call
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
 
     from pytest_tokenbudget.capture.function_stages import FunctionStages
     from pytest_tokenbudget.plugin.ceiling import Ceiling
+    from pytest_tokenbudget.plugin.time_limit import TimeLimit
 
 _HOW_TO_REPEAT = 'what was measured before it decides (samples_in="process" repeats in fresh processes)'
 
@@ -59,7 +58,8 @@ class TestRun:
         item: The test.
         budget: What it allows.
         context: The session's tools.
-        limit: The time that pytest-timeout leaves it.
+        limit: The time that pytest-timeout leaves it; ``None`` where nothing ends it.
+        paused: Stops the test's timer in the meantime: the plugin's own work does not run on it.
         running: The sample that is being taken.
         traffic: Where its answers come from.
         samples: The samples that were taken and count.
@@ -71,11 +71,12 @@ class TestRun:
 
     __test__ = False
 
-    def __init__(self, item: pytest.Item, budget: Budget, context: SessionContext, limit: TimeLimit) -> None:
+    def __init__(self, item: pytest.Item, budget: Budget, context: SessionContext, limit: TimeLimit | None) -> None:
         self.item = item
         self.budget = budget
         self.context = context
         self.limit = limit
+        self.paused: Callable[[], AbstractContextManager[None]] = nullcontext if limit is None else limit.paused
         self.running: RunningSample | None = None
         self.traffic: Traffic | None = None
         self.samples: list[Sample] = []
@@ -83,8 +84,10 @@ class TestRun:
         self.repeating = False
         self.finished = False
         self.subtest_failed = False
-        self._judge = TestJudge(budget, TestLocation.of(item, budget.against), context)
+        location = context.baselines.locate(item, budget.against)
+        self._judge = TestJudge(budget, location, context, *context.baselines.read(location))
         self._recorded: str = ""
+        self._repeats_in_fresh_processes = (budget.samples_in or context.settings.samples_in) == "process"
         self._asked: Sequence[Call] = ()
         self._cassette: Path | None = None
         self._overwritten: bytes | None = None
@@ -102,26 +105,29 @@ class TestRun:
         Raises:
             CassetteError: If a cassette is to be played that is not there or cannot be read.
         """
-        context = self.context
+        context, settings = self.context, self.context.settings
         self._began = time.monotonic()
         call_after_own_fixtures(self.item, self._stop_watching)
         self.traffic = traffic = self._open.enter_context(
             traffic_for(self.item, self.budget, context, recorded=bool(self._recorded))
         )
         self._cassette = None if traffic.cassette is None else traffic.cassette.path
-        if traffic.answerer is not None or self._is_read_while_it_runs():
+        is_read_while_it_runs = (
+            self.budget.stop_at or settings.request_usage or "budget" in getattr(self.item, "fixturenames", ())
+        )
+        if traffic.answerer is not None or is_read_while_it_runs:
             context.reader.prepare()
         recorder = Recorder(
             clock=traffic.clock,
             answerer=traffic.answerer,
-            request_usage=context.settings.request_usage,
+            request_usage=settings.request_usage,
             body_limit=partial(body_limit, formats=context.reader.formats),
             host_rules=traffic.host_rules,
-            charges_earlier_work=context.settings.charge_earlier_work,
+            charges_earlier_work=settings.charge_earlier_work,
         )
         self.running = RunningSample(recorder, context.reader, context.table, traffic.clock, traffic.clock())
         # Where nothing may fail, nothing is refused: its ceilings are judged at the end like other limits.
-        if self.budget.stop_at and context.settings.mode == "gate":
+        if self.budget.stop_at and settings.mode == "gate":
             from pytest_tokenbudget.plugin.ceiling import Ceiling
 
             self._ceiling = Ceiling(self.budget.stop_at, self.running)
@@ -133,25 +139,6 @@ class TestRun:
             if traffic.virtual is not None:
                 traffic.virtual.processes, time_at = context.children.at_work, traffic.virtual.time_at
             self._open.enter_context(context.children.sample(recorder, time_at=time_at))
-
-    def _is_read_while_it_runs(self) -> bool:
-        """Tell whether calls are read before the body has ended."""
-        return (
-            bool(self.budget.stop_at)
-            or self.context.settings.request_usage
-            or "budget" in getattr(self.item, "fixturenames", ())
-        )
-
-    def end_sample(self) -> None:
-        """End the sample, whatever ended the test; nothing that was put in place for it stays."""
-        self._stop_watching()
-        self.finished = not self.repeating
-        if self.finished:
-            self._asked = ()
-
-    def _stop_watching(self) -> None:
-        self._open.close()
-        self.running = self.traffic = self._ceiling = self._functions = None
 
     def check_baseline(self) -> None:
         """Fail before anything is spent where the baseline cannot be read, or does not hold what the gates need."""
@@ -170,88 +157,85 @@ class TestRun:
         assert self.running is not None
         assert self.traffic is not None
         clock, began = self.traffic.clock, time.perf_counter()
-        self.running.begin_call()
+        self.running.call_started = clock()
         try:
             yield
             raise_kept(self.item)
         except (pytest.skip.Exception, pytest.xfail.Exception, KeyboardInterrupt, pytest.exit.Exception):
             raise
         except BaseException as error:
-            with self.limit.paused():
-                self._take_sample(clock(), time.perf_counter() - began)
-                self._check_ceiling(error)
-                self._check_traffic(error)
-                if not is_xfailed(self.item):
-                    self.result = test_result.failed_on_its_own(self._judged())
+            self._end_call(clock(), time.perf_counter() - began, error)
             raise
-        with self.limit.paused():
-            self._take_sample(clock(), time.perf_counter() - began)
-            self._check_ceiling(None)
-            self._check_traffic(None)
-            if self.subtest_failed:
-                self.result = test_result.failed_on_its_own(self._judged())
-            else:
-                self._record()
+        self._end_call(clock(), time.perf_counter() - began, None)
 
-    def _take_sample(self, ended: float, wall: float) -> None:
+    def _end_call(self, ended: float, wall: float, error: BaseException | None) -> None:
+        """Measure what the body did, and fail where the run was stopped or does not fit its answers.
+
+        Args:
+            ended: The end of the body on the sample's clock, s.
+            wall: How long it really took, s.
+            error: What it raised, if it did.
+        """
+        __tracebackhide__ = True
         assert self.running is not None
         assert self.traffic is not None
+        with self.paused():
+            self.samples.append(self._measure(self.running, self.traffic, ended, wall))
+            # Whatever the agent made of the refusal.
+            if self._ceiling is not None and self._ceiling.passed:
+                cause = None if _is_caused_by(error, BudgetExceeded) else error
+                self._fail(test_result.stopped(self._judged(), self._ceiling.note), cause)
+            self._check_traffic(self.running, self.traffic, error)
+            if error is None and not self.subtest_failed:
+                if self.traffic.cassette is not None and self.traffic.cassette.records:
+                    self._record(self.traffic.cassette.path, self.running)
+            elif error is None or not is_xfailed(self.item):
+                self.result = test_result.failed_on_its_own(self._judged())
+
+    def _measure(self, running: RunningSample, traffic: Traffic, ended: float, wall: float) -> Sample:
         self._longest = max(self._longest, time.monotonic() - self._began)
         self._judge.watched = watched_clients()
-        self.running.messages += (*self.traffic.notes(), *self.running.recorder.notes())
-        self._judge.notices += self.traffic.notices()
+        running.messages += (*traffic.notes(), *running.recorder.notes())
+        self._judge.notices += traffic.notices()
         if self.context.children is not None:
             self.context.children.settle()
             unwatched = self.context.children.notes()
-            if self.traffic.virtual is None:
-                self.running.messages += unwatched
+            if traffic.virtual is None:
+                running.messages += unwatched
             else:  # such a process is not answered locally: it can reach the model itself
                 self._judge.notices += unwatched
-            if self.traffic.virtual is not None:
-                self.running.messages += self.traffic.virtual.notes()
+                running.messages += traffic.virtual.notes()
         if self._functions is not None:
-            self.running.messages += self._functions.problems({span.stage for span in self.running.spans()})
+            running.messages += self._functions.problems({span.stage for span in running.spans()})
+        # Reading makes many small objects that all stay. Collecting garbage over and over, with the objects of every
+        # imported SDK to look through, would take as long as the reading itself.
+        collects = gc.isenabled()
+        gc.disable()
         try:
-            with _collecting_later():
-                # Where time is projected, own code takes none of it: it is what really passed.
-                own_time = None if self.traffic.virtual is None else wall
-                fixtures = self.context.fixture_calls.charged_to(
-                    self.item,
-                    self.running.recorder,
-                    origin=self.running.origin,
-                    mode=self.budget.fixture_calls,
-                )
-                unseen = unseen_of(self.item, self.running.recorder, self.budget, self.context)
-                sample = self.running.finish(ended=ended, own_time=own_time, before=fixtures, unseen=unseen)
-                if self._cassette is not None or self._is_arm():
-                    self._asked = self.running.asked
-                self.samples.append(sample)
+            fixtures = self.context.fixture_calls.charged_to(
+                self.item, running.recorder, origin=running.origin, mode=self.budget.fixture_calls
+            )
+            unseen = unseen_of(self.item, running.recorder, self.budget, self.context)
+            # Where time is projected, own code takes none of it: it is what really passed.
+            own_time = None if traffic.virtual is None else wall
+            sample = running.finish(ended=ended, own_time=own_time, before=fixtures, unseen=unseen)
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
+        finally:
+            if collects:
+                gc.enable()
+        self._asked = running.asked
+        return sample
 
-    def _is_arm(self) -> bool:
-        """Tell whether a command compares this run with another one."""
-        return self.context.config.pluginmanager.has_plugin("tokenbudget-arm")
-
-    def _check_ceiling(self, error: BaseException | None) -> None:
-        """Fail where a ceiling of ``stop_at`` was passed, whatever the agent made of it."""
-        if self._ceiling is not None and self._ceiling.passed:
-            cause = None if _is_caused_by(error, BudgetExceeded) else error
-            self._fail(test_result.stopped(self._judged(), self._ceiling.note), cause)
-
-    def _check_traffic(self, error: BaseException | None) -> None:
+    def _check_traffic(self, running: RunningSample, traffic: Traffic, error: BaseException | None) -> None:
         """Fail where the run does not fit its recorded or scripted answers.
 
         A body that failed on its own may have left answers over: its own error is shown then.
-
-        Args:
-            error: What the test's body raised, if it did.
         """
-        assert self.traffic is not None
-        refused = self.running.recorder.connections.refusals if self.running is not None else []
-        problem = self.traffic.failure() or next(iter(refused), None)
+        __tracebackhide__ = True
+        problem = traffic.failure() or next(iter(running.recorder.connections.refusals), None)
         if problem is None and error is None:
-            problem = self.traffic.left_over()
+            problem = traffic.left_over()
         if problem is None and self._recorded and any(call.estimated for call in self.samples[-1].calls):
             problem = _calls_more_each_time(self.samples)
         if problem is None:
@@ -264,85 +248,82 @@ class TestRun:
             result = replace(result, messages=(*result.messages, said))
         self._fail(result, error)
 
-    def _record(self) -> None:
+    def _record(self, cassette: Path, running: RunningSample) -> None:
         """Keep the live run of a test that passed in its cassette."""
-        assert self.running is not None
-        assert self.traffic is not None
-        cassette = self.traffic.cassette
-        if cassette is None or not cassette.records:
-            return
-        exchanges, context = self.running.recorder.exchanges(), self.context
-        self._overwritten = _content(cassette.path)
+        self._overwritten = _content(cassette)
         try:
-            write_cassette(cassette.path, exchanges, context.reader, context.settings)
+            write_cassette(cassette, running.recorder.exchanges(), self.context.reader, self.context.settings)
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
-        self._recorded = str(cassette.path)
+        self._recorded = str(cassette)
 
-    def play_recording(self) -> None:
-        """Play what was just recorded: it must fit, and its figures are those that later runs are compared with."""
+    def decide(self, *, is_first: bool) -> None:
+        """Take further samples where they are needed, and judge them; a failing verdict fails the test.
+
+        Args:
+            is_first: Whether the sample was the first that this process took of any test.
+        """
         __tracebackhide__ = True
-        if self._recorded and not self._settled() and can_run_again(self.item):
-            self._run_again()
-            self._played = self.samples.pop()
+        if self.result is not None or is_xfailed(self.item):
+            return
+        with self.paused():
+            if not self._recorded:
+                if is_first:
+                    self._warm_up()
+                self._repeat()
+            elif can_run_again(self.item):
+                # What was just recorded must fit, and its figures are those that later runs are compared with.
+                self._run_again()
+                self._played = self.samples.pop()
+            if self.result is None:
+                self.result = self._judged()
+                is_compared = self.context.config.pluginmanager.has_plugin("tokenbudget-arm")
+                if self._asked and (is_compared or (self._cassette is not None and self.result.causes)):
+                    self.result = self._with_texts(self.result, self._cassette, is_compared=is_compared)
+                if self.result.failed:
+                    self._fail(self.result)
 
-    def warm_up(self) -> None:
+    def _warm_up(self) -> None:
         """Take the first live sample of a process apart where times are gated, and take another in its place."""
         __tracebackhide__ = True
-        if self._settled() or self._recorded or self.samples[-1].traffic != "live" or self._why_no_further_sample():
+        if self.samples[-1].traffic != "live" or self._why_no_further_sample():
             return
         if needs_warm_up(self.budget, self.context.settings, self.context.table):
             self._discarded.append(self.samples.pop())
             self._run_again()
 
-    def repeat(self) -> None:
+    def _repeat(self) -> None:
         """Take further samples: as many as the marker or the command line says, or until the gates are decided."""
         __tracebackhide__ = True
-        if self._settled() or self._recorded:
-            return None
-        needed = further_samples(
-            self.budget, self.context.settings, self.samples, lambda: self._judge.gates(self.samples)
-        )
-        most = self.context.settings.samples or self.budget.samples or self.budget.max_samples
-        with self.limit.paused(), SampleProgress(self.item, most) as progress:
-            for undecided in needed:
-                if reason := self._why_no_further_sample():
-                    return self._end_sampling(reason)
-                progress.show(len(self.samples), undecided, self._longest)
-                self._take_another()
-                if self._settled():
-                    return None
-                if reason := why_no_repeat(self.samples[0], self.samples[-1]):
-                    number = len(self.samples)
-                    self._discarded.append(self.samples.pop())
-                    return self._end_sampling(f"sample {number} is not counted: {reason}; {_HOW_TO_REPEAT}")
-        return None
+        budget, settings = self.budget, self.context.settings
+        needed = further_samples(budget, settings, self.samples, partial(self._judge.gates, self.samples))
+        with SampleProgress(self.item, settings.samples or budget.samples or budget.max_samples) as progress:
+            for undecided in needed if self.result is None else ():
+                reason = self._why_no_further_sample()
+                if not reason:
+                    progress.show(len(self.samples), undecided, self._longest)
+                    self._take_another()
+                    if self.result is not None:
+                        return
+                    differs = why_no_repeat(self.samples[0], self.samples[-1])
+                    if differs:
+                        reason = f"sample {len(self.samples)} is not counted: {differs}; {_HOW_TO_REPEAT}"
+                        self._discarded.append(self.samples.pop())
+                if reason:
+                    self._judge.is_final = True
+                    self._judge.notices.append(reason)
+                    return
 
     def _why_no_further_sample(self) -> str:
         """The reason why the test cannot be run again now, ``""`` where it can."""
-        if not self._in_process() and not can_run_again(self.item):
+        if not self._repeats_in_fresh_processes and not can_run_again(self.item):
             return f"a {type(self.item).__name__} cannot be run again in the same process: its first sample decides"
-        if not self.limit.allows(self._longest):
-            return (
-                f"no further sample: of the {self.limit.seconds:g} s that pytest-timeout gives the test"
-                f" {self.limit.left or 0:.3g} s are left; what was measured until then decides"
-            )
-        return ""
-
-    def _end_sampling(self, reason: str) -> None:
-        """Judge the samples as they stand: no further one will come."""
-        self._judge.is_final = True
-        self._judge.notices.append(reason)
-
-    def _in_process(self) -> bool:
-        """Tell whether further samples run in fresh processes."""
-        return (self.budget.samples_in or self.context.settings.samples_in) == "process"
+        return "" if self.limit is None else self.limit.why_no_sample(self._longest)
 
     def _take_another(self) -> None:
         __tracebackhide__ = True
-        if not self._in_process():
-            with self.limit.running():
-                self._run_again()
+        if not self._repeats_in_fresh_processes:
+            self._run_again()
             return
         from pytest_tokenbudget.plugin.fresh_sample import take_fresh_sample
 
@@ -358,24 +339,13 @@ class TestRun:
             if children is not None:
                 children.begin()
 
-    def decide(self) -> None:
-        """Judge the samples; a failing verdict fails the test."""
-        if self._settled():
-            return
-        with self.limit.paused():
-            self.result = self._with_texts(self._judged())
-            if self.result.failed:
-                self._fail(self.result)
-
-    def _settled(self) -> bool:
-        """Tell whether nothing more is to be found out: its result is known, or it is left alone."""
-        return self.result is not None or is_xfailed(self.item)
-
     def _run_again(self) -> None:
+        """Take a sample in this process, while the test's timer runs."""
         __tracebackhide__ = True
         self.repeating = True
         try:
-            run_again(self.item)
+            with nullcontext() if self.limit is None else self.limit.running():
+                run_again(self.item)
         finally:
             self.repeating = False
 
@@ -392,27 +362,33 @@ class TestRun:
             recorded_cassette=self._recorded,
         )
 
-    def _with_texts(self, result: TestResult) -> TestResult:
+    def _with_texts(self, result: TestResult, cassette: Path | None, *, is_compared: bool) -> TestResult:
         """Say which words changed, or hand them over to the command that compares this run with another one."""
-        asked, self._asked = self._asked, ()
-        if not asked or not (result.causes or self._is_arm()):
-            return result
         from pytest_tokenbudget.plugin import changed_texts
 
-        if self._is_arm():
+        asked, self._asked = self._asked, ()
+        if is_compared or cassette is None:
             return replace(result, texts=changed_texts.texts_now(asked, self.context))
-        if self._cassette is None:
-            return result
-        earlier = self._overwritten if self._recorded else _content(self._cassette)
-        return changed_texts.with_changed_texts(result, asked, self._cassette, earlier, self.context)
+        earlier = self._overwritten if self._recorded else _content(cassette)
+        return changed_texts.with_changed_texts(result, asked, cassette, earlier, self.context)
 
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
         """Fail the test with what is said of it."""
-        __tracebackhide__ = True
         self.result = result
         forget_kept(self.item)
         text = failure_text(result, reports=self.context.settings.reports)
         raise pytest.fail.Exception(for_terminal(text, terminal_encoding()), pytrace=False) from cause
+
+    def end_sample(self) -> None:
+        """End the sample, whatever ended the test; nothing that was put in place for it stays."""
+        self._stop_watching()
+        self.finished = not self.repeating
+        if self.finished:
+            self._asked = ()
+
+    def _stop_watching(self) -> None:
+        self._open.close()
+        self.running = self.traffic = self._ceiling = self._functions = None
 
 
 def _content(path: Path) -> bytes | None:
@@ -450,20 +426,3 @@ def _is_caused_by(error: BaseException | None, kind: type[TokenBudgetError]) -> 
     while error is not None and not isinstance(error, kind):
         error = error.__cause__ or error.__context__
     return error is not None
-
-
-@contextmanager
-def _collecting_later() -> Iterator[None]:
-    """Keep the garbage collector from running meanwhile.
-
-    Reading a sample makes many small objects that all stay; collecting over and over, with the objects of every imported
-    SDK to look through, would take as long as the reading itself.
-    """
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

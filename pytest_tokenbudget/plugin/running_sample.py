@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 from pytest_tokenbudget.capture.recorder import Recorder, hosts_of
@@ -64,10 +65,6 @@ class RunningSample:
         finally:
             self.turn_marks.append((started, self.clock() - self.origin))
 
-    def begin_call(self) -> None:
-        """Begin the call phase."""
-        self.call_started = self.clock()
-
     def call_phase(self, until: float) -> float:
         """Duration of the call phase until a reading of the clock, s."""
         return 0.0 if self.call_started is None else until - self.call_started
@@ -113,6 +110,10 @@ class RunningSample:
         read = self.reader.read_all(exchanges, origin=self.origin)
         self.asked = calls = self._with_recorded(read.calls)
         measured = self._measure(calls, self.spans(), self.call_phase(ended), own_time, read.paid)
+        schemas: dict[str, SchemaAnatomy] = {}
+        for call in calls:
+            if call.prompt is not None and call.prompt.tools:
+                schemas |= self.reader.schemas.read(call.prompt, provider=call.provider)
         return Sample(
             calls=tuple(without_prompt(call) for call in calls),
             total=measured.total,
@@ -128,20 +129,12 @@ class RunningSample:
             messages=(*self.messages, *problems_of(calls), *paid_notes(read.paid), *read.notes),
             unseen=unseen,
             own_time=own_time,
-            schemas=self._schemas(calls),
+            schemas=schemas,
             windows=measured.windows,
         )
 
-    def _schemas(self, calls: Sequence[Call]) -> dict[str, SchemaAnatomy]:
-        """Read how the larger tools of the calls are made up."""
-        found: dict[str, SchemaAnatomy] = {}
-        for call in calls:
-            if call.prompt is not None and call.prompt.tools:
-                found |= self.reader.schemas.read(call.prompt, provider=call.provider)
-        return found
-
     def _with_recorded(self, calls: Sequence[Call]) -> tuple[Call, ...]:
-        return tuple(sorted((*calls, *self.recorded_calls), key=lambda call: call.started))
+        return tuple(sorted((*calls, *self.recorded_calls), key=attrgetter("started")))
 
     def _measure(
         self,

@@ -4,24 +4,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
+from pytest_tokenbudget.capture.watch import keep_in_place
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
-from pytest_tokenbudget.plugin.context import SessionContext
+from pytest_tokenbudget.plugin.context import SessionContext, register_builtins
 from pytest_tokenbudget.plugin.controller import attach
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.run import TestRun, run_key
-from pytest_tokenbudget.plugin.time_limit import TimeLimit
 from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.report.junit import properties
 from pytest_tokenbudget.report.test_result import failed_on_its_own, in_brief
+from pytest_tokenbudget.settings import MARKER
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.plugin.time_limit import TimeLimit
 
 
 def activate(config: pytest.Config, items: Sequence[pytest.Item]) -> None:
@@ -59,10 +63,15 @@ def _budgets(items: Sequence[pytest.Item], context: SessionContext) -> dict[pyte
     """
     budgets: dict[pytest.Item, Budget] = {}
     problems: dict[str, MarkerError] = {}
+    # Tests that share their markers, by parameters, a class or a module, share what these allow.
+    read: dict[tuple[int, ...], Budget] = {}
     for item in items:
-        if has_budget(item):
+        marks = tuple(map(id, item.iter_markers(MARKER)))
+        if marks:
             try:
-                budgets[item] = budget_of(item, table=context.table, default_rule=context.settings.max_increase)
+                if marks not in read:
+                    read[marks] = budget_of(item, table=context.table, default_rule=context.settings.max_increase)
+                budgets[item] = read[marks]
             except MarkerError as error:
                 problems[str(error)] = error
     if len(problems) == 1:
@@ -94,7 +103,7 @@ class BudgetSession:
         self._budgets = budgets
         self._now: TestRun | None = None
         self._limit: TimeLimit | None = None
-        self._warm = False
+        self._is_warm = False
         self._start_children(watched=True)
 
     def _start_children(self, *, watched: bool) -> None:
@@ -105,21 +114,28 @@ class BudgetSession:
 
     # Also where Ctrl-C or pytest.exit passes: nothing may stay patched while pytest tears wider fixtures down.
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> Generator[None, object, object]:
         """End the sample of a test, however it ends."""
-        self._limit = TimeLimit(item) if item in self._budgets else None
+        keep_in_place(item in self._budgets and nextitem in self._budgets)
+        self._limit = None
+        if item in self._budgets and item.config.pluginmanager.has_plugin("timeout"):
+            from pytest_tokenbudget.plugin.time_limit import limit_of
+
+            self._limit = limit_of(item)
         try:
             return (yield)
+        except BaseException:
+            keep_in_place(False)
+            raise
         finally:
-            self._end_sample()
+            if self._now is not None:
+                self._now.repeating = False
+                self._now.end_sample()
+                self._now = None
             if run_key in item.stash:
                 del item.stash[run_key]
-
-    def _end_sample(self) -> None:
-        if self._now is not None:
-            self._now.repeating = False
-            self._now.end_sample()
-            self._now = None
 
     # Innermost, so that what goes wrong here passes through the other plugins' wrappers as a failing fixture does.
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -131,11 +147,10 @@ class BudgetSession:
         if budget is not None:
             run = item.stash.get(run_key, None)
             if run is None or run.finished:
-                run = TestRun(item, budget, self._context, self._limit or TimeLimit(item))
-                item.stash[run_key] = run
+                run = item.stash[run_key] = TestRun(item, budget, self._context, self._limit)
             self._now = run
             try:
-                with run.limit.paused():
+                with run.paused():
                     run.begin_sample()
             except TokenBudgetError as error:
                 raise pytest.fail.Exception(str(error), pytrace=False) from None
@@ -168,26 +183,24 @@ class BudgetSession:
         """Measure the call phase, decide, and take further samples where they are needed."""
         __tracebackhide__ = True
         run = item.stash.get(run_key, None)
-        if run is None or item not in self._budgets:
+        if run is None:
             return (yield)
         if run.repeating:
             yield from run.measured_call()
             return
         run.check_baseline()
         yield from run.measured_call()
-        run.play_recording()
-        if not self._warm and run.samples:
-            self._warm = True
-            run.warm_up()
-        run.repeat()
-        run.decide()
+        is_first, self._is_warm = not self._is_warm, True
+        run.decide(is_first=is_first)
 
     # Inside of pytest_runtest_call, since pytest-randomly seeds anew there.
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """Keep chance steady where time is projected."""
         run = pyfuncitem.stash.get(run_key, None)
-        with run.traffic.seeded() if run is not None and run.traffic is not None else nullcontext():
+        if run is None or run.traffic is None:
+            return (yield)
+        with run.traffic.seeded():
             return (yield)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
@@ -205,7 +218,8 @@ class BudgetSession:
 
     def pytest_sessionfinish(self) -> None:
         """Keep for the next session what was worked out, and leave nothing else behind."""
-        self._context.caches.save()
+        keep_in_place(False)
+        register_builtins(self._context.config).save_caches()
         if self._context.children is not None:
             self._context.children.close()
 

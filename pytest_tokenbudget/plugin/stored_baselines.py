@@ -1,19 +1,21 @@
-"""The baselines of a session's tests, read once each and only read."""
+"""Where the numbers of a session's tests are stored, and the baselines themselves: read once each, and only read."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import pytest
 
-from pytest_tokenbudget.baselines.paths import is_production
+from pytest_tokenbudget.baselines.paths import BASELINE, baseline_path, find_production, is_production
 from pytest_tokenbudget.baselines.store import BaselineStore
 from pytest_tokenbudget.compare.rules import expand
 from pytest_tokenbudget.errors import TokenBudgetError
+from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.measure.metrics import DEFAULT_GATES, MetricSpec
-from pytest_tokenbudget.plugin.location import TestLocation
+from pytest_tokenbudget.plugin.pytest_internals import plain_nodeid
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.stats.log_ratio import ScalePrior
@@ -22,8 +24,42 @@ EVERY_TEST = "*"
 """Key of an entry that all tests share."""
 
 
+@dataclass(frozen=True, slots=True)
+class StoredFiles:
+    """The files of a test's stored numbers.
+
+    Attributes:
+        baseline: The baseline file, absolute.
+        compared_with: The file that the test is compared with: the baseline, or a reference.
+        shown: That file relative to pytest's root directory.
+    """
+
+    baseline: Path
+    compared_with: Path
+    shown: str
+
+
+@dataclass(frozen=True, slots=True)
+class TestLocation:
+    """The place of a test, and of its stored numbers.
+
+    Attributes:
+        nodeid: pytest's node id, without what pytest-xdist adds to it.
+        key: Key of the test in its baseline file.
+        line: Line of its file in which it begins, from 1; ``None`` where that is not known.
+        files: Where its numbers are stored.
+    """
+
+    __test__ = False
+
+    nodeid: str
+    key: str
+    line: int | None
+    files: StoredFiles
+
+
 class StoredBaselines:
-    """Reads the baselines and references that the tests of a session are compared with.
+    """Finds and reads the baselines and references that the tests of a session are compared with.
 
     Args:
         store: Where they are.
@@ -34,6 +70,7 @@ class StoredBaselines:
         self._store = store
         self._table = table
         self._expected: Mapping[pytest.Item, Budget] = {}
+        self._files: dict[tuple[Path, str], StoredFiles] = {}
         self._entries: dict[Path, Mapping[str, BaselineEntry]] = {}
         self._problems: dict[Path, TokenBudgetError] = {}
 
@@ -41,15 +78,34 @@ class StoredBaselines:
         """Note what each test allows that will run."""
         self._expected = tests
 
-    def entry(self, location: TestLocation) -> BaselineEntry | None:
-        """The stored entry of a test; ``None`` where there is none, or where :meth:`problem` says why it is not known."""
-        entries = self._read(location.compared_with)
-        return next((entries[key] for key in (location.key, EVERY_TEST) if key in entries), None)
+    def locate(self, item: pytest.Item, against: str) -> TestLocation:
+        """The location of a test that is compared with a baseline or reference."""
+        files = self._files.get((item.path, against))
+        if files is None:
+            compared_with = baseline_path(item.path, against)
+            if against != BASELINE and not compared_with.exists():
+                compared_with = find_production(compared_with, item.config.rootpath) or compared_with
+            shown = shown_path(compared_with, item.config.rootpath)
+            files = StoredFiles(baseline_path(item.path), compared_with, shown)
+            self._files[item.path, against] = files
+        nodeid, line = plain_nodeid(item), item.location[1]
+        return TestLocation(nodeid, nodeid.partition("::")[2] or nodeid, None if line is None else line + 1, files)
 
-    def problem(self, location: TestLocation) -> TokenBudgetError | None:
-        """The error of a file that cannot be read; ``None`` where it can, or where there is none."""
-        self._read(location.compared_with)
-        return self._problems.get(location.compared_with)
+    def read(self, location: TestLocation) -> tuple[BaselineEntry | None, TokenBudgetError | None]:
+        """The stored entry of a test, where there is one, or the error of a file that cannot be read."""
+        path = location.files.compared_with
+        if path not in self._entries:
+            try:
+                if is_production(path):
+                    from pytest_tokenbudget.baselines.production_file import read_entry
+
+                    self._entries[path] = {EVERY_TEST: read_entry(path)}
+                else:
+                    self._entries[path] = self._store.read(path)
+            except TokenBudgetError as error:
+                self._entries[path], self._problems[path] = {}, error
+        entries = self._entries[path]
+        return entries.get(location.key) or entries.get(EVERY_TEST), self._problems.get(path)
 
     @cached_property
     def family(self) -> int:
@@ -65,23 +121,9 @@ class StoredBaselines:
 
     def _known(self) -> Iterator[tuple[Budget, BaselineEntry]]:
         for item, budget in self._expected.items():
-            entry = self.entry(TestLocation.of(item, budget.against))
+            entry, _ = self.read(self.locate(item, budget.against))
             if entry is not None:
                 yield budget, entry
-
-    def _read(self, path: Path) -> Mapping[str, BaselineEntry]:
-        if path not in self._entries:
-            try:
-                self._entries[path] = _production(path) if is_production(path) else self._store.read(path)
-            except TokenBudgetError as error:
-                self._entries[path], self._problems[path] = {}, error
-        return self._entries[path]
-
-
-def _production(path: Path) -> Mapping[str, BaselineEntry]:
-    from pytest_tokenbudget.baselines.production_file import read_entry
-
-    return {EVERY_TEST: read_entry(path)}
 
 
 def count_timed_gates(budget: Budget, entry: BaselineEntry, table: Mapping[str, MetricSpec]) -> int:

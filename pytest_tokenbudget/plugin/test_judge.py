@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.compare.values import stored_sessions
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.constant_speed import at_speed_of
 from pytest_tokenbudget.plugin.context import SessionContext
-from pytest_tokenbudget.plugin.location import TestLocation
+from pytest_tokenbudget.plugin.stored_baselines import TestLocation
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
@@ -28,6 +27,8 @@ class TestJudge:
         budget: What the test allows.
         location: Where it stands, and where its numbers are stored.
         context: The session's tools.
+        entry: The stored entry of the test; ``None`` where there is none or where it cannot be read.
+        problem: The error of a baseline that cannot be read.
         watched: The clients that were watched.
         notices: What has to be shown of how its samples were taken.
         is_final: Whether no further sample will come, so that what there is decides.
@@ -38,20 +39,12 @@ class TestJudge:
     budget: Budget
     location: TestLocation
     context: SessionContext
+    entry: BaselineEntry | None
+    problem: TokenBudgetError | None
     watched: tuple[str, ...] = ()
     notices: list[str] = field(default_factory=list)
     is_final: bool = False
     _judged: tuple[tuple[Sample, ...], bool, tuple[Sample, ...], tuple[GateResult, ...]] | None = None
-
-    @cached_property
-    def entry(self) -> BaselineEntry | None:
-        """The stored entry of the test; ``None`` where there is none or where it cannot be read."""
-        return self.context.baselines.entry(self.location)
-
-    @cached_property
-    def problem(self) -> TokenBudgetError | None:
-        """The error of a baseline that cannot be read."""
-        return self.context.baselines.problem(self.location)
 
     def gates(self, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
         """Judge the gates by some samples; their ``more`` asks for further ones. Without a call there is no gate."""
@@ -102,7 +95,7 @@ class TestJudge:
         if not missing:
             return None
         names = [] if entry is None or isinstance(missing, bool) else [metric.key for metric in missing]
-        said = f"{self.location.shown} has no {', '.join(names)} of this test" if names else ""
+        said = f"{self.location.files.shown} has no {', '.join(names)} of this test" if names else ""
         return replace(self._blank(), verdict="no_baseline", messages=(said,) if said else (), failed=True)
 
     def _may_create(self) -> bool:
@@ -131,10 +124,10 @@ class TestJudge:
             nodeid=location.nodeid,
             verdict="ok",
             line=location.line,
-            baseline_file=str(location.baseline),
+            baseline_file=str(location.files.baseline),
             key=location.key,
             against=self.budget.against,
-            compared_with=location.shown,
+            compared_with=location.files.shown,
             watched=self.watched,
             budget=self.budget,
             runs_per_month=runs_per_month(self.context.settings.runs_per_month, location.nodeid),

@@ -13,46 +13,47 @@ MARGIN = 1.5
 """A further sample is begun where that many times the longest sample so far is left."""
 
 
+def limit_of(item: pytest.Item) -> TimeLimit | None:
+    """The limit of a test whose timer has just been set; ``None`` where its function alone is timed, or nothing."""
+    plugin: Any = item.config.pluginmanager.get_plugin("timeout")
+    settings: Any = plugin._get_item_settings(item) if hasattr(plugin, "_get_item_settings") else None
+    limited = settings is not None and settings.timeout and not settings.func_only
+    return TimeLimit(item, settings) if limited else None
+
+
 class TimeLimit:
-    """The time that a test has left; without pytest-timeout, or where it times the test's function alone, no limit.
+    """The time that a test has left.
 
     Args:
-        item: The test, whose timer has just been set.
+        item: The test.
+        settings: pytest-timeout's settings of it.
     """
 
-    def __init__(self, item: pytest.Item) -> None:
-        plugin: Any = item.config.pluginmanager.get_plugin("timeout")
-        settings: Any = plugin._get_item_settings(item) if hasattr(plugin, "_get_item_settings") else None
-        limited = settings is not None and settings.timeout and not settings.func_only
-        self.seconds: float | None = settings.timeout if limited else None
+    def __init__(self, item: pytest.Item, settings: Any) -> None:
         self._item: Any = item
         self._settings = settings
-        self._left = self.seconds or 0.0
+        self._left: float = settings.timeout
         self._since = time.monotonic()
         self._pauses = 0
 
-    @property
-    def left(self) -> float | None:
-        """Seconds until the test is ended, ``None`` where nothing ends it."""
-        if self.seconds is None:
-            return None
-        return self._left if self._pauses else self._left - (time.monotonic() - self._since)
-
-    def allows(self, seconds: float) -> bool:
-        """Tell whether there is time for one more sample.
+    def why_no_sample(self, longest: float) -> str:
+        """Say why there is no time for one more sample, ``""`` where there is.
 
         Args:
-            seconds: Duration of the longest sample so far.
+            longest: Duration of the longest sample so far, s.
         """
-        return self.left is None or self.left >= MARGIN * seconds
+        left = self._left if self._pauses else self._left - (time.monotonic() - self._since)
+        if left >= MARGIN * longest:
+            return ""
+        return (
+            f"no further sample: of the {self._settings.timeout:g} s that pytest-timeout gives the test"
+            f" {left:.3g} s are left; what was measured until then decides"
+        )
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Let the timer run in the meantime, within a pause."""
         pauses = self._pauses
-        if self.seconds is None or not pauses:
-            yield
-            return
         self._pauses = 0
         self._start()
         try:
@@ -64,9 +65,6 @@ class TimeLimit:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Stop the test's timer in the meantime."""
-        if self.seconds is None:
-            yield
-            return
         if not self._pauses:
             self._stop()
         self._pauses += 1

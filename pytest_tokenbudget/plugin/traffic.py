@@ -20,7 +20,7 @@ from pytest_tokenbudget.errors import CassetteError, TokenBudgetError
 from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.plugin.context import SessionContext
-from pytest_tokenbudget.plugin.location import plain_nodeid
+from pytest_tokenbudget.plugin.pytest_internals import plain_nodeid
 from pytest_tokenbudget.providers.classify import serves_models
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import Exchange

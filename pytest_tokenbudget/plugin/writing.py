@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +17,11 @@ from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain import explain
 from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.plugin.context import register_builtins
-from pytest_tokenbudget.records.baseline import BaselineEntry, Number
+from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
 from pytest_tokenbudget.report.figures import number, percent
-from pytest_tokenbudget.report.formats import RunView, Writer, is_json_report, write_reports, writer_for
+from pytest_tokenbudget.report.formats import RunView, Writer, is_json_report, writer_for
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.statistic import mean
 from pytest_tokenbudget.wording import counted
@@ -38,64 +37,11 @@ _SHOWN: dict[str, tuple[str, Unit]] = {
 }
 """Metrics of the whole test that are told, with their word and unit."""
 
-
-@dataclass(frozen=True, slots=True)
-class Acceptance:
-    """The change of the stored numbers of one test.
-
-    Attributes:
-        nodeid: pytest's node id.
-        before: What was stored.
-        after: What is stored now.
-    """
-
-    nodeid: str
-    before: BaselineEntry
-    after: BaselineEntry
-
-
-def accepted(acceptances: Sequence[Acceptance]) -> tuple[tuple[str, str], ...]:
-    """Node ids of the tests whose numbers changed, and how: ``input 4,766 → 5,515 +15.7 %, search_orders``."""
-    return tuple((one.nodeid, said) for one in acceptances if (said := _line(one)))
-
-
-def _line(one: Acceptance) -> str:
-    """Say what changed; ``""`` where nothing did but that sessions of the same were added."""
-    parts: list[str] = []
-    for name, (word, unit) in _SHOWN.items():
-        then, now = _value(one.before, name), _value(one.after, name)
-        if then is None or now is None or then == now or (name == "cost" and parts):
-            continue  # money follows from tokens and calls
-        change = f" {percent(now / then - 1)}" if then else ""
-        parts.append(f"{word} {number(then, unit)} → {number(now, unit)}{change}{_cause(one, name, then, now)}")
-    if parts:
-        return "; ".join(parts)
-    changed = [
-        key
-        for key, record in one.after.metrics.items()
-        if key in one.before.metrics and set(record.sessions[:1]) != set(one.before.metrics[key].sessions[:1])
-    ]
-    return counted(len(changed), "figure") if changed else ""
-
-
-def _value(entry: BaselineEntry, name: str) -> Number | None:
-    record = entry.metrics.get(name)
-    return None if record is None else mean(record.values)
-
-
-def _cause(one: Acceptance, name: str, then: Number, now: Number) -> str:
-    """Name the tool or the part that most of a change of the input comes from."""
-    if name != "input_tokens":
-        return ""
-    causes = explain(name, "", one.before.composition, one.after.composition, before_value=then, after_value=now)
-    return f", {causes[0].name or causes[0].part.replace('_', ' ')}" if causes else ""
-
-
 same_code_key: pytest.StashKey[bool] = pytest.StashKey()
 """Set where this session runs the code of the one that was stored before it: ``tokenbudget calibrate`` knows."""
 
 SHOWN_FILES = 5
-_REPORT = "--tokenbudget-report"
+REPORT = "--tokenbudget-report"
 
 
 def store_of(config: pytest.Config) -> BaselineStore:
@@ -123,19 +69,7 @@ def check_outputs(config: pytest.Config, settings: Settings) -> None:
     if settings.reference is not None:
         check_reference(settings.reference)
     for name in settings.reports:
-        writer_for(name, report_formats(config), option=_REPORT)
-
-
-def write_session_reports(config: pytest.Config, settings: Settings, run: RunView) -> RunView:
-    """Write the reports and the step summary of a session; gives the run with what could not be written."""
-    return write_reports(
-        run,
-        settings.reports,
-        report_formats(config) if settings.reports else {},
-        option=_REPORT,
-        directory=config.invocation_params.dir,
-        summary=os.environ.get("GITHUB_STEP_SUMMARY", ""),
-    )
+        writer_for(name, report_formats(config), option=REPORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +93,7 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
     asked = settings.replaces or settings.ratchet
     problems: list[str] = []
     written: list[Path] = []
-    acceptances: list[Acceptance] = []
+    accepted: list[tuple[str, str]] = []
     files: dict[Path, dict[str, TestResult]] = {}
     estimated: list[TestResult] = []
     for result in results:
@@ -167,7 +101,8 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
             continue
         if result.has_estimates:
             estimated.append(result)
-        elif asked or not _met_its_entry(result):
+        # Where a test was compared with what is stored of it, only an option can change that.
+        elif asked or not (result.compared and result.against == BASELINE):
             files.setdefault(_target(result, settings), {})[result.key] = result
     for path, tests in sorted(files.items()):
         try:
@@ -176,22 +111,106 @@ def write_baselines(config: pytest.Config, settings: Settings, results: Sequence
             if changes and store.update(path, changes):
                 written.append(path)
                 now = store.read(path)
-                acceptances += [
-                    Acceptance(tests[key].nodeid, stored[key], now[key])
-                    for key in changes
-                    if key in stored and key in now
-                ]
+                kept = [key for key in changes if key in stored and key in now]
+                told = [(tests[key].nodeid, _how_changed(stored[key], now[key])) for key in kept]
+                accepted += [(nodeid, said) for nodeid, said in told if said]
         except TokenBudgetError as error:
             problems.append(str(error))
     if asked:
-        problems += map(_not_stored, estimated)
+        problems += (
+            f"{result.nodeid}: not stored, some of its calls are beyond the recording and estimated;"
+            f" record it: `pytest {shlex.quote(result.nodeid)} --tokenbudget-traffic=record --tokenbudget-update`"
+            for result in estimated
+        )
     if settings.mode == "report" and not asked:
         # What cannot be read has been said of each test, and a run that only reports is not failed by it.
         problems = []
-    cassettes = {Path(result.recorded_cassette) for result in results if result.recorded_cassette}
-    written += sorted(cassettes)
-    notes = _notes(config, written, asked=asked and bool(files) and not problems)
-    return Written(accepted(acceptances), tuple(problems), tuple(notes))
+    written += sorted({Path(result.recorded_cassette) for result in results if result.recorded_cassette})
+    notes: tuple[str, ...] = ()
+    if written:
+        notes = (_told(written, config.rootpath),)
+    elif asked and files and not problems:
+        notes = ("wrote nothing: the stored numbers stand as they are",)
+    return Written(tuple(accepted), tuple(problems), notes)
+
+
+def _told(written: Sequence[Path], root: Path) -> str:
+    names = ", ".join(shown_path(path, root) for path in written[:SHOWN_FILES])
+    more = f" and {len(written) - SHOWN_FILES} more" if len(written) > SHOWN_FILES else ""
+    them = "it" if len(written) == 1 else "them"
+    return f"wrote {names}{more}; commit {them}: runs compare with {them}"
+
+
+def _target(result: TestResult, settings: Settings) -> Path:
+    baseline = Path(result.baseline_file)
+    if settings.reference is None:
+        return baseline
+    return baseline.parent / check_reference(settings.reference) / baseline.name
+
+
+def _changes(
+    stored: Mapping[str, BaselineEntry], tests: Mapping[str, TestResult], settings: Settings, *, same_code: bool
+) -> dict[str, Change]:
+    from pytest_tokenbudget.baselines.evolve import change
+
+    changes: dict[str, Change] = {}
+    for key, result in tests.items():
+        mode = _mode(result, stored.get(key), settings)
+        if mode is None:
+            continue
+        improved = {gate.metric for gate in result.gates if gate.verdict == "improved"}
+        changed = improved | {gate.metric for gate in result.gates if gate.verdict == "regression"}
+        met_the_same_file = result.against == (settings.reference or BASELINE)
+        changes[key] = change(
+            "append" if mode == "update" and same_code else mode,
+            result.stored,
+            changed=(changed if met_the_same_file else set()).__contains__,
+            improved=improved if settings.ratchet else set(),
+        )
+    return changes
+
+
+def _mode(result: TestResult, entry: BaselineEntry | None, settings: Settings) -> Mode | None:
+    """Choose how the entry of one test changes; ``None`` leaves it as it stands."""
+    if settings.reference is not None or settings.update:
+        return "update"
+    if settings.accept:
+        return "accept"
+    if entry is not None:
+        return "ratchet" if settings.ratchet else None
+    wanted = settings.missing == "create" or settings.ratchet
+    return "create" if wanted and result.against == BASELINE and not result.failed else None
+
+
+def _how_changed(before: BaselineEntry, after: BaselineEntry) -> str:
+    """Say how the numbers of a test changed: ``input 4,766 → 5,515 +15.7 %, search_orders``.
+
+    Returns:
+        The words; ``""`` where nothing changed but that sessions of the same were added.
+    """
+    parts: list[str] = []
+    for name, (word, unit) in _SHOWN.items():
+        if name not in before.metrics or name not in after.metrics or (name == "cost" and parts):
+            continue  # money follows from tokens and calls
+        then, now = mean(before.metrics[name].values), mean(after.metrics[name].values)
+        if then == now:
+            continue
+        change = f" {percent(now / then - 1)}" if then else ""
+        causes = (
+            explain(name, "", before.composition, after.composition, before_value=then, after_value=now)
+            if name == "input_tokens"
+            else ()
+        )
+        cause = f", {causes[0].name or causes[0].part.replace('_', ' ')}" if causes else ""
+        parts.append(f"{word} {number(then, unit)} → {number(now, unit)}{change}{cause}")
+    if parts:
+        return "; ".join(parts)
+    changed = [
+        key
+        for key, record in after.metrics.items()
+        if key in before.metrics and set(record.sessions[:1]) != set(before.metrics[key].sessions[:1])
+    ]
+    return counted(len(changed), "figure") if changed else ""
 
 
 def keep_last_run(config: pytest.Config, settings: Settings, run: RunView) -> str:
@@ -222,74 +241,3 @@ def keep_last_run(config: pytest.Config, settings: Settings, run: RunView) -> st
     if path == config.rootpath / LAST_RUN and Path.cwd().is_relative_to(config.rootpath):
         return "tokenbudget compare"
     return f"tokenbudget compare baseline {shlex.quote(shown_path(path, Path.cwd()))}"
-
-
-def _met_its_entry(result: TestResult) -> bool:
-    """Tell whether a test was compared with what is stored of it, so that only an option can change that."""
-    return result.compared and result.against == BASELINE
-
-
-def _not_stored(result: TestResult) -> str:
-    """Say why an update leaves a test out whose figures are estimated."""
-    return (
-        f"{result.nodeid}: not stored, some of its calls are beyond the recording and estimated;"
-        f" record it: `pytest {shlex.quote(result.nodeid)} --tokenbudget-traffic=record --tokenbudget-update`"
-    )
-
-
-def _notes(config: pytest.Config, written: Sequence[Path], *, asked: bool) -> Iterator[str]:
-    if written:
-        names = ", ".join(shown_path(path, config.rootpath) for path in written[:SHOWN_FILES])
-        more = f" and {len(written) - SHOWN_FILES} more" if len(written) > SHOWN_FILES else ""
-        them = "it" if len(written) == 1 else "them"
-        yield f"wrote {names}{more}; commit {them}: runs compare with {them}"
-    elif asked:
-        yield "wrote nothing: the stored numbers stand as they are"
-
-
-def _target(result: TestResult, settings: Settings) -> Path:
-    baseline = Path(result.baseline_file)
-    if settings.reference is None:
-        return baseline
-    return baseline.parent / check_reference(settings.reference) / baseline.name
-
-
-def _changes(
-    stored: Mapping[str, BaselineEntry], tests: Mapping[str, TestResult], settings: Settings, *, same_code: bool
-) -> dict[str, Change]:
-    from pytest_tokenbudget.baselines.evolve import change
-
-    changes: dict[str, Change] = {}
-    for key, result in tests.items():
-        entry = stored.get(key)
-        mode = _mode(result, entry, settings)
-        if mode == "update" and same_code:
-            mode = "append"
-        if mode is not None:
-            changes[key] = change(
-                mode, result.stored, changed=_said(result, settings).__contains__, improved=_improved(result, settings)
-            )
-    return changes
-
-
-def _mode(result: TestResult, entry: BaselineEntry | None, settings: Settings) -> Mode | None:
-    """Choose how the entry of one test changes; ``None`` leaves it as it stands."""
-    if settings.reference is not None or settings.update:
-        return "update"
-    if settings.accept:
-        return "accept"
-    if entry is not None:
-        return "ratchet" if settings.ratchet else None
-    wanted = settings.missing == "create" or settings.ratchet
-    return "create" if wanted and result.against == "baseline" and not result.failed else None
-
-
-def _improved(result: TestResult, settings: Settings) -> set[str]:
-    return {gate.metric for gate in result.gates if gate.verdict == "improved"} if settings.ratchet else set()
-
-
-def _said(result: TestResult, settings: Settings) -> frozenset[str]:
-    """Name the metrics that a gate, which compared with the same file, found changed."""
-    if result.against != (settings.reference or BASELINE):
-        return frozenset()
-    return frozenset(gate.metric for gate in result.gates if gate.verdict in ("regression", "improved"))

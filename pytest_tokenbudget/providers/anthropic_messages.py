@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.billing import billed
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import image_from_url, inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import (
     description,
+    has_sealed_reasoning,
     kept,
     named_choice,
     schema,
@@ -17,15 +18,17 @@ from pytest_tokenbudget.providers.prompt_parts import (
     turn_role,
     with_names,
 )
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
-from pytest_tokenbudget.providers.writing import (
+from pytest_tokenbudget.providers.wire_format import (
     AnswerWriter,
+    Endpoint,
     Event,
     JsonObject,
+    ResponseAccumulator,
     ScriptedAnswer,
+    WireFormat,
     arguments,
+    error_text,
+    has,
     named_event,
     pieces,
 )
@@ -70,7 +73,7 @@ def messages_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
         tools=tuple(_tool(item) for item in dicts(body.get("tools"))),
         tool_choice=None if choice is None else named_choice(choice),
         output_schema=_output_schema(body),
-        opaque_reasoning=any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        opaque_reasoning=has_sealed_reasoning(messages),
         extra=kept(body, _EXTRA),
     )
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.billing import billed
+from pytest_tokenbudget.providers.http_message import Response
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts, first_count
-from pytest_tokenbudget.providers.prompt_parts import description, kept, schema, texts, turn_role, with_names
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
+from pytest_tokenbudget.providers.prompt_parts import (
+    description,
+    has_sealed_reasoning,
+    kept,
+    schema,
+    texts,
+    turn_role,
+    with_names,
+)
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has
 from pytest_tokenbudget.records.call import BilledUsage, Usage
 from pytest_tokenbudget.records.prompt import (
     File,
@@ -52,7 +58,7 @@ def converse_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
         tools=tuple(_tool(item) for item in dicts(config.get("tools")) if "cachePoint" not in item),
         tool_choice=_choice(config.get("toolChoice")),
         output_schema=_output_schema(body),
-        opaque_reasoning=any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        opaque_reasoning=has_sealed_reasoning(messages),
         extra=kept(body, ("additionalModelRequestFields", "promptVariables", "guardrailConfig")),
     )
 
@@ -199,8 +205,7 @@ def parse_converse(documents: list[dict[str, Any]], accumulator: ResponseAccumul
 
 def _frame(document: dict[str, Any], index: int, accumulator: ResponseAccumulator) -> dict[str, Any]:
     """Read what stands around a stream's deltas, or a whole response; give the usage that it holds."""
-    if document.get("error"):
-        accumulator.error = error_text(document["error"])
+    accumulator.note_error(document.get("error"))
     message = as_dict(as_dict(document.get("output")).get("message"))
     for block in dicts(message.get("content")):
         _written_block(block, index, accumulator)
@@ -247,14 +252,8 @@ class BedrockConverse(WireFormat):
     )
     hosts = (("api.aws", "aws.bedrock"),)
     read_prompt = staticmethod(converse_prompt)
-
-    def url_model(self, request: Request) -> str:
-        """The model in the path."""
-        return request.segment_after("model")
-
-    def asks_stream(self, request: Request) -> bool:
-        """Tell by the path."""
-        return request.path.endswith("-stream")
+    model_markers = ("model",)
+    stream_paths = ("-stream",)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the messages of a stream."""

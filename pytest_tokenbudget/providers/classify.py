@@ -1,18 +1,23 @@
-"""This module alone says what a request is, for capture, ``stop_at``, replay, scripts and the report."""
+"""What a request is, and what its exchange tells: one way for capture, ``stop_at``, replay, scripts and the report.
+
+A response in background mode (and an Assistants run, and a prediction of Replicate) is asked for in one exchange and answered
+in a later one: the POST is the call, and answers ``queued`` and no usage; the numbers come with a GET of the same id, which is
+no call of its own. Here they are put together.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from pytest_tokenbudget.providers.body import header
-from pytest_tokenbudget.providers.loose import as_dict, as_list, as_str
+from pytest_tokenbudget.providers.http_message import Request, request_of, split_url
+from pytest_tokenbudget.providers.loose import arrival, as_dict, as_list, as_str, header
 from pytest_tokenbudget.providers.names import by_suffix, is_model_host, provider_of
-from pytest_tokenbudget.providers.request import Request, split_url
 from pytest_tokenbudget.providers.wire_format import Endpoint, FormatGroup, Kind, WireFormat
-from pytest_tokenbudget.records.exchange import Headers
+from pytest_tokenbudget.records.call import Reading, Usage
+from pytest_tokenbudget.records.exchange import Exchange, Headers, Unattributed
 from pytest_tokenbudget.records.prompt import Prompt
 
 UNKNOWN_BODY = 1024 * 1024
@@ -61,17 +66,12 @@ class Classified:
     def prompt(self) -> Prompt | None:
         """Read what is asked, once, when it is first asked for; ``None`` where it cannot be read."""
         if self._prompt is None:
-            self._prompt = (self._read_prompt(),)
+            try:
+                self._prompt = (None if self.format is None else self.format.prompt(self.request),)
+            except Exception:
+                # A body may be nested too deeply, and a project's format may fail; without a prompt there is no count.
+                self._prompt = (None,)
         return self._prompt[0]
-
-    def _read_prompt(self) -> Prompt | None:
-        if self.format is None:
-            return None
-        try:
-            return self.format.prompt(self.request)
-        except Exception:
-            # A body may be nested too deeply, and a project's format may fail; without a prompt there is no count.
-            return None
 
 
 def classify(request: Request, formats: Sequence[WireFormat]) -> Classified:
@@ -131,25 +131,14 @@ def body_limit(method: str, url: str, response_headers: Headers, formats: Sequen
     Returns:
         ``None`` for all of a model call; a bound for what may be one or stands beside one; 0 for all other traffic.
     """
-    kinds = possible_kinds(method, url, formats)
+    path = split_url(url).path.rstrip("/")
+    kinds = {endpoint.kind for _, endpoint in _candidates(method.upper(), path, formats)}
     content_type = header(response_headers, "content-type").lower()
     if kinds & {"call", "paid"} and not content_type.startswith(_MEDIA):
         return None
     if kinds or (method.upper() == "POST" and (not content_type or any(word in content_type for word in _TEXTS))):
         return UNKNOWN_BODY
     return 0
-
-
-def possible_kinds(method: str, url: str, formats: Sequence[WireFormat]) -> set[Kind]:
-    """Tell what a request may be, by method and path alone."""
-    path = split_url(url).path.rstrip("/")
-    return {endpoint.kind for _, endpoint in _candidates(method.upper(), path, formats)}
-
-
-def may_be_polled(method: str, url: str, formats: Sequence[WireFormat]) -> bool:
-    """Tell by method and path whether a request may ask for the answer to an earlier one."""
-    path = split_url(url).path.rstrip("/")
-    return any(endpoint.reads for _, endpoint in _candidates(method.upper(), path, formats))
 
 
 def _candidates(method: str, path: str, formats: Sequence[WireFormat]) -> Iterator[tuple[WireFormat, Endpoint]]:
@@ -161,21 +150,21 @@ def _candidates(method: str, path: str, formats: Sequence[WireFormat]) -> Iterat
 
 @lru_cache(maxsize=1024)
 def _endpoints(method: str, path: str, formats: tuple[WireFormat, ...]) -> tuple[tuple[WireFormat, Endpoint], ...]:
-    """The endpoints with such a method and path."""
-    return tuple(
-        (wire_format, endpoint)
-        for wire_format in formats
-        for endpoint in _endpoints_of(wire_format)
-        if (not endpoint.methods or method in endpoint.methods) and re.search(endpoint.path, path) is not None
-    )
+    """The endpoints with such a method and path.
 
-
-def _endpoints_of(wire_format: WireFormat) -> tuple[Endpoint, ...]:
-    """A format's endpoints; one that was written for version 0.1 of this package has ``recognises`` in their place."""
-    endpoints: tuple[Endpoint, ...] | None = getattr(wire_format, "endpoints", None)
-    if endpoints is None:
-        return (Endpoint("call", "", wire_format.recognises, methods=()),)  # type: ignore[attr-defined]  # as said
-    return endpoints
+    A format that was written for version 0.1 of this package has ``recognises`` in the place of endpoints.
+    """
+    found: list[tuple[WireFormat, Endpoint]] = []
+    for one in formats:
+        endpoints: tuple[Endpoint, ...] | None = getattr(one, "endpoints", None)
+        if endpoints is None:
+            endpoints = (Endpoint("call", "", one.recognises, methods=()),)  # type: ignore[attr-defined]  # as said
+        found += [
+            (one, endpoint)
+            for endpoint in endpoints
+            if (not endpoint.methods or method in endpoint.methods) and re.search(endpoint.path, path) is not None
+        ]
+    return tuple(found)
 
 
 def _api_of(wire_format: WireFormat, request: Request) -> str:
@@ -185,7 +174,7 @@ def _api_of(wire_format: WireFormat, request: Request) -> str:
 
 def _hosts_of(host: str, formats: Sequence[WireFormat]) -> dict[str, str]:
     """Suffix of a host -> provider, of the formats up to the first that knows a host; a group is imported for names alone."""
-    found = _hosts(tuple(one for one in formats if not isinstance(one, FormatGroup)))
+    found = _hosts(tuple([one for one in formats if not isinstance(one, FormatGroup)]))
     if not host.rpartition(".")[2].isalpha() or "." not in host or by_suffix(host, found) is not None:
         return found
     return _hosts(tuple(formats))
@@ -211,3 +200,124 @@ def _looks_like_a_model_call(request: Request) -> bool:
     if any(as_str(body.get(key)) for key in _MODEL_KEYS) or _MODEL_PATH.search(request.path):
         return True
     return any(as_str(as_dict(item).get("role")) for item in as_list(body.get("messages")))
+
+
+_PENDING = frozenset({"queued", "in_progress"})
+_LISTED = frozenset({"batch", "realtime", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class ReadExchange:
+    """An exchange that a format knows.
+
+    Attributes:
+        reading: What it read.
+        ttft: Time to the chunk in which the event ended that first carried generated content, s since the start;
+            ``None`` where the answer was not streamed or carried none.
+        classified: What the request is; it gives the prompt.
+    """
+
+    reading: Reading
+    ttft: float | None
+    classified: Classified
+
+
+def read(exchange: Exchange, formats: Sequence[WireFormat]) -> ReadExchange | Unattributed | None:
+    """Read one exchange.
+
+    Args:
+        exchange: The exchange.
+        formats: The formats; the first that knows the request reads it.
+
+    Returns:
+        The reading of a model call, whether it succeeded or not, or of what completes or costs like one; traffic that looks
+        like a model call and that no format reads; ``None`` for everything else. Never raises, whatever the server sent: a
+        format that fails makes its exchange unattributed, with the failure as the reason.
+    """
+    request = request_of(exchange)
+    first: Classified | None = None
+    for found in matches(request, formats):
+        if found.problem or found.format is None or found.endpoint is None:
+            return _unattributed(found, found.problem)
+        first = first or found
+        if not found.endpoint.is_read:
+            if found.kind in _LISTED:
+                return _unattributed(found, found.kind)
+            break
+        try:
+            reading = _read_answer(found.format, found, exchange)
+        except Exception as error:
+            return _unattributed(found, f"{found.api} failed: {type(error).__name__}")
+        if reading is None:
+            continue
+        if found.kind != "call" and reading.operation != "other":
+            reading = replace(reading, operation="other", problems=())
+        content_at = reading.first_content_at if reading.stream else None
+        arrived = None if content_at is None else arrival(exchange, content_at)
+        return ReadExchange(reading, None if arrived is None else arrived - exchange.started, found)
+    else:
+        unknown = classify(request, ())
+        if unknown.kind in _LISTED:
+            return _unattributed(unknown, unknown.kind)
+    if first is not None and first.kind == "paid":
+        # its answer tells nothing (an agent's run), but it costs money
+        return ReadExchange(Reading(first.api, first.provider, "other"), None, first)
+    return None
+
+
+def _read_answer(wire_format: WireFormat, found: Classified, exchange: Exchange) -> Reading | None:
+    """Read an answer; a format that reads in a way of its own may leave the provider empty."""
+    if type(wire_format).read is WireFormat.read:
+        return wire_format.read_answer(found.request, exchange, found.provider)
+    reading = wire_format.read(found.request, exchange)
+    return reading if reading is None or reading.provider else replace(reading, provider=found.provider)
+
+
+def _unattributed(found: Classified, reason: str) -> Unattributed:
+    return Unattributed(host=found.request.host, path=found.request.url.path, reason=reason)
+
+
+def polled(exchanges: Iterable[Exchange], formats: Sequence[WireFormat]) -> dict[str, Reading]:
+    """The answers that polls brought.
+
+    Args:
+        exchanges: All exchanges of a sample.
+        formats: The formats.
+
+    Returns:
+        Response id -> the last reading that has usage.
+    """
+    found: dict[str, Reading] = {}
+    for exchange in exchanges:
+        if exchange.method != "GET":
+            continue
+        path = split_url(exchange.url).path.rstrip("/")
+        if any(endpoint.reads for _, endpoint in _candidates("GET", path, formats)):
+            seen = read(exchange, formats)
+            if isinstance(seen, ReadExchange) and seen.reading.usage != Usage():
+                found[seen.reading.id] = seen.reading
+    return found
+
+
+def settled(reading: Reading, polls: Mapping[str, Reading]) -> Reading:
+    """A reading with what a later poll brought, where it was still pending.
+
+    Args:
+        reading: The reading of the call.
+        polls: What :func:`polled` found.
+    """
+    is_open = reading.finish_reason in _PENDING or (reading.operation == "other" and reading.usage == Usage())
+    later = polls.get(reading.id) if is_open and reading.id else None
+    if later is None:
+        return reading
+    return replace(
+        reading,
+        model=later.model or reading.model,
+        usage=later.usage,
+        billed=later.billed,
+        tool_calls=later.tool_calls,
+        server_tool_calls=later.server_tool_calls,
+        finish_reason=later.finish_reason,
+        output_text=later.output_text,
+        error=later.error,
+    )

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.billing import billed
-from pytest_tokenbudget.providers.chat_prompt import message as chat_message
-from pytest_tokenbudget.providers.chat_prompt import tools
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import (
     completion_prompt,
@@ -16,11 +14,11 @@ from pytest_tokenbudget.providers.prompt_parts import (
     role_of,
     schema,
     texts,
+    tools,
     with_names,
 )
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
+from pytest_tokenbudget.providers.prompt_parts import message as chat_message
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has, holds
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import File, Message, OutputSchema, Part, Prompt, Tool, ToolCall, ToolResult
 
@@ -200,8 +198,7 @@ def _event_v2(document: dict[str, Any], index: int, accumulator: ResponseAccumul
         accumulator.read = True
         accumulator.finish = delta.get("finish_reason")
         _note(as_dict(delta.get("usage")), accumulator)
-        if delta.get("error"):
-            accumulator.error = error_text(delta["error"])
+        accumulator.note_error(delta.get("error"))
     elif document.get("error") or document.get("error_type"):
         accumulator.error = error_text(document.get("error") or document)
 

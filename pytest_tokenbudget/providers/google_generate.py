@@ -8,21 +8,32 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text, keep_told
 from pytest_tokenbudget.providers.billing import billed, modality_tokens
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, compact, count, dicts
-from pytest_tokenbudget.providers.prompt_parts import description, function_tool, schema, texts, turn_role, with_names
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
-from pytest_tokenbudget.providers.writing import (
+from pytest_tokenbudget.providers.prompt_parts import (
+    description,
+    function_tool,
+    has_sealed_reasoning,
+    schema,
+    texts,
+    turn_role,
+    with_names,
+)
+from pytest_tokenbudget.providers.wire_format import (
     AnswerWriter,
+    Endpoint,
     Event,
     JsonObject,
+    ResponseAccumulator,
     ScriptedAnswer,
+    WireFormat,
     arguments,
     data_event,
+    error_text,
+    has,
+    keep_told,
     pieces,
 )
 from pytest_tokenbudget.records.call import BilledUsage, Usage
@@ -39,16 +50,6 @@ from pytest_tokenbudget.records.prompt import (
     ToolCall,
     ToolResult,
 )
-
-
-def url_model(request: Request) -> str:
-    """The model that a Google URL names: the segment before the method."""
-    path = request.path
-    for marker in ("models", "tunedModels", "endpoints"):
-        if f"/{marker}/" in path:
-            return request.segment_after(marker).rpartition(":")[0]
-    return ""
-
 
 _SCHEMAS = ("responseSchema", "response_schema", "responseJsonSchema", "response_json_schema", "_responseJsonSchema")
 
@@ -79,7 +80,7 @@ def generate_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
         tools=tuple(tool for item in dicts(body.get("tools")) for tool in _tools(item)),
         tool_choice=_choice(as_dict(_either(body, "toolConfig", "tool_config"))),
         output_schema=_output_schema(config),
-        opaque_reasoning=bool(cached) or any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        opaque_reasoning=bool(cached) or has_sealed_reasoning(messages),
         extra=extra,
     )
 
@@ -369,7 +370,17 @@ def _write_events(answer: ScriptedAnswer) -> list[Event]:
     ]
 
 
-class GoogleGenerate(WireFormat):
+class GoogleFormat(WireFormat):
+    """An API of Google's, whose URLs name the model in front of the method."""
+
+    model_markers = ("models", "tunedModels", "endpoints")
+
+    def url_model(self, request: Request) -> str:
+        """The model in the path; a tuned model's or an endpoint's name likewise."""
+        return super().url_model(request).rpartition(":")[0]
+
+
+class GoogleGenerate(GoogleFormat):
     """Content generation, streamed or not."""
 
     api = "google.generate_content"
@@ -387,14 +398,7 @@ class GoogleGenerate(WireFormat):
         ("aiplatform.googleapis.com", "gcp.vertex_ai"),
     )
     writer = AnswerWriter(_write_plain, _write_events, _write_error)
-
-    def url_model(self, request: Request) -> str:
-        """The model in the path; a tuned model's or an endpoint's name likewise."""
-        return url_model(request)
-
-    def asks_stream(self, request: Request) -> bool:
-        """Tell by the path."""
-        return request.path.endswith(":streamGenerateContent")
+    stream_paths = (":streamGenerateContent",)
 
     def prompt(self, request: Request) -> Prompt | None:
         """Read what the model is asked; Code Assist wraps the same request."""

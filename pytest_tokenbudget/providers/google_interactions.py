@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.billing import billed, modality_tokens
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts
-from pytest_tokenbudget.providers.prompt_parts import function_tool, kept, texts, turn_role, with_names
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat
+from pytest_tokenbudget.providers.prompt_parts import (
+    function_tool,
+    has_sealed_reasoning,
+    kept,
+    texts,
+    turn_role,
+    with_names,
+)
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import (
     File,
@@ -28,7 +33,7 @@ from pytest_tokenbudget.records.prompt import (
 )
 
 
-def _interaction_prompt(body: dict[str, Any], api: str) -> Prompt:
+def _interaction_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     """Read what an interaction asks: ``input`` is a text, a list of parts, or a list of turns."""
     messages: list[Message] = []
     if body.get("system_instruction"):
@@ -46,12 +51,11 @@ def _interaction_prompt(body: dict[str, Any], api: str) -> Prompt:
     wanted = body.get("response_format")
     return Prompt(
         api=api,
-        model=as_str(body.get("model")) or as_str(body.get("agent")),
+        model=as_str(body.get("model")) or as_str(body.get("agent")) or model,
         messages=with_names(messages),
         tools=tuple(_tool(item) for item in dicts(body.get("tools"))),
         output_schema=OutputSchema(schema=wanted) if isinstance(wanted, dict) else None,
-        opaque_reasoning=bool(body.get("previous_interaction_id"))
-        or any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        opaque_reasoning=bool(body.get("previous_interaction_id")) or has_sealed_reasoning(messages),
         extra=kept(body, ("previous_interaction_id",)),
     )
 
@@ -136,10 +140,7 @@ class GoogleInteractions(WireFormat):
     api = "google.interactions"
     provider = "gcp.gemini"
     endpoints = (Endpoint("call", r"/interactions$", when=_asks_interaction),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else _interaction_prompt(request.body, self.api)
+    read_prompt = staticmethod(_interaction_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from an interaction, or from the events of a stream."""
@@ -160,8 +161,7 @@ class GoogleInteractions(WireFormat):
                         **modality_tokens(usage.get("output_tokens_by_modality"), "output_{}_tokens"),
                     }
                 )
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
+            accumulator.note_error(document.get("error"))
             if whole:
                 for step in dicts(held.get("steps")) or dicts(held.get("outputs")):
                     _step(step, index, accumulator)

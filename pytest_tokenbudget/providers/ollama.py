@@ -7,14 +7,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.chat_prompt import message, tools
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import inline_image
 from pytest_tokenbudget.providers.loose import as_dict, as_list, as_str, count, dicts
-from pytest_tokenbudget.providers.prompt_parts import embedding_prompt, kept, plain_texts, texts, token_ids, with_names
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
+from pytest_tokenbudget.providers.prompt_parts import (
+    embedding_prompt,
+    kept,
+    message,
+    plain_texts,
+    texts,
+    token_ids,
+    tools,
+    with_names,
+)
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has, holds
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import Message, OutputSchema, Prompt
 
@@ -63,21 +69,26 @@ def _format(body: dict[str, Any]) -> OutputSchema | None:
     return OutputSchema(schema=wanted) if isinstance(wanted, dict) else None
 
 
-class OllamaChat(WireFormat):
+class _Ollama(WireFormat):
+    """Ollama streams unless it is told not to."""
+
+    common_path = True
+
+    def asks_stream(self, request: Request) -> bool:
+        """Tell by the body."""
+        return request.body is not None and request.body.get("stream") is not False
+
+
+class OllamaChat(_Ollama):
     """Chat."""
 
     api = "ollama.chat"
-    common_path = True
     endpoints = (
         Endpoint("call", r"/api/chat$", when=holds("messages", "model")),
         Endpoint("auxiliary", r"/api/(pull|push|show|create|copy|delete|tags|ps|version)$", methods=()),
     )
     hosts = (("ollama.com", "ollama"),)
     read_prompt = staticmethod(_chat_prompt)
-
-    def asks_stream(self, request: Request) -> bool:
-        """Ollama streams unless it is told not to."""
-        return request.body is not None and request.body.get("stream") is not False
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the lines of a stream."""
@@ -91,18 +102,13 @@ class OllamaChat(WireFormat):
             _figures(document, accumulator)
 
 
-class OllamaGenerate(WireFormat):
+class OllamaGenerate(_Ollama):
     """Completion of a prompt."""
 
     api = "ollama.generate"
     operation = "text_completion"
-    common_path = True
     endpoints = (Endpoint("call", r"/api/generate$", when=holds("model")),)
     read_prompt = staticmethod(_generate_prompt)
-
-    def asks_stream(self, request: Request) -> bool:
-        """Ollama streams unless it is told not to."""
-        return request.body is not None and request.body.get("stream") is not False
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the lines of a stream."""
@@ -130,8 +136,7 @@ class OllamaEmbed(WireFormat):
 
 def _figures(document: dict[str, Any], accumulator: ResponseAccumulator) -> None:
     accumulator.named(document)
-    if document.get("error"):
-        accumulator.error = error_text(document["error"])
+    accumulator.note_error(document.get("error"))
     if document.get("done") is True:
         accumulator.finish = document.get("done_reason")
     if "done" in document:

@@ -8,14 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.billing import openai_billed, searches_in
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import image_from_url, inline_file
 from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.openai_chat import write_error
 from pytest_tokenbudget.providers.prompt_parts import (
     description,
     function_tool,
+    has_sealed_reasoning,
     kept,
     named_choice,
     output_schema,
@@ -24,16 +25,18 @@ from pytest_tokenbudget.providers.prompt_parts import (
     texts,
     with_names,
 )
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has
-from pytest_tokenbudget.providers.writing import (
+from pytest_tokenbudget.providers.wire_format import (
     CREATED,
     AnswerWriter,
+    Endpoint,
     Event,
     JsonObject,
+    ResponseAccumulator,
     ScriptedAnswer,
+    WireFormat,
     arguments,
+    error_text,
+    has,
     named_event,
     pieces,
 )
@@ -110,7 +113,7 @@ def responses_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     extra = kept(body, _EXTRA)
     if text_format.get("type") in (None, "text", "json_schema"):
         extra.pop("text", None)
-    sealed = any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts)
+    sealed = has_sealed_reasoning(messages)
     choice = body.get("tool_choice")
     return Prompt(
         api=api,
@@ -276,8 +279,8 @@ def parse_responses(documents: list[dict[str, Any]], accumulator: ResponseAccumu
                 last = {**last, **{key: value for key, value in response.items() if value is not None}}
                 if response.get("usage"):
                     accumulator.note_usage(responses_usage(as_dict(response["usage"])))
-            elif document.get("error"):
-                accumulator.error = error_text(document["error"])
+            else:
+                accumulator.note_error(document.get("error"))
     if last or items:
         _response(last, items, accumulator)
 
@@ -285,8 +288,7 @@ def parse_responses(documents: list[dict[str, Any]], accumulator: ResponseAccumu
 def _response(response: dict[str, Any], items: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
     accumulator.read = True
     accumulator.named(response)
-    if response.get("error"):
-        accumulator.error = error_text(response["error"])
+    accumulator.note_error(response.get("error"))
     status = as_str(response.get("status"))
     reason = as_str(as_dict(response.get("incomplete_details")).get("reason"))
     accumulator.finish = f"{status}:{reason}" if reason else status
@@ -446,10 +448,7 @@ class _Responses(WireFormat):
     """All requests for responses: they ask and answer in the same shape."""
 
     api = "openai.responses"
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else responses_prompt(request.body, "", self.api)
+    read_prompt = staticmethod(responses_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the events of a stream."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_tokenbudget.records.composition import PartTotal
+
 AdviceKind = Literal[
     "repeated_schemas",
     "large_tool",
@@ -58,27 +60,6 @@ class Advice:
     text: str
     tests: tuple[str, ...] = ()
     recounted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PartEvidence:
-    """One part of a stage's input in one test.
-
-    Attributes:
-        part: Part of the composition.
-        name: Tool name, else ``""``.
-        tokens: Tokens over all calls.
-        calls: Calls that carried it.
-        largest: Tokens of its largest single occurrence.
-        repeated_tokens: Tokens of contents that an earlier call of the stage had already carried.
-    """
-
-    part: str
-    name: str
-    tokens: int
-    calls: int
-    largest: int
-    repeated_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +164,7 @@ class StageEvidence:
     """
 
     stage: str
-    parts: tuple[PartEvidence, ...]
+    parts: tuple[PartTotal, ...]
     fresh_input_tokens: int | None
 
 

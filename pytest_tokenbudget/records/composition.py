@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property
 from typing import Literal
 
 PartName = Literal["system", "tools", "user", "assistant", "tool_results", "images", "files", "framing"]
@@ -143,7 +143,7 @@ class PartTotal:
         return self.tokens - self.repeated_tokens + self.behind_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StageComposition:
     """The composition of the input of a stage's own calls over one sample, and their output: the unit that is explained.
 
@@ -184,27 +184,26 @@ class StageComposition:
     @property
     def counted_input(self) -> int:
         """Sum of the parts by the local count."""
-        return sum(part.tokens for part in self.counted)
+        return sum([part.tokens for part in self.counted])
 
-    @property
+    @cached_property
     def parts(self) -> tuple[PartTotal, ...]:
         """The parts, scaled so that they add up to the input tokens."""
-        return self.counted if self.reported_input is None else _scaled(self.counted, self.reported_input)
+        if self.reported_input is None:
+            return self.counted
+        shares = split(self.reported_input, [part.tokens for part in self.counted])
+        return tuple(map(_resized, self.counted, shares))
 
     @property
     def fresh_input_tokens(self) -> int:
         """Input that is no common prefix with an earlier call of the stage."""
-        return sum(part.fresh_tokens for part in self.parts)
-
-
-@lru_cache(maxsize=512)
-def _scaled(counted: tuple[PartTotal, ...], total: int) -> tuple[PartTotal, ...]:
-    shares = split(total, [part.tokens for part in counted])
-    return tuple(_resized(part, tokens) for part, tokens in zip(counted, shares, strict=True))
+        return sum([part.fresh_tokens for part in self.parts])
 
 
 def _resized(part: PartTotal, tokens: int) -> PartTotal:
     """Give a part so many tokens, and scale its other numbers likewise."""
+    if tokens == part.tokens:
+        return part
     if not part.tokens:
         return replace(part, tokens=tokens)
     largest, repeated, behind = (
@@ -273,7 +272,7 @@ def within(compositions: Compositions, stage: str) -> StageComposition | None:
         counted=tuple(parts.values()),
         reported_input=sum(each.input_tokens for each in found),
         output_tokens=_known_sum([each.output_tokens for each in found if each.calls]),
-        reasoning_tokens=_sum_of_known([each.reasoning_tokens for each in found]),
+        reasoning_tokens=sum_of_known([each.reasoning_tokens for each in found]),
         failed_attempts=sum(each.failed_attempts for each in found),
         models=tuple(sorted({model for each in found for model in each.models})),
         estimated=any(each.estimated for each in found),
@@ -341,8 +340,8 @@ def _known_sum(values: Iterable[int | None]) -> int | None:
     return total
 
 
-def _sum_of_known(values: Iterable[int | None]) -> int | None:
-    """The sum of the known values; ``None`` where none is known."""
+def sum_of_known(values: Iterable[int | None]) -> int | None:
+    """Add the values that are known; ``None`` where none is."""
     known = [value for value in values if value is not None]
     return sum(known) if known else None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pytest_tokenbudget.capture.local_answer import Fault
-from pytest_tokenbudget.providers.request import JsonObject
+from pytest_tokenbudget.providers.http_message import JsonObject
 from pytest_tokenbudget.records.exchange import End, Exchange, Headers, TokenBasis
 from pytest_tokenbudget.replay.redaction import dump
 

@@ -13,7 +13,7 @@ from threading import Lock
 from urllib.parse import urlsplit
 
 from pytest_tokenbudget.errors import Diverged
-from pytest_tokenbudget.providers.request import JsonObject, Request
+from pytest_tokenbudget.providers.http_message import JsonObject, Request
 from pytest_tokenbudget.records.prompt import Image, Message, Part, Prompt, Reasoning, Text, ToolCall, ToolResult
 from pytest_tokenbudget.replay.interaction import Interaction
 

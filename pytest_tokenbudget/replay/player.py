@@ -12,7 +12,7 @@ from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.errors import Diverged, TokenBudgetError
 from pytest_tokenbudget.measure.reading import calibrated
 from pytest_tokenbudget.providers.classify import Classified, classify
-from pytest_tokenbudget.providers.request import Request, parse_request, split_url
+from pytest_tokenbudget.providers.http_message import Request, parse_request, split_url
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.exchange import TokenBasis
 from pytest_tokenbudget.records.prompt import Prompt

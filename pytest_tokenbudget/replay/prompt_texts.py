@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.measure.reading import Reader
 from pytest_tokenbudget.providers.classify import classify
-from pytest_tokenbudget.providers.request import request_of
+from pytest_tokenbudget.providers.http_message import request_of
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.prompt import Message, Prompt, PromptText, Text
 from pytest_tokenbudget.replay.interaction import Interaction, exchange_of

@@ -10,11 +10,9 @@ from pathlib import Path
 from pytest_tokenbudget.capture.local_answer import Fault
 from pytest_tokenbudget.errors import CassetteError
 from pytest_tokenbudget.files import write_atomically
-from pytest_tokenbudget.providers.body import response_pieces
-from pytest_tokenbudget.providers.classify import Classified, classify
-from pytest_tokenbudget.providers.read import read
-from pytest_tokenbudget.providers.request import request_of
-from pytest_tokenbudget.providers.response import response_of
+from pytest_tokenbudget.providers.classify import Classified, classify, read
+from pytest_tokenbudget.providers.http_message import request_of, response_of
+from pytest_tokenbudget.providers.loose import response_pieces
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.records.call import Reading
 from pytest_tokenbudget.records.exchange import Exchange, containers

@@ -17,7 +17,7 @@ from pytest_tokenbudget.measure.measured import Measured, measure
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.measure.reading import Reader, calibrated
 from pytest_tokenbudget.providers.classify import classify
-from pytest_tokenbudget.providers.request import JsonObject, Request, split_url
+from pytest_tokenbudget.providers.http_message import JsonObject, Request, split_url
 from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, Piece, inside

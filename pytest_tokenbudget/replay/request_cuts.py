@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from pytest_tokenbudget.providers.request import JsonObject
+from pytest_tokenbudget.providers.http_message import JsonObject
 
 ToolChange = Callable[[str, JsonObject], JsonObject | None]
 """Gives the definition that stands in the place of a named tool's; ``None`` leaves the tool out."""

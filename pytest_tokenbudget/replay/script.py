@@ -12,10 +12,9 @@ from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.capture.stage_rules import StageRule, resolve_stage
 from pytest_tokenbudget.errors import ScriptError
 from pytest_tokenbudget.providers.classify import Classified, classify
+from pytest_tokenbudget.providers.http_message import parse_request
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import parse_request
-from pytest_tokenbudget.providers.wire_format import WireFormat
-from pytest_tokenbudget.providers.writing import AnswerWriter, Event, ScriptedAnswer, encode
+from pytest_tokenbudget.providers.wire_format import AnswerWriter, Event, ScriptedAnswer, WireFormat, encode
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.records.reply import Reply

@@ -185,7 +185,7 @@ class Shape:
 
     Attributes:
         kind: Its name, by which findings can be allowed.
-        anchors: Texts of which one stands at the beginning of each such secret; in lower case where ``folded``.
+        anchors: Texts, separated by blanks, of which one begins each such secret; in lower case where ``folded``.
         rest: Regular expression of what follows; its last group is the secret.
         is_secret: Decides about what was found.
         preceded: What has to stand before the anchor; by default no part of a word.
@@ -193,7 +193,7 @@ class Shape:
     """
 
     kind: str
-    anchors: tuple[str, ...]
+    anchors: str
     rest: str
     is_secret: Check = _is_no_filler
     preceded: str | None = None
@@ -216,107 +216,91 @@ _QUALIFIERS = (
 """Words that make a key or a token a secret one: there are keys of dictionaries and tokens of pages, too."""
 
 
-def _shape(kind: str, anchors: str, rest: str, is_secret: Check = _is_no_filler) -> Shape:
-    """Make the shape of a secret that begins with one of some anchors, separated by blanks."""
-    return Shape(kind, tuple(anchors.split()), rest, is_secret)
-
-
 SHAPES: tuple[Shape, ...] = (
-    _shape("sk-key", "sk-", rf"({_URL64}{{20,250}})", _is_not_made_of_words),
-    _shape("google-api-key", "AIza", rf"({_URL64}{{35}}){_END}"),
-    _shape("google-token", "ya29. 1//0 GOCSPX-", rf"({_URL64}{{20,2000}})"),
-    _shape("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", rf"({_ALNUM}{{36,255}})"),
-    _shape("github-token", "github_pat_", r"([A-Za-z0-9_]{40,255})"),
-    _shape("gitlab-token", "glpat- gldt- glrt- glptt-", rf"({_URL64}{{20,100}})"),
-    _shape("aws-key-id", "AKIA ASIA AROA ABIA ACCA", rf"([0-9A-Z]{{16}}){_END}"),
+    Shape("sk-key", "sk-", rf"({_URL64}{{20,250}})", _is_not_made_of_words),
+    Shape("google-api-key", "AIza", rf"({_URL64}{{35}}){_END}"),
+    Shape("google-token", "ya29. 1//0 GOCSPX-", rf"({_URL64}{{20,2000}})"),
+    Shape("github-token", "ghp_ gho_ ghu_ ghs_ ghr_", rf"({_ALNUM}{{36,255}})"),
+    Shape("github-token", "github_pat_", r"([A-Za-z0-9_]{40,255})"),
+    Shape("gitlab-token", "glpat- gldt- glrt- glptt-", rf"({_URL64}{{20,100}})"),
+    Shape("aws-key-id", "AKIA ASIA AROA ABIA ACCA", rf"([0-9A-Z]{{16}}){_END}"),
     Shape(
         "aws-secret-key",
-        ("secret",),
+        "secret",
         rf"(?:_?access_?key|[-_ ]?key){_ASSIGNED}([a-z0-9/+]{{40}})(?![a-z0-9/+])",
         is_random,
         preceded="",
         folded=True,
     ),
-    _shape("bedrock-key", "ABSK", r"([A-Za-z0-9+/]{80,300})"),
-    Shape(
-        "azure-account-key",
-        ("accountkey=", "sharedaccesskey="),
-        r"([a-z0-9+/]{40,100}={0,2})",
-        preceded="",
-        folded=True,
-    ),
+    Shape("bedrock-key", "ABSK", r"([A-Za-z0-9+/]{80,300})"),
+    Shape("azure-account-key", "accountkey= sharedaccesskey=", r"([a-z0-9+/]{40,100}={0,2})", preceded="", folded=True),
     Shape(
         "azure-client-secret",
-        ("8Q~",),
+        "8Q~",
         rf"([A-Za-z0-9_.~-]{{31,34}}){_END}",
         preceded=r"(?<![A-Za-z0-9_.~-])[A-Za-z0-9_.~-]{3}",
     ),
-    _shape("slack-token", "xoxa- xoxb- xoxe- xoxp- xoxr- xoxs- xapp-", r"([A-Za-z0-9-]{10,250})", is_random),
+    Shape("slack-token", "xoxa- xoxb- xoxe- xoxp- xoxr- xoxs- xapp-", r"([A-Za-z0-9-]{10,250})", is_random),
     Shape(
         "slack-webhook",
-        ("hooks.slack.com/",),
+        "hooks.slack.com/",
         rf"(?:services|workflows|triggers)/T[A-Z0-9]{{3,20}}/[A-Z0-9]{{3,21}}/({_ALNUM}{{20,60}})",
         preceded="",
     ),
     Shape(
         "discord-webhook",
-        ("discord.com/api/webhooks/", "discordapp.com/api/webhooks/"),
+        "discord.com/api/webhooks/ discordapp.com/api/webhooks/",
         rf"\d{{5,30}}/({_URL64}{{60,100}})",
         preceded="",
     ),
     # Begins with a number in base64.
-    _shape(
+    Shape(
         "discord-token",
         "MT Mj Mz ND NT Nj Nz OD OT",
         rf"([A-Za-z0-9]{{21,26}}\.{_URL64}{{6}}\.{_URL64}{{27,45}})(?!{_URL64})",
         is_random,
     ),
-    Shape("telegram-token", (":AA",), rf"({_URL64}{{33}})(?!{_URL64})", preceded=r"\d{8,10}"),
-    _shape("groq-key", "gsk_", rf"({_ALNUM}{{30,100}})", is_random),
-    _shape("xai-key", "xai-", rf"({_ALNUM}{{30,150}})"),
-    _shape("hugging-face-token", "hf_ api_org_", rf"({_ALNUM}{{30,60}})"),
-    _shape("replicate-token", "r8_", rf"({_ALNUM}{{30,60}})"),
-    _shape("perplexity-key", "pplx-", rf"({_URL64}{{30,80}})"),
-    _shape("nvidia-key", "nvapi-", rf"({_URL64}{{30,120}})"),
-    _shape("langsmith-key", "lsv2_pt_ lsv2_sk_ ls__", r"([0-9a-f]{32}(?:_[0-9a-f]{10})?)"),
-    _shape("pinecone-key", "pcsk_", r"([A-Za-z0-9_]{40,120})"),
-    _shape("voyage-key", "pa-", rf"({_URL64}{{43}})(?!{_URL64})", is_random),
-    _shape("tavily-key", "tvly-", rf"({_URL64}{{20,60}})"),
-    _shape("cerebras-key", "csk-", r"([a-z0-9]{40,60})"),
-    _shape("fireworks-key", "fw_", rf"({_ALNUM}{{22,40}}){_END}", is_random),
-    _shape("databricks-token", "dapi", rf"([0-9a-f]{{32}}(?:-\d)?){_END}"),
-    _shape("digitalocean-token", "dop_v1_ doo_v1_ dor_v1_", r"([0-9a-f]{64})"),
-    _shape("shopify-token", "shpat_ shpca_ shppa_ shpss_", r"([0-9a-fA-F]{32})"),
-    _shape("stripe-key", "sk_live_ sk_test_ rk_live_ rk_test_ sk_prod_ whsec_", r"([A-Za-z0-9+/]{16,250})"),
-    _shape("twilio-key", "SK", rf"([0-9a-f]{{32}}){_END}"),
-    _shape("sendgrid-key", "SG.", rf"({_URL64}{{16,40}}\.{_URL64}{{30,60}})"),
-    _shape("mailgun-key", "key-", rf"([0-9a-f]{{32}}){_END}"),
-    _shape("npm-token", "npm_", rf"({_ALNUM}{{36}}){_END}"),
-    _shape("pypi-token", "pypi-AgEI", rf"({_URL64}{{40,300}})"),
-    _shape("docker-token", "dckr_pat_ dckr_oat_", rf"({_URL64}{{20,60}})"),
-    _shape("vault-token", "hvs. hvb. hvr.", rf"({_URL64}{{20,200}})"),
-    _shape("grafana-token", "glsa_ glc_", r"([A-Za-z0-9_+/=]{32,200})"),
-    _shape("sentry-token", "sntrys_ sntryu_", r"([A-Za-z0-9_+/=]{40,300})"),
-    _shape("notion-token", "ntn_ secret_", rf"({_ALNUM}{{40,60}})", is_random),
-    _shape("linear-key", "lin_api_", rf"({_ALNUM}{{32,60}})"),
-    _shape("age-key", "AGE-SECRET-KEY-1", r"([0-9A-Z]{50,70})"),
-    _shape(
+    Shape("telegram-token", ":AA", rf"({_URL64}{{33}})(?!{_URL64})", preceded=r"\d{8,10}"),
+    Shape("groq-key", "gsk_", rf"({_ALNUM}{{30,100}})", is_random),
+    Shape("xai-key", "xai-", rf"({_ALNUM}{{30,150}})"),
+    Shape("hugging-face-token", "hf_ api_org_", rf"({_ALNUM}{{30,60}})"),
+    Shape("replicate-token", "r8_", rf"({_ALNUM}{{30,60}})"),
+    Shape("perplexity-key", "pplx-", rf"({_URL64}{{30,80}})"),
+    Shape("nvidia-key", "nvapi-", rf"({_URL64}{{30,120}})"),
+    Shape("langsmith-key", "lsv2_pt_ lsv2_sk_ ls__", r"([0-9a-f]{32}(?:_[0-9a-f]{10})?)"),
+    Shape("pinecone-key", "pcsk_", r"([A-Za-z0-9_]{40,120})"),
+    Shape("voyage-key", "pa-", rf"({_URL64}{{43}})(?!{_URL64})", is_random),
+    Shape("tavily-key", "tvly-", rf"({_URL64}{{20,60}})"),
+    Shape("cerebras-key", "csk-", r"([a-z0-9]{40,60})"),
+    Shape("fireworks-key", "fw_", rf"({_ALNUM}{{22,40}}){_END}", is_random),
+    Shape("databricks-token", "dapi", rf"([0-9a-f]{{32}}(?:-\d)?){_END}"),
+    Shape("digitalocean-token", "dop_v1_ doo_v1_ dor_v1_", r"([0-9a-f]{64})"),
+    Shape("shopify-token", "shpat_ shpca_ shppa_ shpss_", r"([0-9a-fA-F]{32})"),
+    Shape("stripe-key", "sk_live_ sk_test_ rk_live_ rk_test_ sk_prod_ whsec_", r"([A-Za-z0-9+/]{16,250})"),
+    Shape("twilio-key", "SK", rf"([0-9a-f]{{32}}){_END}"),
+    Shape("sendgrid-key", "SG.", rf"({_URL64}{{16,40}}\.{_URL64}{{30,60}})"),
+    Shape("mailgun-key", "key-", rf"([0-9a-f]{{32}}){_END}"),
+    Shape("npm-token", "npm_", rf"({_ALNUM}{{36}}){_END}"),
+    Shape("pypi-token", "pypi-AgEI", rf"({_URL64}{{40,300}})"),
+    Shape("docker-token", "dckr_pat_ dckr_oat_", rf"({_URL64}{{20,60}})"),
+    Shape("vault-token", "hvs. hvb. hvr.", rf"({_URL64}{{20,200}})"),
+    Shape("grafana-token", "glsa_ glc_", r"([A-Za-z0-9_+/=]{32,200})"),
+    Shape("sentry-token", "sntrys_ sntryu_", r"([A-Za-z0-9_+/=]{40,300})"),
+    Shape("notion-token", "ntn_ secret_", rf"({_ALNUM}{{40,60}})", is_random),
+    Shape("linear-key", "lin_api_", rf"({_ALNUM}{{32,60}})"),
+    Shape("age-key", "AGE-SECRET-KEY-1", r"([0-9A-Z]{50,70})"),
+    Shape(
         "json-web-token",
         "eyJ",
         rf"({_URL64}{{10,4000}}\.eyJ{_URL64}{{10,8000}}\.{_URL64}{{10,2000}})",
         _is_json_web_token,
     ),
     Shape(
-        "bearer-token",
-        ("bearer",),
-        r"[\s:\"']{1,4}([a-z0-9._~+/-]{20,4000}={0,2})",
-        is_random,
-        preceded="",
-        folded=True,
+        "bearer-token", "bearer", r"[\s:\"']{1,4}([a-z0-9._~+/-]{20,4000}={0,2})", is_random, preceded="", folded=True
     ),
     Shape(
         "basic-credential",
-        ("basic",),
+        "basic",
         r"[\s:\"']{1,4}([a-z0-9+/]{8,500}={0,2})",
         _is_basic_credential,
         preceded="",
@@ -324,14 +308,14 @@ SHAPES: tuple[Shape, ...] = (
     ),
     Shape(
         "url-password",
-        ("://",),
+        "://",
         r"([^\s:/?#@\"'<>]{0,100}:[^\s/?#@\"'<>]{3,200}@[\w.-]{1,253})",
         _is_url_password,
         preceded="[A-Za-z][A-Za-z0-9+.-]{1,20}",
     ),
     Shape(
         "named-key",
-        ("key", "token", "secret"),
+        "key token secret",
         rf"s?{_ASSIGNED}([a-z0-9_.~+/=-]{{20,300}})",
         is_random,
         preceded=rf"(?:{_QUALIFIERS})[-_ .]?",
@@ -339,7 +323,7 @@ SHAPES: tuple[Shape, ...] = (
     ),
     Shape(
         "named-password",
-        ("password", "passwd", "passphrase", "pwd"),
+        "password passwd passphrase pwd",
         rf"{_ASSIGNED}([^\s\"',;)\]}}]{{10,200}})",
         _is_strong_password,
         preceded="",
@@ -347,13 +331,14 @@ SHAPES: tuple[Shape, ...] = (
     ),
     Shape(
         "private-key",
-        ("-----BEGIN ",),
-        r"[A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----([\s\S]{0,250})",
+        "-----BEGIN",
+        r" [A-Z0-9 ]{0,20}PRIVATE KEY(?: BLOCK)?-----([\s\S]{0,250})",
         _is_private_key,
         preceded="",
     ),
 )
 
+_ANCHORED = [(anchor, shape) for shape in SHAPES for anchor in shape.anchors.split()]
 KINDS = frozenset(shape.kind for shape in SHAPES)
 
 
@@ -387,11 +372,10 @@ def _secrets(text: str) -> Iterator[Secret]:
         folded = variant.lower()
         if len(folded) != len(variant):
             folded = "".join(one.lower() if one.isascii() else one for one in variant)
-        for shape in SHAPES:
+        for anchor, shape in _ANCHORED:
             searched = folded if shape.folded else variant
-            for anchor in shape.anchors:
-                if anchor in searched:
-                    yield from _found(shape, anchor, searched, variant)
+            if anchor in searched:
+                yield from _found(shape, anchor, searched, variant)
 
 
 def _found(shape: Shape, anchor: str, searched: str, text: str) -> Iterator[Secret]:

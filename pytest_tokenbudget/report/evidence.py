@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,12 @@ from pytest_tokenbudget.records.advice import (
     Advice,
     CacheBreak,
     CallEvidence,
-    PartEvidence,
     SchemaAnatomy,
     StageEvidence,
     TestEvidence,
 )
 from pytest_tokenbudget.records.baseline import BaselineEntry
-from pytest_tokenbudget.records.composition import StageComposition, split
+from pytest_tokenbudget.records.composition import PartTotal, StageComposition, split
 from pytest_tokenbudget.records.production import Production
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.from_json import read_report
@@ -78,15 +77,7 @@ def stored_evidence(nodeid: str, entry: BaselineEntry, prices: PriceBook) -> Tes
             shares = _call_shares(path, own, (provider, (*own.models, model)[0]), cost, seconds or 0.0, prices)
             calls += [replace(call, started=len(calls) + number) for number, call in enumerate(shares)]
     stages = tuple(
-        StageEvidence(
-            path,
-            tuple(
-                PartEvidence(part.part, part.name, part.tokens, part.calls, part.largest, part.repeated_tokens)
-                for part in own.parts
-                if part.tokens > 0
-            ),
-            own.fresh_input_tokens,
-        )
+        StageEvidence(path, tuple(part for part in own.parts if part.tokens > 0), own.fresh_input_tokens)
         for path, own in sorted(entry.composition.items())
     )
     return TestEvidence(nodeid, tuple(calls), stages, entry.traffic, has_single_calls=False)
@@ -163,41 +154,19 @@ def _test(test: Mapping[str, Any], prices: PriceBook) -> TestEvidence:
 
 def _call(call: Mapping[str, Any], prices: PriceBook) -> CallEvidence:
     rate = prices.rate(call["provider"], call["model"])
-    price = cached = None
-    if rate is not None:
-        read = call["input_tokens"] or 0
-        price = float(rate.input.at(read) / MILLION)
-        cached = float(rate.cached.at(read) / MILLION) if rate.cached is not None else None
-    return CallEvidence(
-        stage=call["stage"],
-        provider=call["provider"],
-        model=call["model"],
-        started=call["started"],
-        latency=call["latency"],
-        input_tokens=call["input_tokens"],
-        output_tokens=call["output_tokens"],
-        cached_input_tokens=call["cached_input_tokens"],
-        reasoning_tokens=call["reasoning_tokens"],
-        tool_calls=tuple(call["tool_calls"]),
-        offered_tools=call.get("offered_tools"),
-        finish_reason=call["finish_reason"],
-        failed=call["error"] is not None,
-        cost=call["cost"],
-        input_price=price,
-        cached_price=cached,
-        max_output_tokens=call.get("max_output_tokens"),
-    )
+    read = call["input_tokens"] or 0
+    told: dict[str, Any] = {field.name: call.get(field.name) for field in fields(CallEvidence)} | {
+        "tool_calls": tuple(call["tool_calls"]),
+        "failed": call["error"] is not None,
+        "input_price": None if rate is None else float(rate.input.at(read) / MILLION),
+        "cached_price": None if rate is None or rate.cached is None else float(rate.cached.at(read) / MILLION),
+    }
+    return CallEvidence(**told)
 
 
 def _stage(path: str, paths: Sequence[str], test: Mapping[str, Any]) -> StageEvidence:
     """A stage's own parts; its fresh input is given with that of the stages inside it, which is taken off."""
-    own = tuple(
-        PartEvidence(
-            part["part"], part["name"], part["tokens"], part["calls"], part["largest"], part["repeated_tokens"]
-        )
-        for part in test["parts"][path]
-        if part["tokens"] > 0
-    )
+    own = tuple(PartTotal(**part) for part in test["parts"][path] if part["tokens"] > 0)
     fresh = test["stages"].get(path, {}).get("fresh_input_tokens")
     for child in (other for other in paths if other.rpartition("/")[0] == path):
         inside = test["stages"].get(child, {}).get("fresh_input_tokens")

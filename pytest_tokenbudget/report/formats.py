@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 from pytest_tokenbudget.errors import SettingsError
 from pytest_tokenbudget.records.advice import Advice
@@ -14,6 +15,9 @@ from pytest_tokenbudget.records.exchange import Unattributed
 from pytest_tokenbudget.records.verdict import TestResult, Verdict, worst_verdict
 from pytest_tokenbudget.settings import Mode
 from pytest_tokenbudget.wording import counted
+
+REPORT_FORMAT: Literal[1] = 1
+"""The number of the JSON report's format."""
 
 
 @dataclass(frozen=True, slots=True)

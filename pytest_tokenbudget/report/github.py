@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.markdown import markdown
-from pytest_tokenbudget.report.table import failing_gates, headline, table_lines
+from pytest_tokenbudget.report.table import failing_gates, gate_lines, headline
 from pytest_tokenbudget.wording import plain
 
 
@@ -35,7 +35,8 @@ def error_lines(run: RunView, *, root: str = ".") -> Iterator[str]:
         if not result.failed:
             continue
         gates = failing_gates(result)
-        text = "\n".join([headline(result, gates), *table_lines(gates, result.causes)])
+        lines = [line.text for line in gate_lines(gates, result.causes, indent="")]
+        text = "\n".join([headline(result, gates), *lines])
         file = _property(str(PurePosixPath(root, result.nodeid.partition("::")[0])))
         line = "" if result.line is None else f"line={result.line},"
         yield f"::error file={file},{line}title={_property(plain(result.nodeid))}::{_data(text)}"

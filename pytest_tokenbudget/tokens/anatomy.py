@@ -12,6 +12,7 @@ from typing import Any
 from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.prompt import Prompt, Text, Tool
 from pytest_tokenbudget.tokens.counter import Counter
+from pytest_tokenbudget.tokens.counts import Memo
 
 SMALLEST = 800
 """Characters of a definition from which on it is looked at: about 200 tokens."""
@@ -35,12 +36,13 @@ class SchemaReader:
 
     counter: Counter
     _known: dict[tuple[str, ...], dict[str, SchemaAnatomy]] = field(default_factory=dict)
+    _memo: Memo = field(default_factory=Memo)
 
     def read(self, prompt: Prompt, *, provider: str) -> Mapping[str, SchemaAnatomy]:
         """The anatomy of each larger tool of a prompt, by its name."""
         if not any(tool.definition for tool in prompt.tools):
             return {}
-        texts = tuple(json.dumps(tool.definition, separators=(",", ":"), ensure_ascii=False) for tool in prompt.tools)
+        texts = tuple([self._memo.compact(tool.definition) for tool in prompt.tools])
         large = [(tool, text) for tool, text in zip(prompt.tools, texts, strict=True) if len(text) >= SMALLEST]
         if not large:
             return {}

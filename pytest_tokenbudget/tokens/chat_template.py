@@ -17,7 +17,7 @@ from typing import Any
 from pytest_tokenbudget.errors import TokenizerError
 from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.prompt import File, Image, Message, Prompt, Reasoning, Text, Tool, ToolCall, ToolResult
-from pytest_tokenbudget.tokens.fragments import MILLI, Fragment, Rendering
+from pytest_tokenbudget.tokens.counts import MILLI, Fragment, Rendering
 from pytest_tokenbudget.tokens.media import file_fragment, image_fragment
 
 _CONFIG, _JINJA, _JSON = "tokenizer_config.json", "chat_template.jinja", "chat_template.json"

@@ -6,7 +6,7 @@ import math
 import re
 
 from pytest_tokenbudget.records.prompt import File, Image
-from pytest_tokenbudget.tokens.fragments import MILLI, Fragment, bare_model
+from pytest_tokenbudget.tokens.counts import MILLI, Fragment, bare_model
 
 ASSUMED = (1024, 768)
 """Size, in pixels, that an image is taken to have which only its URL is known of."""

@@ -11,11 +11,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.prompt import File, Image, Message, Prompt, Reasoning, Text, Tool, ToolCall, ToolResult
-from pytest_tokenbudget.tokens.counts import Memo, compact_json
-from pytest_tokenbudget.tokens.fragments import MILLI, Fragment, Rendering, bare_model, framing
+from pytest_tokenbudget.tokens.counts import MILLI, Fragment, Memo, Rendering, bare_model, compact_json, framing
 
 PART_OF: dict[str, PartName] = {"system": "system", "user": "user", "assistant": "assistant", "tool": "tool_results"}
 """The part of the composition that a role's texts belong to."""
@@ -78,24 +78,28 @@ def _results(message: Message) -> list[ToolResult]:
     return [part for part in message.parts if isinstance(part, ToolResult)]
 
 
-def content(parts: Iterable[object], part: PartName, name: str, model: str) -> Iterator[Fragment]:
+def content(parts: Sequence[object], part: PartName, name: str, model: str) -> list[Fragment]:
     """Fragments of a message's content; texts that stand side by side are one."""
+    if len(parts) == 1 and isinstance(only := parts[0], Text):
+        return [Fragment(part, name, only.text)]
+    fragments: list[Fragment] = []
     held: list[str] = []
     for item in parts:
         if isinstance(item, Text):
             held.append(item.text)
         elif isinstance(item, Image | File):
             if held:
-                yield Fragment(part, name, "".join(held))
+                fragments.append(Fragment(part, name, "".join(held)))
                 held = []
             from pytest_tokenbudget.tokens.media import file_fragment, image_fragment
 
             if isinstance(item, Image):
-                yield image_fragment(item, provider="openai", model=model)
+                fragments.append(image_fragment(item, provider="openai", model=model))
             else:
-                yield file_fragment(item, paged=False)
+                fragments.append(file_fragment(item, paged=False))
     if held:
-        yield Fragment(part, name, "".join(held))
+        fragments.append(Fragment(part, name, "".join(held)))
+    return fragments
 
 
 def uncertain(parts: Iterable[object]) -> bool:
@@ -120,8 +124,6 @@ def text_of(result: ToolResult) -> str:
 
 def parsed(text: str) -> object:
     """A JSON text's value, the text itself where it is none."""
-    import json
-
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -188,6 +190,7 @@ class Family:
         return (15 if self.reasoning else 9) * count + (3 if stored and count == 1 else 0)
 
 
+@lru_cache(maxsize=256)
 def family(model: str) -> Family:
     """The family of a model, by its name."""
     name = bare_model(model)
@@ -203,6 +206,7 @@ def family(model: str) -> Family:
 _HOSTED = re.compile(r"(?:ft:)?(?:gpt-|chatgpt-|o[1-9](?:$|-)|codex-|computer-use)")
 
 
+@lru_cache(maxsize=256)
 def is_openai(api: str, model: str) -> bool:
     """Tell whether a prompt is read by a model of OpenAI's own API, so that these rules apply and not a profile."""
     name = bare_model(model)
@@ -275,17 +279,17 @@ def _schema(prompt: Prompt, kind: Family, *, instructed: bool, tools: bool) -> I
     )
 
 
-def _message(message: Message, kind: Family, model: str, *, extended: bool) -> Iterator[Fragment]:
+def _message(message: Message, kind: Family, model: str, *, extended: bool) -> list[Fragment]:
     part = PART_OF[message.role]
-    yield framing(MESSAGE + (kind.assistant if message.role == "assistant" else 0), message.role)
-    if message.name:
-        yield Fragment("framing", text=f":{message.name}")
+    header = framing(MESSAGE + (kind.assistant if message.role == "assistant" else 0), message.role)
+    fragments = [header, Fragment("framing", text=f":{message.name}")] if message.name else [header]
     if extended and message.role == "system":
         # what follows the instructions begins with a blank line, which may melt into their last token
-        text = "".join(item.text for item in message.parts if isinstance(item, Text))
-        yield Fragment(part, text=f"{text}\n\n", identity=text)
-        return
-    yield from content(message.parts, part, "", model)
+        text = "".join([item.text for item in message.parts if isinstance(item, Text)])
+        fragments.append(Fragment(part, text=f"{text}\n\n", identity=text))
+    else:
+        fragments += content(message.parts, part, "", model)
+    return fragments
 
 
 def _tool_turn(turn: Turn, kind: Family, model: str) -> Iterator[Fragment]:

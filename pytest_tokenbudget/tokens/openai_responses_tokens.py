@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_tokenbudget.records.prompt import Message, Prompt, Reasoning, Tool
-from pytest_tokenbudget.tokens.counts import Memo
-from pytest_tokenbudget.tokens.fragments import MILLI, Fragment, Rendering, framing
+from pytest_tokenbudget.tokens.counts import MILLI, Fragment, Memo, Rendering, framing
 from pytest_tokenbudget.tokens.openai_chat_tokens import (
     MESSAGE,
     PART_OF,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from pytest_tokenbudget.tokens.fragments import bare_model
+from pytest_tokenbudget.tokens.counts import bare_model
 
 
 @dataclass(frozen=True, slots=True)

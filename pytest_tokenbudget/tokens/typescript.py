@@ -14,8 +14,7 @@ from functools import partial
 from typing import Any
 
 from pytest_tokenbudget.records.prompt import OutputSchema, Tool
-from pytest_tokenbudget.tokens.counts import Memo
-from pytest_tokenbudget.tokens.fragments import Fragment, framing
+from pytest_tokenbudget.tokens.counts import Fragment, Memo, framing
 
 NAMESPACE = 7
 """``namespace functions`` in front of the tools, ``;``, ``} // namespace functions`` behind them."""

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import weakref
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -19,7 +20,7 @@ import pytest
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.watch import watched_clients, watching
+from pytest_tokenbudget.capture.watch import bypasses, keep_in_place, watched_clients, watching
 
 
 def test_everything_is_as_it_was_afterwards(httpx: Any) -> None:
@@ -83,7 +84,7 @@ def test_a_library_is_watched_when_it_is_imported_meanwhile(module: str) -> None
     code = f"""
 import sys
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.watch import watched_clients, watching
+from pytest_tokenbudget.capture.watch import bypasses, keep_in_place, watched_clients, watching
 with watching(Recorder()):
     assert {module!r} not in sys.modules and not watched_clients()
     import {module}
@@ -277,19 +278,55 @@ def test_the_clients_of_a_watch_are_told(httpx: Any) -> None:
     assert f"{httpx.__name__} {httpx.__version__}" in watched_clients()
 
 
-def test_a_later_watch_puts_the_same_methods_in_place_again(httpx: Any) -> None:
-    """Nothing is made anew for each sample, and what a tool of tests replaced meanwhile is wrapped as it stands now."""
-    placed = []
-    for _ in range(2):
-        with watching(Recorder()):
-            placed.append(vars(httpx.Client)["send"])
-    assert placed[0] is placed[1]
+@pytest.fixture
+def kept() -> Iterator[None]:
+    """What is put in place stays there between watches."""
+    keep_in_place(True)
+    yield
+    keep_in_place(False)
 
 
+def test_what_is_kept_in_place_is_idle_until_the_next_watch(httpx: Any, server: Any) -> None:
+    """Nothing is made anew for each of the samples that follow at once, and in the end all is as it was."""
+    before, finders = vars(httpx.Client)["send"], list(sys.meta_path)
+    keep_in_place(True)
+    first, second = Recorder(), Recorder()
+    with watching(first):
+        placed = vars(httpx.Client)["send"]
+    httpx.get(f"{server.url}/between")
+    with watching(second):
+        assert vars(httpx.Client)["send"] is placed
+        httpx.get(f"{server.url}/second")
+    keep_in_place(False)
+    assert [recorder.exchanges()[0].url[-6:] for recorder in (first, second) if recorder.exchanges()] == ["second"]
+    assert vars(httpx.Client)["send"] is before
+    assert sys.meta_path == finders
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_patch_that_ends_while_ours_is_kept(httpx: Any, server: Any) -> None:
+    """A tool that puts back what it found before us, or what it found of ours, is undone for the next watch."""
+    original = vars(httpx.Client)["send"]
+    with watching(Recorder()):
+        ours = vars(httpx.Client)["send"]
+    for left in (original, ours):
+        httpx.Client.send = left
+        recorder = Recorder()
+        with watching(recorder):
+            httpx.get(server.url)
+            assert not bypasses()
+        assert len(recorder.exchanges()) == 1
+    keep_in_place(False)
+    assert vars(httpx.Client)["send"] is original
+
+
+@pytest.mark.parametrize("kept", [False, True])
 def test_what_was_replaced_between_two_watches_is_watched(
-    httpx: Any, server: Any, monkeypatch: pytest.MonkeyPatch
+    httpx: Any, server: Any, monkeypatch: pytest.MonkeyPatch, kept: bool
 ) -> None:
     """Another method, and another class under the same name, as after a reload: each is seen, and put back."""
+    before = vars(httpx.Client)["send"]
+    keep_in_place(kept)
     with watching(Recorder()):
         pass
     original, sent = httpx.Client.send, []
@@ -303,7 +340,7 @@ def test_what_was_replaced_between_two_watches_is_watched(
     with watching(recorder), httpx.Client() as client:
         client.get(f"{server.url}/1")
     assert (len(recorder.exchanges()), len(sent)) == (1, 1)
-    assert vars(httpx.Client)["send"] is send
+    assert kept or vars(httpx.Client)["send"] is send
 
     class Client(httpx.Client):  # type: ignore[misc, name-defined]
         def send(self, request: Any, **options: Any) -> Any:
@@ -316,7 +353,12 @@ def test_what_was_replaced_between_two_watches_is_watched(
     with watching(recorder), Client() as client:
         client.get(f"{server.url}/2")
     assert len(recorder.exchanges()) == 1
+    keep_in_place(False)
     assert vars(Client)["send"] is own
+    monkeypatch.undo()
+    with watching(Recorder()):
+        pass
+    assert vars(httpx.Client)["send"] is before
 
 
 def test_a_name_that_an_earlier_watch_looked_up_names_no_address_now(server: Any) -> None:

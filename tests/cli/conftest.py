@@ -12,20 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import run_command
+from own_process import POST, QUICK_INI, only_this_plugin
 
-SCRIPTED = '''
+SCRIPTED = f'''
 import os
-
-try:
-    import httpx
-except ImportError:
-    import httpx2 as httpx
 import pytest
 
 import agent
 from pytest_tokenbudget import stage, token_budget
-
-
+{POST}
 @pytest.fixture
 def ask(scripted_llm):
     """An agent's way to ask its model, which takes a second on a clock that does not really pass."""
@@ -36,8 +32,8 @@ def ask(scripted_llm):
 
     def ask(said):
         with stage("worker"):
-            body = {"model": "gpt-4o", "messages": [{"role": "user", "content": said}]}
-            httpx.post(scripted_llm.base_url + "/chat/completions", json=body).raise_for_status()
+            body = {{"model": "gpt-4o", "messages": [{{"role": "user", "content": said}}]}}
+            post(scripted_llm.base_url + "/chat/completions", body)
 
     return ask
 '''
@@ -49,23 +45,6 @@ def test_agent(ask, budget):
         ask(agent.PROMPT)
     budget.outcome("booked", agent.BOOKED)
 """
-
-
-QUICK = """
-[pytest]
-tokenbudget_encodings = * = bytes/4
-tokenbudget_prices = * = input 1, output 1
-"""
-"""What a process of pytest need not load where texts are not counted to the token: a vocabulary and the list of prices."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """What a run of the command came to."""
-
-    code: int
-    out: str
-    err: str
 
 
 @dataclass(frozen=True)
@@ -103,17 +82,21 @@ class Repository:
         """How the command is called."""
         return [sys.executable, "-m", "pytest_tokenbudget", "ab"]
 
-    def ab(self, *arguments: str, inside: str = ".", args: tuple[str, ...] = ("tests",), **env: str) -> Done:
-        """Run ``tokenbudget ab`` to its end."""
-        done = subprocess.run(
-            [*self.command, *arguments, "--", *args],
-            cwd=self.root / inside,
-            env={**os.environ, **env},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+    def ab(
+        self, *arguments: str, inside: str = ".", args: tuple[str, ...] = ("tests",), **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``tokenbudget ab`` to its end: in this process, or in one with an environment of its own."""
+        passed_on = (*arguments, "--", *args)
+        if env:
+            return subprocess.run(
+                [*self.command, *passed_on],
+                cwd=self.root / inside,
+                env={**os.environ, **env},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        return run_command("ab", *passed_on, cwd=self.root / inside)
 
     def report(self, name: str = "ab.json") -> dict[str, Any]:
         """A JSON report that was written."""
@@ -148,14 +131,12 @@ def repository(tmp_path: Path, temporary: Path, monkeypatch: pytest.MonkeyPatch)
     """A repository with one commit on ``main``: an agent that asks a scripted model once."""
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
-    # Other plugins take longer to load than the runs take.
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p tokenbudget -p no:cacheprovider")
+    only_this_plugin(monkeypatch, "no:cacheprovider")
     root = tmp_path / "project"
     root.mkdir()
     made = Repository(root)
     made.git("init", "--quiet", "--initial-branch=main")
-    (root / "pytest.ini").write_text(QUICK, encoding="utf-8")
+    (root / "pytest.ini").write_text(QUICK_INI, encoding="utf-8")
     made.write()
     made.write_tests(ONE_TEST)
     made.commit()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from own_process import POST
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and process groups are those of POSIX")
 
@@ -26,20 +27,16 @@ def test_agent(ask):
         print(Path(agent.__file__).parents[1], file=diary)
 """
 
-LIVE_HEAD = """
+LIVE_HEAD = f"""
 import os
-try:
-    import httpx
-except ImportError:
-    import httpx2 as httpx
 import pytest
 from pytest_tokenbudget import token_budget
-
+{POST}
 @pytest.fixture
 def ask():
     def ask(said):
-        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": said}]}
-        httpx.post(os.environ["MODEL_URL"] + "/v1/chat/completions", json=body).raise_for_status()
+        body = {{"model": "gpt-4o", "messages": [{{"role": "user", "content": said}}]}}
+        post(os.environ["MODEL_URL"] + "/v1/chat/completions", body)
     return ask
 """
 
@@ -48,9 +45,9 @@ def test_growth_is_caught_and_explained(repository: Any, temporary: Path) -> Non
     """One pair decides a scripted test: the base's own code ran at the base, the table names the cause, reports are written."""
     repository.write(prompt=4000)
     done = repository.ab("main", "--report", "ab.json", "--report", "ab.md")
-    assert done.code == 1, done.err
-    assert "REGRESSION" in done.out
-    assert "user messages" in done.out
+    assert done.returncode == 1, done.stderr
+    assert "REGRESSION" in done.stdout
+    assert "user messages" in done.stdout
     gate = repository.gate("worker.input_tokens")
     assert gate["verdict"] == "regression"
     assert gate["value"] - gate["baseline"] >= 400
@@ -59,13 +56,14 @@ def test_growth_is_caught_and_explained(repository: Any, temporary: Path) -> Non
     assert report["tests"][0]["samples"] == 1
     assert report["tests"][0]["against"].startswith("main (")
     assert "over budget" in (repository.root / "ab.md").read_text(encoding="utf-8")
-    assert "pair 1" in done.err
+    assert "pair 1" in done.stderr
     assert repository.is_clean(temporary)
 
 
 def test_both_sides_words_are_compared(repository: Any, temporary: Path) -> None:
     """The system prompts of both sides' requests are compared, and redacted as cassettes are."""
-    (repository.root / "pytest.ini").write_text("[pytest]\ntokenbudget_redact = acct-\\d+\n", encoding="utf-8")
+    with (repository.root / "pytest.ini").open("a", encoding="utf-8") as ini:
+        ini.write("tokenbudget_redact = acct-\\d+\n")
     test = repository.root / "tests" / "test_agent.py"
     asked = '{"role": "user", "content": said}'
     source = test.read_text(encoding="utf-8").replace(asked, f'{{"role": "system", "content": agent.SYSTEM}}, {asked}')
@@ -76,19 +74,19 @@ def test_both_sides_words_are_compared(repository: Any, temporary: Path) -> None
     longer = "You keep a calendar.\nSay why" + ", and whom you asked" * 8 + ". Pay from acct-4711."
     (repository.root / "src" / "agent.py").write_text(agent.format(longer), encoding="utf-8")
     done = repository.ab("main", "--report", "ab.json")
-    assert done.code == 1, done.err
+    assert done.returncode == 1, done.stderr
     causes = repository.report()["tests"][0]["causes"]
     (diff,) = {tuple(cause["diff"]) for cause in causes if cause["part"] == "system"}
     assert diff[1] == "-Be brief."
     assert diff[-1] == "+Pay from [redacted]."
-    assert "-Be brief." in done.out
-    assert "4711" not in done.out + json.dumps(causes)
+    assert "-Be brief." in done.stdout
+    assert "4711" not in done.stdout + json.dumps(causes)
 
 
 def test_unchanged_code_passes(repository: Any, temporary: Path) -> None:
     """Exit code 0, and no baseline is written."""
     done = repository.ab("HEAD", "--same-code", "--report", "ab.json")
-    assert done.code == 0, done.err
+    assert done.returncode == 0, done.stderr
     assert {gate["verdict"] for gate in repository.report()["tests"][0]["gates"]} == {"ok"}
     assert repository.is_clean(temporary)
 
@@ -98,8 +96,8 @@ def test_the_heads_own_code_is_no_base(repository: Any, temporary: Path, base: s
     """An unset variable in CI, the directory itself, a revision or a checkout of the same files compare nothing."""
     repository.git("clone", "--quiet", ".", str(repository.root.parent / "before"))
     done = repository.ab(base)
-    assert done.code == 2
-    assert "fix: give the code before the change" in done.err
+    assert done.returncode == 2
+    assert "fix: give the code before the change" in done.stderr
     assert repository.is_clean(temporary)
 
 
@@ -109,14 +107,14 @@ def test_targets_are_met_or_missed(repository: Any) -> None:
     repository.commit()
     repository.write(prompt=400, calls=1)
     met = repository.ab("HEAD", "--reduce", "worker.input_tokens=40%", "--report", "ab.json")
-    assert met.code == 0, met.err
-    assert "improved" in met.out
-    assert "TARGET MISSED" not in met.out
+    assert met.returncode == 0, met.stderr
+    assert "improved" in met.stdout
+    assert "TARGET MISSED" not in met.stdout
     repository.write(prompt=400, calls=1, booked="nothing")
     missed = repository.ab("HEAD", "--reduce", "worker.input_tokens=40%", "--reduce", "worker.calls=60%")
-    assert missed.code == 1
-    assert missed.out.count("TARGET MISSED") == 1
-    assert "outcome 'booked' was 'lunch', is 'nothing'" in missed.out
+    assert missed.returncode == 1
+    assert missed.stdout.count("TARGET MISSED") == 1
+    assert "outcome 'booked' was 'lunch', is 'nothing'" in missed.stdout
 
 
 def test_live_runs_are_interleaved_and_adaptive(repository: Any, llm_server: Any, tmp_path: Path) -> None:
@@ -139,13 +137,15 @@ def test_live_runs_are_interleaved_and_adaptive(repository: Any, llm_server: Any
         DIARY=str(diary),
         PYTHONPATH=str(installed),
     )  # fmt: skip
-    assert done.code == 0, done.out + done.err
+    assert done.returncode == 0, done.stdout + done.stderr
     order = ["B" if Path(line) == repository.root else "A" for line in diary.read_text().splitlines()]
     assert "".join(order).startswith("ABBAAB")
     assert order.count("A") == order.count("B") <= 5
     assert len(llm_server.ledger) == len(order)
-    assert "undecided after 1 pair" in done.err
-    assert re.search(r"measured_latency [+-][\d.,]+ %.*, rule \+1000 %; \d+ more pairs? at least", done.err), done.err
+    assert "undecided after 1 pair" in done.stderr
+    assert re.search(r"measured_latency [+-][\d.,]+ %.*, rule \+1000 %; \d+ more pairs? at least", done.stderr), (
+        done.stderr
+    )
 
 
 def _move_agent(repository: Any, installed: Path, sitecustomize: str) -> None:
@@ -167,7 +167,7 @@ def test_a_directory_is_a_base_and_an_installed_folder_is_looked_for_on_both_sid
     other = tmp_path / "before"
     repository.git("clone", "--quiet", ".", str(other))
     done = repository.ab("../before", "--report", "ab.json", PYTHONPATH=str(tmp_path / "site"))
-    assert done.code == 1, done.err
+    assert done.returncode == 1, done.stderr
     assert repository.gate("input_tokens")["verdict"] == "regression"
     assert other.is_dir()
 
@@ -187,13 +187,13 @@ sys.meta_path.append(Finder)
 """
     _move_agent(repository, tmp_path / "site", finder)
     done = repository.ab("HEAD", PYTHONPATH=str(tmp_path / "site"))
-    assert done.code == 2, done.out
-    assert "imports agent from the other side" in done.err
-    assert "PYTHONPATH=folder" in done.err
+    assert done.returncode == 2, done.stdout
+    assert "imports agent from the other side" in done.stderr
+    assert "PYTHONPATH=folder" in done.stderr
     assert repository.is_clean(temporary)
     fixed = repository.ab("HEAD", PYTHONPATH=os.pathsep.join(("backend", str(tmp_path / "site"))))
-    assert fixed.code == 1, fixed.err
-    assert "REGRESSION" in fixed.out
+    assert fixed.returncode == 1, fixed.stderr
+    assert "REGRESSION" in fixed.stdout
 
 
 def test_a_failing_test_fails_the_command(repository: Any, temporary: Path) -> None:
@@ -204,9 +204,9 @@ def test_a_failing_test_fails_the_command(repository: Any, temporary: Path) -> N
     repository.commit()
     repository.write(calls=2)
     done = repository.ab("main")
-    assert done.code == 1
-    assert "fails at the working tree: AssertionError: too many" in done.out
-    assert "failed on its own" in done.out
+    assert done.returncode == 1
+    assert "fails at the working tree: AssertionError: too many" in done.stdout
+    assert "failed on its own" in done.stdout
     assert repository.is_clean(temporary)
 
 
@@ -221,10 +221,10 @@ def test_one_sided_tests_are_named_and_budgets_may_be_new(repository: Any) -> No
         "\n@token_budget('10%')\ndef test_new(ask):\n    ask('x')\n\ndef test_plain():\n    assert False\n"
     )
     done = repository.ab("main", "--report", "ab.json")
-    assert done.code == 0, done.out + done.err
+    assert done.returncode == 0, done.stdout + done.stderr
     assert [test["nodeid"] for test in repository.report()["tests"]] == ["tests/test_agent.py::test_agent"]
-    assert "only at the working tree, not compared: tests/test_agent.py::test_new" in done.out
-    assert "tests/test_agent.py::test_old" in done.out
+    assert "only at the working tree, not compared: tests/test_agent.py::test_new" in done.stdout
+    assert "tests/test_agent.py::test_old" in done.stdout
 
 
 def test_a_confirmation_runs_only_what_is_suspected(repository: Any) -> None:
@@ -232,9 +232,9 @@ def test_a_confirmation_runs_only_what_is_suspected(repository: Any) -> None:
     repository.write_tests("\n@token_budget('10%')\ndef test_other(ask):\n    ask('x')\n", name="test_other.py")
     repository.commit()
     repository.write(prompt=4000)
-    assert repository.ab("main", "--report", "report.json").code == 1
+    assert repository.ab("main", "--report", "report.json").returncode == 1
     again = repository.ab("main", "--confirm", "report.json", "--report", "ab.json")
-    assert again.code == 1, again.err
+    assert again.returncode == 1, again.stderr
     (test,) = repository.report()["tests"]
     assert {gate["metric"] for gate in test["gates"]} == {"input_tokens", "worker.input_tokens"}
     report = repository.report("report.json")
@@ -242,8 +242,8 @@ def test_a_confirmation_runs_only_what_is_suspected(repository: Any) -> None:
         gate["verdict"] = "ok"
     (repository.root / "report.json").write_text(json.dumps(report), encoding="utf-8")
     nothing = repository.ab("main", "--confirm", "report.json")
-    assert (nothing.code, nothing.err) == (0, "")
-    assert "nothing to confirm" in nothing.out
+    assert (nothing.returncode, nothing.stderr) == (0, "")
+    assert "nothing to confirm" in nothing.stdout
 
 
 @pytest.mark.parametrize(
@@ -262,9 +262,9 @@ def test_what_cannot_be_understood_is_an_error(
 ) -> None:
     """Exit code 2, with a remedy, and nothing stays behind."""
     done = repository.ab(*arguments, "--same-code")
-    assert done.code == 2
-    assert said in done.err
-    assert "fix:" in done.err
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "fix:" in done.stderr
     assert repository.is_clean(temporary)
 
 
@@ -274,17 +274,17 @@ def test_a_side_that_does_not_collect_is_an_error(repository: Any, temporary: Pa
     repository.commit()
     repository.write()
     done = repository.ab("main")
-    assert done.code == 2
-    assert "main (" in done.err
-    assert "no_such_module" in done.err
+    assert done.returncode == 2
+    assert "main (" in done.stderr
+    assert "no_such_module" in done.stderr
     assert repository.is_clean(temporary)
 
 
 def test_an_option_that_would_write_is_refused(repository: Any) -> None:
     """An A/B run stores nothing."""
     done = repository.ab("main", args=("tests", "--tokenbudget-update"))
-    assert done.code == 2
-    assert "stores nothing" in done.err
+    assert done.returncode == 2
+    assert "stores nothing" in done.stderr
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -309,9 +309,9 @@ def test_what_a_killed_run_left_is_removed_by_the_next(repository: Any, temporar
     killed.kill()
     killed.wait()
     assert len(repository.git("worktree", "list").splitlines()) == 3
-    assert repository.ab("no-such-thing").code == 2
+    assert repository.ab("no-such-thing").returncode == 2
     repository.write_tests("\n@token_budget('10%')\ndef test_agent(ask):\n    ask('x')\n")
-    assert repository.ab("main", "--same-code", args=("tests", "-k", "nothing")).code == 2
+    assert repository.ab("main", "--same-code", args=("tests", "-k", "nothing")).returncode == 2
     assert len(repository.git("worktree", "list").splitlines()) == 2
     alive.send_signal(signal.SIGINT)
     alive.communicate(timeout=60)

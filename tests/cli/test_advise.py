@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from ledger_server import LedgerServer, Reply, ToolCall
+from own_process import only_this_plugin
 
 from pytest_tokenbudget.cli.main import main
 
@@ -57,9 +58,7 @@ def recorded(pytester: pytest.Pytester, llm_server: LedgerServer, monkeypatch: p
         return result
 
     monkeypatch.setattr("sys.dont_write_bytecode", True)
-    # Other plugins take longer to load than the runs take.
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p tokenbudget -p no:cacheprovider")
+    only_this_plugin(monkeypatch, "no:cacheprovider")
     return record
 
 

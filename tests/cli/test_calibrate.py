@@ -14,25 +14,20 @@ from typing import Any
 
 import pytest
 from ledger_server import LedgerServer, Reply
+from own_process import POST, QUICK_INI, only_this_plugin
 
 from pytest_tokenbudget.baselines.format import load
 from pytest_tokenbudget.cli import calibrate
 from pytest_tokenbudget.cli.main import main
 from pytest_tokenbudget.records.baseline import BaselineEntry
 
-TEST = """
+TEST = f"""
 import os
-try:
-    import httpx
-except ImportError:
-    import httpx2 as httpx
 from pytest_tokenbudget import token_budget
-
+{POST}
 def ask(said):
-    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": said}]}
-    answer = httpx.post(os.environ["MODEL_URL"] + "/v1/chat/completions", json=body)
-    answer.raise_for_status()
-    return answer.json()["choices"][0]["message"]["content"]
+    body = {{"model": "gpt-4o", "messages": [{{"role": "user", "content": said}}]}}
+    return post(os.environ["MODEL_URL"] + "/v1/chat/completions", body)["choices"][0]["message"]["content"]
 
 @token_budget("10%")
 def test_loops(request):
@@ -54,7 +49,8 @@ def _loop_of(*lengths: int) -> Any:
 def live(pytester: pytest.Pytester, llm_server: LedgerServer, monkeypatch: pytest.MonkeyPatch) -> LedgerServer:
     """A project with a live test whose loop is as long as the server says."""
     pytester.makepyfile(test_agent=TEST)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makeini(QUICK_INI)
+    only_this_plugin(monkeypatch, "no:cacheprovider")
     monkeypatch.setenv("MODEL_URL", llm_server.url)
     return llm_server
 

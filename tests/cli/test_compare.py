@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import re
 import shutil
 import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from command import run_command
+from own_process import only_this_plugin
 
 from pytest_tokenbudget.baselines.format import dump
-from pytest_tokenbudget.cli import main as entry
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition
 
@@ -30,25 +27,9 @@ def write(root: Path, tokens: int) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a run of the command came to."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def command(root: Path, *arguments: object) -> Done:
-    """Run ``tokenbudget compare`` in a folder, in this process."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(2))
-    with contextlib.chdir(root), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = entry.main(["compare", *map(str, arguments)])
-    texts = []
-    for stream in (out, err):
-        stream.seek(0)
-        texts.append(stream.read())
-    return Done(code, *texts)
+def command(root: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run ``tokenbudget compare`` in a folder."""
+    return run_command("compare", *arguments, cwd=root)
 
 
 @pytest.fixture
@@ -151,8 +132,7 @@ def test_a_test_is_told_how_it_is_unlike_production(tmp_path: Path) -> None:
         for _ in range(5)
     ]
     (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
-    line = [sys.executable, "-m", "pytest_tokenbudget", "import", "--jsonl", "rows.jsonl", "--to", "tests"]
-    subprocess.run(line, check=True, cwd=tmp_path, capture_output=True)
+    run_command("import", "--jsonl", "rows.jsonl", "--to", "tests", cwd=tmp_path).check_returncode()
     metrics = {"worker.input_tokens": MetricRecord(((7300,),), 7300), "worker.calls": MetricRecord(((3,),), 3)}
     path = tmp_path / "tests" / "__budgets__" / "test_desk.json"
     path.write_bytes(dump({"test_a": BaselineEntry(metrics)}))
@@ -176,8 +156,7 @@ def test_the_larger_factor_tells_how_a_test_is_unlike_production(
 ) -> None:
     """More calls never say that a conversation is too short, whatever their number."""
     (tmp_path / "rows.jsonl").write_text('{"stage": "worker", "input_tokens": 4000}', encoding="utf-8")
-    line = [sys.executable, "-m", "pytest_tokenbudget", "import", "--jsonl", "rows.jsonl", "--to", "tests"]
-    subprocess.run(line, check=True, cwd=tmp_path, capture_output=True)
+    run_command("import", "--jsonl", "rows.jsonl", "--to", "tests", cwd=tmp_path).check_returncode()
     tokens, calls = in_test
     metrics = {
         "worker.input_tokens": MetricRecord(((tokens,),), tokens),
@@ -270,8 +249,7 @@ def test_a_side_that_is_not_there_is_an_error(side: str, repository: Path) -> No
 
 def test_a_baseline_is_shown_as_lines_for_git_diff(tmp_path: Path) -> None:
     """One figure a line, with those that no file holds."""
-    line = [sys.executable, "-m", "pytest_tokenbudget", "textconv", str(write(tmp_path, 1500))]
-    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    done = run_command("textconv", write(tmp_path, 1500))
     assert (done.returncode, done.stderr) == (0, "")
     assert "test_a input_tokens 1,500\n" in done.stdout
     assert "test_a tool_schema_tokens 1,500\n" in done.stdout
@@ -281,11 +259,9 @@ def test_a_baseline_is_shown_as_lines_for_git_diff(tmp_path: Path) -> None:
 def test_both_sides_of_a_diff_of_production_are_figures(tmp_path: Path) -> None:
     """Git puts the older side into a temporary folder, which has no name of ours."""
     (tmp_path / "rows.jsonl").write_text('{"stage": "worker", "input_tokens": 2480}', encoding="utf-8")
-    tool = [sys.executable, "-m", "pytest_tokenbudget"]
-    line = [*tool, "import", "--jsonl", "rows.jsonl", "--to", "."]
-    subprocess.run(line, check=True, cwd=tmp_path, capture_output=True)
+    run_command("import", "--jsonl", "rows.jsonl", "--to", ".", cwd=tmp_path).check_returncode()
     moved = (tmp_path / "__budgets__" / "production.json").rename(tmp_path / "production.json")
-    done = subprocess.run([*tool, "textconv", str(moved)], capture_output=True, text=True, check=False)
+    done = run_command("textconv", moved)
     assert (done.returncode, done.stderr) == (0, "")
     assert "production worker.input_tokens 2,480\n" in done.stdout
     assert "{" not in done.stdout
@@ -318,8 +294,9 @@ def record(root: Path, name: str, words: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["test_desk.test_a.jsonl", "orders.jsonl"])
-def test_the_words_that_changed_are_shown(tmp_path: Path, name: str) -> None:
+def test_the_words_that_changed_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """Revisions and the working tree have cassettes, also where the marker names them; they are redacted anew."""
+    only_this_plugin(monkeypatch)
     (tmp_path / "pytest.ini").write_text("[pytest]\ntokenbudget_redact = acct-\\d+\n", encoding="utf-8")
     marker = "@token_budget(replay='orders')" if name == "orders.jsonl" else "@token_budget(replay=True)"
     source = f"from pytest_tokenbudget import token_budget\n\n{marker}\ndef test_a(): pass\n"

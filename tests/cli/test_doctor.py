@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import run_command
+from own_process import only_this_plugin
 from secret_shapes import made
 
 from pytest_tokenbudget.baselines.format import dump, format_of, load
@@ -43,9 +44,10 @@ class Project:
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run ``tokenbudget doctor``."""
-        line = [sys.executable, "-m", "pytest_tokenbudget", "doctor", *arguments]
-        env = {**os.environ, **environment}
-        return subprocess.run(line, capture_output=True, text=True, check=False, cwd=self.root, env=env)
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            return run_command("doctor", *arguments, cwd=self.root)
 
     def findings(self, *arguments: str, **environment: str) -> tuple[int, list[dict[str, Any]]]:
         """The exit code and the findings that are not ok."""
@@ -60,8 +62,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project in which all is well, on no CI service."""
     for name in ("CI", "GITHUB_ACTIONS", "GITLAB_CI", "JENKINS_URL"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p tokenbudget -p no:cacheprovider")
+    only_this_plugin(monkeypatch, "no:cacheprovider")
     made = Project(tmp_path)
     (made.budgets / "cassettes").mkdir(parents=True)
     (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")

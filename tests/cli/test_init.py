@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from code_host_server import code_host_server
+from command import run_command
 from workflow_runner import machine
 
 from pytest_tokenbudget.cli import main as entry
@@ -222,7 +223,6 @@ def test_git_reads_its_diff_and_merges_by_itself(root: Path) -> None:
         return subprocess.run(["git", *who, *arguments], cwd=root, capture_output=True, text=True, check=True).stdout
 
     assert entry.main(["init", "--yes", "--ci", "none"]) == 0
-    import sys
 
     for name, verb in (
         ("diff.tokenbudget.textconv", "textconv"),
@@ -260,6 +260,5 @@ def test_git_reads_its_diff_and_merges_by_itself(root: Path) -> None:
 def test_the_first_test_asks_by_the_argument_that_takes_a_question(signature: str, call: str, tmp_path: Path) -> None:
     """A name says which one it is; without such a name it is the first."""
     (tmp_path / "agent.py").write_text(f"def answer({signature}): ...\n", encoding="utf-8")
-    line = [sys.executable, "-m", "pytest_tokenbudget", "init", "--agent", "agent:answer", "--ci", "none"]
-    shown = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    shown = run_command("init", "--agent", "agent:answer", "--ci", "none", cwd=tmp_path).stdout
     assert f"+    {call}  # ask what your users ask\n" in shown

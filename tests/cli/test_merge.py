@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
+
+from command import run_command
 
 from pytest_tokenbudget.baselines.format import dump, load
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
@@ -21,12 +21,6 @@ def entry(router: int, worker: int) -> BaselineEntry:
     return BaselineEntry(metrics=metrics, composition=STAGES, traffic="replay")
 
 
-def command(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """Run ``tokenbudget``."""
-    line = [sys.executable, "-m", "pytest_tokenbudget", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
-
-
 def test_shards_are_merged_to_the_bytes_of_one_run(tmp_path: Path) -> None:
     """Each job ran a part of the tests; in any order the union is what one job would have written."""
     tests = {f"test_{n}": entry(n, 10 * n) for n in range(1, 5)}
@@ -35,7 +29,7 @@ def test_shards_are_merged_to_the_bytes_of_one_run(tmp_path: Path) -> None:
         shard.write_bytes(dump({key: one for key, one in tests.items() if int(key[-1]) % 2 == number}))
     for order in (shards, shards[::-1]):
         out = tmp_path / "tests" / "__budgets__" / "test_desk.json"
-        done = command("merge", *order, "-o", out)
+        done = run_command("merge", *order, "-o", out)
         assert (done.returncode, done.stderr) == (0, "")
         assert out.read_bytes() == dump(tests)
 
@@ -55,7 +49,7 @@ def test_shards_of_an_update_begin_with_what_is_committed(tmp_path: Path) -> Non
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(dump(committed | ran))
             (file.parent / "production.json").write_text("{}")
-        done = command("merge", *order, "-o", tmp_path)
+        done = run_command("merge", *order, "-o", tmp_path)
         assert (done.returncode, done.stderr) == (0, "")
         assert out.read_bytes() == dump(accepted)
         assert "4 tests of 2 files" in done.stdout
@@ -66,7 +60,7 @@ def test_folders_without_baselines_and_folders_beside_files_are_errors(tmp_path:
     (tmp_path / "empty").mkdir()
     (tmp_path / "a.json").write_bytes(dump({}))
     for paths in (["empty"], ["empty", "a.json"]):
-        done = command("merge", *(tmp_path / path for path in paths), "-o", tmp_path / "out")
+        done = run_command("merge", *(tmp_path / path for path in paths), "-o", tmp_path / "out")
         assert done.returncode == 2
         assert "Traceback" not in done.stderr
         assert "folder" in done.stderr
@@ -76,7 +70,7 @@ def test_a_file_that_is_no_baseline_is_an_error(tmp_path: Path) -> None:
     """One error with the place, exit code 2, and nothing is written."""
     (tmp_path / "a.json").write_text("{")
     for file in ("a.json", "none.json"):
-        done = command("merge", tmp_path / file, "-o", tmp_path / "c.json")
+        done = run_command("merge", tmp_path / file, "-o", tmp_path / "c.json")
         assert done.returncode == 2
         assert file in done.stderr
         assert "Traceback" not in done.stderr
@@ -93,7 +87,7 @@ def test_branches_that_changed_different_figures_merge_by_themselves(tmp_path: P
     paths = [tmp_path / name for name in sides]
     for path, entries in zip(paths, sides.values(), strict=True):
         path.write_bytes(dump(entries))
-    assert command("merge-driver", *paths, "tests/__budgets__/x.json").returncode == 0
+    assert run_command("merge-driver", *paths, "tests/__budgets__/x.json").returncode == 0
     assert load(paths[1].read_bytes(), paths[1]) == {"test_a": entry(20, 300), "test_c": entry(5, 6)}
 
 
@@ -103,7 +97,7 @@ def test_a_figure_that_both_branches_changed_is_a_conflict_that_names_it(tmp_pat
     for path, worker in zip(paths, (100, 200, 300), strict=True):
         path.write_bytes(dump({"test_a": replace(entry(10, worker), models=("m",))}))
     before = paths[1].read_bytes()
-    done = command("merge-driver", *paths, "x.json")
+    done = run_command("merge-driver", *paths, "x.json")
     assert done.returncode == 1
     assert "x.json: changed on both sides: test_a metrics input_tokens worker" in done.stderr
     assert paths[1].read_bytes() == before
@@ -115,7 +109,7 @@ def test_production_that_both_branches_imported_is_a_conflict(tmp_path: Path) ->
     for number, path in enumerate(paths):
         path.write_text(f'{{\n  "format": 1,\n  "kind": "production",\n  "source": "{number}"\n}}\n')
     before = paths[1].read_bytes()
-    done = command("merge-driver", *paths, "a b/__budgets__/production.json")
+    done = run_command("merge-driver", *paths, "a b/__budgets__/production.json")
     assert done.returncode == 1
     assert "production.json: both branches imported production" in done.stderr
     assert "git checkout --theirs 'a b/__budgets__/production.json'" in done.stderr
@@ -125,8 +119,10 @@ def test_production_that_both_branches_imported_is_a_conflict(tmp_path: Path) ->
 def test_a_side_that_cannot_be_read_is_an_error_of_the_driver(tmp_path: Path) -> None:
     """One sentence with the name of the file in the repository, not of git's copy, and exit code 2."""
     (tmp_path / "ours").write_text("{")
-    done = command("merge-driver", tmp_path / "ours", tmp_path / "ours", tmp_path / "ours", "tests/__budgets__/x.json")
+    done = run_command(
+        "merge-driver", tmp_path / "ours", tmp_path / "ours", tmp_path / "ours", "tests/__budgets__/x.json"
+    )
     assert done.returncode == 2
     assert "tests/__budgets__/x.json" in done.stderr
-    done = command("merge-driver", tmp_path / "none", tmp_path / "ours", tmp_path / "ours")
+    done = run_command("merge-driver", tmp_path / "none", tmp_path / "ours", tmp_path / "ours")
     assert (done.returncode, "Traceback" in done.stderr) == (2, False)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from command import run_command
+from own_process import only_this_plugin
 
 from pytest_tokenbudget.baselines.format import dump, load
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
@@ -46,15 +47,13 @@ def files(root: Path) -> Mapping[str, bytes]:
 
 def prune(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run ``tokenbudget prune`` in a folder."""
-    line = [sys.executable, "-m", "pytest_tokenbudget", "prune", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, check=False, cwd=root)
+    return run_command("prune", *arguments, cwd=root)
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with two tests, one of which is deselected, a module that is skipped, and remains of earlier tests."""
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p tokenbudget")
+    only_this_plugin(monkeypatch)
     (tmp_path / "pytest.ini").write_text("[pytest]\naddopts = -k 'not deselected'\n", encoding="utf-8")
     (tmp_path / "tests" / "other").mkdir(parents=True)
     (tmp_path / "tests" / "test_desk.py").write_text(DESK, encoding="utf-8")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 from code_host_server import PERSON, STRANGER, CodeHostServer, code_host_server
+from own_process import POST, QUICK_INI
 from report_runs import exact_test, showcase
 from workflow_runner import ROOT, Runner, blocks, machine
 
@@ -23,20 +24,16 @@ PAGE = ROOT / "docs" / "ci.md"
 RECIPES = blocks(PAGE, "yaml") | blocks(PAGE, "groovy")
 SHA = "0123456789abcdef0123456789abcdef01234567"
 
-AGENT_TEST = """
+AGENT_TEST = f"""
 from pytest_tokenbudget import token_budget
 from pytest_tokenbudget.ext import text
-try:
-    import httpx
-except ImportError:
-    import httpx2 as httpx
-
-@token_budget({"calls": "off"}, limit={"calls": 1})
+{POST}
+@token_budget({{"calls": "off"}}, limit={{"calls": 1}})
 def test_agent(scripted_llm):
     scripted_llm.add(text("one"), text("two"))
     for prompt in ("hello", "bye"):
-        body = {"model": "gpt-4o", "messages": [{"role": "user", "content": prompt}]}
-        httpx.post("http://scripted.invalid/v1/chat/completions", json=body)
+        body = {{"model": "gpt-4o", "messages": [{{"role": "user", "content": prompt}}]}}
+        post("http://scripted.invalid/v1/chat/completions", body)
 """
 
 
@@ -51,6 +48,7 @@ def _project(tmp_path: Path) -> Path:
     project = tmp_path / "project"
     project.mkdir()
     (project / "test_agent.py").write_text(AGENT_TEST)
+    (project / "pytest.ini").write_text(QUICK_INI)
     (project / "requirements.txt").write_text("")
     return project
 

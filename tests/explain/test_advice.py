@@ -133,7 +133,7 @@ def prompt_of(body: dict[str, Any]) -> Any:
     from urllib.parse import urlsplit
 
     from pytest_tokenbudget.providers.classify import classify
-    from pytest_tokenbudget.providers.request import Request
+    from pytest_tokenbudget.providers.http_message import Request
 
     request = Request("POST", urlsplit("https://api.openai.com/v1/chat/completions"), {}, body)
     return classify(request, builtin_formats()).prompt()

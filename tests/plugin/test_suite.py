@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.measure.metrics import metric_table
-from pytest_tokenbudget.plugin.finish import shifts
 from pytest_tokenbudget.plugin.stored_baselines import count_timed_gates
+from pytest_tokenbudget.plugin.suite import shifts
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition

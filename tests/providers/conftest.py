@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from wire_samples import exchange
 
-from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.classify import ReadExchange, read
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.call import Reading
 from pytest_tokenbudget.records.exchange import Exchange

@@ -9,7 +9,7 @@ import pytest
 from wire_samples import PLAIN, Sample
 from wire_streams import STREAMS
 
-from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.classify import ReadExchange, read
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.call import Usage
 

@@ -7,9 +7,9 @@ import json
 import pytest
 
 from pytest_tokenbudget.providers.classify import classify
+from pytest_tokenbudget.providers.http_message import parse_request
 from pytest_tokenbudget.providers.openai_chat import without_usage
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import parse_request
 
 FORMATS = builtin_formats()
 CHAT = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "Hi"}]}

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from pytest_tokenbudget.providers.classify import UNKNOWN_BODY, body_limit, classify
+from pytest_tokenbudget.providers.classify import UNKNOWN_BODY, body_limit, classify, serves_models
+from pytest_tokenbudget.providers.http_message import parse_request
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import parse_request
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
 
 FORMATS = builtin_formats()
@@ -124,6 +124,21 @@ def test_the_provider_is_the_host_or_the_maker():
 
 
 @pytest.mark.parametrize(
+    "host",
+    [
+        "bedrock-runtime.eu-west-1.amazonaws.com",
+        "eu-aiplatform.googleapis.com",
+        "mine.services.ai.azure.com",
+        "api.openai.com",
+    ],
+)
+def test_a_host_that_a_provider_is_known_by_serves_models(host):
+    """Also where its name holds a region or an account: what a replayed run may not reach is known by it."""
+    assert serves_models(host, FORMATS)
+    assert not serves_models(f"{host}.example", FORMATS)
+
+
+@pytest.mark.parametrize(
     ("method", "path", "headers", "limit"),
     [
         ("POST", "/v1/chat/completions", JSON, None),
@@ -151,7 +166,7 @@ def test_rare_apis_are_imported_when_no_other_knows_a_request():
 import sys
 from pytest_tokenbudget.providers.classify import classify
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import parse_request
+from pytest_tokenbudget.providers.http_message import parse_request
 formats = builtin_formats()
 assert classify(parse_request("POST", "http://127.0.0.1/v1/chat/completions"), formats).kind == "call"
 assert "pytest_tokenbudget.providers.anthropic_messages" not in sys.modules

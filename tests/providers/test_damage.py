@@ -13,10 +13,9 @@ from wire_damage import mutated
 from wire_samples import PLAIN, exchange
 from wire_streams import STREAMS
 
-from pytest_tokenbudget.providers.classify import classify
-from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.classify import ReadExchange, classify, read
+from pytest_tokenbudget.providers.http_message import request_of
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import request_of
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.exchange import Unattributed
 

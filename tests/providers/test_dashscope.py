@@ -6,8 +6,8 @@ import pytest
 from wire_samples import exchange, sse
 
 from pytest_tokenbudget.providers.classify import classify
+from pytest_tokenbudget.providers.http_message import request_of
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import request_of
 from pytest_tokenbudget.records.call import Usage
 
 URL = "https://dashscope-intl.aliyuncs.com/api/v1/services/aigc/text-generation/generation"

@@ -7,7 +7,7 @@ import json
 import pytest
 from wire_samples import exchange, sse
 
-from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.classify import ReadExchange, read
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.records.call import Usage
 

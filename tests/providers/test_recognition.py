@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from wire_samples import exchange
 
+from pytest_tokenbudget.providers.classify import ReadExchange, polled, read, settled
+from pytest_tokenbudget.providers.http_message import parse_request
 from pytest_tokenbudget.providers.names import PROVIDERS_BEFORE, current_provider, finish_reason, provider_of
 from pytest_tokenbudget.providers.openai_chat import OpenAIChat
-from pytest_tokenbudget.providers.read import ReadExchange, polled, read, settled
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import parse_request
-from pytest_tokenbudget.records.call import Usage
+from pytest_tokenbudget.records.call import Reading, Usage
 from pytest_tokenbudget.records.exchange import Unattributed
 
 FORMATS = builtin_formats()
@@ -151,13 +151,19 @@ def test_the_model_in_the_url_is_known(url: str, body: dict, model: str):
         ("POST", "/api/v1/ingestion", INPUT),
         ("POST", "/v2/models/forest/infer", {"inputs": [{"name": "x", "data": [1]}]}),
         ("POST", "/guardrails/pii/execute", {"config": {}, "input": {"text": "x"}}),
-        ("POST", "/retrieveAndGenerate", {"input": {"text": "x"}}),
         ("DELETE", "/v1/responses/resp_1", None),
     ],
 )
 def test_other_traffic_is_left_alone(method: str, url: str, body: dict | None):
     """Lists, files, token counting, caches, JSON-RPC, telemetry and plain web are neither calls nor suspicious."""
     assert read(exchange(url, body, b'{"ok": true}', method=method), FORMATS) is None
+
+
+def test_what_amazons_agents_ask_costs_money_and_tells_nothing():
+    """Their requests are known by themselves, as none of a language model; nothing is read of the answer."""
+    found = read(exchange("/retrieveAndGenerate", {"input": {"text": "x"}}, b'{"ok": true}'), FORMATS)
+    assert isinstance(found, ReadExchange)
+    assert found.reading == Reading("bedrock.agents", "aws.bedrock", "other")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from wire_samples import Sample, in_chunks
 from wire_streams import STREAMS
 
-from pytest_tokenbudget.providers.read import ReadExchange, read
+from pytest_tokenbudget.providers.classify import ReadExchange, read
 from pytest_tokenbudget.providers.registry import builtin_formats
 
 FORMATS = builtin_formats()

@@ -11,11 +11,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from own_process import only_this_plugin
 
 from pytest_tokenbudget.cli.main import main
 from pytest_tokenbudget.providers.classify import classify
+from pytest_tokenbudget.providers.http_message import Request
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import Request
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.records.reply import Reply
 from pytest_tokenbudget.replay.replies import text, tool_call
@@ -196,9 +197,7 @@ def model(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Iterato
     # Byte code is taken for fresh where a text of the same length was written within the same second.
     monkeypatch.setattr("sys.dont_write_bytecode", True)
     monkeypatch.syspath_prepend(str(pytester.path))
-    # Other plugins take longer to load than the runs take.
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p tokenbudget -p no:cacheprovider")
+    only_this_plugin(monkeypatch, "no:cacheprovider")
     model = Model()
     with model.script.serve() as served:
         yield model, served.base_url

@@ -237,6 +237,9 @@ def test_the_page_renders(browser: Browser, tmp_path: Path, width: int, dark: bo
     assert page.logged == []
     assert page.requested == [url]
     assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate(
+        "[...document.querySelectorAll('.gates')].every(t => t.scrollWidth <= t.parentElement.clientWidth)"
+    )
     assert page.evaluate("[...document.querySelectorAll('rect')].filter(r => r.getBBox().width > 0).length") > 300
     light = page.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0] > 128")
     assert light is not dark

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from pytest_tokenbudget.providers.http_message import Request, split_url
 from pytest_tokenbudget.providers.registry import builtin_formats
-from pytest_tokenbudget.providers.request import Request, split_url
 from pytest_tokenbudget.providers.wire_format import each_format
 from pytest_tokenbudget.records.prompt import Prompt
 

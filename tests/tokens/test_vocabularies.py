@@ -6,7 +6,7 @@ import pytest
 
 from pytest_tokenbudget.errors import TokenizerError
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.tokens.fragments import bare_model
+from pytest_tokenbudget.tokens.counts import bare_model
 from pytest_tokenbudget.tokens.vocabularies import encoding_of, fingerprint, load
 
 

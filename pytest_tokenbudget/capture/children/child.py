@@ -14,7 +14,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.children.protocol import ANSWERED, ASKED, IDLE, SUFFIX, WATCHED, Address, encode
+from pytest_tokenbudget.capture.children.frames import encode
+from pytest_tokenbudget.capture.children.spool_directory import ANSWERED, ASKED, IDLE, SUFFIX, WATCHED, Address
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library, builtin_body_limit
 from pytest_tokenbudget.capture.network import ConnectionLog
 from pytest_tokenbudget.capture.recorder import OpenSpan
@@ -78,42 +79,21 @@ class ChildRecorder:
         """Tell whether the session answers model calls by a script or a recording."""
         return self._state[0] == ANSWERED
 
-    def watch_begins(self) -> None:
-        """Do nothing: this process belongs to the session as a whole."""
+    def watch_begins(self, running: Mapping[ExchangeBuilder, int]) -> None:
+        """Do nothing: this process belongs to the session as a whole, and nothing was watched before."""
 
     def outside_of(self, library: Library, request: Any) -> str:
         """Say that the session decides whose call it is."""
         return ""
 
-    def began_before(self, builders: Mapping[ExchangeBuilder, int]) -> None:
-        """Do nothing: nothing was watched before."""
-
     def running(self) -> Iterable[ExchangeBuilder]:
         """The exchanges that have not ended."""
         return tuple(self._begun.values())
 
-    @property
-    def plain(self) -> bool:
-        """Tell whether it does no more than look on."""
-        return self._state[0] not in (ASKED, ANSWERED) and not self.request_usage
-
-    def begin(
-        self,
-        library: Library,
-        request: Any,
-        *,
-        streamed: bool,
-        stage: str = "",
-        span: Any = None,
-        within: ExchangeBuilder | None = None,
-        outside: str = "",
-    ) -> ExchangeBuilder:
+    def begin(self, builder: ExchangeBuilder) -> ExchangeBuilder:
         """Begin an exchange; the session may know of it from here on."""
-        number = next(self._numbers)
-        builder = ExchangeBuilder(
-            self, library, request, streamed=streamed, stage=stage, span=span, number=number, within=within
-        )
-        self._begun[number] = builder
+        builder.number = next(self._numbers)
+        self._begun[builder.number] = builder
         if self._state[0] == WATCHED:
             self._write_begin(builder)
             # Writing is not a part of the call.

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import PurePath
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.children.spool import ChildProcess
-from pytest_tokenbudget.capture.patching import Patch, Watched
+from pytest_tokenbudget.capture.patching import Patch, Watched, is_watched
 
 _ENV_POSITION = 10
 """Position of ``env`` among the arguments of ``subprocess.Popen`` (``self`` not counted: 0 is ``args``)."""
@@ -50,36 +47,31 @@ class StartedProcesses:
 
     def begin(self) -> None:
         """Notice them from now on."""
-        for watched in (
-            Watched(subprocess.Popen, "__init__", self._popen),
-            Watched(os, "system", self._system),
-            Watched(os, "posix_spawn", self._posix_spawn),
-            Watched(os, "posix_spawnp", self._posix_spawn),
-            *self._of_multiprocessing(),
-        ):
-            patch = Patch(watched)
-            if hasattr(watched.owner, watched.name) and patch.put_in_place():
-                self._standing.append(patch)
+        doors: list[tuple[Any, str, Callable[..., Any]]] = [
+            (subprocess.Popen, "__init__", self._popen),
+            (os, "system", self._system),
+            (os, "posix_spawn", self._posix_spawn),
+            (os, "posix_spawnp", self._posix_spawn),
+        ]
+        with suppress(ImportError):  # Windows
+            # multiprocessing starts processes with it that it does not fork; they run Python and announce themselves.
+            import _posixsubprocess
+
+            doors.append((_posixsubprocess, "fork_exec", self._fork_exec))
+        self._standing = [
+            Patch(Watched(owner, name, door, always=True))
+            for owner, name, door in doors
+            if hasattr(owner, name) and not is_watched(owner, getattr(owner, name))
+        ]
 
     def end(self) -> None:
         """Notice them no more."""
         while self._standing:
             self._standing.pop().put_back()
 
-    def _of_multiprocessing(self) -> tuple[Watched, ...]:
-        """Watch how multiprocessing starts processes that it does not fork; they run Python and announce themselves."""
-        try:
-            import _posixsubprocess
-        except ImportError:  # Windows
-            return ()
-        return (Watched(_posixsubprocess, "fork_exec", self._fork_exec),)
-
-    def _fork_exec(self, original: Callable[..., int]) -> Callable[..., int]:
-        def fork_exec(*args: Any) -> int:
-            self._before()
-            return original(*args)
-
-        return fork_exec
+    def _fork_exec(self, original: Callable[..., int], *args: Any) -> int:
+        self._before()
+        return original(*args)
 
     def _note(self, pid: int, command: tuple[str, ...], environment: Mapping[Any, Any] | None) -> None:
         given = os.environ if environment is None else environment
@@ -87,35 +79,26 @@ class StartedProcesses:
         through = bool(ACTIVE.forwarders) and any(map(ACTIVE.names_forwarder, texts))
         self.started.append(StartedProcess(pid, command, through))
 
-    def _popen(self, original: Callable[..., None]) -> Callable[..., None]:
-        def init(process: Any, *args: Any, **kwargs: Any) -> None:
-            self._before()
-            args, kwargs, given = self._with_environment(args, kwargs)
-            original(process, *args, **kwargs)
-            words = _words(args[0] if args else kwargs.get("args", ""))
-            if kwargs.get("shell"):
-                words = ("sh", "-c", " ".join(words))
-            self._note(process.pid, words, given)
+    def _popen(self, original: Callable[..., None], process: Any, *args: Any, **kwargs: Any) -> None:
+        self._before()
+        args, kwargs, given = self._with_environment(args, kwargs)
+        original(process, *args, **kwargs)
+        words = _words(args[0] if args else kwargs.get("args", ""))
+        if kwargs.get("shell"):
+            words = ("sh", "-c", " ".join(words))
+        self._note(process.pid, words, given)
 
-        return init
+    def _system(self, original: Callable[[Any], int], command: Any) -> int:
+        self._before()
+        self._note(0, ("sh", "-c", *_words(command)), None)
+        return original(command)
 
-    def _system(self, original: Callable[[Any], int]) -> Callable[[Any], int]:
-        def system(command: Any) -> int:
-            self._before()
-            self._note(0, ("sh", "-c", *_words(command)), None)
-            return original(command)
-
-        return system
-
-    def _posix_spawn(self, original: Callable[..., int]) -> Callable[..., int]:
-        def spawn(path: Any, argv: Any, env: Any, /, **options: Any) -> int:
-            self._before()
-            given = self._environment(env) if isinstance(env, Mapping) and _has_text_names(env) else None
-            pid = original(path, argv, env if given is None else given, **options)
-            self._note(pid, _words(argv), env if given is None else given)
-            return pid
-
-        return spawn
+    def _posix_spawn(self, original: Callable[..., int], path: Any, argv: Any, env: Any, /, **options: Any) -> int:
+        self._before()
+        given = self._environment(env) if isinstance(env, Mapping) and _has_text_names(env) else None
+        pid = original(path, argv, env if given is None else given, **options)
+        self._note(pid, _words(argv), env if given is None else given)
+        return pid
 
     def _with_environment(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -163,93 +146,3 @@ def _words(command: Any) -> tuple[str, ...]:
             os.fsdecode(word) if isinstance(word, str | bytes | os.PathLike) else str(word) for word in command
         )
     return (str(command),)
-
-
-REMEDY = "where it calls a model, start it with the environment of the llm_proxy fixture"
-
-_WRAPPERS = frozenset({
-    "bash", "dash", "env", "hatch", "just", "make", "nice", "nohup", "nox", "pdm", "pipenv", "poetry", "sh", "sudo",
-    "time", "timeout", "tox", "uv", "uvx", "xargs", "zsh",
-})  # fmt: skip
-"""Programs that run others, and have nothing to say to a model themselves."""
-
-_NO_MODEL = frozenset({
-    "cat", "chmod", "cp", "date", "df", "du", "echo", "find", "gcc", "head", "hostname", "id", "ldconfig", "ldd", "ls",
-    "lsb_release", "mkdir", "mv", "nproc", "objdump", "ps", "pwd", "rm", "sleep", "sort", "stat", "stty", "tail", "tar",
-    "test", "touch", "tput", "true", "tty", "uname", "wc", "which", "whoami",
-})  # fmt: skip
-"""Programs of the system that connect to nothing; the standard library starts some by itself."""
-
-_SHOWN = 5
-_LONGEST = 60
-
-
-def child_notes(
-    children: Sequence[ChildProcess], started: Sequence[StartedProcess], *, since: float, forwarded: int
-) -> tuple[str, ...]:
-    """The notes.
-
-    Args:
-        children: The processes that have said that they are there.
-        started: The processes that this one started in the sample.
-        since: Start of the sample, s on the clock of ``time.perf_counter``.
-        forwarded: Number of requests that came through the recording proxy.
-    """
-    notes = [
-        f"a child process is not watched: {_shown(child.command)}: {_problem(child)}; {REMEDY}"
-        for child in children
-        if _problem(child) and child.first_seen >= since
-    ]
-    return (*dict.fromkeys(notes), *_unwatched(children, started, since, forwarded))
-
-
-def _problem(child: ChildProcess) -> str:
-    if child.python and tuple(map(int, child.python.split("."))) < (3, 11):
-        return f"it runs Python {child.python}, and watching needs 3.11"
-    return child.problem
-
-
-def _unwatched(
-    children: Sequence[ChildProcess], started: Sequence[StartedProcess], since: float, forwarded: int
-) -> tuple[str, ...]:
-    there = {child.pid for child in children}
-    above = {pid for child in children for pid in child.ancestors}
-    new = {pid for child in children if child.first_seen >= since for pid in (child.pid, *child.ancestors)}
-    if new - {process.pid for process in started} - {os.getpid()}:
-        above.add(0)  # a process whose id is not known has started a child
-    names: Counter[str] = Counter()
-    isolated: Counter[str] = Counter()
-    silent: Counter[str] = Counter()
-    for process in started:
-        program = _program(process.command)
-        if process.pid in there or program in _NO_MODEL or (program in _WRAPPERS and process.pid in above):
-            continue
-        if process.goes_through_proxy:
-            silent[_shown(process.command)] += not forwarded
-            continue
-        (isolated if program.startswith(("python", "pypy")) else names)[_shown(process.command)] += 1
-    notes = []
-    if isolated:
-        notes.append(
-            f"a Python process was started that is not watched: {_list(isolated)}; the options -I, -E and -S keep it from"
-            f" being watched: leave them out, or {REMEDY.partition(', ')[2]}"
-        )
-    if silent := +silent:
-        notes.append(f"a process was given the address of llm_proxy and asked nothing through it: {_list(silent)}")
-    if names:
-        notes.append(f"a process was started that is not watched: {_list(names)}; {REMEDY}")
-    return tuple(notes)
-
-
-def _program(command: Sequence[str]) -> str:
-    return PurePath(command[0]).name.lower().removesuffix(".exe") if command else ""
-
-
-def _shown(command: Sequence[str]) -> str:
-    text = " ".join([_program(command), *command[1:]])
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-
-
-def _list(names: Counter[str]) -> str:
-    shown = [name if count == 1 else f"{name} ({count} times)" for name, count in list(names.items())[:_SHOWN]]
-    return ", ".join(shown) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

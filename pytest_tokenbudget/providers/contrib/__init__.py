@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pytest_tokenbudget.providers.contrib.alephalpha import AlephAlphaComplete
-from pytest_tokenbudget.providers.contrib.anthropic_complete import AnthropicComplete
-from pytest_tokenbudget.providers.contrib.cloudflare import CloudflareRun
+from pytest_tokenbudget.providers.contrib.chat_dialects import CloudflareRun, WatsonxChat, WatsonxGeneration, WriterChat
 from pytest_tokenbudget.providers.contrib.dashscope import DashScopeEmbeddings, DashScopeGeneration
-from pytest_tokenbudget.providers.contrib.llamacpp import LlamaCppCompletion
 from pytest_tokenbudget.providers.contrib.other_models import OTHER_MODELS
-from pytest_tokenbudget.providers.contrib.text_generation import (
+from pytest_tokenbudget.providers.contrib.text_completions import (
+    AlephAlphaComplete,
+    AnthropicComplete,
     HuggingFaceGeneration,
+    LlamaCppCompletion,
     SageMakerInvoke,
     SGLangGeneration,
 )
-from pytest_tokenbudget.providers.contrib.watsonx import WatsonxChat, WatsonxGeneration
-from pytest_tokenbudget.providers.contrib.writer import WriterChat
 from pytest_tokenbudget.providers.wire_format import WireFormat
 
 CONTRIB_FORMATS: tuple[WireFormat, ...] = (

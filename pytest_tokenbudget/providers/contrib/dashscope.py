@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
 from pytest_tokenbudget.providers.billing import billed
-from pytest_tokenbudget.providers.chat_prompt import chat_prompt
+from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import as_dict, as_str, count, dicts, first_count
 from pytest_tokenbudget.providers.openai_chat import Calls, tool_calls
-from pytest_tokenbudget.providers.prompt_parts import completion_prompt, embedding_prompt
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
+from pytest_tokenbudget.providers.prompt_parts import chat_prompt, completion_prompt, embedding_prompt
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, holds
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import Prompt
 

@@ -11,11 +11,11 @@ from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
 from pytest_tokenbudget.report.figures import money_a_month, month_change, now_value, number, percent, signed, unit_of
 from pytest_tokenbudget.report.formats import unattributed_text
-from pytest_tokenbudget.report.highlights import cause_words, main_causes, sentence
+from pytest_tokenbudget.report.highlights import JoinedCause, cause_words, main_causes, sentence
 from pytest_tokenbudget.report.page import icicle, waterfall
 from pytest_tokenbudget.report.page.gate_bars import GateBar, gate_bar
 from pytest_tokenbudget.report.page.icicle import Icicle
-from pytest_tokenbudget.report.page.overview import CauseRow, diff_rows
+from pytest_tokenbudget.report.page.overview import NEGLIGIBLE, CauseRow, cause_rows, tone
 from pytest_tokenbudget.report.page.trend import Trend, trends
 from pytest_tokenbudget.report.page.waterfall import Waterfall, lanes_of
 from pytest_tokenbudget.report.prompt_tree import PART_ORDER, PART_WORDS, tree, tree_of
@@ -126,15 +126,10 @@ def row(result: TestResult) -> Row:
         before=number(before, "tokens") if before is not None and before != now else "",
         now=number(now, "tokens") if result.samples else "",
         change=percent(change) if change else "",
-        tone=tone(change),
+        tone=tone(change, NEGLIGIBLE),
         latency=number(now_value(result, "latency"), "s") if result.samples else "",
         cost=number(now_value(result, "cost"), "USD") if result.samples else "",
     )
-
-
-def tone(change: float | None) -> str:
-    """Tell whether more or less was used."""
-    return "same" if change is None or abs(change) < 0.0005 else "worse" if change > 0 else "better"
 
 
 def detail(result: TestResult, colours: Mapping[str, str], revisions: Sequence[Revision] = ()) -> Detail:
@@ -180,34 +175,19 @@ def _figures(result: TestResult) -> list[Figure]:
                 label,
                 number(now, unit_of(metric)),
                 number(before, unit_of(metric)) if before is not None and not before else "",
-                percent(change) if tone(change) != "same" else "",
-                tone(change),
+                percent(change) if tone(change, NEGLIGIBLE) != "same" else "",
+                tone(change, NEGLIGIBLE),
             )
         )
     return figures
 
 
 def _causes(result: TestResult) -> list[CauseRow]:
-    causes = main_causes(result)[:SHOWN_CAUSES]
-    diffs = {cause.diff: number for number, cause in reversed(list(enumerate(causes))) if cause.diff}
-    largest: dict[str, float] = {}
-    for cause in causes:
-        largest[cause.metric] = max(largest.get(cause.metric, 0.0), abs(cause.delta))
-    return [
-        CauseRow(
-            delta=signed(cause.delta, unit_of(cause.metric)),
-            tone="worse" if cause.delta > 0 else "better" if cause.delta < 0 else "same",
-            bar=round(100 * abs(cause.delta) / largest[cause.metric], 1) if largest[cause.metric] else 0.0,
-            part=cause.part,
-            part_words=PART_WORDS.get(cause.part, cause.part),
-            stage=plain(cause.stage, limit=80),
-            text=plain(cause.text).removeprefix(f"{plain(cause.stage)}: ").replace(" -> ", " → "),
-            metric=plain(cause.metric, limit=120),
-            tests=(),
-            diff=diff_rows(cause.diff) if diffs.get(cause.diff) == number else (),
-        )
-        for number, cause in enumerate(causes)
+    causes = [
+        JoinedCause(cause.metric, cause.stage, cause.part, cause.name, cause.delta, cause_words(cause), (), cause.diff)
+        for cause in main_causes(result)[:SHOWN_CAUSES]
     ]
+    return cause_rows(causes, SHOWN_CAUSES)
 
 
 def _messages(result: TestResult) -> Sequence[str]:

@@ -1,17 +1,100 @@
-"""Servers that complete texts: Hugging Face's text generation inference, SageMaker endpoints that run it, SGLang."""
+"""APIs of few that complete a text: Aleph Alpha's, Anthropic's of old (which sends no usage), llama.cpp's own, servers of ``inputs``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from pytest_tokenbudget.providers.accumulator import ResponseAccumulator, error_text
-from pytest_tokenbudget.providers.loose import added, as_dict, as_str, count
+from pytest_tokenbudget.providers.http_message import Request, Response
+from pytest_tokenbudget.providers.loose import added, as_dict, as_str, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
-from pytest_tokenbudget.providers.request import Request
-from pytest_tokenbudget.providers.response import Response
-from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, holds
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has, holds
 from pytest_tokenbudget.records.call import Usage
+
+
+class AlephAlphaComplete(WireFormat):
+    """Aleph Alpha's completions of a prompt of parts."""
+
+    api = "alephalpha.complete"
+    operation = "text_completion"
+    endpoints = (Endpoint("call", r"/complete$", when=holds("maximum_tokens")),)
+    read_prompt = staticmethod(completion_prompt)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather from the one document."""
+        for index, document in enumerate(response.documents):
+            accumulator.model = accumulator.model or as_str(document.get("model_version"))
+            accumulator.note_error(document.get("error"))
+            for completion in dicts(document.get("completions")):
+                accumulator.read = True
+                accumulator.text(completion.get("completion"), index)
+                accumulator.finish = completion.get("finish_reason") or accumulator.finish
+            accumulator.usage = Usage(
+                input_tokens=count(document.get("num_tokens_prompt_total")),
+                output_tokens=count(document.get("num_tokens_generated")),
+            )
+
+
+class AnthropicComplete(WireFormat):
+    """Anthropic's text completions of old, of a prompt that ends with ``Assistant:``; they send no usage."""
+
+    api = "anthropic.complete"
+    operation = "text_completion"
+    endpoints = (Endpoint("call", r"/complete$", when=has("max_tokens_to_sample")),)
+    read_prompt = staticmethod(completion_prompt)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather from a completion or from its events."""
+        for index, document in enumerate(response.documents):
+            accumulator.named(document)
+            accumulator.note_error(document.get("error"))
+            if "completion" in document:
+                accumulator.read = True
+                accumulator.text(document["completion"], index)
+                accumulator.finish = document.get("stop_reason") or accumulator.finish
+
+
+_STOPS = {"eos": "stop", "word": "stop", "limit": "length"}
+
+
+def _llamacpp_usage(document: dict[str, Any]) -> Usage:
+    """llama.cpp: all of the prompt counts as evaluated, also what ``cache_n`` took over from the request before."""
+    return Usage(
+        input_tokens=count(document.get("tokens_evaluated")),
+        output_tokens=count(document.get("tokens_predicted")),
+        cached_input_tokens=count(as_dict(document.get("timings")).get("cache_n")),
+    )
+
+
+def _has_a_gap(request: Request) -> bool:
+    body = request.body or {}
+    return "input_prefix" in body or "input_suffix" in body
+
+
+class LlamaCppCompletion(WireFormat):
+    """llama.cpp's own completion of a prompt, or of what stands around a gap; its other paths speak OpenAI's and Anthropic's dialects."""
+
+    api = "llamacpp.completion"
+    operation = "text_completion"
+    common_path = True
+    endpoints = (
+        Endpoint("call", r"/completion$", when=holds("prompt")),
+        Endpoint("call", r"/infill$", when=_has_a_gap),
+    )
+    read_prompt = staticmethod(completion_prompt)
+
+    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
+        """Gather from a completion, or from the events of a stream; the last one has the totals."""
+        for index, document in enumerate(response.documents):
+            accumulator.named(document)
+            accumulator.note_error(document.get("error"))
+            if isinstance(document.get("content"), str):
+                accumulator.read = True
+                accumulator.text(document["content"], index)
+            stop = document.get("stop_type")
+            accumulator.finish = _STOPS.get(stop) if isinstance(stop, str) and stop in _STOPS else accumulator.finish
+            if document.get("stop") is True:
+                accumulator.note_usage(_llamacpp_usage(document))
 
 
 def _completes_inputs(request: Request) -> bool:
@@ -75,8 +158,7 @@ class SGLangGeneration(WireFormat):
         last: dict[str, dict[str, Any]] = {}
         for index, document in enumerate(response.documents):
             meta = as_dict(document.get("meta_info"))
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
+            accumulator.note_error(document.get("error"))
             if meta:
                 accumulator.read = True
                 accumulator.id = accumulator.id or as_str(meta.get("id"))
@@ -94,10 +176,7 @@ class SageMakerInvoke(WireFormat):
     operation = "text_completion"
     endpoints = (Endpoint("call", r"/invocations(-response-stream)?$", when=holds("inputs")),)
     read_prompt = staticmethod(completion_prompt)
-
-    def asks_stream(self, request: Request) -> bool:
-        """Tell by the path."""
-        return request.path.endswith("-stream")
+    stream_paths = ("-stream",)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a list of generations."""
@@ -107,8 +186,7 @@ class SageMakerInvoke(WireFormat):
 def _parse_generations(response: Response, accumulator: ResponseAccumulator) -> None:
     """Gather from ``[{"generated_text": ...}]`` or from the tokens of a stream."""
     for index, document in enumerate(response.documents):
-        if document.get("error"):
-            accumulator.error = error_text(document["error"])
+        accumulator.note_error(document.get("error"))
         token = as_dict(document.get("token"))
         if token:
             accumulator.read = True

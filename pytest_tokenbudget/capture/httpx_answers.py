@@ -1,4 +1,4 @@
-"""The byte streams of ``httpx`` and ``httpx2``, made from the same text, and responses that are given locally with them.
+"""Responses of ``httpx`` and ``httpx2`` that are given locally, and streams that hide what the caller did not ask for.
 
 A client checks that a response's stream is an instance of its own module's classes, so these are made once a module,
 when they are first needed.
@@ -6,104 +6,16 @@ when they are first needed.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
 from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
+from pytest_tokenbudget.capture.httpx_client import Around, close_generator
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
-
-
-class _Around:
-    """Stands around another stream, and hands on to it whatever it does not know itself."""
-
-    _stream: Any
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_stream":
-            raise AttributeError(name)
-        return getattr(self._stream, name)
-
-
-@lru_cache(maxsize=8)
-def tees_of(module: ModuleType) -> tuple[Callable[[Any, ExchangeBuilder], Any], Callable[[Any, ExchangeBuilder], Any]]:
-    """Make the classes that note each chunk that passes.
-
-    Args:
-        module: ``httpx`` or ``httpx2``.
-
-    Returns:
-        One for synchronous and one for asynchronous streams; each takes a stream and a builder.
-    """
-
-    class Tee(_Around, module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
-        def __init__(self, stream: Any, builder: ExchangeBuilder) -> None:
-            self._stream = stream
-            self._builder = builder
-
-        def __iter__(self) -> Iterator[bytes]:
-            builder = self._builder
-            if builder.end is not None:
-                yield from self._stream
-                return
-            with builder as keep:
-                for chunk in self._stream:
-                    keep(chunk)
-                    yield chunk
-
-        def close(self) -> None:
-            try:
-                self._stream.close()
-            finally:
-                self._builder.finish("closed")
-
-        def __del__(self) -> None:
-            self._builder.abandon()
-
-    class AsyncTee(_Around, module.AsyncByteStream):  # type: ignore[name-defined, misc]  # the same
-        def __init__(self, stream: Any, builder: ExchangeBuilder) -> None:
-            self._stream = stream
-            self._builder = builder
-
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            builder = self._builder
-            chunks = self._stream.__aiter__()
-            if builder.end is not None:
-                async for chunk in chunks:
-                    yield chunk
-                return
-            try:
-                with builder as keep:
-                    async for chunk in chunks:
-                        keep(chunk)
-                        yield chunk
-            finally:
-                await _close(chunks)
-
-        async def aclose(self) -> None:
-            try:
-                await self._stream.aclose()
-            except BaseException as error:
-                self._builder.cut(error)
-                raise
-            self._builder.finish("closed")
-
-        def __del__(self) -> None:
-            self._builder.abandon()
-
-    return Tee, AsyncTee
-
-
-async def _close(chunks: Any) -> None:
-    """Close a generator that is left behind, as httpx2 does, so that it is not left to the garbage collector."""
-    if isinstance(chunks, AsyncGenerator):
-        await chunks.aclose()
 
 
 @lru_cache(maxsize=8)
@@ -118,7 +30,7 @@ def hidings_of(module: ModuleType) -> tuple[Callable[[Any], Any], Callable[[Any]
     """
     from pytest_tokenbudget.capture.request_usage import UsageFilter
 
-    class Hiding(_Around, module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
+    class Hiding(Around, module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
         def __init__(self, stream: Any) -> None:
             self._stream = stream
 
@@ -133,7 +45,7 @@ def hidings_of(module: ModuleType) -> tuple[Callable[[Any], Any], Callable[[Any]
         def close(self) -> None:
             self._stream.close()
 
-    class AsyncHiding(_Around, module.AsyncByteStream):  # type: ignore[name-defined, misc]  # the same
+    class AsyncHiding(Around, module.AsyncByteStream):  # type: ignore[name-defined, misc]  # the same
         def __init__(self, stream: Any) -> None:
             self._stream = stream
 
@@ -147,7 +59,7 @@ def hidings_of(module: ModuleType) -> tuple[Callable[[Any], Any], Callable[[Any]
                 if rest := usage.rest():
                     yield rest
             finally:
-                await _close(chunks)
+                await close_generator(chunks)
 
         async def aclose(self) -> None:
             await self._stream.aclose()
@@ -251,26 +163,14 @@ def _streams_of(module: ModuleType) -> tuple[type, type]:
             self._error = error
 
         def __iter__(self) -> Iterator[bytes]:
-            wait = self._answer.before_chunk
-            for number, chunk in enumerate(self._answer.chunks):
-                if wait is not None:
-                    wait(number)
-                yield chunk
-            if self._error is not None:
-                raise self._error
+            return self._answer.pieces(self._error)
 
     class AsyncLocal(module.AsyncByteStream):  # type: ignore[name-defined, misc]  # the same
         def __init__(self, answer: LocalAnswer, error: Exception | None) -> None:
             self._answer = answer
             self._error = error
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            wait = self._answer.before_chunk_async
-            for number, chunk in enumerate(self._answer.chunks):
-                if wait is not None:
-                    await wait(number)
-                yield chunk
-            if self._error is not None:
-                raise self._error
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return self._answer.pieces_async(self._error)
 
     return Local, AsyncLocal
