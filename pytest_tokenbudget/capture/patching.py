@@ -40,39 +40,37 @@ class Patch:
 
     Attributes:
         owner: The class, or the module of a function.
+        name: The method's name.
+        replacement: What is called in its place.
     """
 
-    __slots__ = ("_before", "_name", "_replacement", "owner")
+    __slots__ = ("_before", "name", "owner", "replacement")
 
     def __init__(self, method: Watched) -> None:
-        self.owner, self._name = method.owner, method.name
-        self._before: Any = vars(self.owner).get(self._name)
-        current = getattr(self.owner, self._name)
-        self._replacement = wraps(current)(_replacement(method.door, current, always=method.always))
-        setattr(self._replacement, _MARK, self.owner)
-        setattr(self.owner, self._name, self._replacement)
-
-    def stands(self) -> bool:
-        """Tell whether the replacement is what is called."""
-        return vars(self.owner).get(self._name) is self._replacement
+        self.owner, self.name = method.owner, method.name
+        self._before: Any = vars(self.owner).get(self.name)
+        current = getattr(self.owner, self.name)
+        self.replacement = wraps(current)(_replacement(method.door, current, always=method.always))
+        setattr(self.replacement, _MARK, self.owner)
+        setattr(self.owner, self.name, self.replacement)
 
     def put_back(self) -> bool:
         """Put back what was there; says whether it could."""
-        if not self.stands():
+        if vars(self.owner).get(self.name) is not self.replacement:
             return False
         if self._before is None:
-            delattr(self.owner, self._name)
+            delattr(self.owner, self.name)
         else:
-            setattr(self.owner, self._name, self._before)
+            setattr(self.owner, self.name, self._before)
         return True
 
     def bypass(self) -> str:
         """Name what stands in the method's place and does not call it; ``""`` where the method is called."""
-        current = getattr(self.owner, self._name, None)
+        current = getattr(self.owner, self.name, None)
         if is_watched(self.owner, current):
             return ""
         module = getattr(current, "__module__", None) or type(current).__module__
-        return f"{self.owner.__name__}.{self._name} was replaced by {module}"
+        return f"{self.owner.__name__}.{self.name} was replaced by {module}"
 
 
 def is_watched(owner: type | ModuleType, method: Any) -> bool:

@@ -116,9 +116,13 @@ def keep_in_place(kept: bool) -> None:
 
 
 def _imported() -> list[ModuleType | None]:
-    """The module of each family, where it is imported; another one that goes by its name (``alias_httpx``) counts as itself."""
-    named = [(family.module, sys.modules.get(family.module)) for family in FAMILIES]
-    return [module if getattr(module, "__name__", "") == name else None for name, module in named]
+    """What goes by the name of each family's module."""
+    return [sys.modules.get(family.module) for family in FAMILIES]
+
+
+def _is_itself(module: ModuleType | None, family: Family) -> bool:
+    """Tell whether a family's module is imported; another one that goes by its name (``alias_httpx``) counts as itself."""
+    return getattr(module, "__name__", "") == family.module
 
 
 class _Patches:
@@ -179,12 +183,13 @@ class _Patches:
 
     def _stand(self) -> bool:
         """Tell whether all is in place that is to be, and nobody stands in front of it."""
-        if not self._placed or self._imported != _imported():
+        if not self._placed or self._imported != _imported() or self._moved():
             return False
-        for patch in self._standing:
-            if not patch.stands():
-                return False
         return all(map(is_current, self._owners))
+
+    def _moved(self) -> list[Patch]:
+        """The patches that somebody has put something in the place of."""
+        return [one for one in self._standing if vars(one.owner).get(one.name) is not one.replacement]
 
     def _take_away(self) -> None:
         if self._placed:
@@ -199,7 +204,9 @@ class _Patches:
             self._placed = True
             self._imported = _imported()
             for family, module in zip(FAMILIES, self._imported, strict=True):
-                for method in _methods(family, module) if module and loaded in ("", family.module) else ():
+                if module is None or loaded not in ("", family.module) or not _is_itself(module, family):
+                    continue
+                for method in _methods(family, module):
                     if not is_watched(method.owner, getattr(method.owner, method.name)):
                         self._standing.append(Patch(method))
             self._owners = {patch.owner for patch in self._standing}
@@ -209,15 +216,14 @@ class _Patches:
         imported = _imported()
         if imported != self._clients[0]:
             families = zip(FAMILIES, imported, strict=True)
-            labels = [_label(family) for family, module in families if family.package and module is not None]
+            labels = [_label(family) for family, module in families if family.package and _is_itself(module, family)]
             self._clients = imported, tuple(dict.fromkeys(labels))
         return self._clients[1]
 
     def bypasses(self) -> tuple[str, ...]:
         """Say which watched methods somebody else has put something in the place of."""
         with self._lock:
-            moved = [patch for patch in self._standing if not patch.stands()]
-        return tuple(dict.fromkeys(filter(None, [patch.bypass() for patch in moved])))
+            return tuple(dict.fromkeys(filter(None, [patch.bypass() for patch in self._moved()])))
 
 
 def _label(family: Family) -> str:

@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from pytest_tokenbudget import errors
 from pytest_tokenbudget.capture.children.channel import Channel, connect
-from pytest_tokenbudget.capture.children.protocol import Address, Frame
+from pytest_tokenbudget.capture.children.frames import Frame
+from pytest_tokenbudget.capture.children.spool_directory import Address
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 
 Result = TypeVar("Result")

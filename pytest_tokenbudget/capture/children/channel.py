@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
 import socket
-from pathlib import Path
 from typing import Any
 
-from pytest_tokenbudget.capture.children.protocol import Address, Frame, decode, encode
-
-_LONGEST_UNIX_PATH = 100
-"""Bytes; systems allow 104 to 108 (``man 7 unix``)."""
+from pytest_tokenbudget.capture.children.frames import Frame, decode, encode
+from pytest_tokenbudget.capture.children.spool_directory import Address
 
 
-def listen(directory: Path) -> tuple[socket.socket, Address]:
-    """Begin to listen.
-
-    Args:
-        directory: A private directory, for the Unix socket. Where the system has none, or the path is too long for it,
-            a port on 127.0.0.1 takes its place.
-    """
-    secret = secrets.token_hex(16)
-    path = str(directory / "socket")
-    if hasattr(socket, "AF_UNIX") and len(os.fsencode(path)) <= _LONGEST_UNIX_PATH:
+def listen(address: Address) -> tuple[socket.socket, Address]:
+    """Begin to listen, at a path; or at any port of 127.0.0.1, where the address has none."""
+    if isinstance(address.place, str) and address.place:
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(path)
+        listener.bind(address.place)
         listener.listen(128)
-        return listener, Address(path, secret)
+        return listener, address
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    return listener, Address(listener.getsockname()[1], secret)
+    return listener, Address(listener.getsockname()[1], address.secret)
 
 
 def connect(address: Address) -> Channel:

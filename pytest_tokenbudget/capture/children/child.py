@@ -14,7 +14,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.children.protocol import ANSWERED, ASKED, IDLE, SUFFIX, WATCHED, Address, encode
+from pytest_tokenbudget.capture.children.frames import encode
+from pytest_tokenbudget.capture.children.spool_directory import ANSWERED, ASKED, IDLE, SUFFIX, WATCHED, Address
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library, builtin_body_limit
 from pytest_tokenbudget.capture.network import ConnectionLog
 from pytest_tokenbudget.capture.recorder import OpenSpan

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from pytest_tokenbudget.capture.children.protocol import encode
+from pytest_tokenbudget.capture.children.frames import encode
 from pytest_tokenbudget.records.exchange import Exchange, Headers, TokenBasis
 
 LEFT_OUT = "left-out"

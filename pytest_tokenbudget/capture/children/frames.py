@@ -1,6 +1,6 @@
-"""The protocol between a session and its children: the states of a session, and the form of a child's file.
+"""Frames: the form of a child's file, and of the questions that it asks its session.
 
-The file holds frames that are only ever appended. A frame is two lengths of eight hexadecimal digits, a head in JSON, and a
+A file's frames are only ever appended. A frame is two lengths of eight hexadecimal digits, a head in JSON, and a
 blob. A process that is killed can leave half a frame, and only as the last one of its file.
 """
 
@@ -10,36 +10,6 @@ import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-# The session says in the one byte of the file ``state``:
-IDLE = 0
-"""No sample is being taken: nothing is recorded."""
-
-WATCHED = 1
-"""A sample is being taken: calls are recorded."""
-
-ASKED = 2
-"""A sample is being taken, and the session is asked about each request before it leaves."""
-
-ANSWERED = 3
-"""A sample is being taken, the session is asked, and it answers model calls: by a script or a recording."""
-
-
-class Address(NamedTuple):
-    """The address at which a session listens, and the secret that a child shows first.
-
-    Attributes:
-        place: Path of a Unix socket, or the port on 127.0.0.1.
-        secret: The secret, in hex.
-    """
-
-    place: str | int
-    secret: str
-
-
-FORMAT = 1
-"""Grows when frames change, since a child may have another version of the package than its session."""
-
-SUFFIX = ".spool"
 _LENGTHS = 16
 _LONGEST = 1 << 30
 
