@@ -92,27 +92,9 @@ UNWATCHED_PACKAGES = tuple(dict.fromkeys([package for _, package in _UNWATCHED])
 """Client libraries that are known and not watched."""
 
 
-def watched_clients() -> tuple[str, ...]:
-    """Name and version of each client library that is imported, and so is watched while a watch is on."""
-    return _PATCHES.clients()
-
-
 def unwatched_clients() -> tuple[str, ...]:
     """The client libraries that are imported and not watched."""
     return tuple(dict.fromkeys([package for module, package in _UNWATCHED if module in sys.modules]))
-
-
-def bypasses() -> tuple[str, ...]:
-    """Say what somebody has put in the place of watched methods, so that requests do not pass them."""
-    return _PATCHES.bypasses()
-
-
-def keep_in_place(kept: bool) -> None:
-    """Say whether what is put in place for a watch stays there when it ends, since another one begins at once.
-
-    Between the two it does nothing; putting it in place takes longer than all else that a watch does.
-    """
-    _PATCHES.keep(kept)
 
 
 def _imported() -> list[ModuleType | None]:
@@ -175,7 +157,10 @@ class _Patches:
         ACTIVE.recorders = (recorder,)
 
     def keep(self, kept: bool) -> None:
-        """Take the patches away where no watch is on, or leave them; see :func:`keep_in_place`."""
+        """Say whether what is put in place stays there when the last watch ends, since another one begins at once.
+
+        Between the two it does nothing; putting it in place takes longer than all else that a watch does.
+        """
         with self._lock:
             self._kept = kept
             if not kept and not ACTIVE.recorders:
@@ -212,7 +197,7 @@ class _Patches:
             self._owners = {patch.owner for patch in self._standing}
 
     def clients(self) -> tuple[str, ...]:
-        """See :func:`watched_clients`."""
+        """Name and version of each client library that is imported, and so is watched while a watch is on."""
         imported = _imported()
         if imported != self._clients[0]:
             families = zip(FAMILIES, imported, strict=True)
@@ -221,7 +206,7 @@ class _Patches:
         return self._clients[1]
 
     def bypasses(self) -> tuple[str, ...]:
-        """Say which watched methods somebody else has put something in the place of."""
+        """Say what somebody has put in the place of watched methods, so that requests do not pass them."""
         with self._lock:
             return tuple(dict.fromkeys(filter(None, [patch.bypass() for patch in self._moved()])))
 
@@ -241,6 +226,9 @@ def _methods(family: Family, module: ModuleType) -> tuple[Watched, ...]:
 
 
 _PATCHES = _Patches()
+keep_in_place = _PATCHES.keep
+watched_clients = _PATCHES.clients
+bypasses = _PATCHES.bypasses
 _UNTIL_EXIT = ExitStack()
 
 
