@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder, Epoch
-from pytest_tokenbudget.capture.patching import ImportHook, Patch, Watched, is_current, is_watched
+from pytest_tokenbudget.capture.patching import ImportHook, Patch, is_current
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
@@ -114,6 +114,7 @@ class _Patches:
         self._lock = threading.RLock()
         self._kept = False
         self._placed = False
+        self._made: dict[str, list[Patch]] = {}
         self._standing: list[Patch] = []
         self._owners: set[type | ModuleType] = set()
         self._imported: list[ModuleType | None] = []
@@ -182,6 +183,8 @@ class _Patches:
             self._imports.stop()
             # What is buried under somebody else's patch is tried again when the next watch ends.
             self._standing = [patch for patch in self._standing if not patch.put_back()]
+            if self._standing:
+                self._made.clear()
 
     def _place(self, loaded: str = "") -> None:
         """Replace the methods of the clients that are imported; ``loaded`` is the module that was imported last."""
@@ -191,10 +194,21 @@ class _Patches:
             for family, module in zip(FAMILIES, self._imported, strict=True):
                 if module is None or loaded not in ("", family.module) or not _is_itself(module, family):
                     continue
-                for method in _methods(family, module):
-                    if not is_watched(method.owner, getattr(method.owner, method.name)):
-                        self._standing.append(Patch(method))
+                self._standing += [patch for patch in self._patches_of(family, module) if patch.put_in_place()]
             self._owners = {patch.owner for patch in self._standing}
+
+    def _patches_of(self, family: Family, module: ModuleType) -> list[Patch]:
+        """The patches of a family's methods: those of earlier watches, where they still fit."""
+        known = self._made.get(family.module)
+        if known is None or not all(map(is_current, [patch.owner for patch in known])):
+            try:
+                known = list(map(Patch, import_module(f"{__package__}.{family.home}").watched(module, _label(family))))
+            except (
+                AttributeError
+            ):  # it is being imported by another thread, and not complete yet: its arrival will be told
+                return []
+            self._made[family.module] = known
+        return known
 
     def clients(self) -> tuple[str, ...]:
         """Name and version of each client library that is imported, and so is watched while a watch is on."""
@@ -214,15 +228,6 @@ class _Patches:
 def _label(family: Family) -> str:
     version = getattr(sys.modules.get(family.package), "__version__", "")
     return f"{family.package} {version}".strip()
-
-
-def _methods(family: Family, module: ModuleType) -> tuple[Watched, ...]:
-    home = import_module(f"{__package__}.{family.home}")
-    try:
-        methods: tuple[Watched, ...] = home.watched(module, _label(family))
-    except AttributeError:  # it is being imported by another thread, and not complete yet: its arrival will be told
-        return ()
-    return methods
 
 
 _PATCHES = _Patches()

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.patching import Patch, Watched, is_watched
+from pytest_tokenbudget.capture.patching import Patch, Watched
 
 _ENV_POSITION = 10
 """Position of ``env`` among the arguments of ``subprocess.Popen`` (``self`` not counted: 0 is ``args``)."""
@@ -67,11 +67,10 @@ class StartedProcesses:
             import _posixsubprocess
 
             doors.append((_posixsubprocess, "fork_exec", self._fork_exec))
-        self._standing = [
-            Patch(Watched(owner, name, door, always=True))
-            for owner, name, door in doors
-            if hasattr(owner, name) and not is_watched(owner, getattr(owner, name))
+        patches = [
+            Patch(Watched(owner, name, door, always=True)) for owner, name, door in doors if hasattr(owner, name)
         ]
+        self._standing = [patch for patch in patches if patch.put_in_place()]
 
     def end(self) -> None:
         """Notice them no more."""
