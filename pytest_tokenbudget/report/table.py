@@ -267,14 +267,11 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
 
 
 def brief_diff(diff: Sequence[str], most: int) -> list[str]:
-    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each.
-
-    Args:
-        diff: Lines of a diff.
-        most: How many lines there is room for.
-    """
+    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each."""
     gone = [line for line in diff if line.startswith("-")]
     come = [line for line in diff if line.startswith("+")]
+    if not gone and not come:
+        return list(diff[:most])
     shown_come = come[: most - bool(gone)]
     shown = [*gone[: most - len(shown_come)], *shown_come]
     left_out = len(gone) + len(come) - len(shown)
@@ -321,12 +318,7 @@ def failing_gates(result: TestResult) -> list[GateResult]:
 
 
 def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
-    """The text of a failed test, as reports and logs hold it: what failed, why, and what to do.
-
-    Args:
-        result: What is said of the test.
-        reports: Paths of the reports that this run writes.
-    """
+    """The text of a failed test, as reports and logs hold it: what failed, why, and what to do."""
     lines = [line.text for line in failure_lines(result)]
     return "\n".join([*lines, *(f"  {remedy}" for remedy in remedies(result, reports=reports))])
 
@@ -350,12 +342,7 @@ def _tell_all(gates: Sequence[GateResult]) -> bool:
 
 
 def short_headline(result: TestResult, *, room: int) -> str:
-    """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room.
-
-    Args:
-        result: What is said of the test.
-        room: Columns that are left in the line.
-    """
+    """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room."""
     gates = told_gates(failing_gates(result))
     if not gates or not _tell_all(gates):
         return _cut_to(headline(result, gates), room)

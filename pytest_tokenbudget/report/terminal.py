@@ -175,12 +175,7 @@ def _one_a_metric(gates: Iterable[GateResult]) -> list[GateResult]:
 
 
 def _short_names(nodeids: Iterable[str], width: int) -> dict[str, str]:
-    """Node ids within a column: without folders, without the file where that does not fit, and else cut in the middle.
-
-    Args:
-        nodeids: The node ids.
-        width: The column; 0 for any.
-    """
+    """Node ids within a column: without folders, without the file where that does not fit, and else cut in the middle."""
     names = {nodeid: without_folders(plain(nodeid, limit=200)) for nodeid in nodeids}
     width = max(width, _SHORTEST_NAME) if width else 0
     if not width or all(len(name) <= width for name in names.values()):
