@@ -62,8 +62,7 @@ def messages_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     system = _blocks(body.get("system"))
     if system:
         messages.append(Message("system", system, None, "system"))
-    for item in dicts(body.get("messages")):
-        messages.append(turn(as_str(item.get("role")), _blocks(item.get("content"))))
+    messages += [turn(as_str(item.get("role")), _blocks(item.get("content"))) for item in dicts(body.get("messages"))]
     choice = body.get("tool_choice")
     return Prompt(
         api=api,

@@ -45,8 +45,8 @@ def converse_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     system = parts_of(body.get("system"), _block)
     if system:
         messages.append(Message("system", system, None, "system"))
-    for item in dicts(body.get("messages")):
-        messages.append(turn(as_str(item.get("role")), parts_of(item.get("content"), _block)))
+    said = dicts(body.get("messages"))
+    messages += [turn(as_str(item.get("role")), parts_of(item.get("content"), _block)) for item in said]
     config = as_dict(body.get("toolConfig"))
     return Prompt(
         api=api,

@@ -61,9 +61,11 @@ def generate_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     if system:
         messages.append(Message("system", system, None, as_str(as_dict(instruction).get("role")) or "system"))
     contents = body.get("contents")
-    for item in contents if isinstance(contents, list) else [contents]:
-        if isinstance(item, dict | str):
-            messages.append(turn(as_str(as_dict(item).get("role")) or "user", _parts(item)))
+    messages += [
+        turn(as_str(as_dict(item).get("role")) or "user", _parts(item))
+        for item in (contents if isinstance(contents, list) else [contents])
+        if isinstance(item, dict | str)
+    ]
     config = as_dict(_either(body, "generationConfig", "generation_config"))
     cached = _either(body, "cachedContent", "cached_content")
     extra = {"cachedContent": cached} if cached else {}

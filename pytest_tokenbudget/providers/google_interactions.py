@@ -41,8 +41,7 @@ def _interaction_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     given = body.get("input")
     turns = dicts(given) if isinstance(given, list) else dicts([given])
     if any("role" in item for item in turns):
-        for item in turns:
-            messages.append(turn(as_str(item.get("role")) or "user", _parts(item.get("content"))))
+        messages += [turn(as_str(item.get("role")) or "user", _parts(item.get("content"))) for item in turns]
     else:
         messages.append(turn("user", texts(given) if isinstance(given, str) else _parts(turns)))
     wanted = body.get("response_format")
