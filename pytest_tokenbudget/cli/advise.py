@@ -122,13 +122,8 @@ def _stored_tests(named: str) -> list[_Stored]:
 class _Suite:
     """The tests that are looked through, with their cassettes.
 
-    Args:
-        stored: Tests that are stored.
-        reported: Node ids of tests of reports.
-
     Attributes:
         reads_cassettes: Whether the cassettes are few enough to be read for what their calls show.
-        recording: Gives the recording of a test; ``None`` where it has none.
     """
 
     def __init__(self, stored: Sequence[_Stored], reported: Sequence[str]) -> None:

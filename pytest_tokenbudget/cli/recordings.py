@@ -13,12 +13,7 @@ from pytest_tokenbudget.processes.collected import CollectedTest, collect
 
 
 def own_cassette(test_file: Path, key: str) -> Path:
-    """Give the path of a test's cassette where its marker gives it no name.
-
-    Args:
-        test_file: The test file.
-        key: The test's node id within the file.
-    """
+    """Give the path of a test's cassette where its marker gives it no name."""
     return cassette_directory(test_file) / cassette_file_name(f"{test_file.stem}.{key}")
 
 

@@ -20,10 +20,6 @@ _NOTED_BREAK = 50
 def notes(before: Compositions, after: Compositions) -> tuple[str, ...]:
     """Notes on what changed between two compositions of a test, the most important first.
 
-    Args:
-        before: Compositions by stage path before.
-        after: Likewise, now.
-
     Returns:
         One sentence a note, with the stage in front where there are several. Empty where nothing changed.
     """

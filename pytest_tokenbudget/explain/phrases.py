@@ -97,12 +97,7 @@ def say_part(part: str, name: str) -> str:
 
 
 def say_own_change(before: PartTotal | None, after: PartTotal | None) -> str:
-    """Say how a part of the input changed, the number of calls left out.
-
-    Args:
-        before: Its totals before, ``None`` where it was absent.
-        after: Its totals now, ``None`` where it is absent.
-    """
+    """Say how a part of the input changed, the number of calls left out."""
     present = after or before
     if present is None:
         return ""

@@ -121,10 +121,6 @@ def merge_shares(shares: Iterable[Share]) -> list[Share]:
 def round_whole(deltas: Sequence[Fraction], total: int) -> list[int]:
     """Round shares to whole numbers that add up to ``total`` (largest remainder).
 
-    Args:
-        deltas: Exact shares that add up to ``total``.
-        total: Their sum.
-
     Returns:
         One whole number a share, less than 1 away from it. Of equal remainders the first is rounded up.
     """
@@ -142,10 +138,6 @@ def round_floats(deltas: Sequence[Fraction], total: Fraction) -> list[float]:
     All but the smallest are rounded to a multiple of one power of two that is coarse enough for every partial sum to be
     exact; the smallest takes the rest.
 
-    Args:
-        deltas: Exact shares that add up to ``total``.
-        total: Their sum.
-
     Returns:
         One float a share.
     """
@@ -161,11 +153,6 @@ def round_floats(deltas: Sequence[Fraction], total: Fraction) -> list[float]:
 
 def read_shares(before: StageComposition, after: StageComposition, parts: Collection[str] = PART_NAMES) -> list[Share]:
     """The shares in the difference of the input tokens of two compositions of one stage.
-
-    Args:
-        before: The composition before.
-        after: The composition now.
-        parts: The parts that the metric counts.
 
     Returns:
         Shares that add up to the difference of the sums of these parts.
@@ -185,12 +172,7 @@ def split_parts(
 ) -> tuple[list[tuple[str, Fraction]], list[Share], Fraction]:
     """Split the difference of each part: what the calls did, what it did itself, and what merely counts otherwise.
 
-    Args:
-        before: The composition before.
-        after: The composition now.
-        parts: The parts.
-        new: Whether contents count only where no earlier call had carried them.
-        more_framing: Tokens of framing that count beside these.
+    With ``new``, contents count only where no earlier call had carried them; ``more_framing`` counts beside these.
     """
     by_calls: list[tuple[str, Fraction]] = []
     shares: list[Share] = []

@@ -113,6 +113,8 @@ class TestJudge:
             suite=self.context.baselines,
             confirms_improvements=settings.ratchet,
             fixed=self.is_final or (settings.samples or self.budget.samples) is not None,
+            # A run that a ceiling stopped fails, whatever its gates say, and shows them.
+            brief=not self.context.details and not self.budget.stop_at,
         )
 
     def _blank(self) -> TestResult:

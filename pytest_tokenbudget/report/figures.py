@@ -125,20 +125,28 @@ def summed(values: Sequence[float | int | None]) -> float | int | None:
     return sum(known) if values and len(known) == len(values) else None
 
 
+def columns(figures: Sequence[Values]) -> dict[str, list[float | int] | None]:
+    """The values of each metric over the samples; ``None`` where one is unknown; 0 where a sample did not open the stage."""
+    found: dict[str, list[float | int] | None] = {}
+    for name in {name: None for values in figures for name in values}:
+        known = [value for values in figures if (value := values.get(name) if values else 0) is not None]
+        found[name] = known if len(known) == len(figures) else None
+    return found
+
+
 def mean_values(figures: Sequence[Values]) -> Values:
     """Mean of each metric over the samples; unknown where one is unknown; 0 where a stage was not opened."""
     if len(figures) == 1:
         return dict(figures[0])
-    names = {name: None for values in figures for name in values}
-    shown: Values = {}
-    for name in names:
-        column = [values.get(name, 0 if not values else None) for values in figures]
-        known = [value for value in column if value is not None]
-        if len(known) < len(column):
-            shown[name] = None
-            continue
-        shown[name] = mean(known)
-    return shown
+    return {name: None if values is None else mean(values) for name, values in columns(figures).items()}
+
+
+def by_stage(samples: Sequence[Sample]) -> dict[str, list[Values]]:
+    """The figures of each sample, of the whole test (``""``) and then of each stage; empty where a stage was not opened."""
+    stages = sorted({stage for sample in samples for stage in sample.stages})
+    return {"": [sample.total for sample in samples]} | {
+        stage: [sample.stages.get(stage, {}) for sample in samples] for stage in stages
+    }
 
 
 def spent(samples: Iterable[Sample]) -> list[str]:

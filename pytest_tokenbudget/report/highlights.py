@@ -39,12 +39,8 @@ class JoinedCause:
 
     Attributes:
         metric: The metric that it moved, without a stage: ``input_tokens``.
-        stage: Stage in which it lies.
-        part: As :class:`~pytest_tokenbudget.records.composition.Cause` has it.
-        name: Tool or stage name.
         delta: Its share of the difference, summed over the tests, in the metric's unit.
         text: The reason in words, from the test in which it weighs most.
-        tests: Node ids of the tests that it moved.
         diff: The words that changed, from the first of the tests that knows them.
     """
 
@@ -117,7 +113,7 @@ def title(run: RunView) -> str:
     count = len(run.results)
     failed = sum(result.failed for result in run.results)
     if not count:
-        return "No budgeted test ran"
+        return "No budgeted test ran" if run.exit_ok else "No budgeted test came to its end"
     tests = f"{count:,} test" if count == 1 else f"{count:,} tests"
     if failed:
         return f"{failed:,} of {tests} {'is' if failed == 1 else 'are'} over budget"
@@ -190,12 +186,9 @@ class Total:
     """A metric summed over the tests: one run of each.
 
     Attributes:
-        metric: Its name.
         now: The sum of the tests' means; ``None`` where one is unknown.
         before: The sum of what was stored, over the tests that have something to compare with.
         after: The sum of what is, over the same tests.
-        compared: How many these are.
-        tests: How many tests made calls.
     """
 
     metric: str

@@ -188,21 +188,14 @@ def gate_lines(
         indent: What stands before each line.
         below: Indentation and tone of what stands below; ``None`` to leave that out.
     """
-    from tabulate import tabulate
-
     compared = [gate for gate in gates if gate.verdict != "no_baseline"]
     if not compared:
         return []
-    table = tabulate(
-        [gate_row(gate, loud=loud) for gate in compared],
-        tablefmt="plain",
-        colalign=("left", "right", "right", "left", "left"),
-        disable_numparse=True,
-    ).split("\n")
+    table = aligned([gate_row(gate, loud=loud) for gate in compared], "lrrll")
     shown: set[tuple[str, ...]] = set()
     lines = []
     for gate, text in zip(compared, table, strict=True):
-        lines.append(Line(f"{indent}{text.rstrip()}", tone_of(gate.verdict, loud=loud), word(gate, loud=loud)))
+        lines.append(Line(indent + text, tone_of(gate.verdict, loud=loud), word(gate, loud=loud)))
         if below is not None:
             lines += [replace(below, text=below.text + detail) for detail in detail_lines(gate, causes, shown)]
     missing = [metric_name(gate) for gate in gates if gate.verdict == "no_baseline"]
@@ -211,6 +204,25 @@ def gate_lines(
         text = f"{indent}NO BASELINE: nothing is stored that {names} could be compared with"
         lines.append(Line(text, tone_of("no_baseline", loud=loud)))
     return lines
+
+
+def aligned(
+    rows: Sequence[Sequence[str]], columns: str, headings: Sequence[str] = (), *, rule: bool = True
+) -> list[str]:
+    """Rows as aligned lines.
+
+    Args:
+        rows: The cells.
+        columns: ``l`` or ``r`` for each column, the side on which it is aligned.
+        headings: What stands above the columns.
+        rule: Whether a rule stands below the headings.
+    """
+    from tabulate import tabulate
+
+    sides = ["left" if side == "l" else "right" for side in columns]
+    style = "simple" if headings and rule else "plain"
+    text = tabulate(rows, headers=headings, tablefmt=style, disable_numparse=True, colalign=sides if rows else None)
+    return [line.rstrip() for line in text.splitlines()]
 
 
 def detail_lines(gate: GateResult, causes: Iterable[Cause], shown: set[tuple[str, ...]]) -> list[str]:
@@ -255,14 +267,11 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
 
 
 def brief_diff(diff: Sequence[str], most: int) -> list[str]:
-    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each.
-
-    Args:
-        diff: Lines of a diff.
-        most: How many lines there is room for.
-    """
+    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each."""
     gone = [line for line in diff if line.startswith("-")]
     come = [line for line in diff if line.startswith("+")]
+    if not gone and not come:
+        return list(diff[:most])
     shown_come = come[: most - bool(gone)]
     shown = [*gone[: most - len(shown_come)], *shown_come]
     left_out = len(gone) + len(come) - len(shown)
@@ -309,12 +318,7 @@ def failing_gates(result: TestResult) -> list[GateResult]:
 
 
 def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
-    """The text of a failed test, as reports and logs hold it: what failed, why, and what to do.
-
-    Args:
-        result: What is said of the test.
-        reports: Paths of the reports that this run writes.
-    """
+    """The text of a failed test, as reports and logs hold it: what failed, why, and what to do."""
     lines = [line.text for line in failure_lines(result)]
     return "\n".join([*lines, *(f"  {remedy}" for remedy in remedies(result, reports=reports))])
 
@@ -338,12 +342,7 @@ def _tell_all(gates: Sequence[GateResult]) -> bool:
 
 
 def short_headline(result: TestResult, *, room: int) -> str:
-    """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room.
-
-    Args:
-        result: What is said of the test.
-        room: Columns that are left in the line.
-    """
+    """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room."""
     gates = told_gates(failing_gates(result))
     if not gates or not _tell_all(gates):
         return _cut_to(headline(result, gates), room)

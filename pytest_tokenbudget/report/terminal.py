@@ -18,6 +18,7 @@ from pytest_tokenbudget.report.table import (
     SHOWN_CAUSES,
     Line,
     Tone,
+    aligned,
     failing_gates,
     fold_line,
     gate_lines,
@@ -174,12 +175,7 @@ def _one_a_metric(gates: Iterable[GateResult]) -> list[GateResult]:
 
 
 def _short_names(nodeids: Iterable[str], width: int) -> dict[str, str]:
-    """Node ids within a column: without folders, without the file where that does not fit, and else cut in the middle.
-
-    Args:
-        nodeids: The node ids.
-        width: The column; 0 for any.
-    """
+    """Node ids within a column: without folders, without the file where that does not fit, and else cut in the middle."""
     names = {nodeid: without_folders(plain(nodeid, limit=200)) for nodeid in nodeids}
     width = max(width, _SHORTEST_NAME) if width else 0
     if not width or all(len(name) <= width for name in names.values()):
@@ -317,17 +313,13 @@ def _stage_lines(result: TestResult) -> list[str]:
     """A row a stage, of the last sample."""
     if not result.samples:
         return []
-    from tabulate import tabulate
-
     last = result.samples[-1]
     cells = [
         (plain(stage) or "(test)", *(number(values.get(name), unit) for name, unit in STAGE_COLUMNS.items()))
         for stage, values in (*sorted(last.stages.items()), ("", last.total))
     ]
     headers = ("stage", "input", "output", "calls", "failed", "latency", "cost")
-    return tabulate(
-        cells, headers=headers, tablefmt="plain", disable_numparse=True, colalign=("left",) + ("right",) * 6
-    ).split("\n")
+    return aligned(cells, "lrrrrrr", headers, rule=False)
 
 
 def _summary_lines(run: RunView, width: int, *, of_ab: bool) -> Iterator[Line]:
