@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -74,9 +74,6 @@ class SampleProgress:
 
     def __init__(self, item: pytest.Item, most: int) -> None:
         self._item, self._most = item, most
-        manager = item.config.pluginmanager
-        self._reporter = manager.get_plugin("terminalreporter") if item.config.get_verbosity() >= 0 else None
-        self._capture = manager.get_plugin("capturemanager")
         self._undecided = ""
         self._bar: Progress | None = None
 
@@ -96,27 +93,28 @@ class SampleProgress:
             undecided: The gates that ask for further ones, where they were just judged.
             longest_s: How long the longest sample so far took, s.
         """
-        if self._reporter is None:
+        config = self._item.config
+        reporter = config.pluginmanager.get_plugin("terminalreporter") if config.get_verbosity() >= 0 else None
+        if reporter is None:
             return
         if undecided:
             first = undecided[0]
             others = f" and {len(undecided) - 1} more" if len(undecided) > 1 else ""
             self._undecided = f"{first.metric} {percent(first.change)} undecided{others}"
         with self._shown():
-            if self._reporter.isatty:
-                self._draw(taken, longest_s)
+            if reporter.isatty:
+                self._draw(reporter, taken, longest_s)
             elif undecided:
-                self._reporter.ensure_newline()
+                reporter.ensure_newline()
                 text = f"{self._item.name}: {self._undecided} at n = {taken}; sampling again"
-                self._reporter.write_line(f"  {plain(text)}")
+                reporter.write_line(f"  {plain(text)}")
 
-    def _draw(self, taken: int, longest_s: float) -> None:
+    def _draw(self, reporter: Any, taken: int, longest_s: float) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-        assert self._reporter is not None
         if self._bar is None:
-            self._reporter.ensure_newline()
+            reporter.ensure_newline()
             columns = (
                 TextColumn("{task.description}", markup=False),
                 BarColumn(20),
@@ -126,7 +124,7 @@ class SampleProgress:
             # Drawn between samples only: nothing of it runs while a sample is measured.
             self._bar = Progress(
                 *columns,
-                console=Console(file=self._reporter._tw._file, soft_wrap=True),
+                console=Console(file=reporter._tw._file, soft_wrap=True),
                 auto_refresh=False,
                 transient=True,
                 redirect_stdout=False,
@@ -141,4 +139,5 @@ class SampleProgress:
 
     def _shown(self) -> AbstractContextManager[None]:
         """Let what is written through to the terminal."""
-        return nullcontext() if self._capture is None else self._capture.global_and_fixture_disabled()
+        capture = self._item.config.pluginmanager.get_plugin("capturemanager")
+        return nullcontext() if capture is None else capture.global_and_fixture_disabled()
