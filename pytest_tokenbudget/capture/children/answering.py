@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.channel import Channel, connect, listen
-from pytest_tokenbudget.capture.children.frames import Frame
+from pytest_tokenbudget.capture.children.frames import Frame, pairs
 from pytest_tokenbudget.capture.children.spool_directory import Address
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 from pytest_tokenbudget.capture.recorder import Recorder
@@ -177,7 +177,7 @@ def _outgoing(frame: Frame) -> Outgoing:
         client=str(head["client"]),
         method=str(head["method"]),
         url=str(head["url"]),
-        headers=tuple((str(name), str(value)) for name, value in head["headers"]),
+        headers=pairs(head["headers"]),
         body=blob if head["body"] else None,
         stage=str(head["stage"]),
         streamed=bool(head["streamed"]),

@@ -6,12 +6,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from pytest_tokenbudget import errors
 from pytest_tokenbudget.capture.children.channel import Channel, connect
-from pytest_tokenbudget.capture.children.frames import Frame
+from pytest_tokenbudget.capture.children.frames import Frame, pairs, pieces
 from pytest_tokenbudget.capture.children.spool_directory import Address
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 
@@ -67,25 +68,14 @@ class Asking:
 
 
 def _question(outgoing: Outgoing) -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "client": outgoing.client,
-        "method": outgoing.method,
-        "url": outgoing.url,
-        "headers": outgoing.headers,
-        "body": outgoing.body is not None,
-        "stage": outgoing.stage,
-        "streamed": outgoing.streamed,
-    }
+    names = ("client", "method", "url", "headers", "stage", "streamed")
+    asked = {name: getattr(outgoing, name) for name in names}
+    return {"pid": os.getpid(), "body": outgoing.body is not None} | asked
 
 
 def _local_answer(frame: Frame, channel: Channel) -> LocalAnswer:
     """The session's answer; it is asked again when each chunk may go, since it alone knows the time."""
     head, blob = frame
-    chunks, at = [], 0
-    for length in head["lengths"]:
-        chunks.append(blob[at : at + length])
-        at += length
 
     def before_chunk(number: int) -> None:
         with suppress(OSError):  # the sample has ended: nobody holds anything any more
@@ -97,8 +87,8 @@ def _local_answer(frame: Frame, channel: Channel) -> LocalAnswer:
 
     return LocalAnswer(
         status=head["status"],
-        headers=tuple((str(name), str(value)) for name, value in head["headers"]),
-        chunks=tuple(chunks),
+        headers=pairs(head["headers"]),
+        chunks=pieces(blob, head["lengths"]),
         before_chunk=before_chunk,
         before_chunk_async=before_chunk_async,
         fault=head["fault"],
@@ -114,26 +104,17 @@ async def _in_thread(work: Callable[[], Result]) -> Result:
         return result
     import asyncio
 
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Result] = loop.create_future()
-
-    def settle(done: Callable[[], None]) -> None:
-        if not future.done():
-            done()
+    outcome: Future[Result] = Future()
 
     def run() -> None:
-        try:
-            result = work()
-        except BaseException as error:
-            problem = error
-            outcome: Callable[[], None] = lambda: future.set_exception(problem)  # noqa: E731  # one of two outcomes
-        else:
-            outcome = lambda: future.set_result(result)  # noqa: E731  # the other
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, outcome)
+        if outcome.set_running_or_notify_cancel():
+            try:
+                outcome.set_result(work())
+            except BaseException as error:
+                outcome.set_exception(error)
 
     threading.Thread(target=run, name="tokenbudget-question", daemon=True).start()
-    return await future
+    return await asyncio.wrap_future(outcome)
 
 
 def _runs_trio(trio: Any) -> bool:
