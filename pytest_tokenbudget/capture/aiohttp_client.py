@@ -16,7 +16,7 @@ from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_requ
 from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 from pytest_tokenbudget.capture.ownership import in_flight
 from pytest_tokenbudget.capture.patching import Watched
-from pytest_tokenbudget.capture.requests_client import sent_bytes
+from pytest_tokenbudget.capture.urllib3_clients import sent_bytes
 from pytest_tokenbudget.records.exchange import Headers
 
 _FAULTS: dict[Fault, str] = {
@@ -34,11 +34,7 @@ _VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
 async def play(
     module: ModuleType, session: Any, method: str, url: str, answer: LocalAnswer, options: dict[str, Any]
 ) -> Any:
-    """The response of ``aiohttp`` to a request; of the session's options, ``raise_for_status`` is heeded.
-
-    Raises:
-        Exception: The module's own error where the answer is none, or where its status is to be raised.
-    """
+    """The response of ``aiohttp``, or its own error where the answer is none or its status is to be raised."""
     if not answer.status:
         raise getattr(module, _FAULTS.get(answer.fault or "connect_error", "ClientConnectionError"))(answer.says)
     response = _response(module, session, method, url, answer)

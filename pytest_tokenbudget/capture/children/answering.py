@@ -26,16 +26,7 @@ THREAD_NAME = "tokenbudget-children"
 
 
 class Answering:
-    """Answers the questions of child processes.
-
-    Args:
-        address: Where it listens; a port is found where it names no path.
-        let_out: Takes URL and body of the requests that children may send.
-
-    Attributes:
-        address: Where it listens.
-        asked_by: Ids of the processes that asked something in this sample.
-    """
+    """Answers the questions of child processes; URL and body of requests that may leave are added to ``let_out``."""
 
     def __init__(self, address: Address, let_out: list[tuple[str, bytes | None]]) -> None:
         self._listener, self.address = listen(address)

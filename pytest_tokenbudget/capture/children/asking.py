@@ -20,31 +20,19 @@ Result = TypeVar("Result")
 
 
 class Asking:
-    """Asks the session about each request, and gives what it answers.
-
-    Args:
-        address: Where the session listens.
-    """
+    """Asks the session about each request, and gives what it answers."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
 
     def answer(self, outgoing: Outgoing) -> LocalAnswer | None:
-        """Ask, and wait for the answer; ``None`` where the request is to leave.
-
-        Raises:
-            TokenBudgetError: If it may not leave, or if the session has gone.
-        """
+        """Ask, and wait for the answer; ``None`` where the request is to leave, our own error where it may not."""
         what = f"{outgoing.method} {outgoing.url.partition('?')[0]}"
         channel, frame = self._ask(_question(outgoing), outgoing.body or b"", what)
         return None if "live" in frame.head else _local_answer(frame, channel)
 
     def check_connection(self, host: str, port: int | None, opened_by: str) -> None:
-        """Ask whether a connection may be opened.
-
-        Raises:
-            TokenBudgetError: If it may not be, or if the session has gone.
-        """
+        """Ask whether a connection may be opened; raises our own error where it may not."""
         self._ask({"pid": os.getpid(), "connection": [host, port, opened_by]}, b"", f"a connection to {host}")
 
     def _ask(self, question: dict[str, Any], blob: bytes, what: str) -> tuple[Channel, Frame]:

@@ -68,12 +68,7 @@ def end_frame(exchange: Exchange) -> bytes:
 
 
 def begun_exchange(head: dict[str, Any], blob: bytes, *, base: int) -> Exchange:
-    """The exchange of a request that has left; it is open.
-
-    Args:
-        head: The frame's head.
-        blob: The frame's blob.
-        base: What is added to the numbers of its process, so that they are unique in the session.
+    """The exchange of a request that has left, numbered from ``base`` on, unique in the session; it is open.
 
     Raises:
         KeyError, TypeError, ValueError: If the frame holds something else.

@@ -33,11 +33,7 @@ def encode(head: dict[str, Any], blob: bytes = b"") -> bytes:
 
 
 def decode(data: bytes) -> Iterator[tuple[Frame, int]]:
-    """The whole frames at the beginning of some bytes, each with the offset of its end.
-
-    Raises:
-        BrokenFile: If they are no frames.
-    """
+    """The whole frames at the beginning of some bytes, each with the offset of its end; raises where they are none."""
     at = 0
     while len(data) - at >= _LENGTHS:
         try:
