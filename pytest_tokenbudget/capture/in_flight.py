@@ -114,7 +114,7 @@ class InFlightRequest:
     @property
     def requests_usage(self) -> bool:
         """Tell whether a recorder wants streams to be asked for their usage."""
-        return any(recorder.request_usage for recorder in self._recorders)
+        return True in [recorder.request_usage for recorder in self._recorders]
 
     def replace(self, request: Any) -> None:
         """Send another request in the place of the caller's."""

@@ -364,13 +364,15 @@ class TestRun:
 
     def _with_texts(self, result: TestResult, cassette: Path | None, *, is_compared: bool) -> TestResult:
         """Say which words changed, or hand them over to the command that compares this run with another one."""
-        from pytest_tokenbudget.plugin import changed_texts
-
         asked, self._asked = self._asked, ()
         if is_compared or cassette is None:
-            return replace(result, texts=changed_texts.texts_now(asked, self.context))
+            from pytest_tokenbudget.replay.prompt_texts import TextRules, texts_of_calls
+
+            return replace(result, texts=texts_of_calls(asked, TextRules.of(self.context.settings)))
+        from pytest_tokenbudget.plugin.changed_texts import with_changed_texts
+
         earlier = self._overwritten if self._recorded else _content(cassette)
-        return changed_texts.with_changed_texts(result, asked, cassette, earlier, self.context)
+        return with_changed_texts(result, asked, cassette, earlier, self.context)
 
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
         """Fail the test with what is said of it."""
