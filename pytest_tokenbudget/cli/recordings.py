@@ -53,6 +53,22 @@ def _named_cassettes(test_file: Path, key: str) -> list[Path]:
     return list(dict.fromkeys(_relative(tests[found]) for found in choose_keys(tests, key) if found in tests))
 
 
+def cassettes_of(nodeids: Iterable[str], *, replayed: Iterable[str]) -> dict[str, Path]:
+    """The cassettes of tests, as far as they are there.
+
+    Args:
+        nodeids: The tests.
+        replayed: Those of them whose markers are asked for another name where they have none under their own.
+    """
+    tests = {nodeid: nodeid.partition("::") for nodeid in nodeids}
+    own = {nodeid: own_cassette(Path(file), key) for nodeid, (file, _, key) in tests.items() if key}
+    found = {nodeid: path for nodeid, path in own.items() if path.is_file()}
+    missing = {nodeid: Path(tests[nodeid][0]) for nodeid in replayed if nodeid not in found}
+    marked = marked_cassettes(missing.values())
+    named = {nodeid: marked.get((file.resolve(), tests[nodeid][2])) for nodeid, file in missing.items()}
+    return found | {nodeid: path for nodeid, path in named.items() if path is not None and path.is_file()}
+
+
 def marked_cassettes(test_files: Iterable[Path]) -> dict[tuple[Path, str], Path]:
     """The cassettes that the markers of some test files name, by file and key; pytest is asked once."""
     files = sorted({path.resolve() for path in test_files if path.is_file()})

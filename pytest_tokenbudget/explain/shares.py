@@ -90,18 +90,14 @@ class Share:
     @property
     def words(self) -> str:
         """Text and, where there are several, the largest details."""
-        shown = [(word, size) for word, size in merge_details(self.details) if abs(size) >= 1][:3]
+        sums: dict[str, Fraction] = {}
+        for word, size in self.details:
+            sums[word] = sums.get(word, Fraction(0)) + size
+        largest = sorted(sums.items(), key=lambda item: (-abs(item[1]), item[0]))
+        shown = [(word, size) for word, size in largest if abs(size) >= 1][:3]
         if len(shown) < 2:
             return self.text
         return f"{self.text}: {', '.join(f'{say_tokens(size)} {word}' for word, size in shown)}"
-
-
-def merge_details(details: Iterable[tuple[str, Fraction]]) -> list[tuple[str, Fraction]]:
-    """Details of the same word added up, the largest first."""
-    sums: dict[str, Fraction] = {}
-    for word, size in details:
-        sums[word] = sums.get(word, Fraction(0)) + size
-    return sorted(sums.items(), key=lambda item: (-abs(item[1]), item[0]))
 
 
 def merge_shares(shares: Iterable[Share]) -> list[Share]:

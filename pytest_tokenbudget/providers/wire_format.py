@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pytest_tokenbudget.providers.http_message import Request, Response, response_of
-from pytest_tokenbudget.providers.loose import as_dict, as_str, compact
+from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, dicts
 from pytest_tokenbudget.providers.names import finish_reason
 from pytest_tokenbudget.records.call import NOTHING_BILLED, Operation, Reading, Usage
 from pytest_tokenbudget.records.exchange import Exchange
@@ -77,6 +77,11 @@ class ResponseAccumulator:
             self.texts.append(value)
             if self.first is None:
                 self.first = index
+
+    def texts_in(self, pieces: object, index: int, key: str = "text") -> None:
+        """Take the text of each object of a list."""
+        for piece in dicts(pieces):
+            self.text(piece.get(key), index)
 
     def call(self, name: object, arguments: object, index: int) -> None:
         """Take a client-side tool call."""

@@ -83,17 +83,15 @@ def remedies(result: TestResult, *, reports: Sequence[str] = (), with_update: bo
     if with_update and any(gate.verdict == "regression" and gate.value is not None for gate in result.gates):
         record = " --tokenbudget-traffic=record" if result.has_estimates else ""
         lines.append(f"wanted? `pytest{record} --tokenbudget-update`, and commit the new numbers")
-    if any(_drifts(gate) for gate in result.gates):
+    # A live time against a stored one.
+    if any(
+        gate.verdict == "regression" and not gate.exact and split_key(gate.metric)[1] in _TIMED for gate in result.gates
+    ):
         lines.append(
             "unconfirmed: a time of today against one of another day. To confirm it without the provider's drift: "
             f"`{confirmation(result.nodeid, reports, os.environ.get('GITHUB_BASE_REF', ''))}`"
         )
     return lines
-
-
-def _drifts(gate: GateResult) -> bool:
-    """Tell whether a gate fails on a live time against a stored one."""
-    return gate.verdict == "regression" and not gate.exact and gate.metric.rpartition(".")[2] in _TIMED
 
 
 def confirmation(nodeid: str, reports: Sequence[str], target: str) -> str:
@@ -344,18 +342,14 @@ def _tell_all(gates: Sequence[GateResult]) -> bool:
 def short_headline(result: TestResult, *, room: int) -> str:
     """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room."""
     gates = told_gates(failing_gates(result))
-    if not gates or not _tell_all(gates):
-        return _cut_to(headline(result, gates), room)
-    name, values, moved, allowed, _ = gate_row(gates[0])
-    what = f"{short_metric(name)} {moved or values}"
-    more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
-    longest_first = (f"{what}, {allowed}{more}", f"{what}, {allowed}", f"{what}{more}", what)
-    return next((text for text in longest_first if len(text) <= room), _cut_to(what, room))
-
-
-def _cut_to(text: str, room: int) -> str:
+    longest_first = [headline(result, gates)]
+    if gates and _tell_all(gates):
+        name, values, moved, allowed, _ = gate_row(gates[0])
+        what = f"{short_metric(name)} {moved or values}"
+        more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
+        longest_first = [f"{what}, {allowed}{more}", f"{what}, {allowed}", f"{what}{more}", what]
     room = max(room, 4)
-    return text if len(text) <= room else f"{text[: room - 1]}…"
+    return next((text for text in longest_first if len(text) <= room), f"{longest_first[-1][: room - 1]}…")
 
 
 def short_metric(metric: str) -> str:

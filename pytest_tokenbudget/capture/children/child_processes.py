@@ -227,7 +227,7 @@ class ChildProcesses:
 
     def notes(self) -> tuple[str, ...]:
         """Say which of this sample's processes could not be watched."""
-        seen, started = self.seen(), self._started.started
+        seen, started = self.seen(), self._started.may_call_models()
         if seen is None and not started:
             return ()
         from pytest_tokenbudget.capture.children.unwatched import child_notes
