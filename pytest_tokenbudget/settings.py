@@ -6,8 +6,9 @@ takes several times as long as all else here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from typing import Literal, NamedTuple
 
 from pytest_tokenbudget.errors import SettingsError
 
@@ -20,241 +21,143 @@ Kind = Literal["choice", "flag", "text", "repeat", "count", "lines", "number"]
 
 
 class Option(NamedTuple):
-    """One option.
+    """One option; its default is that of its field in :class:`Settings`.
 
     Attributes:
-        field: Name of its field in :class:`Settings`.
-        flag: Command-line flag, ``""`` where there is none.
-        ini: Name in the ini file, ``""`` where there is none.
+        field: Name of its field.
+        given: Where it is given: as a ``flag`` of the command line, in the ``ini`` file, or ``both``.
         kind: What it takes.
-        default: Value where neither flag nor ini is given.
         help: One sentence for ``pytest --help`` and the docs.
         choices: Allowed words of a ``choice``.
         metavar: Placeholder in the help.
     """
 
     field: str
-    flag: str
-    ini: str
+    given: Literal["flag", "ini", "both"]
     kind: Kind
-    default: Any
     help: str
     choices: tuple[str, ...] = ()
     metavar: str | None = None
+
+    @property
+    def flag(self) -> str:
+        """Its flag on the command line, ``""`` where there is none."""
+        names = {"mode": "--tokenbudget", "reports": "--tokenbudget-report"}
+        return "" if self.given == "ini" else names.get(self.field, f"--tokenbudget-{self.field}")
+
+    @property
+    def ini(self) -> str:
+        """Its name in the ini file, ``""`` where there is none."""
+        return "" if self.given == "flag" else f"tokenbudget_{self.field}"
 
 
 OPTIONS: tuple[Option, ...] = (
     Option(
         "mode",
-        "--tokenbudget",
-        "tokenbudget_mode",
+        "both",
         "choice",
-        "gate",
         "gate: fail tests that pass their budget; report: only say so; off: stay away.",
         choices=("gate", "report", "off"),
     ),
     Option(
-        "update",
-        "--tokenbudget-update",
-        "",
-        "flag",
-        False,
-        "This run becomes the baseline of the tests that ran and passed their own assertions.",
+        "update", "flag", "flag", "This run becomes the baseline of the tests that ran and passed their own assertions."
     ),
-    Option("ratchet", "--tokenbudget-ratchet", "", "flag", False, "Like update, but only where a gate improved."),
-    Option("accept", "--tokenbudget-accept", "", "flag", False, "Like update, and the origin moves to the new values."),
+    Option("ratchet", "flag", "flag", "Like update, but only where a gate improved."),
+    Option("accept", "flag", "flag", "Like update, and the origin moves to the new values."),
     Option(
         "reference",
-        "--tokenbudget-reference",
-        "",
+        "flag",
         "text",
-        None,
         "Write the measurements as the reference NAME instead of the baseline.",
         metavar="NAME",
     ),
-    Option(
-        "samples",
-        "--tokenbudget-samples",
-        "",
-        "count",
-        None,
-        "Run each marked test N times, whatever its marker says.",
-        metavar="N",
-    ),
+    Option("samples", "flag", "count", "Run each marked test N times, whatever its marker says.", metavar="N"),
     Option(
         "samples_in",
-        "",
-        "tokenbudget_samples_in",
+        "ini",
         "choice",
-        "auto",
         "Where further samples of a test run: auto: in the same process; process: in fresh processes.",
         choices=("auto", "process"),
     ),
     Option(
         "traffic",
-        "--tokenbudget-traffic",
-        "tokenbudget_traffic",
+        "both",
         "choice",
-        "auto",
         "auto: as the marker says; live: the network; record: record cassettes anew; replay: cassettes only.",
         choices=("auto", "live", "record", "replay"),
     ),
     Option(
         "reports",
-        "--tokenbudget-report",
-        "",
+        "flag",
         "repeat",
-        (),
         "Write a report; the format is chosen by the suffix: .json, .html, .md, .txt (OpenMetrics), .bmf.json, .speedscope.json, .trace.json. Repeatable.",
         metavar="PATH",
     ),
     Option(
         "missing",
-        "--tokenbudget-missing",
-        "tokenbudget_missing",
+        "both",
         "choice",
-        None,
         "What a missing baseline means: create it, or fail (the default where the variable CI is set).",
         choices=("create", "fail"),
     ),
-    Option(
-        "strict",
-        "--tokenbudget-strict",
-        "tokenbudget_strict",
-        "flag",
-        False,
-        "An inconclusive gate fails its test.",
-    ),
-    Option(
-        "max_increase",
-        "",
-        "tokenbudget_max_increase",
-        "text",
-        "10%",
-        "The rule of the default gates where a marker gives none.",
-    ),
-    Option(
-        "stages",
-        "",
-        "tokenbudget_stages",
-        "lines",
-        (),
-        "Stages by configuration, one a line: worker = function:app.agents.Worker.run",
-    ),
+    Option("strict", "both", "flag", "An inconclusive gate fails its test."),
+    Option("max_increase", "ini", "text", "The rule of the default gates where a marker gives none."),
+    Option("stages", "ini", "lines", "Stages by configuration, one a line: worker = function:app.agents.Worker.run"),
     Option(
         "fixture_calls",
-        "",
-        "tokenbudget_fixture_calls",
+        "ini",
         "choice",
-        "apart",
-        "Calls of fixtures of a wider scope: apart from every test, charged to each test that uses the fixture, or shared: to the "
-        "first that uses it.",
+        "Calls of fixtures of a wider scope: apart from every test, charged to each test that uses the fixture, or shared: to the first that uses it.",
         choices=("apart", "each", "shared"),
     ),
     Option(
-        "charge_earlier_work",
-        "",
-        "tokenbudget_charge_earlier_work",
-        "flag",
-        False,
-        "Charge a test with the calls of threads and tasks that began before it.",
+        "charge_earlier_work", "ini", "flag", "Charge a test with the calls of threads and tasks that began before it."
     ),
     Option(
         "refuse_hosts",
-        "",
-        "tokenbudget_refuse_hosts",
+        "ini",
         "lines",
-        (),
         "Hosts that a replayed or scripted run may not reach, beside those of providers: gateway.internal, *.corp.example:8443",
     ),
-    Option(
-        "allow_hosts",
-        "",
-        "tokenbudget_allow_hosts",
-        "lines",
-        (),
-        "Hosts that a replayed or scripted run may reach all the same.",
-    ),
+    Option("allow_hosts", "ini", "lines", "Hosts that a replayed or scripted run may reach all the same."),
     Option(
         "prices",
-        "",
-        "tokenbudget_prices",
+        "ini",
         "lines",
-        (),
         "Own prices in USD per million tokens: my-model* = input 0.27, cached 0.07, output 1.10",
     ),
-    Option(
-        "encodings",
-        "",
-        "tokenbudget_encodings",
-        "lines",
-        (),
-        "Tokenizers of further models: deepseek-* = path/to/tokenizer.json",
-    ),
-    Option(
-        "redact",
-        "",
-        "tokenbudget_redact",
-        "lines",
-        (),
-        "Regular expressions; what they match is kept out of cassettes.",
-    ),
+    Option("encodings", "ini", "lines", "Tokenizers of further models: deepseek-* = path/to/tokenizer.json"),
+    Option("redact", "ini", "lines", "Regular expressions; what they match is kept out of cassettes."),
     Option(
         "allow_secret",
-        "",
-        "tokenbudget_allow_secret",
+        "ini",
         "lines",
-        (),
         "Findings that are no secrets, as the message that refuses a cassette names them: bearer-token:1f2e3d4c, or a kind.",
     ),
-    Option(
-        "cassette_limit",
-        "",
-        "tokenbudget_cassette_limit",
-        "number",
-        50_000_000.0,
-        "Bytes that a cassette may have.",
-    ),
+    Option("cassette_limit", "ini", "number", "Bytes that a cassette may have."),
     Option(
         "server_slots",
-        "",
-        "tokenbudget_server_slots",
+        "ini",
         "lines",
-        (),
-        "How many calls a model's server works on at a time, so that a replay projects their queue: 4, or lines such as "
-        "127.0.0.1* = 1",
+        "How many calls a model's server works on at a time, so that a replay projects their queue: 4, or lines such as 127.0.0.1* = 1",
     ),
     Option(
         "runs_per_month",
-        "",
-        "tokenbudget_runs_per_month",
+        "ini",
         "lines",
-        (),
-        "How often the agent runs a month, so that a change is also shown as money a month: 120000, or lines such as "
-        "tests/test_calendar.py::* = 120000",
+        "How often the agent runs a month, so that a change is also shown as money a month: 120000, or lines such as tests/test_calendar.py::* = 120000",
     ),
     Option(
         "request_usage",
-        "",
-        "tokenbudget_request_usage",
+        "ini",
         "flag",
-        False,
         "Ask OpenAI-style streams for their usage and hide the extra chunk from the client.",
     ),
-    Option(
-        "child_processes",
-        "",
-        "tokenbudget_child_processes",
-        "flag",
-        True,
-        "Watch child processes that run Python.",
-    ),
+    Option("child_processes", "ini", "flag", "Watch child processes that run Python."),
     Option(
         "time_scale",
-        "",
-        "tokenbudget_time_scale",
+        "ini",
         "number",
-        100.0,
         "How many recorded seconds pass in one real second where a replay has to hold an answer.",
     ),
 )
@@ -350,22 +253,17 @@ def runs_per_month(lines: tuple[str, ...], nodeid: str) -> float | None:
     Raises:
         SettingsError: If a line is neither; it names the line.
     """
-    from fnmatch import fnmatchcase
-
-    for line in lines:
-        if line.startswith("#"):
-            continue
-        pattern, equals, value = (part.strip() for part in line.rpartition("="))
+    for line, pattern, value in _by_pattern(lines):
         try:
             number = float(value.replace("_", ""))
         except ValueError:
             number = -1.0
-        if not 0 < number < float("inf") or (equals and not pattern):
+        if not 0 < number < float("inf") or not pattern:
             raise SettingsError(
                 f"ini option tokenbudget_runs_per_month: {line!r} is neither a positive number nor pattern = number",
                 remedy="tokenbudget_runs_per_month = 120000",
             )
-        if not equals or fnmatchcase(nodeid, pattern.replace("[", "[[]")):
+        if fnmatchcase(nodeid, pattern.replace("[", "[[]")):
             return number
     return None
 
@@ -383,20 +281,23 @@ def server_slots(lines: tuple[str, ...], host: str) -> int | None:
     Raises:
         SettingsError: If a line is neither; it names the line.
     """
-    from fnmatch import fnmatchcase
-
-    for line in lines:
-        if line.startswith("#"):
-            continue
-        pattern, equals, value = (part.strip() for part in line.rpartition("="))
-        if not value.isdecimal() or not int(value[:9]) > 0 or (equals and not pattern):
+    for line, pattern, value in _by_pattern(lines):
+        if not value.isdecimal() or not int(value[:9]) > 0 or not pattern:
             raise SettingsError(
                 f"ini option tokenbudget_server_slots: {line!r} is neither a whole number from 1 nor host = number",
                 remedy="tokenbudget_server_slots = 4",
             )
-        if not equals or fnmatchcase(host, pattern):
+        if fnmatchcase(host, pattern):
             return int(value[:9])
     return None
+
+
+def _by_pattern(lines: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+    """Give each line with its pattern and its value; a value alone is one for all."""
+    for line in lines:
+        if not line.startswith("#"):
+            pattern, equals, value = line.rpartition("=")
+            yield line, pattern.strip() if equals else "*", value.strip()
 
 
 class Settings(NamedTuple):

@@ -1,29 +1,30 @@
 """Works out the figures that follow from others, so that a file need not hold them.
 
 Of a test's figures most follow from a few: the whole test's are the sums of its stages', total tokens are input plus
-output, tokens by part follow from the composition. The same rules say, on reading, which figures are added and, on
-writing, which ones are left out: a figure is left out only where the rule gives exactly what is there.
+output, tokens by part follow from the composition. The same rules (:func:`rules_of`) say, on reading, which figures are
+added and, on writing, which ones are left out: a figure is left out only where its rule gives exactly what is there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import chain, repeat
+from typing import Any, Literal
 
 from pytest_tokenbudget.measure.metrics import OPEN_TIMES
-from pytest_tokenbudget.records.baseline import MetricRecord, Number, Session
-from pytest_tokenbudget.records.composition import Compositions, StageComposition, within
-from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.records.baseline import MetricRecord, Number
+from pytest_tokenbudget.records.composition import Compositions, within
+from pytest_tokenbudget.records.gate import key_of
 from pytest_tokenbudget.stats.statistic import mean
 
 Records = Mapping[str, MetricRecord]
 """Records by full metric name."""
 
 Origins = Mapping[str, Number | None]
-Combine = Callable[[Sequence[Number]], Number | None]
 
 ONLY_STAGE = "main"
 """The stage of calls that nothing gives to a stage. Where it is the only one, its figures are the whole test's."""
@@ -45,12 +46,13 @@ SUMMED = (
 """Metrics of which the whole test's value is, as a rule, the sum over the stages. (Stages that run at the same time are
 the exception for times; then the figure is stored.)"""
 
-_FROM_COMPOSITION: Mapping[str, Callable[[StageComposition], int]] = {
-    "fresh_input_tokens": lambda composition: composition.fresh_input_tokens,
-    "history_tokens": lambda composition: _tokens(composition, "assistant", "tool_results"),
-    "system_tokens": lambda composition: _tokens(composition, "system"),
-    "tool_schema_tokens": lambda composition: _tokens(composition, "tools"),
+_METRIC_OF_PART = {
+    "assistant": "history_tokens",
+    "tool_results": "history_tokens",
+    "system": "system_tokens",
+    "tools": "tool_schema_tokens",
 }
+_FROM_COMPOSITION = ("fresh_input_tokens", "history_tokens", "system_tokens", "tool_schema_tokens")
 
 ZERO = MetricRecord(((0,),), 0)
 
@@ -74,10 +76,68 @@ class Scope:
         """Tell whether all calls were made in the one stage that nobody named."""
         return self.stages == (ONLY_STAGE,)
 
-    @property
-    def top(self) -> tuple[str, ...]:
-        """The stages that lie in no other."""
-        return tuple(stage for stage in self.stages if "/" not in stage)
+
+Operation = Literal["copy", "sum", "difference", "ratio", "composition", "rest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How a figure follows from others.
+
+    Attributes:
+        operation: ``copy``, ``sum``, ``difference`` or ``ratio`` of other figures; ``composition``: the tokens of a stage's
+            parts; ``rest``: what one of two times leaves of the time that a stage was open. The smaller one of the two,
+            the model's time and the agent's own, is stored.
+        of: Full names of the other figures.
+    """
+
+    operation: Operation
+    of: tuple[str, ...] = ()
+
+
+_Row = tuple[str, Operation, tuple[str, ...]]
+_RATIOS: tuple[_Row, ...] = (
+    ("total_tokens", "sum", ("input_tokens", "output_tokens")),
+    ("latency_per_output_token", "ratio", ("model_time", "output_tokens")),
+)
+_OF_A_STAGE: tuple[_Row, ...] = (
+    ("model_time", "rest", ("measured_latency", "own_time")),
+    ("own_time", "rest", ("measured_latency", "model_time")),
+    *_RATIOS,
+)
+_OF_THE_WHOLE: tuple[_Row, ...] = (("own_time", "difference", ("measured_latency", "model_time")), *_RATIOS)
+_NOT_AT_SPEED: tuple[_Row, ...] = (("measured_latency", "copy", ("latency",)),)
+
+
+@lru_cache(maxsize=256)
+def rules_of(stages: tuple[str, ...], at_speed: bool) -> dict[str, Rule]:
+    """Give the rule of each figure that has one, by its full name.
+
+    A rule uses only what is stored and what the rules before it gave. They are those of the stages and then, by their
+    figures, of the whole test; where there is :data:`ONLY_STAGE` alone, those of the whole test and then of this stage.
+
+    Args:
+        stages: The stages of a test.
+        at_speed: Whether ``latency`` is that at a stored speed; else it is the measured one too.
+    """
+    single = stages == (ONLY_STAGE,)
+    scopes, last = (("",), ONLY_STAGE) if single else (stages, "")
+    outer = [stage for stage in stages if "/" not in stage]
+    summed = [name for name in SUMMED if at_speed or name != "measured_latency"]
+    rules: dict[str, Rule] = {}
+    for stage in (*scopes, last):
+        if stage == last and single:
+            # Nobody opens this stage: it is open while its calls run.
+            sources = {name: "model_time" if name in OPEN_TIMES else name for name in (*summed, *_FROM_COMPOSITION)}
+            rules |= {key_of(stage, name): Rule("copy", (source,)) for name, source in sources.items()}
+        else:
+            rules |= {key_of(stage, name): Rule("composition") for name in _FROM_COMPOSITION}
+        if stage == last and not single:
+            rules |= {name: Rule("sum", tuple(key_of(each, name) for each in outer)) for name in summed}
+        table = (*(() if at_speed else _NOT_AT_SPEED), *(_OF_THE_WHOLE if stage == last else _OF_A_STAGE))
+        for name, operation, of in table:
+            rules[key_of(stage, name)] = Rule(operation, tuple(key_of(stage, one) for one in of))
+    return rules
 
 
 class Completed(Mapping[str, MetricRecord]):
@@ -91,21 +151,28 @@ class Completed(Mapping[str, MetricRecord]):
         origins: Origins, by full metric name, that are others than the rules give.
     """
 
-    __slots__ = ("_compositions", "_known", "_origins", "_steps", "stored")
-
     def __init__(self, stored: Records, scope: Scope, origins: Origins) -> None:
-        self.stored = stored
+        self._stored = stored
         self._known: dict[str, MetricRecord | None] = dict(stored)
-        self._steps = _steps_by_key(scope.stages, scope.at_speed)
-        self._compositions = scope.compositions
+        self._scope = scope
+        self._rules = rules_of(scope.stages, scope.at_speed)
         self._origins = origins
+
+    @cached_property
+    def _tokens(self) -> Records:
+        return tokens_of(self._scope)
 
     def _find(self, key: str) -> MetricRecord | None:
         if key not in self._known:
-            step = self._steps.get(key)
-            derived = None if step is None else step.give(key, self, self._compositions)
-            self._known[key] = None if derived is None else _moved(derived, key, self._origins)
+            rule = self._rules.get(key)
+            found = None if rule is None else _given(key, rule, self._find, self._stored, self._tokens)
+            if found is not None and key in self._origins:
+                found = MetricRecord(found.sessions, self._origins[key])
+            self._known[key] = found
         return self._known[key]
+
+    def _all(self) -> dict[str, MetricRecord]:
+        return {key: found for key in (*self._stored, *self._rules) if (found := self._find(key)) is not None}
 
     def __getitem__(self, key: str) -> MetricRecord:
         found = self._find(key)
@@ -117,10 +184,62 @@ class Completed(Mapping[str, MetricRecord]):
         return isinstance(key, str) and self._find(key) is not None
 
     def __iter__(self) -> Iterator[str]:
-        return (key for key in dict.fromkeys((*self.stored, *self._steps)) if self._find(key) is not None)
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(self._all())
+
+    def items(self) -> ItemsView[str, MetricRecord]:
+        """Names and records."""
+        return self._all().items()
+
+
+def tokens_of(scope: Scope) -> dict[str, MetricRecord]:
+    """Give the metrics that the compositions tell, of the whole test and of each stage that has parts."""
+    found: dict[str, MetricRecord] = {}
+    for stage in ("", *(() if scope.single else scope.stages)):
+        composition = within(scope.compositions, stage)
+        if composition is None or not (parts := composition.parts):
+            continue
+        tokens = dict.fromkeys(_FROM_COMPOSITION, 0)
+        for part in parts:
+            tokens["fresh_input_tokens"] += part.fresh_tokens
+            if part.part in _METRIC_OF_PART:
+                tokens[_METRIC_OF_PART[part.part]] += part.tokens
+        found |= {key_of(stage, name): MetricRecord(((number,),), number) for name, number in tokens.items()}
+    return found
+
+
+Find = Callable[[str], MetricRecord | None]
+
+
+def _given(key: str, rule: Rule, find: Find, stored: Records, tokens: Records) -> MetricRecord | None:
+    """Give what a rule makes of other figures.
+
+    Args:
+        key: Full name of the figure.
+        rule: Its rule.
+        find: Gives the other figures.
+        stored: Those that are stored, or measured.
+        tokens: Those that the compositions tell.
+    """
+    match rule.operation:
+        case "copy":
+            return find(rule.of[0])
+        case "composition":
+            return tokens.get(key)
+        case "rest":
+            whole, other = find(rule.of[0]), stored.get(rule.of[1])
+            if whole is not None and other is None:
+                # Neither of the two is stored: the agent's own time is nothing.
+                return whole if rule.of[1].endswith("own_time") else ZERO
+            return _difference(whole, other)
+        case "difference":
+            return _difference(*map(find, rule.of))
+        case "sum":
+            return combine([*map(find, rule.of)], add)
+        case "ratio":
+            return combine([*map(find, rule.of)], quotient)
 
 
 def essential(records: Records, scope: Scope) -> tuple[dict[str, MetricRecord], dict[str, Number | None]]:
@@ -132,158 +251,49 @@ def essential(records: Records, scope: Scope) -> tuple[dict[str, MetricRecord], 
     Returns:
         The records that must be stored, and the origins of left out records that their rule does not give.
     """
-    known = dict(Completed(records, scope, {}))
-    kept = dict(known)
-    origins: dict[str, Number | None] = {}
-    for step in _steps(scope.stages, scope.at_speed):
-        for key, derived in step.redundant(known, scope.compositions):
-            del kept[key]
-            if not _same_origin(derived.origin, known[key].origin):
-                origins[key] = known[key].origin
-    return kept, origins
+    rules, tokens = rules_of(scope.stages, scope.at_speed), tokens_of(scope)
+    known = dict(records.items())
+    for key, rule in rules.items():
+        if key not in known and (found := _given(key, rule, known.get, records, tokens)) is not None:
+            known[key] = found
+    left_out: dict[str, MetricRecord] = {}
+    for key, rule in rules.items():
+        if key not in known:
+            continue
+        if rule.operation != "rest":
+            derived = _given(key, rule, known.get, records, tokens)
+            if derived is not None and _same(known[key], derived):
+                left_out[key] = derived
+        elif rule.of[1].endswith("own_time"):
+            left_out |= _larger_time(known, measured=rule.of[0], model=key, own=rule.of[1])
+    kept = {key: record for key, record in known.items() if key not in left_out}
+    return kept, _other_origins(known, left_out)
 
 
-Rule = Callable[[Records, Compositions], MetricRecord | None]
+def _larger_time(known: Records, *, measured: str, model: str, own: str) -> dict[str, MetricRecord]:
+    """Give those of the model's time and the agent's own that follow from what is left."""
+    if not {measured, model, own} <= known.keys():
+        return {}
+    whole, model_time, own_time = known[measured], known[model], known[own]
+    by_own = _difference(whole, own_time)
+    own_tells = by_own is not None and _same(model_time, by_own)
+    if not own_tells or sum(own_time.values) > sum(model_time.values):
+        by_model = _difference(whole, model_time)
+        if by_model is not None and _same(own_time, by_model):
+            return {own: by_model}
+    if by_own is None or not own_tells:
+        return {}
+    return {model: by_own} if any(own_time.values) else {model: by_own, own: ZERO}
 
 
-@dataclass(frozen=True, slots=True)
-class _Figure:
-    """A figure that follows from others."""
-
-    key: str
-    rule: Rule
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The name of the figure."""
-        return (self.key,)
-
-    def give(self, key: str, found: Completed, compositions: Compositions) -> MetricRecord | None:
-        """Give the figure."""
-        del key
-        return self.rule(found, compositions)
-
-    def redundant(self, records: Records, compositions: Compositions) -> Iterator[tuple[str, MetricRecord]]:
-        """Give the figure where it is there and equals what the rule gives."""
-        actual = records.get(self.key)
-        if actual is not None and (derived := self.rule(records, compositions)) is not None and _same(actual, derived):
-            yield self.key, derived
-
-
-@dataclass(frozen=True, slots=True)
-class _Times:
-    """The model's time and the agent's own: together the time that a stage was open. The smaller of the two is stored."""
-
-    measured: str
-    model: str
-    own: str
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """The names of both."""
-        return self.model, self.own
-
-    def give(self, key: str, found: Completed, compositions: Compositions) -> MetricRecord | None:
-        """Give the one that is not stored; where neither is, the agent's own time is nothing."""
-        del compositions
-        measured = found.get(self.measured)
-        if measured is None:
-            return None
-        other = found.stored.get(self.own if key == self.model else self.model)
-        if other is not None:
-            return _difference(measured, other)
-        return measured if key == self.model else ZERO
-
-    def redundant(self, records: Records, compositions: Compositions) -> Iterator[tuple[str, MetricRecord]]:
-        """Give those of the two that follow from what is left."""
-        del compositions
-        measured, model, own = self.measured, self.model, self.own
-        if not {measured, model, own} <= records.keys():
-            return
-        whole, model_time, own_time = records[measured], records[model], records[own]
-        by_own, by_model = _difference(whole, own_time), _difference(whole, model_time)
-        own_tells = by_own is not None and _same(model_time, by_own)
-        model_tells = by_model is not None and _same(own_time, by_model)
-        smaller_own = sum(own_time.values) <= sum(model_time.values)
-        if by_own is not None and own_tells and (smaller_own or not model_tells):
-            yield model, by_own
-            if not any(own_time.values):
-                yield own, ZERO
-        elif by_model is not None and model_tells:
-            yield own, by_model
-
-
-_Step = _Figure | _Times
-
-
-@lru_cache(maxsize=256)
-def _steps(stages: tuple[str, ...], at_speed: bool) -> tuple[_Step, ...]:
-    """The steps of a test in their order: a step uses only what is stored and what earlier steps gave."""
-    return tuple(_steps_of(Scope(stages, {}, at_speed)))
-
-
-@lru_cache(maxsize=256)
-def _steps_by_key(stages: tuple[str, ...], at_speed: bool) -> dict[str, _Step]:
-    """The step that gives a figure, by its full name."""
-    return {key: step for step in _steps(stages, at_speed) for key in step.keys}
-
-
-def _steps_of(scope: Scope) -> Iterator[_Step]:
-    if scope.single:
-        yield from _steps_within("", scope)
-        for name in (*_summed(scope), *_FROM_COMPOSITION):
-            # Nobody opens this stage: it is open while its calls run.
-            source = "model_time" if name in OPEN_TIMES else name
-            yield _Figure(Metric(ONLY_STAGE, name).key, _copy(source))
-        yield from _measured(ONLY_STAGE, scope)
-        yield _own_time(ONLY_STAGE)
-        yield from _ratios(ONLY_STAGE)
-        return
-    for stage in scope.stages:
-        yield from _steps_within(stage, scope)
-    yield from _composition_steps("")
-    for name in _summed(scope):
-        yield _Figure(name, _total(name, scope.top))
-    yield from _measured("", scope)
-    yield _own_time("")
-    yield from _ratios("")
-
-
-def _steps_within(stage: str, scope: Scope) -> Iterator[_Step]:
-    yield from _composition_steps(stage)
-    yield from _measured(stage, scope)
-    yield _Times(*_keys_of_times(stage))
-    yield from _ratios(stage)
-
-
-def _keys_of_times(stage: str) -> tuple[str, str, str]:
-    measured, model, own = (Metric(stage, name).key for name in ("measured_latency", "model_time", "own_time"))
-    return measured, model, own
-
-
-def _composition_steps(stage: str) -> Iterator[_Figure]:
-    return (_Figure(Metric(stage, name).key, _tokens_by(stage, value)) for name, value in _FROM_COMPOSITION.items())
-
-
-def _tokens_by(stage: str, value: Callable[[StageComposition], int]) -> Rule:
-    def rule(_: Records, compositions: Compositions) -> MetricRecord | None:
-        composition = within(compositions, stage)
-        if composition is None or not composition.parts:
-            return None
-        tokens = value(composition)
-        return MetricRecord(((tokens,),), tokens)
-
-    return rule
-
-
-def _measured(stage: str, scope: Scope) -> Iterator[_Step]:
-    """Give the measured time where it is that of the virtual clock, or there is no other."""
-    if not scope.at_speed:
-        yield _Figure(Metric(stage, "measured_latency").key, _copy(Metric(stage, "latency").key))
-
-
-def _summed(scope: Scope) -> Iterator[str]:
-    return (name for name in SUMMED if scope.at_speed or name != "measured_latency")
+def _other_origins(known: Records, derived: Records) -> dict[str, Number | None]:
+    """Give the known origins that are others than derived ones, apart from the dust of adding floats."""
+    return {
+        key: origin
+        for key, record in derived.items()
+        if (origin := known[key].origin) != record.origin
+        and (origin is None or record.origin is None or not math.isclose(origin, record.origin, rel_tol=1e-9))
+    }
 
 
 def _same(actual: MetricRecord, derived: MetricRecord) -> bool:
@@ -293,64 +303,24 @@ def _same(actual: MetricRecord, derived: MetricRecord) -> bool:
     return len(derived.values) == 1 and set(actual.values) == set(derived.values)
 
 
-def _same_origin(one: Number | None, other: Number | None) -> bool:
-    """Tell whether two means are the same, apart from the dust of adding floats."""
-    return one == other if one is None or other is None else math.isclose(one, other, rel_tol=1e-9)
-
-
-def _own_time(stage: str) -> _Figure:
-    measured, model, own = _keys_of_times(stage)
-    return _Figure(own, lambda found, _: _difference(found.get(measured), found.get(model)))
-
-
-def _ratios(stage: str) -> Iterator[_Figure]:
-    read, written, model = (Metric(stage, name).key for name in ("input_tokens", "output_tokens", "model_time"))
-    total, ratio = (Metric(stage, name).key for name in ("total_tokens", "latency_per_output_token"))
-    yield _Figure(total, lambda found, _: combine((found.get(read), found.get(written)), add))
-    yield _Figure(ratio, lambda found, _: combine((found.get(model), found.get(written)), _quotient))
-
-
-def _copy(key: str) -> Rule:
-    return lambda found, _: found.get(key)
-
-
-def _total(name: str, stages: Sequence[str]) -> Rule:
-    keys = [Metric(stage, name).key for stage in stages]
-    return lambda found, _: combine([found.get(key) for key in keys], add)
-
-
-def _difference(whole: MetricRecord | None, part: MetricRecord | None) -> MetricRecord | None:
-    left = combine((whole, part), lambda values: subtract(*values))
-    return left if left is None or any(map(any, left.sessions)) else MetricRecord(ZERO.sessions, left.origin)
-
-
-def subtract(whole: Number, part: Number) -> Number:
-    """Subtract numbers as the decimals that they are written as; never below 0."""
-    return max(float(_exact(whole) - _exact(part)), 0.0)
-
-
-def _moved(record: MetricRecord, key: str, origins: Origins) -> MetricRecord:
-    return MetricRecord(record.sessions, origins[key]) if key in origins else record
-
-
 def complete_pooled(pooled: Records, scope: Scope, origins: Origins) -> dict[str, MetricRecord]:
     """Add the single calls' values that follow from the others; arguments are as for :class:`Completed`."""
     found = dict(pooled)
     for key, derived in _pooled(pooled, scope):
-        found.setdefault(key, _moved(derived, key, origins))
+        if key not in found:
+            found[key] = MetricRecord(derived.sessions, origins.get(key, derived.origin))
     return found
 
 
 def essential_pooled(pooled: Records, scope: Scope) -> tuple[dict[str, MetricRecord], dict[str, Number | None]]:
     """Leave out what :func:`complete_pooled` gives back. Returns are as for :func:`essential`."""
-    kept = dict(pooled)
-    origins: dict[str, Number | None] = {}
-    for key, derived in _pooled(pooled, scope):
-        if key in kept and kept[key].sessions == derived.sessions:
-            if not _same_origin(kept[key].origin, derived.origin):
-                origins[key] = kept[key].origin
-            del kept[key]
-    return kept, origins
+    left_out = {
+        key: derived
+        for key, derived in _pooled(pooled, scope)
+        if key in pooled and pooled[key].sessions == derived.sessions
+    }
+    kept = {key: record for key, record in pooled.items() if key not in left_out}
+    return kept, _other_origins(pooled, left_out)
 
 
 def _pooled(pooled: Records, scope: Scope) -> Iterator[tuple[str, MetricRecord]]:
@@ -358,9 +328,10 @@ def _pooled(pooled: Records, scope: Scope) -> Iterator[tuple[str, MetricRecord]]
     for name in sorted({key.rpartition(".")[2] for key in pooled}):
         if scope.single:
             if name in pooled:
-                yield Metric(ONLY_STAGE, name).key, pooled[name]
+                yield key_of(ONLY_STAGE, name), pooled[name]
             continue
-        found = [pooled[key] for stage in scope.top if (key := Metric(stage, name).key) in pooled]
+        outer = (key_of(stage, name) for stage in scope.stages if "/" not in stage)
+        found = [pooled[key] for key in outer if key in pooled]
         if found and len({len(record.sessions) for record in found}) == 1:
             sessions = tuple(
                 tuple(sorted(value for session in column for value in session))
@@ -369,7 +340,7 @@ def _pooled(pooled: Records, scope: Scope) -> Iterator[tuple[str, MetricRecord]]
             yield name, MetricRecord(sessions, mean(sessions[0]))
 
 
-def combine(records: Iterable[MetricRecord | None], function: Combine) -> MetricRecord | None:
+def combine(records: Sequence[MetricRecord | None], function: Callable[..., Number | None]) -> MetricRecord | None:
     """Apply a function to the values of several records, value by value.
 
     Args:
@@ -379,52 +350,44 @@ def combine(records: Iterable[MetricRecord | None], function: Combine) -> Metric
     Returns:
         The record of the results; ``None`` where a record is missing, the shapes differ or a result is missing.
     """
-    given = list(records)
-    known = [record for record in given if record is not None]
-    if not known or len(known) < len(given):
+    columns: list[Any] = [record.sessions for record in records if record is not None]
+    if not columns or len(columns) < len(records):
         return None
-    if all(len(record.sessions) == 1 and len(record.sessions[0]) == 1 for record in known):
-        value = function([record.sessions[0][0] for record in known])
-        return None if value is None else MetricRecord(((value,),), _combined_origin(known, function))
-    shapes = {_shape(record) for record in known}
-    if len(shapes) > 1:
-        varying = [record for record in known if len(set(record.values)) > 1]
-        shapes = {_shape(record) for record in varying} or {max(map(_shape, known), key=sum)}
-    if len(shapes) > 1:
-        return None
-    (shape,) = shapes
-    spread = [_spread(record, shape) for record in known]
-    sessions: list[Session] = []
-    for columns in zip(*spread, strict=True):
-        values = [function(sample) for sample in zip(*columns, strict=True)]
-        if any(value is None for value in values):
+    shapes = [tuple(map(len, sessions)) for sessions in columns]
+    if shapes.count(shapes[0]) < len(shapes):
+        varying = {
+            shape
+            for shape, sessions in zip(shapes, columns, strict=True)
+            if len(set(chain.from_iterable(sessions))) > 1
+        }
+        if len(varying) > 1:
             return None
-        sessions.append(tuple(value for value in values if value is not None))
-    return MetricRecord(tuple(sessions), _combined_origin(known, function))
+        whole = varying.pop() if varying else max(shapes, key=sum)
+        columns = [
+            sessions if shape == whole else [repeat(sessions[0][0], size) for size in whole]
+            for shape, sessions in zip(shapes, columns, strict=True)
+        ]
+    results: Any = tuple(tuple(map(function, *sessions)) for sessions in zip(*columns, strict=True))
+    if any(None in session for session in results):
+        return None
+    origins = [record.origin for record in records if record is not None]
+    return MetricRecord(results, None if None in origins else function(*origins))
 
 
-def _combined_origin(records: Sequence[MetricRecord], function: Combine) -> Number | None:
-    origins = [record.origin for record in records if record.origin is not None]
-    return function(origins) if len(origins) == len(records) else None
+def _difference(whole: MetricRecord | None, part: MetricRecord | None) -> MetricRecord | None:
+    left = combine((whole, part), subtract)
+    return left if left is None or any(map(any, left.sessions)) else MetricRecord(ZERO.sessions, left.origin)
 
 
-def _shape(record: MetricRecord) -> tuple[int, ...]:
-    return tuple(map(len, record.sessions))
-
-
-def _spread(record: MetricRecord, shape: tuple[int, ...]) -> tuple[Session, ...]:
-    return record.sessions if _shape(record) == shape else tuple((record.sessions[0][0],) * size for size in shape)
-
-
-def add(values: Sequence[Number]) -> Number:
+def add(*values: Number) -> Number:
     """Add numbers as the decimals that they are written as: 0.1 and 0.2 are 0.3."""
-    if all(type(value) is int for value in values):
-        return sum(values)
-    return float(sum(map(_exact, values), Decimal(0)))
+    total = sum(values)
+    return total if type(total) is int else float(sum(map(_exact, values)))
 
 
-def _quotient(values: Sequence[Number]) -> Number | None:
-    return quotient(*values)
+def subtract(whole: Number, part: Number) -> Number:
+    """Subtract numbers as the decimals that they are written as; never below 0."""
+    return 0.0 if part >= whole else float(_exact(whole) - _exact(part))
 
 
 def quotient(over: Number, under: Number) -> Number | None:
@@ -433,8 +396,4 @@ def quotient(over: Number, under: Number) -> Number | None:
 
 
 def _exact(value: Number) -> Decimal:
-    return Decimal(value if type(value) is int else repr(value))
-
-
-def _tokens(composition: StageComposition, *parts: str) -> int:
-    return sum(part.tokens for part in composition.parts if part.part in parts)
+    return Decimal(repr(value))

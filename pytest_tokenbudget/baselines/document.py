@@ -6,8 +6,7 @@ A file holds what :mod:`derive` cannot work out. The same document gives the sam
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from json.encoder import encode_basestring as quoted
 from typing import Any
 
@@ -16,7 +15,7 @@ from pytest_tokenbudget.baselines.derive import ONLY_STAGE, ZERO, Scope
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Speed, bounded
 from pytest_tokenbudget.records.composition import FixedPrompt, PartTotal, StageComposition, all_stages
-from pytest_tokenbudget.records.gate import Metric, split_key
+from pytest_tokenbudget.records.gate import key_of, split_key
 from pytest_tokenbudget.stats.statistic import mean
 
 Document = dict[str, Any]
@@ -37,11 +36,12 @@ def to_document(entry: BaselineEntry) -> Document:
     scope = Scope(entry.stages, entry.composition, at_speed=bool(entry.speeds))
     metrics, origins = derive.essential(entry.metrics, scope)
     pooled, pooled_origins = derive.essential_pooled(entry.pooled, scope)
-    stored = {**metrics, **pooled}
     origins |= pooled_origins
-    origins |= {key: record.origin for key, record in stored.items() if record.origin != mean(record.sessions[0])}
-    zero = _zero_names(metrics, scope)
-    metrics = {key: record for key, record in metrics.items() if split_key(key)[1] not in zero}
+    for records in (metrics, pooled):
+        origins |= {key: record.origin for key, record in records.items() if record.origin != mean(record.sessions[0])}
+    rows = _by_name(metrics)
+    zero = {name for name in rows if _is_zero(rows[name], ("",) if scope.single else scope.stages)}
+    rows = {name: row for name, row in rows.items() if name not in zero}
     obtained: Document = {
         "models": list(entry.models),
         "providers": list(entry.providers),
@@ -49,17 +49,23 @@ def to_document(entry: BaselineEntry) -> Document:
     }
     if sources := _stored_sources(entry.sources, scope):
         obtained["sources"] = sources
+    named = {stage for row in rows.values() for stage in row}
     document: Document = {
-        "composition": list(_composition_lines(entry, named=_named_stages(metrics))),
-        "metrics": _rows(metrics),
+        "composition": list(_composition_lines(entry, scope, named)),
+        "metrics": {name: _row_json(name, row) for name, row in rows.items()},
         "obtained": obtained,
     }
     optional = {
         "fixed": _fixed_lines(entry.composition),
         "origin": origins,
         "outcomes": entry.outcomes,
-        "pooled": _rows(pooled),
-        "speed": _speed_rows(entry.speeds),
+        "pooled": {name: _row_json(name, row) for name, row in _by_name(pooled).items()},
+        # s a call, s a token read, s a token written and the number of calls.
+        "speed": {
+            stage: {model: [*speed.coefficients, speed.calls] for model, speed in models.items()}
+            for stage, models in entry.speeds.items()
+            if models
+        },
         "zero": sorted(zero),
     }
     return document | {name: value for name, value in optional.items() if value}
@@ -68,17 +74,14 @@ def to_document(entry: BaselineEntry) -> Document:
 def to_entry(document: Document) -> BaselineEntry:
     """Give the entry that a validated JSON object stores."""
     lines = document["composition"]
+    obtained = document["obtained"]
     origins = document.get("origin", {})
     metrics, pooled = _records(document["metrics"], origins), _records(document.get("pooled", {}), origins)
-    named = _named_stages(metrics) | {line[0] for line in lines} | _named_stages(pooled)
-    stages = all_stages(named)
-    zero = document.get("zero", ())
+    stages = all_stages({split_key(key)[0] for key in (*metrics, *pooled)} | {line[0] for line in lines})
     zero_scope = ("",) if stages == (ONLY_STAGE,) else stages
-    metrics |= {Metric(stage, name).key: ZERO for stage in zero_scope for name in zero}
-    obtained = document["obtained"]
-    composition = _compositions(lines, stages, metrics, tuple(obtained["models"]))
-    for stage, fixed in _fixed_prompts(document.get("fixed", {}), composition).items():
-        composition[stage] = replace(composition.get(stage, StageComposition(0)), fixed=fixed)
+    metrics |= {key_of(stage, name): ZERO for stage in zero_scope for name in document.get("zero", ())}
+    models = tuple(obtained["models"])
+    composition = _compositions(lines, document.get("fixed", {}), stages, metrics, models)
     scope = Scope(stages, composition, at_speed=bool(document.get("speed")))
     return BaselineEntry(
         metrics=derive.Completed(metrics, scope, origins),
@@ -87,13 +90,161 @@ def to_entry(document: Document) -> BaselineEntry:
         outcomes=dict(document.get("outcomes", {})),
         traffic=obtained["traffic"],
         sources=_all_sources(obtained.get("sources", {}), scope),
-        models=tuple(obtained["models"]),
+        models=models,
         providers=tuple(obtained["providers"]),
         speeds={
             stage: {model: Speed(*numbers) for model, numbers in models.items()}
             for stage, models in document.get("speed", {}).items()
         },
     )
+
+
+def _by_name(records: Mapping[str, MetricRecord]) -> dict[str, dict[str, MetricRecord]]:
+    """Give the records of each metric by stage."""
+    rows: dict[str, dict[str, MetricRecord]] = {}
+    for key, record in records.items():
+        stage, name = split_key(key)
+        rows.setdefault(name, {})[stage] = record
+    return rows
+
+
+def _is_zero(row: Mapping[str, MetricRecord], scopes: Collection[str]) -> bool:
+    """Tell whether a metric is 0 in every stage, from the start."""
+    return all(record == ZERO for record in row.values()) and row.keys() == set(scopes)
+
+
+def _row_json(name: str, row: Mapping[str, MetricRecord]) -> Any:
+    """Give the row of a metric: its value, or its values by stage; the whole test's alone needs no stage."""
+    values: dict[str, Any] = {}
+    for stage, record in row.items():
+        for value in (*record.values, record.origin or 0):
+            if type(value) not in (int, float) or not bounded(value):
+                raise BaselineError(
+                    f"{key_of(stage, name)} cannot be stored: {value!r} is no number that a measurement can give",
+                    remedy="fix the hook that computes the metric: it must return a finite int or float, or None",
+                )
+        sessions = [list(session) for session in record.sessions]
+        values[stage] = sessions if len(sessions) > 1 or len(sessions[0]) > 1 else sessions[0][0]
+    return values[""] if values.keys() == {""} else values
+
+
+def _records(rows: Document, origins: derive.Origins) -> dict[str, MetricRecord]:
+    found = {}
+    for name, row in rows.items():
+        for stage, value in row.items() if isinstance(row, dict) else [("", row)]:
+            sessions = tuple(map(tuple, value)) if isinstance(value, list) else ((value,),)
+            key = key_of(stage, name)
+            found[key] = MetricRecord(sessions, origins[key] if key in origins else mean(sessions[0]))
+    return found
+
+
+def _stored_sources(sources: Mapping[str, str], scope: Scope) -> dict[str, str]:
+    """Leave out the stages whose figures come from where the whole test's come from."""
+    kept = dict(sources)
+    for name in ("input_tokens", "output_tokens"):
+        if (whole := sources.get(name)) is not None:
+            for key in (key_of(stage, name) for stage in scope.stages):
+                kept[key] = sources.get(key, _PROVIDER)
+                if kept[key] == whole:
+                    del kept[key]
+    return kept
+
+
+def _all_sources(sources: Mapping[str, str], scope: Scope) -> dict[str, str]:
+    found = dict(sources)
+    for name in ("input_tokens", "output_tokens"):
+        if (whole := sources.get(name)) is not None:
+            for stage in scope.stages:
+                found.setdefault(key_of(stage, name), whole)
+    return {key: source for key, source in found.items() if source != _PROVIDER}
+
+
+def _composition_lines(entry: BaselineEntry, scope: Scope, named: Collection[str]) -> Iterator[list[Any]]:
+    """Give a line a part, the parts in the order of the prompt; and one for what the stage's other figures do not tell."""
+    for stage in sorted(entry.composition):
+        composition = entry.composition[stage]
+        told = _told(stage, composition.counted, entry.metrics, entry.models, scope.stages)
+        differing = {
+            name: list(value) if name == "models" else value
+            for name, expected in told.items()
+            if (value := getattr(composition, name)) != expected
+        }
+        if differing or not (composition.counted or stage in named):
+            yield [stage, differing]
+        for part in composition.counted:
+            yield [stage, part.part, *([part.name] if part.name else []), _part_json(part)]
+
+
+def _part_json(part: PartTotal) -> dict[str, Any]:
+    """Give the numbers of a part; those of a single content that each call carried follow from two."""
+    fields: dict[str, Any] = {"calls": part.calls, "tokens": part.tokens}
+    largest, repeated = _usual_sizes(part.tokens, part.calls, part.distinct)
+    optional = (
+        ("behind", part.behind_tokens, 0),
+        ("digest", part.digest, ""),
+        ("distinct", part.distinct, 1),
+        ("largest", part.largest, largest),
+        ("repeated", part.repeated_tokens, repeated),
+    )
+    return fields | {name: value for name, value, usual in optional if value != usual}
+
+
+def _part(part: Any, name: str, fields: Mapping[str, Any]) -> PartTotal:
+    distinct = fields.get("distinct", 1)
+    largest, repeated = _usual_sizes(fields["tokens"], fields["calls"], distinct)
+    return PartTotal(
+        part=part,
+        name=name,
+        tokens=fields["tokens"],
+        calls=fields["calls"],
+        distinct=distinct,
+        largest=fields.get("largest", largest),
+        digest=fields.get("digest", ""),
+        repeated_tokens=fields.get("repeated", repeated),
+        behind_tokens=fields.get("behind", 0),
+    )
+
+
+def _usual_sizes(tokens: int, calls: int, distinct: int) -> tuple[int, int]:
+    """Give the tokens of the largest occurrence of a part, and the repeated ones, where each call carried the same."""
+    each = -(-tokens // calls) if calls and distinct == 1 else tokens
+    return each, tokens - each
+
+
+def _compositions(
+    lines: Iterable[Any],
+    fixed_lines: Mapping[str, Iterable[Any]],
+    stages: tuple[str, ...],
+    metrics: Mapping[str, MetricRecord],
+    models: tuple[str, ...],
+) -> dict[str, StageComposition]:
+    parts: dict[str, list[PartTotal]] = {stage: [] for stage in stages}
+    given: dict[str, dict[str, Any]] = {}
+    for stage, *line in lines:
+        if len(line) == 1:
+            given[stage] = line[0]
+        else:
+            parts.setdefault(stage, []).append(_part(line[0], line[1] if len(line) == 3 else "", line[-1]))
+    fixed: dict[str, list[FixedPrompt]] = {}
+    for encoding, prompts in fixed_lines.items():
+        for stage, opening, beside, user, calls in prompts:
+            tokens = beside + _steady_tokens(parts.setdefault(stage, []))
+            fixed.setdefault(stage, []).append(FixedPrompt(opening, encoding, tokens, user, calls))
+    found = {}
+    for stage, own in parts.items():
+        figures = _told(stage, own, metrics, models, stages) | given.get(stage, {})
+        found[stage] = StageComposition(
+            calls=figures["calls"],
+            counted=tuple(own),
+            reported_input=figures["input_tokens"],
+            output_tokens=figures["output_tokens"],
+            reasoning_tokens=figures["reasoning_tokens"],
+            failed_attempts=figures["failed_attempts"],
+            models=tuple(figures["models"]),
+            estimated=figures["estimated"],
+            fixed=tuple(sorted(fixed.get(stage, ()), key=FixedPrompt.order)),
+        )
+    return found
 
 
 def _fixed_lines(compositions: Mapping[str, StageComposition]) -> dict[str, list[list[Any]]]:
@@ -105,203 +256,45 @@ def _fixed_lines(compositions: Mapping[str, StageComposition]) -> dict[str, list
     found: dict[str, list[list[Any]]] = {}
     for stage in sorted(compositions):
         for prompt in compositions[stage].fixed:
-            beside = prompt.tokens - _steady_tokens(compositions[stage])
+            beside = prompt.tokens - _steady_tokens(compositions[stage].counted)
             line = [stage, prompt.opening, beside, prompt.user_tokens, prompt.calls]
             found.setdefault(prompt.encoding, []).append(line)
     return found
 
 
-def _steady_tokens(composition: StageComposition) -> int:
+def _steady_tokens(parts: Iterable[PartTotal]) -> int:
     """Add up the system prompt and the tool schemas of a call, as far as each has one content."""
-    return sum(part.largest for part in composition.counted if part.part in ("system", "tools") and part.distinct == 1)
-
-
-def _fixed_prompts(
-    lines: Mapping[str, Iterable[Any]], compositions: Mapping[str, StageComposition]
-) -> dict[str, tuple[FixedPrompt, ...]]:
-    found: dict[str, list[FixedPrompt]] = {}
-    for encoding, prompts in lines.items():
-        for stage, opening, beside, user, calls in prompts:
-            tokens = beside + _steady_tokens(compositions.get(stage, StageComposition(0)))
-            found.setdefault(stage, []).append(FixedPrompt(opening, encoding, tokens, user, calls))
-    return {stage: tuple(sorted(prompts, key=FixedPrompt.order)) for stage, prompts in found.items()}
-
-
-def _speed_rows(speeds: Mapping[str, Mapping[str, Speed]]) -> Document:
-    """Give s a call, s a token read, s a token written and the number of calls of each model by stage."""
-    return {
-        stage: {model: [*speed.coefficients, speed.calls] for model, speed in models.items()}
-        for stage, models in speeds.items()
-        if models
-    }
-
-
-def _named_stages(records: Iterable[str]) -> set[str]:
-    return {split_key(key)[0] for key in records} - {""}
-
-
-def _rows(records: Mapping[str, MetricRecord]) -> Document:
-    """Give a row a metric: its value, or its values by stage; the whole test's alone needs no stage."""
-    rows: dict[str, dict[str, Any]] = {}
-    for key, record in records.items():
-        _check_numbers(key, record)
-        stage, name = split_key(key)
-        sessions = [list(session) for session in record.sessions]
-        rows.setdefault(name, {})[stage] = sessions[0][0] if record.sessions == ((sessions[0][0],),) else sessions
-    return {name: row[""] if row.keys() == {""} else row for name, row in rows.items()}
-
-
-def _records(rows: Document, origins: derive.Origins) -> dict[str, MetricRecord]:
-    found = {}
-    for name, row in rows.items():
-        for stage, value in row.items() if isinstance(row, dict) else [("", row)]:
-            sessions = tuple(map(tuple, value)) if isinstance(value, list) else ((value,),)
-            key = Metric(stage, name).key
-            found[key] = MetricRecord(sessions, origins[key] if key in origins else mean(sessions[0]))
-    return found
-
-
-def _zero_names(records: Mapping[str, MetricRecord], scope: Scope) -> set[str]:
-    """Name the metrics that are 0 in every stage, from the start, and that no rule gives."""
-    scopes = {""} if scope.single else set(scope.stages)
-    by_name: dict[str, dict[str, MetricRecord]] = {}
-    for key, record in records.items():
-        stage, name = split_key(key)
-        by_name.setdefault(name, {})[stage] = record
-    return {
-        name
-        for name, found in by_name.items()
-        if found.keys() == scopes and all(record == ZERO for record in found.values())
-    }
-
-
-def _stored_sources(sources: Mapping[str, str], scope: Scope) -> dict[str, str]:
-    """Leave out the stages whose figures come from where the whole test's come from."""
-    kept = dict(sources)
-    for name in ("input_tokens", "output_tokens"):
-        if (whole := sources.get(name)) is not None:
-            for key in (Metric(stage, name).key for stage in scope.stages):
-                kept[key] = sources.get(key, _PROVIDER)
-                if kept[key] == whole:
-                    del kept[key]
-    return kept
-
-
-def _all_sources(sources: Mapping[str, str], scope: Scope) -> dict[str, str]:
-    found = dict(sources)
-    for name in ("input_tokens", "output_tokens"):
-        if (whole := sources.get(name)) is not None:
-            for key in (Metric(stage, name).key for stage in scope.stages):
-                found.setdefault(key, whole)
-    return {key: source for key, source in found.items() if source != _PROVIDER}
-
-
-def _composition_lines(entry: BaselineEntry, *, named: set[str]) -> Iterator[list[Any]]:
-    """Give a line a part, the parts in the order of the prompt; and one for what the stage's other figures do not tell."""
-    for stage in sorted(entry.composition):
-        composition = entry.composition[stage]
-        expected = _told(stage, composition.counted, entry.metrics, entry.models, entry.stages)
-        fields = (*_OWN_COUNTS, "models", "estimated")
-        differing = {name: value for name in fields if (value := getattr(composition, name)) != getattr(expected, name)}
-        if differing or not (composition.counted or stage in named):
-            yield [stage, {name: list(value) if name == "models" else value for name, value in differing.items()}]
-        for part in composition.counted:
-            yield [stage, part.part, *([part.name] if part.name else []), _part_fields(part)]
-
-
-def _part_fields(part: PartTotal) -> dict[str, Any]:
-    """Give the numbers of a part; those of a single content that each call carried follow from two."""
-    expected = _part(part.part, part.name, {"calls": part.calls, "tokens": part.tokens, "distinct": part.distinct})
-    fields: dict[str, Any] = {"calls": part.calls, "tokens": part.tokens}
-    optional = {
-        "behind": (part.behind_tokens, expected.behind_tokens),
-        "digest": (part.digest, ""),
-        "distinct": (part.distinct, 1),
-        "largest": (part.largest, expected.largest),
-        "repeated": (part.repeated_tokens, expected.repeated_tokens),
-    }
-    return fields | {name: value for name, (value, default) in optional.items() if value != default}
-
-
-def _part(part: Any, name: str, fields: Mapping[str, Any]) -> PartTotal:
-    calls, tokens = fields["calls"], fields["tokens"]
-    distinct = fields.get("distinct", 1)
-    each = -(-tokens // calls) if calls and distinct == 1 else tokens
-    return PartTotal(
-        part=part,
-        name=name,
-        tokens=tokens,
-        calls=calls,
-        distinct=distinct,
-        largest=fields.get("largest", each),
-        digest=fields.get("digest", ""),
-        repeated_tokens=fields.get("repeated", tokens - each),
-        behind_tokens=fields.get("behind", 0),
-    )
-
-
-def _compositions(
-    lines: Iterable[Any], stages: tuple[str, ...], metrics: Mapping[str, MetricRecord], models: tuple[str, ...]
-) -> dict[str, StageComposition]:
-    parts: dict[str, list[PartTotal]] = {stage: [] for stage in stages}
-    fields: dict[str, dict[str, Any]] = {}
-    for stage, *line in lines:
-        if len(line) == 1:
-            fields[stage] = line[0]
-        else:
-            parts.setdefault(stage, []).append(_part(line[0], line[1] if len(line) == 3 else "", line[-1]))
-    found = {}
-    for stage, own in parts.items():
-        told = _told(stage, tuple(own), metrics, models, stages)
-        given = {("reported_input" if name == "input_tokens" else name): v for name, v in fields.get(stage, {}).items()}
-        found[stage] = replace(told, **given | ({"models": tuple(given["models"])} if "models" in given else {}))
-    return found
+    return sum(part.largest for part in parts if part.part in ("system", "tools") and part.distinct == 1)
 
 
 def _told(
     stage: str,
-    parts: tuple[PartTotal, ...],
+    parts: Sequence[PartTotal],
     metrics: Mapping[str, MetricRecord],
     models: tuple[str, ...],
     stages: tuple[str, ...],
-) -> StageComposition:
-    """Give a stage's composition as far as its parts and the metrics tell it."""
+) -> dict[str, Any]:
+    """Give the other figures of a stage's composition as far as its parts and the metrics tell them."""
     scope = "" if stages == (ONLY_STAGE,) and stage == ONLY_STAGE else stage
     inside = [path for path in stages if path.rpartition("/")[0] == stage]
-    known = {name: _own_count(name, scope, inside, metrics) for name in _OWN_COUNTS}
-    calls = known["calls"]
-    if calls is None:
-        calls = max((part.calls for part in parts), default=0)
-    return StageComposition(
-        calls=calls,
-        counted=parts,
-        reported_input=known["input_tokens"],
-        output_tokens=known["output_tokens"],
-        reasoning_tokens=known["reasoning_tokens"],
-        failed_attempts=known["failed_attempts"] or 0,
-        models=models if calls else (),
-    )
+    told: dict[str, Any] = {name: _own_count(name, scope, inside, metrics) for name in _OWN_COUNTS}
+    if told["calls"] is None:
+        told["calls"] = max((part.calls for part in parts), default=0)
+    if told["input_tokens"] is None or not parts:
+        told["input_tokens"] = sum(part.tokens for part in parts)
+    told["failed_attempts"] = told["failed_attempts"] or 0
+    return told | {"models": models if told["calls"] else (), "estimated": False}
 
 
 def _own_count(name: str, scope: str, inside: Iterable[str], metrics: Mapping[str, MetricRecord]) -> int | None:
     """Give what a stage's own calls count, where the metrics of the stage and of those inside it have one value each."""
     left = 0
     for stage, sign in ((scope, 1), *((path, -1) for path in inside)):
-        record = metrics.get(Metric(stage, name).key)
-        if record is None or len(set(record.values)) != 1 or not float(record.values[0]).is_integer():
+        record = metrics.get(key_of(stage, name))
+        if record is None or len(values := set(record.values)) != 1 or not float(value := values.pop()).is_integer():
             return None
-        left += sign * int(record.values[0])
+        left += sign * int(value)
     return left if left >= 0 else None
-
-
-def _check_numbers(key: str, record: MetricRecord) -> None:
-    for session in (*record.sessions, () if record.origin is None else (record.origin,)):
-        for value in session:
-            if type(value) not in (int, float) or not bounded(value):
-                raise BaselineError(
-                    f"{key} cannot be stored: {value!r} is no number that a measurement can give",
-                    remedy="fix the hook that computes the metric: it must return a finite int or float, or None",
-                )
 
 
 def _check_outcomes(outcomes: Mapping[str, Any]) -> None:

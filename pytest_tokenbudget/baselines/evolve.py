@@ -16,7 +16,7 @@ from pytest_tokenbudget.baselines.store import Change
 from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S
 from pytest_tokenbudget.records.baseline import MAX_SESSIONS, BaselineEntry, MetricRecord, Session
 from pytest_tokenbudget.records.composition import StageComposition, inside, within
-from pytest_tokenbudget.records.gate import Metric, split_key
+from pytest_tokenbudget.records.gate import key_of, split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.stats.statistic import mean
 
@@ -217,7 +217,7 @@ def _moved_scopes(entry: BaselineEntry, seen: Observation, said: Predicate, *, s
         if before is not None and after is not None and _other_prompt(before, after):
             moved.add(scope)
         for name in () if same_code else ("calls", "input_tokens", "output_tokens"):
-            key = Metric(scope, name).key
+            key = key_of(scope, name)
             if key in entry.metrics and key in seen.metrics:
                 record, session = entry.metrics[key], seen.metrics[key]
                 if said(key) or _left_range(record, session):

@@ -12,7 +12,7 @@ from pytest_tokenbudget.measure.metrics import RENAMED
 from pytest_tokenbudget.providers.names import current_provider
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord, Number, Session
 from pytest_tokenbudget.records.composition import PART_NAMES, PartTotal, StageComposition
-from pytest_tokenbudget.records.gate import Metric, split_key
+from pytest_tokenbudget.records.gate import key_of, split_key
 from pytest_tokenbudget.stats.statistic import mean
 
 Json = dict[str, Any]
@@ -37,7 +37,7 @@ def _entry(test: Json) -> BaselineEntry:
     metrics = {_renamed(key): _record(record) for key, record in test["metrics"].items()}
     # The time of 0.1 was the measured one.
     metrics |= {
-        Metric(stage, "measured_latency").key: record
+        key_of(stage, "measured_latency"): record
         for key, record in metrics.items()
         for stage, name in [split_key(key)]
         if name == "latency"
@@ -60,7 +60,7 @@ def _entry(test: Json) -> BaselineEntry:
 
 def _renamed(key: str) -> str:
     stage, name = split_key(key)
-    return Metric(stage, RENAMED.get(name, name)).key
+    return key_of(stage, RENAMED.get(name, name))
 
 
 def _record(record: Json) -> MetricRecord:

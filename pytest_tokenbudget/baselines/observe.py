@@ -25,7 +25,7 @@ from pytest_tokenbudget.records.baseline import (
 )
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition, all_stages, inside
-from pytest_tokenbudget.records.gate import Metric
+from pytest_tokenbudget.records.gate import key_of
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.stats.statistic import mean
 
@@ -218,24 +218,24 @@ def rounded_times(values: Figures, stages: Sequence[str], traffic: str) -> Figur
     }
     top = [stage for stage in stages if "/" not in stage]
     for stage in stages:
-        _keep_sum(values, found, Metric(stage, "measured_latency").key, _parts_of(stage))
+        _keep_sum(values, found, key_of(stage, "measured_latency"), _parts_of(stage))
     summed = set()
     for name in (*OPEN_TIMES, "model_time") if stages != (ONLY_STAGE,) else ():
-        parts = [Metric(stage, name).key for stage in top]
+        parts = [key_of(stage, name) for stage in top]
         if _adds_up(values, name, parts):
             summed.add(name)
-            found[name] = add([found[part] for part in parts])
+            found[name] = add(*(found[part] for part in parts))
     if "model_time" not in summed:
         _keep_sum(values, found, "measured_latency", _parts_of(""))
     elif _adds_up(values, "measured_latency", _parts_of("")):
         found["own_time"] = subtract(found["measured_latency"], found["model_time"])
     if stages == (ONLY_STAGE,):
         for name in (*OPEN_TIMES, "model_time"):
-            if _adds_up(values, Metric(ONLY_STAGE, name).key, ["model_time"]):
-                found[Metric(ONLY_STAGE, name).key] = found["model_time"]
+            if _adds_up(values, key_of(ONLY_STAGE, name), ["model_time"]):
+                found[key_of(ONLY_STAGE, name)] = found["model_time"]
     for scope in ("", *stages):
         ratio, model, written = (
-            Metric(scope, name).key for name in ("latency_per_output_token", "model_time", "output_tokens")
+            key_of(scope, name) for name in ("latency_per_output_token", "model_time", "output_tokens")
         )
         if ratio in found and model in found and (each := quotient(found[model], found.get(written, 0))) is not None:
             found[ratio] = each
@@ -243,7 +243,7 @@ def rounded_times(values: Figures, stages: Sequence[str], traffic: str) -> Figur
 
 
 def _parts_of(stage: str) -> tuple[str, str]:
-    return Metric(stage, "own_time").key, Metric(stage, "model_time").key
+    return key_of(stage, "own_time"), key_of(stage, "model_time")
 
 
 def _adds_up(values: Figures, whole: str, parts: Sequence[str]) -> bool:
@@ -301,7 +301,7 @@ def _pooled(samples: Iterable[Sample]) -> dict[str, Session]:
     for sample in samples:
         for stage, metrics in sample.pooled.items():
             for name, single in metrics.items():
-                known = values.setdefault(Metric(stage, name).key, [])
+                known = values.setdefault(key_of(stage, name), [])
                 known.extend(number for value in single if (number := _number(value)) is not None)
     return {name: tuple(known) for name, known in values.items()}
 
@@ -346,7 +346,7 @@ def _sources(calls: Sequence[Call], stages: Iterable[str]) -> dict[str, str]:
             worst = max((source for source in sources if source), key=_SOURCES.index, default="provider")
             if worst != "provider":
                 field = "input_source" if name == "input_tokens" else "output_source"
-                found[Metric(stage, name).key] = _described(worst, mine, field)
+                found[key_of(stage, name)] = _described(worst, mine, field)
     return found
 
 

@@ -33,54 +33,59 @@ class Watched(NamedTuple):
 
 
 class Patch:
-    """A method that is replaced until it is put back; one that the class inherits is replaced on the class itself.
+    """A method that is replaced for a time, and may be replaced again; one that the class inherits, on the class itself.
 
     Where somebody has wrapped the replacement meanwhile, and has not taken that away, it stays underneath: it is idle as
     long as nobody watches, and found again by the mark that ``functools.wraps`` hands up.
 
     Attributes:
         owner: The class, or the module of a function.
+        name: The method's name.
+        replacement: What is called in its place.
     """
 
-    __slots__ = ("_before", "_name", "_replacement", "owner")
+    __slots__ = ("_before", "_method", "_original", "name", "owner", "replacement")
 
     def __init__(self, method: Watched) -> None:
-        self.owner, self._name = method.owner, method.name
-        self._before: Any = vars(self.owner).get(self._name)
-        current = getattr(self.owner, self._name)
-        self._replacement = wraps(current)(_replacement(method.door, current, always=method.always))
-        setattr(self._replacement, _MARK, self.owner)
-        setattr(self.owner, self._name, self._replacement)
+        self.owner, self.name, self._method = method.owner, method.name, method
+        self._before: Any = None
+        self._original: Any = None
+        self.replacement: Any = None
 
-    def stands(self) -> bool:
-        """Tell whether the replacement is what is called."""
-        return vars(self.owner).get(self._name) is self._replacement
+    def put_in_place(self) -> bool:
+        """Replace the method; says whether it did: not where it is watched already (its module goes by two names)."""
+        current = getattr(self.owner, self.name)
+        if getattr(current, _MARK, None) is self.owner:
+            return False
+        if current is not self._original:
+            self._original = current
+            self.replacement = wraps(current)(_replacement(self._method, current))
+            setattr(self.replacement, _MARK, self.owner)
+        self._before = vars(self.owner).get(self.name)
+        setattr(self.owner, self.name, self.replacement)
+        return True
 
     def put_back(self) -> bool:
         """Put back what was there; says whether it could."""
-        if not self.stands():
+        if vars(self.owner).get(self.name) is not self.replacement:
             return False
         if self._before is None:
-            delattr(self.owner, self._name)
+            delattr(self.owner, self.name)
         else:
-            setattr(self.owner, self._name, self._before)
+            setattr(self.owner, self.name, self._before)
         return True
 
     def bypass(self) -> str:
         """Name what stands in the method's place and does not call it; ``""`` where the method is called."""
-        current = getattr(self.owner, self._name, None)
-        if is_watched(self.owner, current):
+        current = getattr(self.owner, self.name, None)
+        if getattr(current, _MARK, None) is self.owner:
             return ""
         module = getattr(current, "__module__", None) or type(current).__module__
-        return f"{self.owner.__name__}.{self._name} was replaced by {module}"
+        return f"{self.owner.__name__}.{self.name} was replaced by {module}"
 
 
-def is_watched(owner: type | ModuleType, method: Any) -> bool:
-    """Tell whether a method that stands in an owner is a replacement, or wraps one."""
-    return getattr(method, _MARK, None) is owner
-
-
-def _replacement(door: Callable[..., Any], original: Callable[..., Any], *, always: bool) -> Callable[..., Any]:
+def _replacement(method: Watched, original: Callable[..., Any]) -> Callable[..., Any]:
+    door, always = method.door, method.always
     if iscoroutinefunction(original):
 
         async def awaited(*args: Any, **options: Any) -> Any:
@@ -108,9 +113,7 @@ def is_current(owner: type | ModuleType) -> bool:
 class ImportHook:
     """A finder for ``sys.meta_path`` that finds nothing itself: it asks the others, and tells when a module is loaded.
 
-    Args:
-        wanted: Says by a module's full name whether it matters. It is asked for every import, so it is quick.
-        loaded: Called with the name of a module after its body has run.
+    ``wanted`` says by a module's full name whether it matters. It is asked for every import, so it is quick.
     """
 
     def __init__(self, wanted: Callable[[str], bool], loaded: Callable[[str], None]) -> None:

@@ -33,8 +33,8 @@ _LAST = 64
 class Elsewhere(Protocol):
     """The part of a sample that was seen in other processes."""
 
-    def exchanges(self, now: float) -> Sequence[Exchange]:
-        """Give the exchanges that began in the sample; those still running end ``now``, s on the sample's clock."""
+    def exchanges(self) -> Sequence[Exchange]:
+        """Give the exchanges that began in the sample; those still running end now."""
 
     def newly_ended(self) -> Sequence[Exchange]:
         """Give those that have ended since the last call."""
@@ -44,6 +44,10 @@ class Elsewhere(Protocol):
 
     def is_sending(self, url: str, body: bytes) -> bool:
         """Tell whether a request with this URL and body is on its way there."""
+
+
+def _nowhere() -> Elsewhere | None:
+    return None
 
 
 class OpenSpan:
@@ -74,7 +78,7 @@ class Recorder:
         charges_earlier_work: Whether calls of work that began before the sample are charged to it.
 
     Attributes:
-        elsewhere: What other processes saw of the sample.
+        elsewhere: Gives what other processes saw of the sample, where there are any.
         forwarded: Number of requests that came to a server of the plugin that forwards them.
     """
 
@@ -97,7 +101,7 @@ class Recorder:
         self.connections = ConnectionLog(host_rules)
         self.replays = answerer is not None
         self.recording = True
-        self.elsewhere: Elsewhere | None = None
+        self.elsewhere: Callable[[], Elsewhere | None] = _nowhere
         self._builders: list[ExchangeBuilder] = []
         self._maybe_running: dict[int, ExchangeBuilder] = {}
         self._spans: list[OpenSpan] = []
@@ -201,8 +205,9 @@ class Recorder:
         """Tell about the exchanges that ended unnoticed: by the garbage collector, or in another process."""
         while self._abandoned:
             self.ended(self._abandoned.popleft())
-        if self.elsewhere is not None and self.on_end is not None:
-            for exchange in self.elsewhere.newly_ended():
+        elsewhere = self.elsewhere()
+        if elsewhere is not None and self.on_end is not None:
+            for exchange in elsewhere.newly_ended():
                 self.on_end(self._surrounded(exchange))
 
     def _surrounded(self, exchange: Exchange) -> Exchange:
@@ -226,11 +231,7 @@ class Recorder:
         return tuple(self._notes)
 
     def open_stage(self, at: float | None = None) -> str:
-        """Path of the stage that was opened last of those that are open, ``""`` for none: that of calls from elsewhere.
-
-        Args:
-            at: At which time, s on the sample's clock; by default now.
-        """
+        """Path of the stage that was opened last of those that are open now, or ``at`` a time; ``""`` for none."""
         if at is None:
             return next((span.stage for span in reversed(self._spans) if span.ended is None), "")
         spans = (
@@ -245,7 +246,8 @@ class Recorder:
         now = self.clock()
         # Two threads may take their numbers in one order and get here in the other.
         mine = tuple([builder.exchange(now) for builder in sorted(self._builders, key=attrgetter("number"))])
-        others = () if self.elsewhere is None else self.elsewhere.exchanges(now)
+        elsewhere = self.elsewhere()
+        others = () if elsewhere is None else elsewhere.exchanges()
         if not others:
             return mine
         return tuple(sorted((*mine, *map(self._surrounded, others)), key=lambda exchange: exchange.started))
@@ -255,17 +257,13 @@ class Recorder:
         return self._spans[number:]
 
     def is_sending(self, url: str, body: bytes) -> bool:
-        """Tell whether a watched client is sending a request with this URL and body, here or in another process.
-
-        Args:
-            url: The URL that the client knows: that of a server that forwards.
-            body: The body that it sends.
-        """
+        """Tell whether a watched client is sending this to the URL that it knows, here or in another process."""
         for builder in self.running():
             _, asked, _, sent = builder.library.request_parts(builder.request)
             if same_request(url, body, asked, sent):
                 return True
-        return self.elsewhere is not None and self.elsewhere.is_sending(url, body)
+        elsewhere = self.elsewhere()
+        return elsewhere is not None and elsewhere.is_sending(url, body)
 
     def running(self) -> tuple[ExchangeBuilder, ...]:
         """The exchanges that have not ended."""
@@ -292,7 +290,8 @@ class Recorder:
         mine = tuple(
             [Span(span.stage, span.started, now if span.ended is None else span.ended) for span in tuple(self._spans)]
         )
-        return mine if self.elsewhere is None else (*mine, *self.elsewhere.spans())
+        elsewhere = self.elsewhere()
+        return mine if elsewhere is None else (*mine, *elsewhere.spans())
 
 
 def hosts_of(exchanges: Iterable[Exchange]) -> dict[str, int]:

@@ -20,6 +20,7 @@ from pytest_tokenbudget.processes.interrupts import Interrupted, interruptible
 from pytest_tokenbudget.processes.transcript import Transcript
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.report.figures import number, unit_of
+from pytest_tokenbudget.report.table import aligned
 from pytest_tokenbudget.wording import counted, plain
 
 if TYPE_CHECKING:
@@ -72,13 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 @dataclass(slots=True)
 class _Recorded:
-    """The sessions that were recorded so far.
-
-    Attributes:
-        sessions: Sessions that are whole.
-        samples: Samples of each live test, by node id.
-        files: Baseline files that hold them.
-    """
+    """The sessions that were recorded so far."""
 
     sessions: int = 0
     samples: dict[str, list[Sample]] = field(default_factory=dict)
@@ -156,12 +151,7 @@ def _record(arguments: argparse.Namespace, tests: Sequence[str], *, same_code: b
 
 
 class _Bar:
-    """A progress bar on standard error, on terminals only; lines are written above it.
-
-    Args:
-        progress: What draws it.
-        sessions: Sessions in all.
-    """
+    """A progress bar on standard error, on terminals only; lines are written above it."""
 
     def __init__(self, progress: Progress, sessions: int) -> None:
         self._progress = progress
@@ -242,8 +232,6 @@ def _range(samples: Sequence[Sample], name: str) -> tuple[float, float] | None:
 
 
 def _table(ranges: dict[str, dict[str, tuple[float, float] | None]]) -> list[str]:
-    from tabulate import tabulate
-
     def cell(name: str, found: tuple[float, float] | None) -> str:
         if found is None:
             return "-"
@@ -255,9 +243,7 @@ def _table(ranges: dict[str, dict[str, tuple[float, float] | None]]) -> list[str
         for nodeid, found in ranges.items()
     ]
     headers = ("test", "input", "output", "calls", "measured")
-    return tabulate(
-        rows, headers=headers, tablefmt="simple", disable_numparse=True, colalign=("left", *("right",) * 4)
-    ).splitlines()
+    return aligned(rows, "lrrrr", headers)
 
 
 CALIBRATE = Command(

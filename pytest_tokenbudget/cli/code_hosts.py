@@ -107,15 +107,10 @@ class GitHub:
     def comments(self) -> Iterator[Comment]:
         """The comments of the pull request; ours are those of the token's user, or of a bot where it has none."""
         login = self._login()
-        for page in range(1, MOST_PAGES + 1):
-            path = f"/repos/{self._repository}/issues/{self._number}/comments?per_page={PAGE}&page={page}"
-            found = self._api.call("GET", path)
-            for comment in found:
-                user = comment.get("user") or {}
-                ours = user.get("login") == login if login else user.get("type") == "Bot"
-                yield Comment(int(comment["id"]), str(comment.get("body") or ""), ours)
-            if len(found) < PAGE:
-                return
+        for comment in self._api.pages(f"/repos/{self._repository}/issues/{self._number}/comments?"):
+            user = comment.get("user") or {}
+            ours = user.get("login") == login if login else user.get("type") == "Bot"
+            yield Comment(int(comment["id"]), str(comment.get("body") or ""), ours)
 
     def _login(self) -> str:
         """Name of the token's user; empty for the tokens of jobs and apps, which are no user's."""
@@ -160,13 +155,9 @@ class GitLab:
     def comments(self) -> Iterator[Comment]:
         """The notes of the merge request; ours are those of the token's user."""
         me = self._api.call("GET", "/user").get("id")
-        for page in range(1, MOST_PAGES + 1):
-            found = self._api.call("GET", f"{self._notes}?sort=asc&per_page={PAGE}&page={page}")
-            for note in found:
-                ours = (note.get("author") or {}).get("id") == me
-                yield Comment(int(note["id"]), str(note.get("body") or ""), ours)
-            if len(found) < PAGE:
-                return
+        for note in self._api.pages(f"{self._notes}?sort=asc&"):
+            ours = (note.get("author") or {}).get("id") == me
+            yield Comment(int(note["id"]), str(note.get("body") or ""), ours)
 
     def add(self, body: str) -> str:
         """Write a new note."""
@@ -233,6 +224,14 @@ class _Api:
     url: str
     headers: dict[str, str]
     help: str
+
+    def pages(self, path: str) -> Iterator[Any]:
+        """The items of all pages of a list; the path ends where the query's parameters may follow."""
+        for page in range(1, MOST_PAGES + 1):
+            found = self.call("GET", f"{path}per_page={PAGE}&page={page}")
+            yield from found
+            if len(found) < PAGE:
+                return
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send a request.

@@ -23,7 +23,7 @@ from pytest_tokenbudget.records.baseline import Number
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import Budget, Gate, split_key
 from pytest_tokenbudget.report.figures import number, percent, unit_of
-from pytest_tokenbudget.report.table import cause_lines
+from pytest_tokenbudget.report.table import aligned, cause_lines
 from pytest_tokenbudget.stats.statistic import exceeds, rational
 from pytest_tokenbudget.stats.statistic import statistic as of_values
 from pytest_tokenbudget.wording import counted, plain
@@ -43,13 +43,8 @@ class Change:
     """One figure of one test that is another one than before, or that a rule is about.
 
     Attributes:
-        test: Node id of the test.
         metric: Full name of the metric, ``worker.input_tokens``; with its statistic where that is not the mean.
-        before: Its value before.
-        after: Its value now.
         rule: What is allowed, ``"+10%"`` or ``"-30%"``; ``""`` where nothing is said of it.
-        held: Whether that is so.
-        causes: Why it changed, largest first.
         cause: The largest cause in words, or how the test is unlike production; ``""`` where none is known.
     """
 
@@ -338,8 +333,6 @@ def _told(changes: Sequence[Change]) -> list[Change]:
 
 def _test_lines(changes: Sequence[Change]) -> Iterator[str]:
     """A line a figure, its causes below it; those of the money are those of the tokens, and told where nothing else moved."""
-    from tabulate import tabulate
-
     cells = []
     for one in changes:
         unit = unit_of(one.metric)
@@ -352,12 +345,12 @@ def _test_lines(changes: Sequence[Change]) -> Iterator[str]:
                 "" if one.held else f"OVER{rule}",
             )
         )
-    rows = tabulate(cells, tablefmt="plain", disable_numparse=True, colalign=("left", "left", "right", "left"))
+    rows = aligned(cells, "llrl")
     shown: set[tuple[str, ...]] = set()
     costs_only = {split_key(one.metric)[1] for one in changes} == {"cost"}
-    for one, row, cell in zip(changes, rows.splitlines(), cells, strict=True):
+    for one, row, cell in zip(changes, rows, cells, strict=True):
         said = cell[-1]
-        yield f"  {row.rstrip().removesuffix(said)}{paint(said, 'red')}" if said else f"  {row.rstrip()}"
+        yield f"  {row.removesuffix(said)}{paint(said, 'red')}"
         if split_key(one.metric)[1] == "cost" and not costs_only:
             continue
         if one.causes:

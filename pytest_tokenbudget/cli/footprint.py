@@ -8,14 +8,16 @@ import json
 import os
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_tokenbudget.cli import Command
+from pytest_tokenbudget.cli.terminal_text import bar
 from pytest_tokenbudget.errors import FootprintError
 from pytest_tokenbudget.measure.footprint import DEFAULT_MODEL, Footprint, measure_footprint, read_text
 from pytest_tokenbudget.measure.mcp_server import read_command
+from pytest_tokenbudget.report.table import aligned
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.tokens.counts import count_cache
 from pytest_tokenbudget.wording import plain
@@ -120,8 +122,6 @@ def _rows(found: Footprint, names: Sequence[str]) -> list[_Row]:
 
 
 def _lines(found: Footprint, rows: Sequence[_Row]) -> list[str]:
-    from tabulate import tabulate
-
     about = "estimated with " if found.estimated else ""
     largest = max((row.tokens for row in rows), default=1) or 1
     table = [
@@ -130,14 +130,14 @@ def _lines(found: Footprint, rows: Sequence[_Row]) -> list[str]:
             plain(row.name, limit=40),
             f"{row.tokens:,}",
             f"{row.tokens / max(1, found.input_tokens):.1%}",
-            "█" * max(1, round(_BAR * row.tokens / largest)) if row.tokens > 0 else "",
+            bar(row.tokens / largest, _BAR),
         )
         for row in rows
     ]
     return [
         f"{found.input_tokens:,} input tokens before the first word ({found.model}, {about}{found.encoding})",
         "",
-        tabulate(table, tablefmt="plain", colalign=("left", "left", "right", "right", "left"), disable_numparse=True),
+        *aligned(table, "llrrl"),
     ]
 
 
@@ -147,7 +147,7 @@ def _as_json(found: Footprint, rows: Sequence[_Row]) -> dict[str, Any]:
         "encoding": found.encoding,
         "estimated": found.estimated,
         "input_tokens": found.input_tokens,
-        "parts": [{"part": row.part, "name": row.name, "tokens": row.tokens} for row in rows],
+        "parts": [asdict(row) for row in rows],
     }
 
 

@@ -19,6 +19,7 @@ from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.production import Production, ProductionRow
 from pytest_tokenbudget.report.figures import number, unit_of
+from pytest_tokenbudget.report.table import aligned
 from pytest_tokenbudget.wording import plain
 
 
@@ -106,8 +107,6 @@ def production_json(production: Production) -> dict[str, Any]:
 
 def production_lines(production: Production) -> list[str]:
     """The stages as a table."""
-    from tabulate import tabulate
-
     rows = [
         (
             plain(stage, limit=40) or "(run)",
@@ -119,9 +118,7 @@ def production_lines(production: Production) -> list[str]:
         for name, found in metrics.items()
     ]
     headers = ("stage", "metric", "n", "mean", "p50", "p95")
-    return tabulate(
-        rows, headers=headers, tablefmt="simple", disable_numparse=True, colalign=("left", "left", *("right",) * 4)
-    ).splitlines()
+    return aligned(rows, "llrrrr", headers)
 
 
 IMPORT = Command("import", "make the reference `production` of what production recorded", _arguments, _run)

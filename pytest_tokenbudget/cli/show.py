@@ -24,6 +24,7 @@ from pytest_tokenbudget.records.composition import inclusive
 from pytest_tokenbudget.report.figures import number, percent, seconds, unit_of
 from pytest_tokenbudget.report.json_report import call_json, parts_json
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
+from pytest_tokenbudget.report.table import aligned
 from pytest_tokenbudget.stats.statistic import mean
 from pytest_tokenbudget.wording import counted, plain
 
@@ -132,14 +133,15 @@ def _table(test: ShownTest, *, everything: bool) -> list[str]:
     metrics = _metrics(test, everything=everything)
     lines: list[str] = []
     varies = False
-    for start in range(0, len(metrics), _COLUMNS if everything else len(MAIN_METRICS)):
-        chosen = metrics[start : start + (_COLUMNS if everything else len(MAIN_METRICS))]
+    most = _COLUMNS if everything else len(MAIN_METRICS)
+    for start in range(0, len(metrics), most):
+        chosen = metrics[start : start + most]
         rows = []
         for stage in test.rows:
             cells = [_cell(metric, test.stages[stage].get(metric, ())) for metric in chosen]
             varies = varies or any("±" in cell for cell in cells)
             rows.append((_stage(stage), *cells))
-        lines += ([""] if lines else []) + _tabulated(rows, ("stage", *map(_heading, chosen)), left=1)
+        lines += ([""] if lines else []) + aligned(rows, "l" + "r" * len(chosen), ("stage", *map(_heading, chosen)))
     if varies:
         lines.append("± standard deviation of the values that are kept")
     return lines
@@ -195,7 +197,7 @@ def _composition(test: ShownTest, *, everything: bool) -> list[str]:
     if not rows:
         return []
     headings = ("stage", "input", "calls", "tokens", "share", f"{bar(0.2, 5)} new {bar(0.2, 5, again=1)} sent again")
-    return ["", *_tabulated(rows, headings, left=2, bars=True)]
+    return ["", *aligned(rows, "llrrrl", headings)]
 
 
 def _call_table(calls: Iterable[Call]) -> list[str]:
@@ -215,7 +217,7 @@ def _call_table(calls: Iterable[Call]) -> list[str]:
             )
         )
     headings = ("stage", "model", "start", "latency", "ttft", "input", "cached", "output", "cost", "answer")
-    return _tabulated(rows, headings, left=2, bars=True)
+    return aligned(rows, "llrrrrrrrl", headings)
 
 
 def _overview(tests: Sequence[ShownTest]) -> Iterator[str]:
@@ -229,7 +231,7 @@ def _overview(tests: Sequence[ShownTest]) -> Iterator[str]:
         )
         for test in tests
     ]
-    yield from _tabulated(rows, ("test", *map(_heading, metrics), "traffic"), left=1, bars=True)
+    yield from aligned(rows, "lrrrrrl", ("test", *map(_heading, metrics), "traffic"))
     yield f"{counted(len(tests), 'test')}; `tokenbudget show NODEID` shows one with its stages, --all shows all so"
     yield ""
 
@@ -240,19 +242,6 @@ def _stage(stage: str) -> str:
 
 def _heading(metric: str) -> str:
     return plain(metric.removesuffix("_tokens").replace("_", " "), limit=40)
-
-
-def _tabulated(rows: Sequence[Sequence[str]], headings: Sequence[str], *, left: int, bars: bool = False) -> list[str]:
-    """An aligned table: so many columns are aligned to the left, with ``bars`` the last one too."""
-    from tabulate import tabulate
-
-    aligned = ["left"] * left + ["right"] * (len(headings) - left)
-    if bars:
-        aligned[-1] = "left"
-    text = tabulate(
-        rows, headers=headings, tablefmt="simple", disable_numparse=True, colalign=aligned if rows else None
-    )
-    return [line.rstrip() for line in text.splitlines()]
 
 
 def _test_json(test: ShownTest, *, calls: bool) -> dict[str, Any]:

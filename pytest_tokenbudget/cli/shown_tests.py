@@ -16,6 +16,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.figures import by_stage, columns
 from pytest_tokenbudget.report.from_json import read_report
 
 
@@ -112,9 +113,10 @@ def of_report(result: TestResult, path: Path) -> ShownTest:
     """A test of a report."""
     samples = result.samples
     last = samples[-1] if samples else None
-    stages = {"": _columns([sample.total for sample in samples])}
-    for stage in sorted({stage for sample in samples for stage in sample.stages}):
-        stages[stage] = _columns([sample.stages.get(stage, {}) for sample in samples])
+    stages = {
+        stage: {metric: values for metric, values in columns(figures).items() if values is not None}
+        for stage, figures in by_stage(samples).items()
+    }
     calls = last.calls if last else ()
     return ShownTest(
         test=result.nodeid,
@@ -129,14 +131,3 @@ def of_report(result: TestResult, path: Path) -> ShownTest:
         calls=calls,
         causes=result.causes if result.against == BASELINE else (),
     )
-
-
-def _columns(samples: Sequence[Mapping[str, Number | None]]) -> dict[str, Sequence[Number]]:
-    """The values of each metric over the samples: unknown where one is, 0 where a sample did not open the stage."""
-    found: dict[str, Sequence[Number]] = {}
-    for metric in dict.fromkeys(metric for values in samples for metric in values):
-        column = [values.get(metric) if values else 0 for values in samples]
-        known = [value for value in column if value is not None]
-        if len(known) == len(column):
-            found[metric] = known
-    return found

@@ -16,7 +16,7 @@ from pytest_tokenbudget.replay.cassette import read_cassette
 from pytest_tokenbudget.replay.recount import Cuts, Recording, recount
 from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.json_report import run_json
-from pytest_tokenbudget.report.table import rows, told_gates
+from pytest_tokenbudget.report.table import Line, gate_lines, told_gates
 from pytest_tokenbudget.wording import plain
 
 _SHARE_EXAMPLE = "--shrink calendar_write=50%"
@@ -60,6 +60,11 @@ def _run(arguments: argparse.Namespace) -> int:
     interactions = read_cassette(path, limit=int(context.settings.cassette_limit))
     recording = Recording.read(interactions, context.reader)
     found = recount(recording, cuts, context.reader, nodeid=arguments.recording)
+    if cuts.drop_stages and not found.samples[-1].calls:
+        raise WhatIfError(
+            f"without the calls of {', '.join(cuts.drop_stages)} nothing is left of the run",
+            remedy="leave out a stage that is one of several",
+        )
     if arguments.json:
         print(json.dumps(run_json(RunView(__version__, "report", (found,))), indent=2))
     else:
@@ -85,8 +90,8 @@ def _lines(found: TestResult, cuts: Cuts) -> Sequence[str]:
     what += [f"without the calls of {stage}" for stage in cuts.drop_stages]
     what += ["stable prefixes cached"] if cuts.cache else []
     lines = [f"{plain(found.nodeid)}: what if, {plain(', '.join(what))}"]
-    for row in rows(told_gates(found.gates), found.causes, loud=False):
-        lines += [f"  {row.text}", *(f"      {text}" for text in row.below)]
+    shown = gate_lines(told_gates(found.gates), found.causes, loud=False, below=Line("      "))
+    lines += [line.text for line in shown]
     lines += [f"  note: {plain(note)}" for note in found.notices]
     return lines
 

@@ -10,13 +10,13 @@ from itertools import pairwise
 
 from pytest_tokenbudget.compare.exact_rule import Comparison, nothing_to_compare
 from pytest_tokenbudget.compare.terms import Judged, Terms, change, quotient
+from pytest_tokenbudget.compare.values import ORIGIN_MULTIPLE
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.distributions import tail
 from pytest_tokenbudget.stats.log_ratio import DF_PER_VALUE, moderated_variance
 from pytest_tokenbudget.stats.statistic import exceeds, mean, median, rational, rational_mean
 
 RECENT_SESSIONS = 5
-ORIGIN_MULTIPLE = 2
 ORIGIN_ALPHA = 0.001
 
 

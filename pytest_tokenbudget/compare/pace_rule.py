@@ -7,7 +7,7 @@ own interval, which comes from the calls.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from pytest_tokenbudget.compare.sequential import STORED
 from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN
@@ -16,39 +16,17 @@ from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.gate import Gate
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import ProviderPace, Verdict
+from pytest_tokenbudget.records.verdict import GateResult, ProviderPace, Verdict
 from pytest_tokenbudget.wording import counted
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedPace:
-    """The answer of a gate on the provider's pace.
-
-    Attributes:
-        verdict: Its verdict.
-        ratio: Measured over expected time; ``None`` where it is not known.
-        lower: 97.5 % lower bound of the ratio, where it was judged by its interval.
-        upper: 97.5 % upper bound.
-        reason: One sentence for verdicts that need one.
-        exact: Whether there is nothing of the provider's in it.
-        more: Further samples that are wanted.
-    """
-
-    verdict: Verdict
-    ratio: float | None = None
-    lower: float | None = None
-    upper: float | None = None
-    reason: str = ""
-    exact: bool = False
-    more: int = 0
-
-
 def judge_pace(
-    gate: Gate, samples: Sequence[Sample], entry: BaselineEntry | None, *, fixed: bool, most: int
-) -> JudgedPace:
+    said: GateResult, gate: Gate, samples: Sequence[Sample], entry: BaselineEntry | None, *, fixed: bool, most: int
+) -> GateResult:
     """Judge how fast the models of a stage were.
 
     Args:
+        said: What is known of the gate beforehand: it compares with 1.
         gate: The gate.
         samples: The samples of this run.
         entry: The baseline, whose speeds say what a call should have taken.
@@ -60,24 +38,25 @@ def judge_pace(
         calls of one. ``ok`` rules out three times what is allowed.
     """
     if all(sample.traffic != "live" for sample in samples):
-        return JudgedPace("ok" if gate.kind != "reduce" else "target_missed", 1.0, exact=True)
+        return replace(said, verdict="ok" if gate.kind != "reduce" else "target_missed", value=1.0)
+    said = replace(said, exact=False)
     if entry is None or not entry.speeds:
         reason = "the baseline holds no speed of its models: `pytest --tokenbudget-update` adds it"
-        return JudgedPace("no_baseline", reason=reason)
+        return replace(said, verdict="no_baseline", reason=reason)
     paces = provider_paces([_of_stage(sample, gate.metric.stage) for sample in samples], entry.speeds)
     if not paces:
-        return JudgedPace("inconclusive", reason="no call of this run is one whose model and stage the baseline timed")
+        return replace(said, reason="no call of this run is one whose model and stage the baseline timed")
     pace = pool_paces(paces)
     verdict = _verdict(gate, pace, enough=len(samples) >= STORED.minimum)
-    judged = JudgedPace(verdict, pace.ratio, pace.lower, pace.upper)
+    said = replace(said, verdict=verdict, value=pace.ratio, lower=pace.lower - 1, upper=pace.upper - 1)
     if verdict != "inconclusive":
-        return judged
+        return said
     suspicious = pace.ratio > 1 + _allowed(gate) or gate.kind == "reduce"
     following = STORED.following(len(samples), most)
     more = 0 if fixed or not suspicious or following is None else following - len(samples)
     wanted = f"{counted(more, 'more sample')} may decide it" if more else "more calls would decide it"
     between = f"{pace.lower:.2g} to {pace.upper:.2g} times the expected time in {counted(pace.calls, 'call')}"
-    return replace(judged, reason=f"{between}: {wanted}", more=more)
+    return replace(said, reason=f"{between}: {wanted}", more=more)
 
 
 def _verdict(gate: Gate, pace: ProviderPace, *, enough: bool) -> Verdict:

@@ -12,7 +12,7 @@ from pytest_tokenbudget.records.composition import inside
 from pytest_tokenbudget.records.gate import Gate, Metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult
-from pytest_tokenbudget.stats.statistic import mean
+from pytest_tokenbudget.stats.statistic import falls_short, mean, rational
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def _is_less(gate: Gate, value: Number, base: Number) -> bool:
     if gate.kind == "reduce":
         assert gate.reduction is not None
         return value <= base * (1 - gate.reduction)
-    return value < base * (1 - gate.rule.fraction) and value < base - gate.rule.slack
+    return falls_short(rational(value), rational(base), gate.rule.fraction, gate.rule.slack)
 
 
 def _move(

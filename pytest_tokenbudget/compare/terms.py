@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -14,13 +13,10 @@ from typing import Literal, Protocol
 
 from pytest_tokenbudget.compare.rules import parse_rule
 from pytest_tokenbudget.compare.sequential import COUNTS, PAIRED, STORED, Plan
-from pytest_tokenbudget.measure.constant_speed import clock_noise_of
-from pytest_tokenbudget.records.baseline import BaselineEntry, Number
-from pytest_tokenbudget.records.gate import Gate, Rule
-from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.gate import Rule
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.log_ratio import NoisePrior
-from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL, as_number, rational, shared_level
+from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL, shared_level
 from pytest_tokenbudget.wording import counted
 
 Kind = Literal["latency", "count", "exact"]
@@ -377,39 +373,3 @@ def quotient(new: float, base: float) -> float:
     if base == 0:
         return 1.0 if new == 0 else math.inf
     return float(new / base)
-
-
-def clock_noise(gate: Gate, entry: BaselineEntry, samples: Sequence[Sample]) -> Fraction:
-    """Give the s that a default latency gate forgives: own code is measured on a real clock, whose noise is no change of the code.
-
-    A rule that somebody wrote holds as it is written.
-    """
-    is_default = gate.metric.name == "latency" and bool(entry.speeds) and not gate.explicit
-    return clock_noise_of(samples, gate.metric.stage) if is_default else Fraction(0)
-
-
-def allowed_value(gate: Gate, baseline: Number | None, forgiven: Fraction) -> tuple[Number | None, str]:
-    """The largest value that a gate allows, and its rule as it is shown.
-
-    Args:
-        gate: The gate.
-        baseline: The value of the baseline; ``None`` where there is none.
-        forgiven: What is forgiven beside the rule, in s; it is shown where it allows more than the rule does.
-    """
-    if gate.kind == "limit":
-        return None if gate.ceiling is None else as_number(gate.ceiling), gate.text
-    if baseline is None:
-        return None, gate.text
-    if gate.kind == "reduce":
-        assert gate.reduction is not None
-        return as_number(rational(baseline) * (1 - gate.reduction)), gate.text
-    allowed, beside = increased(baseline, gate.rule), as_number(rational(baseline) + forgiven)
-    return (beside, f"{gate.text} +{float(forgiven) * 1000:g} ms") if beside > allowed else (allowed, gate.text)
-
-
-@lru_cache(maxsize=4096)
-def increased(baseline: Number, rule: Rule) -> Number:
-    """A baseline and all that a rule allows beside it."""
-    base = rational(baseline)
-    relative = base * (1 + rule.fraction)
-    return as_number(max(relative, base + rule.slack) if rule.slack else relative)

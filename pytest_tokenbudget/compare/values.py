@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pytest_tokenbudget.measure.metrics import OPTIONAL_USAGE, PROVIDER_PACE, MetricSpec, tool_tokens
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
 from pytest_tokenbudget.records.composition import inclusive, inside, within
-from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric
+from pytest_tokenbudget.records.gate import TOOL_PREFIX, Gate, Metric, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import Before
 from pytest_tokenbudget.stats.statistic import mean
 
 
-def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -> list[Number] | None:
+def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -> list[Number]:
     """The metric's values in this run.
 
     Args:
@@ -22,7 +22,7 @@ def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -
         spec: Its row in the table; single calls are pooled over the samples where it says so.
 
     Returns:
-        A value a sample (or a call, for pooled metrics); 0 where the stage was not opened in a sample; ``None`` where a
+        A value a sample (or a call, for pooled metrics); 0 where the stage was not opened in a sample; none where a
         sample's value is unknown.
     """
     if spec.pooled is not None:
@@ -35,7 +35,7 @@ def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -
         figures = sample.stages.get(metric.stage) if metric.stage else sample.total
         value = 0 if figures is None else figures.get(metric.name)
         if value is None:
-            return None
+            return []
         values.append(value)
     return values
 
@@ -114,11 +114,15 @@ def offered_tools(samples: Sequence[Sample], entry: BaselineEntry | None) -> set
     }
 
 
-def all_equal(values: Sequence[Number], sessions: Sequence[Session]) -> bool:
-    """Tell whether every value of now and of then is the same: most gates of most runs."""
-    first = values[0]
-    for session in (values, *sessions):
-        for value in session:
-            if value != first:
-                return False
-    return True
+ORIGIN_MULTIPLE = 2
+"""A metric may grow by twice what a gate allows, since its origin, before that is told."""
+
+
+def is_far_from_origin(gate: Gate, recent: Sequence[Sequence[Number]], entry: BaselineEntry) -> bool:
+    """Tell whether any value is beyond what the origin allows: no mean is, where none of its values is."""
+    record = entry.metrics.get(gate.metric.key)
+    if record is None or record.origin is None or gate.metric.statistic != "mean":
+        return False
+    highest = max(map(max, recent))
+    allowed = record.origin * (1 + ORIGIN_MULTIPLE * float(gate.rule.fraction))
+    return highest > record.origin and highest >= allowed

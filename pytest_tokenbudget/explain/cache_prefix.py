@@ -67,10 +67,6 @@ def find_break(composition: StageComposition, other: StageComposition | None = N
     A part that every call should carry alike (system prompt, tool schema) and that some calls carry otherwise, or not at
     all, breaks it; of several such parts the one that the other side did not have so, then the one that stands first in
     the prompt. Where there is none, a message of the history was changed, moved or dropped: the largest such part is named.
-
-    Args:
-        composition: The composition that is looked at.
-        other: The other side of the comparison.
     """
     behind = behind_breaks(composition)
     if not behind or not composition.parts:

@@ -114,11 +114,7 @@ def split_by_calls(pair: Pair, calls_before: int, calls_after: int, *, new: bool
     is the same loop run longer or shorter (contents of the same largest size, arriving at the same pace), all of it is the
     calls'. Both splits are Shapley's for two factors.
 
-    Args:
-        pair: The part.
-        calls_before: Calls of the stage before.
-        calls_after: Calls of the stage after.
-        new: Whether contents count only where no earlier call of the stage had carried them.
+    With ``new``, contents count only where no earlier call of the stage had carried them.
     """
     before, after = pair.before, pair.after
     was, now = ((0 if part is None else _new(part) if new else part.tokens) for part in (before, after))

@@ -85,7 +85,8 @@ class Reader:
         kept = tuple(exchanges)
         polls = polled(kept, self.formats)
         looked_at = [(exchange, self._recognise(exchange, polls)) for exchange in kept]
-        hops = containers(kept, [exchange for exchange, found in looked_at if _is_call(found)])
+        calls = [exchange for exchange, found in looked_at if isinstance(found, _Recognised) and found.is_call]
+        hops = containers(kept, calls)
         unknown: dict[tuple[str, str, str], Unattributed] = {}
         recognised: list[_Recognised] = []
         paid: list[_Recognised] = []
@@ -188,32 +189,29 @@ class Reader:
     def _input(
         self, found: _Recognised, *, compose: bool, seen: Calibration
     ) -> tuple[Usage, Source | None, Composition | None]:
-        reading, reported = found.reading, found.reported
-        usage = reading.usage
-        asked = found.prompt() if compose or reported is None else None
-        source: Source | None = "provider" if found.exchange.token_basis is None else "calibrated"
-        if reported is None:
-            source, counted = self._count_input(found, asked, seen)
-            usage = _with_input(usage, counted)
-        elif usage.input_tokens != reported:
-            usage = replace(usage, input_tokens=reported)
-        composition = None
-        if compose and asked is not None:
-            asked = self.counter.prompt_to(reading.model, asked, provider=reading.provider)
-            composition = self.counter.compose(asked, provider=reading.provider, input_tokens=usage.input_tokens)
-        return usage, source, composition
-
-    def _count_input(
-        self, found: _Recognised, asked: Prompt | None, seen: Calibration
-    ) -> tuple[Source | None, int | None]:
-        provider, basis = found.reading.provider, found.exchange.token_basis
-        if asked is None:
-            return None, None
-        if basis is None or not basis.recorded or basis.counted is None:
+        usage, provider, basis = found.reading.usage, found.reading.provider, found.exchange.token_basis
+        tokens, composition = found.reported, None
+        source: Source | None = "provider" if basis is None else "calibrated"
+        asked = found.prompt() if compose or tokens is None else None
+        if tokens is None and asked is None:
+            source = None
+        elif tokens is None and asked and basis and basis.recorded and basis.counted is not None:
+            counted = self.counter.count_prompt(asked, provider=provider).tokens
+            tokens = calibrated(counted, basis.recorded, basis.counted)
+        elif tokens is None:
+            source = "counted"
+        if asked is not None:
             asked = self.counter.prompt_to(found.reading.model, asked, provider=provider)
-            return "counted", self.counter.estimate_prompt(asked, provider=provider, seen=seen).tokens
-        counted = self.counter.count_prompt(asked, provider=provider).tokens
-        return "calibrated", calibrated(counted, basis.recorded, basis.counted)
+            if compose:
+                composition = self.counter.compose(asked, provider=provider, input_tokens=tokens, seen=seen)
+                tokens = composition.input_tokens
+            elif tokens is None:
+                tokens = self.counter.estimate_prompt(asked, provider=provider, seen=seen).tokens
+        if found.reported is None:
+            usage = _with_input(usage, tokens)
+        elif usage.input_tokens != tokens:
+            usage = replace(usage, input_tokens=tokens)
+        return usage, source, composition
 
     def _output(self, reading: Reading, usage: Usage) -> tuple[Usage, Source | None]:
         if usage.output_tokens or (usage.output_tokens == 0 and not reading.output_text):
@@ -223,10 +221,6 @@ class Reader:
         model = reading.model or reading.request_model
         counted = self.counter.count_text(reading.output_text, provider=reading.provider, model=model)
         return replace(usage, output_tokens=counted.tokens), "counted"
-
-
-def _is_call(found: _Recognised | Unattributed | None) -> bool:
-    return isinstance(found, _Recognised) and found.is_call
 
 
 def _with_input(usage: Usage, tokens: int | None) -> Usage:

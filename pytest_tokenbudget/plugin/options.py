@@ -10,6 +10,11 @@ import pytest
 from pytest_tokenbudget.errors import SettingsError
 from pytest_tokenbudget.settings import OPTIONS, Option, Settings, is_ci, runs_per_month, server_slots
 
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "flag": {"action": "store_true"},
+    "repeat": {"action": "append"},
+    "count": {"type": int},
+}
 _INI_TYPES: dict[str, Any] = {"lines": "linelist", "flag": "bool"}
 
 
@@ -18,23 +23,15 @@ def add_options(parser: pytest.Parser) -> None:
     group = parser.getgroup("tokenbudget", "token budgets of LLM agents")
     for option in OPTIONS:
         if option.flag:
-            group.addoption(option.flag, **_argument(option))
+            argument: dict[str, Any] = dict(_ARGUMENTS.get(option.kind, {}))
+            if option.choices:
+                argument["choices"] = option.choices
+            elif option.metavar:
+                argument["metavar"] = option.metavar
+            # The default is None, so that a flag that was not given can be told from one that was: the ini comes next.
+            group.addoption(option.flag, dest=f"tokenbudget_{option.field}", default=None, help=option.help, **argument)
         if option.ini:
             parser.addini(option.ini, help=option.help, type=_INI_TYPES.get(option.kind, "string"), default=None)
-
-
-def _argument(option: Option) -> dict[str, Any]:
-    # The default is always None, so that a flag that was not given can be told from one that was: the ini comes next.
-    argument: dict[str, Any] = {"dest": f"tokenbudget_{option.field}", "default": None, "help": option.help}
-    if option.kind == "flag":
-        return argument | {"action": "store_true"}
-    if option.kind == "repeat":
-        return argument | {"action": "append", "metavar": option.metavar}
-    if option.kind == "count":
-        return argument | {"type": int, "metavar": option.metavar}
-    if option.kind == "choice":
-        return argument | {"choices": option.choices}
-    return argument | {"metavar": option.metavar}
 
 
 def read_settings(config: pytest.Config) -> Settings:
@@ -43,10 +40,8 @@ def read_settings(config: pytest.Config) -> Settings:
     Raises:
         SettingsError: If an ini value is not allowed; it names the key and the allowed words.
     """
-    values = {option.field: _value(config, option) for option in OPTIONS}
-    if values["missing"] is None:
-        values["missing"] = "fail" if is_ci(os.environ) else "create"
-    settings = Settings(**values)
+    defaults = Settings._field_defaults | {"missing": "fail" if is_ci(os.environ) else "create"}
+    settings = Settings(*[_value(config, option, defaults[option.field]) for option in OPTIONS])
     asked = [name for name in ("update", "ratchet", "accept") if getattr(settings, name)]
     if len(asked) > 1:
         flags = " and ".join(f"--tokenbudget-{name}" for name in asked)
@@ -62,13 +57,13 @@ def read_settings(config: pytest.Config) -> Settings:
     return settings
 
 
-def _value(config: pytest.Config, option: Option) -> Any:
+def _value(config: pytest.Config, option: Option, default: Any) -> Any:
     given = config.getoption(f"tokenbudget_{option.field}", None) if option.flag else None
     if given is not None:
         return tuple(given) if option.kind == "repeat" else given
     stored = config.getini(option.ini) if option.ini else None
     if stored is None or stored in ("", []):
-        return option.default
+        return default
     if option.kind == "lines":
         return tuple(line.strip() for line in stored if line.strip())
     if option.kind == "choice" and stored not in option.choices:
@@ -77,18 +72,13 @@ def _value(config: pytest.Config, option: Option) -> Any:
             remedy=f"{option.ini} = {option.choices[0]}",
         )
     if option.kind == "number":
-        return _number(option, stored)
+        try:
+            number = float(stored)
+        except ValueError:
+            number = -1.0
+        if not 0 < number < float("inf"):
+            raise SettingsError(
+                f"ini option {option.ini} = {stored!r} is no positive number", remedy=f"{option.ini} = {default:.10g}"
+            )
+        return number
     return stored
-
-
-def _number(option: Option, stored: str) -> float:
-    try:
-        number = float(stored)
-    except ValueError:
-        number = -1.0
-    if not 0 < number < float("inf"):
-        raise SettingsError(
-            f"ini option {option.ini} = {stored!r} is no positive number",
-            remedy=f"{option.ini} = {option.default:.10g}",
-        )
-    return number

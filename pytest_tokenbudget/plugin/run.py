@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -59,6 +59,7 @@ class TestRun:
         budget: What it allows.
         context: The session's tools.
         limit: The time that pytest-timeout leaves it; ``None`` where nothing ends it.
+        paused: Stops the test's timer in the meantime: the plugin's own work does not run on it.
         running: The sample that is being taken.
         traffic: Where its answers come from.
         samples: The samples that were taken and count.
@@ -75,6 +76,7 @@ class TestRun:
         self.budget = budget
         self.context = context
         self.limit = limit
+        self.paused: Callable[[], AbstractContextManager[None]] = nullcontext if limit is None else limit.paused
         self.running: RunningSample | None = None
         self.traffic: Traffic | None = None
         self.samples: list[Sample] = []
@@ -82,8 +84,10 @@ class TestRun:
         self.repeating = False
         self.finished = False
         self.subtest_failed = False
-        self._judge = TestJudge(budget, context.baselines.locate(item, budget.against), context)
+        location = context.baselines.locate(item, budget.against)
+        self._judge = TestJudge(budget, location, context, *context.baselines.read(location))
         self._recorded: str = ""
+        self._repeats_in_fresh_processes = (budget.samples_in or context.settings.samples_in) == "process"
         self._asked: Sequence[Call] = ()
         self._cassette: Path | None = None
         self._overwritten: bytes | None = None
@@ -94,10 +98,6 @@ class TestRun:
         self._functions: FunctionStages | None = None
         self._ceiling: Ceiling | None = None
         self._open = ExitStack()
-
-    def paused(self) -> AbstractContextManager[None]:
-        """Stop the test's timer in the meantime: the plugin's own work does not run on it."""
-        return nullcontext() if self.limit is None else self.limit.paused()
 
     def begin_sample(self) -> None:
         """Begin to watch: from here on, what the test's own fixtures and body send belongs to the sample.
@@ -276,7 +276,10 @@ class TestRun:
                 self._run_again()
                 self._played = self.samples.pop()
             if self.result is None:
-                self.result = self._with_texts(self._judged())
+                self.result = self._judged()
+                is_compared = self.context.config.pluginmanager.has_plugin("tokenbudget-arm")
+                if self._asked and (is_compared or (self._cassette is not None and self.result.causes)):
+                    self.result = self._with_texts(self.result, self._cassette, is_compared=is_compared)
                 if self.result.failed:
                     self._fail(self.result)
 
@@ -293,7 +296,7 @@ class TestRun:
         """Take further samples: as many as the marker or the command line says, or until the gates are decided."""
         __tracebackhide__ = True
         budget, settings = self.budget, self.context.settings
-        needed = further_samples(budget, settings, self.samples, lambda: self._judge.gates(self.samples))
+        needed = further_samples(budget, settings, self.samples, partial(self._judge.gates, self.samples))
         with SampleProgress(self.item, settings.samples or budget.samples or budget.max_samples) as progress:
             for undecided in needed if self.result is None else ():
                 reason = self._why_no_further_sample()
@@ -313,16 +316,13 @@ class TestRun:
 
     def _why_no_further_sample(self) -> str:
         """The reason why the test cannot be run again now, ``""`` where it can."""
-        if not self._repeats_in_fresh_processes() and not can_run_again(self.item):
+        if not self._repeats_in_fresh_processes and not can_run_again(self.item):
             return f"a {type(self.item).__name__} cannot be run again in the same process: its first sample decides"
         return "" if self.limit is None else self.limit.why_no_sample(self._longest)
 
-    def _repeats_in_fresh_processes(self) -> bool:
-        return (self.budget.samples_in or self.context.settings.samples_in) == "process"
-
     def _take_another(self) -> None:
         __tracebackhide__ = True
-        if not self._repeats_in_fresh_processes():
+        if not self._repeats_in_fresh_processes:
             self._run_again()
             return
         from pytest_tokenbudget.plugin.fresh_sample import take_fresh_sample
@@ -362,18 +362,17 @@ class TestRun:
             recorded_cassette=self._recorded,
         )
 
-    def _with_texts(self, result: TestResult) -> TestResult:
+    def _with_texts(self, result: TestResult, cassette: Path | None, *, is_compared: bool) -> TestResult:
         """Say which words changed, or hand them over to the command that compares this run with another one."""
         asked, self._asked = self._asked, ()
-        is_compared = self.context.config.pluginmanager.has_plugin("tokenbudget-arm")
-        if not asked or not (is_compared or (result.causes and self._cassette)):
-            return result
-        from pytest_tokenbudget.plugin import changed_texts
+        if is_compared or cassette is None:
+            from pytest_tokenbudget.replay.prompt_texts import TextRules, texts_of_calls
 
-        if is_compared or self._cassette is None:
-            return replace(result, texts=changed_texts.texts_now(asked, self.context))
-        earlier = self._overwritten if self._recorded else _content(self._cassette)
-        return changed_texts.with_changed_texts(result, asked, self._cassette, earlier, self.context)
+            return replace(result, texts=texts_of_calls(asked, TextRules.of(self.context.settings)))
+        from pytest_tokenbudget.plugin.changed_texts import with_changed_texts
+
+        earlier = self._overwritten if self._recorded else _content(cassette)
+        return with_changed_texts(result, asked, cassette, earlier, self.context)
 
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
         """Fail the test with what is said of it."""

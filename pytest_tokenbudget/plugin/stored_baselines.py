@@ -91,15 +91,21 @@ class StoredBaselines:
         nodeid, line = plain_nodeid(item), item.location[1]
         return TestLocation(nodeid, nodeid.partition("::")[2] or nodeid, None if line is None else line + 1, files)
 
-    def entry(self, location: TestLocation) -> BaselineEntry | None:
-        """The stored entry of a test; ``None`` where there is none, or where :meth:`problem` says why it is not known."""
-        entries = self._read(location.files.compared_with)
-        return entries.get(location.key) or entries.get(EVERY_TEST)
+    def read(self, location: TestLocation) -> tuple[BaselineEntry | None, TokenBudgetError | None]:
+        """The stored entry of a test, where there is one, or the error of a file that cannot be read."""
+        path = location.files.compared_with
+        if path not in self._entries:
+            try:
+                if is_production(path):
+                    from pytest_tokenbudget.baselines.production_file import read_entry
 
-    def problem(self, location: TestLocation) -> TokenBudgetError | None:
-        """The error of a file that cannot be read; ``None`` where it can, or where there is none."""
-        self._read(location.files.compared_with)
-        return self._problems.get(location.files.compared_with)
+                    self._entries[path] = {EVERY_TEST: read_entry(path)}
+                else:
+                    self._entries[path] = self._store.read(path)
+            except TokenBudgetError as error:
+                self._entries[path], self._problems[path] = {}, error
+        entries = self._entries[path]
+        return entries.get(location.key) or entries.get(EVERY_TEST), self._problems.get(path)
 
     @cached_property
     def family(self) -> int:
@@ -115,22 +121,9 @@ class StoredBaselines:
 
     def _known(self) -> Iterator[tuple[Budget, BaselineEntry]]:
         for item, budget in self._expected.items():
-            entry = self.entry(self.locate(item, budget.against))
+            entry, _ = self.read(self.locate(item, budget.against))
             if entry is not None:
                 yield budget, entry
-
-    def _read(self, path: Path) -> Mapping[str, BaselineEntry]:
-        if path not in self._entries:
-            try:
-                if is_production(path):
-                    from pytest_tokenbudget.baselines.production_file import read_entry
-
-                    self._entries[path] = {EVERY_TEST: read_entry(path)}
-                else:
-                    self._entries[path] = self._store.read(path)
-            except TokenBudgetError as error:
-                self._entries[path], self._problems[path] = {}, error
-        return self._entries[path]
 
 
 def count_timed_gates(budget: Budget, entry: BaselineEntry, table: Mapping[str, MetricSpec]) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
 from pytest_tokenbudget.compare.values import stored_sessions
@@ -28,6 +27,8 @@ class TestJudge:
         budget: What the test allows.
         location: Where it stands, and where its numbers are stored.
         context: The session's tools.
+        entry: The stored entry of the test; ``None`` where there is none or where it cannot be read.
+        problem: The error of a baseline that cannot be read.
         watched: The clients that were watched.
         notices: What has to be shown of how its samples were taken.
         is_final: Whether no further sample will come, so that what there is decides.
@@ -38,20 +39,12 @@ class TestJudge:
     budget: Budget
     location: TestLocation
     context: SessionContext
+    entry: BaselineEntry | None
+    problem: TokenBudgetError | None
     watched: tuple[str, ...] = ()
     notices: list[str] = field(default_factory=list)
     is_final: bool = False
     _judged: tuple[tuple[Sample, ...], bool, tuple[Sample, ...], tuple[GateResult, ...]] | None = None
-
-    @cached_property
-    def entry(self) -> BaselineEntry | None:
-        """The stored entry of the test; ``None`` where there is none or where it cannot be read."""
-        return self.context.baselines.entry(self.location)
-
-    @cached_property
-    def problem(self) -> TokenBudgetError | None:
-        """The error of a baseline that cannot be read."""
-        return self.context.baselines.problem(self.location)
 
     def gates(self, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
         """Judge the gates by some samples; their ``more`` asks for further ones. Without a call there is no gate."""
@@ -120,6 +113,8 @@ class TestJudge:
             suite=self.context.baselines,
             confirms_improvements=settings.ratchet,
             fixed=self.is_final or (settings.samples or self.budget.samples) is not None,
+            # A run that a ceiling stopped fails, whatever its gates say, and shows them.
+            brief=not self.context.details and not self.budget.stop_at,
         )
 
     def _blank(self) -> TestResult:

@@ -10,11 +10,13 @@ from pytest_tokenbudget.providers.inline_media import image_from_url, inline_fil
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import (
     description,
+    has_sealed_reasoning,
     kept,
     named_choice,
+    parts_of,
     schema,
     texts,
-    turn_role,
+    turn,
     with_names,
 )
 from pytest_tokenbudget.providers.wire_format import (
@@ -60,10 +62,7 @@ def messages_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     system = _blocks(body.get("system"))
     if system:
         messages.append(Message("system", system, None, "system"))
-    for item in dicts(body.get("messages")):
-        wire_role = as_str(item.get("role"))
-        parts = _blocks(item.get("content"))
-        messages.append(Message(turn_role(wire_role, parts), parts, None, wire_role))
+    messages += [turn(as_str(item.get("role")), _blocks(item.get("content"))) for item in dicts(body.get("messages"))]
     choice = body.get("tool_choice")
     return Prompt(
         api=api,
@@ -72,21 +71,13 @@ def messages_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
         tools=tuple(_tool(item) for item in dicts(body.get("tools"))),
         tool_choice=None if choice is None else named_choice(choice),
         output_schema=_output_schema(body),
-        opaque_reasoning=any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        opaque_reasoning=has_sealed_reasoning(messages),
         extra=kept(body, _EXTRA),
     )
 
 
 def _blocks(value: object) -> tuple[Part, ...]:
-    if not isinstance(value, list):
-        return texts(value)
-    parts: list[Part] = []
-    for item in value:
-        if isinstance(item, str):
-            parts.extend(texts(item))
-        elif isinstance(item, dict):
-            parts.extend(_block(item))
-    return tuple(parts)
+    return parts_of(value, _block)
 
 
 def _block(item: dict[str, Any]) -> tuple[Part, ...]:

@@ -6,11 +6,20 @@ import json
 from typing import Any
 
 from pytest_tokenbudget.providers.billing import billed
-from pytest_tokenbudget.providers.http_message import Request, Response
+from pytest_tokenbudget.providers.http_message import Response
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts, first_count
-from pytest_tokenbudget.providers.prompt_parts import description, kept, schema, texts, turn_role, with_names
-from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has
+from pytest_tokenbudget.providers.prompt_parts import (
+    description,
+    has_sealed_reasoning,
+    kept,
+    parts_of,
+    schema,
+    texts,
+    turn,
+    with_names,
+)
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has
 from pytest_tokenbudget.records.call import BilledUsage, Usage
 from pytest_tokenbudget.records.prompt import (
     File,
@@ -33,15 +42,11 @@ _TEXT_FORMATS = frozenset({"csv", "html", "md", "txt"})
 def converse_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     """Read what a Converse request asks; the model stands in the URL."""
     messages: list[Message] = []
-    given = body.get("system")
-    system = texts(given) if isinstance(given, str) else _blocks(given)
+    system = parts_of(body.get("system"), _block)
     if system:
         messages.append(Message("system", system, None, "system"))
-    for item in dicts(body.get("messages")):
-        wire_role = as_str(item.get("role"))
-        content = item.get("content")
-        parts = texts(content) if isinstance(content, str) else _blocks(content)
-        messages.append(Message(turn_role(wire_role, parts), parts, None, wire_role))
+    said = dicts(body.get("messages"))
+    messages += [turn(as_str(item.get("role")), parts_of(item.get("content"), _block)) for item in said]
     config = as_dict(body.get("toolConfig"))
     return Prompt(
         api=api,
@@ -50,13 +55,9 @@ def converse_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
         tools=tuple(_tool(item) for item in dicts(config.get("tools")) if "cachePoint" not in item),
         tool_choice=_choice(config.get("toolChoice")),
         output_schema=_output_schema(body),
-        opaque_reasoning=any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        opaque_reasoning=has_sealed_reasoning(messages),
         extra=kept(body, ("additionalModelRequestFields", "promptVariables", "guardrailConfig")),
     )
-
-
-def _blocks(value: object) -> tuple[Part, ...]:
-    return tuple(part for item in dicts(value) for part in _block(item))
 
 
 def _block(item: dict[str, Any]) -> tuple[Part, ...]:
@@ -197,8 +198,7 @@ def parse_converse(documents: list[dict[str, Any]], accumulator: ResponseAccumul
 
 def _frame(document: dict[str, Any], index: int, accumulator: ResponseAccumulator) -> dict[str, Any]:
     """Read what stands around a stream's deltas, or a whole response; give the usage that it holds."""
-    if document.get("error"):
-        accumulator.error = error_text(document["error"])
+    accumulator.note_error(document.get("error"))
     message = as_dict(as_dict(document.get("output")).get("message"))
     for block in dicts(message.get("content")):
         _written_block(block, index, accumulator)
@@ -218,8 +218,7 @@ def _written_block(block: dict[str, Any], index: int, accumulator: ResponseAccum
         else:
             accumulator.call(use.get("name"), use.get("input"), index)
     accumulator.text(block.get("text"), index)
-    for piece in dicts(as_dict(block.get("citationsContent")).get("content")):
-        accumulator.text(piece.get("text"), index)
+    accumulator.texts_in(as_dict(block.get("citationsContent")).get("content"), index)
     accumulator.text(as_dict(as_dict(block.get("reasoningContent")).get("reasoningText")).get("text"), index)
 
 
@@ -245,14 +244,8 @@ class BedrockConverse(WireFormat):
     )
     hosts = (("api.aws", "aws.bedrock"),)
     read_prompt = staticmethod(converse_prompt)
-
-    def url_model(self, request: Request) -> str:
-        """The model in the path."""
-        return request.segment_after("model")
-
-    def asks_stream(self, request: Request) -> bool:
-        """Tell by the path."""
-        return request.path.endswith("-stream")
+    model_markers = ("model",)
+    stream_paths = ("-stream",)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the messages of a stream."""

@@ -37,20 +37,38 @@ _OTHER_MODELS = ("rerank", "image", "stability", "canvas", "reel", "sonic")
 _TEXTS = ("outputText", "generation", "text", "completion")
 
 
+def _invoke_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
+    """Read what an InvokeModel request asks, by the dialect of its body."""
+    if "anthropic_version" in body and "messages" in body:
+        return messages_prompt(body, model, api)
+    if "messages" in body:
+        if "schemaVersion" in body or "inferenceConfig" in body or _untyped_blocks(body):
+            return converse_prompt(body, model, api)
+        return chat_prompt(body, model, api)
+    if "message" in body:
+        return cohere_prompt(body, model, api)
+    if "texts" in body or "singleEmbeddingParams" in body:
+        return embedding_prompt(body, model, api)
+    return completion_prompt(body, model, api)
+
+
+def _untyped_blocks(body: dict[str, Any]) -> bool:
+    return any(
+        "text" in block and "type" not in block
+        for item in dicts(body["messages"])
+        for block in dicts(as_dict(item).get("content"))
+    )
+
+
 class BedrockInvoke(WireFormat):
     """InvokeModel, and its binary event stream."""
 
     api = "bedrock.invoke"
     provider = "aws.bedrock"
     endpoints = (Endpoint("call", r"/model/.*/invoke(-with-response-stream)?$"),)
-
-    def url_model(self, request: Request) -> str:
-        """The model in the path."""
-        return request.segment_after("model")
-
-    def asks_stream(self, request: Request) -> bool:
-        """Tell by the path."""
-        return request.path.endswith("-stream")
+    model_markers = ("model",)
+    read_prompt = staticmethod(_invoke_prompt)
+    stream_paths = ("-stream",)
 
     def read_answer(self, request: Request, exchange: Exchange, provider: str) -> Reading:
         """Read by the dialect of the documents, then by Bedrock's own figures."""
@@ -90,33 +108,6 @@ class BedrockInvoke(WireFormat):
             return "other"
         body = request.body or {}
         return "chat" if "messages" in body or "message" in body else "text_completion"
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else _invoke_prompt(request.body, self.url_model(request), self.api)
-
-
-def _invoke_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
-    """Read what an InvokeModel request asks, by the dialect of its body."""
-    if "anthropic_version" in body and "messages" in body:
-        return messages_prompt(body, model, api)
-    if "messages" in body:
-        if "schemaVersion" in body or "inferenceConfig" in body or _untyped_blocks(body):
-            return converse_prompt(body, model, api)
-        return chat_prompt(body, model, api)
-    if "message" in body:
-        return cohere_prompt(body, model, api)
-    if "texts" in body or "singleEmbeddingParams" in body:
-        return embedding_prompt(body, model, api)
-    return completion_prompt(body, model, api)
-
-
-def _untyped_blocks(body: dict[str, Any]) -> bool:
-    return any(
-        "text" in block and "type" not in block
-        for item in dicts(body["messages"])
-        for block in dicts(as_dict(item).get("content"))
-    )
 
 
 def _titan_usage(document: dict[str, Any]) -> Usage:

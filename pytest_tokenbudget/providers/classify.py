@@ -66,17 +66,12 @@ class Classified:
     def prompt(self) -> Prompt | None:
         """Read what is asked, once, when it is first asked for; ``None`` where it cannot be read."""
         if self._prompt is None:
-            self._prompt = (self._read_prompt(),)
+            try:
+                self._prompt = (None if self.format is None else self.format.prompt(self.request),)
+            except Exception:
+                # A body may be nested too deeply, and a project's format may fail; without a prompt there is no count.
+                self._prompt = (None,)
         return self._prompt[0]
-
-    def _read_prompt(self) -> Prompt | None:
-        if self.format is None:
-            return None
-        try:
-            return self.format.prompt(self.request)
-        except Exception:
-            # A body may be nested too deeply, and a project's format may fail; without a prompt there is no count.
-            return None
 
 
 def classify(request: Request, formats: Sequence[WireFormat]) -> Classified:
@@ -136,25 +131,14 @@ def body_limit(method: str, url: str, response_headers: Headers, formats: Sequen
     Returns:
         ``None`` for all of a model call; a bound for what may be one or stands beside one; 0 for all other traffic.
     """
-    kinds = possible_kinds(method, url, formats)
+    path = split_url(url).path.rstrip("/")
+    kinds = {endpoint.kind for _, endpoint in _candidates(method.upper(), path, formats)}
     content_type = header(response_headers, "content-type").lower()
     if kinds & {"call", "paid"} and not content_type.startswith(_MEDIA):
         return None
     if kinds or (method.upper() == "POST" and (not content_type or any(word in content_type for word in _TEXTS))):
         return UNKNOWN_BODY
     return 0
-
-
-def possible_kinds(method: str, url: str, formats: Sequence[WireFormat]) -> set[Kind]:
-    """Tell what a request may be, by method and path alone."""
-    path = split_url(url).path.rstrip("/")
-    return {endpoint.kind for _, endpoint in _candidates(method.upper(), path, formats)}
-
-
-def may_be_polled(method: str, url: str, formats: Sequence[WireFormat]) -> bool:
-    """Tell by method and path whether a request may ask for the answer to an earlier one."""
-    path = split_url(url).path.rstrip("/")
-    return any(endpoint.reads for _, endpoint in _candidates(method.upper(), path, formats))
 
 
 def _candidates(method: str, path: str, formats: Sequence[WireFormat]) -> Iterator[tuple[WireFormat, Endpoint]]:
@@ -166,21 +150,21 @@ def _candidates(method: str, path: str, formats: Sequence[WireFormat]) -> Iterat
 
 @lru_cache(maxsize=1024)
 def _endpoints(method: str, path: str, formats: tuple[WireFormat, ...]) -> tuple[tuple[WireFormat, Endpoint], ...]:
-    """The endpoints with such a method and path."""
-    return tuple(
-        (wire_format, endpoint)
-        for wire_format in formats
-        for endpoint in _endpoints_of(wire_format)
-        if (not endpoint.methods or method in endpoint.methods) and re.search(endpoint.path, path) is not None
-    )
+    """The endpoints with such a method and path.
 
-
-def _endpoints_of(wire_format: WireFormat) -> tuple[Endpoint, ...]:
-    """A format's endpoints; one that was written for version 0.1 of this package has ``recognises`` in their place."""
-    endpoints: tuple[Endpoint, ...] | None = getattr(wire_format, "endpoints", None)
-    if endpoints is None:
-        return (Endpoint("call", "", wire_format.recognises, methods=()),)  # type: ignore[attr-defined]  # as said
-    return endpoints
+    A format that was written for version 0.1 of this package has ``recognises`` in the place of endpoints.
+    """
+    found: list[tuple[WireFormat, Endpoint]] = []
+    for one in formats:
+        endpoints: tuple[Endpoint, ...] | None = getattr(one, "endpoints", None)
+        if endpoints is None:
+            endpoints = (Endpoint("call", "", one.recognises, methods=()),)  # type: ignore[attr-defined]  # as said
+        found += [
+            (one, endpoint)
+            for endpoint in endpoints
+            if (not endpoint.methods or method in endpoint.methods) and re.search(endpoint.path, path) is not None
+        ]
+    return tuple(found)
 
 
 def _api_of(wire_format: WireFormat, request: Request) -> str:
@@ -190,7 +174,7 @@ def _api_of(wire_format: WireFormat, request: Request) -> str:
 
 def _hosts_of(host: str, formats: Sequence[WireFormat]) -> dict[str, str]:
     """Suffix of a host -> provider, of the formats up to the first that knows a host; a group is imported for names alone."""
-    found = _hosts(tuple(one for one in formats if not isinstance(one, FormatGroup)))
+    found = _hosts(tuple([one for one in formats if not isinstance(one, FormatGroup)]))
     if not host.rpartition(".")[2].isalpha() or "." not in host or by_suffix(host, found) is not None:
         return found
     return _hosts(tuple(formats))
@@ -264,10 +248,13 @@ def read(exchange: Exchange, formats: Sequence[WireFormat]) -> ReadExchange | Un
             reading = _read_answer(found.format, found, exchange)
         except Exception as error:
             return _unattributed(found, f"{found.api} failed: {type(error).__name__}")
-        if reading is not None:
-            if found.kind != "call" and reading.operation != "other":
-                reading = replace(reading, operation="other", problems=())
-            return ReadExchange(reading, _ttft(exchange, reading), found)
+        if reading is None:
+            continue
+        if found.kind != "call" and reading.operation != "other":
+            reading = replace(reading, operation="other", problems=())
+        content_at = reading.first_content_at if reading.stream else None
+        arrived = None if content_at is None else arrival(exchange, content_at)
+        return ReadExchange(reading, None if arrived is None else arrived - exchange.started, found)
     else:
         unknown = classify(request, ())
         if unknown.kind in _LISTED:
@@ -290,13 +277,6 @@ def _unattributed(found: Classified, reason: str) -> Unattributed:
     return Unattributed(host=found.request.host, path=found.request.url.path, reason=reason)
 
 
-def _ttft(exchange: Exchange, reading: Reading) -> float | None:
-    if reading.first_content_at is None or not reading.stream:
-        return None
-    arrived = arrival(exchange, reading.first_content_at)
-    return None if arrived is None else arrived - exchange.started
-
-
 def polled(exchanges: Iterable[Exchange], formats: Sequence[WireFormat]) -> dict[str, Reading]:
     """The answers that polls brought.
 
@@ -305,11 +285,14 @@ def polled(exchanges: Iterable[Exchange], formats: Sequence[WireFormat]) -> dict
         formats: The formats.
 
     Returns:
-        Response id -> the last reading that has usage. Empty, at no cost, where nothing was polled.
+        Response id -> the last reading that has usage.
     """
     found: dict[str, Reading] = {}
     for exchange in exchanges:
-        if exchange.method == "GET" and may_be_polled("GET", exchange.url, formats):
+        if exchange.method != "GET":
+            continue
+        path = split_url(exchange.url).path.rstrip("/")
+        if any(endpoint.reads for _, endpoint in _candidates("GET", path, formats)):
             seen = read(exchange, formats)
             if isinstance(seen, ReadExchange) and seen.reading.usage != Usage():
                 found[seen.reading.id] = seen.reading

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_tokenbudget.providers.google_generate import url_model
+from pytest_tokenbudget.providers.google_generate import GoogleFormat
 from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import added, as_dict, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import embedding_prompt
-from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, has
 from pytest_tokenbudget.records.call import Operation, Usage
 
 
-class GoogleEmbed(WireFormat):
+class GoogleEmbed(GoogleFormat):
     """``embedContent`` and ``batchEmbedContents``."""
 
     api = "google.embed_content"
@@ -24,16 +24,11 @@ class GoogleEmbed(WireFormat):
     )
     read_prompt = staticmethod(embedding_prompt)
 
-    def url_model(self, request: Request) -> str:
-        """The model in the path."""
-        return url_model(request)
-
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from the one document."""
         for document in response.documents:
             accumulator.read = accumulator.read or "embedding" in document or "embeddings" in document
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
+            accumulator.note_error(document.get("error"))
             usage = as_dict(document.get("usageMetadata"))
             accumulator.usage = Usage(input_tokens=count(usage.get("promptTokenCount")))
 
@@ -43,7 +38,7 @@ def _embeds_texts(request: Request) -> bool:
     return any("content" in item or "messages" in item for item in dicts((request.body or {}).get("instances")))
 
 
-class VertexPredict(WireFormat):
+class VertexPredict(GoogleFormat):
     """Vertex AI's ``predict`` where it embeds texts, or where PaLM of old completes them."""
 
     api = "google.predict_embed"
@@ -52,15 +47,10 @@ class VertexPredict(WireFormat):
     endpoints = (Endpoint("call", r":predict$", when=_embeds_texts),)
     read_prompt = staticmethod(embedding_prompt)
 
-    def url_model(self, request: Request) -> str:
-        """The model in the path."""
-        return url_model(request)
-
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather the tokens of each text."""
         for index, document in enumerate(response.documents):
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
+            accumulator.note_error(document.get("error"))
             metadata = as_dict(as_dict(document.get("metadata")).get("tokenMetadata"))
             if metadata:
                 _completion(document, metadata, index, accumulator)
@@ -82,8 +72,7 @@ def _completion(
     accumulator.read = True
     for prediction in dicts(document.get("predictions")):
         accumulator.text(prediction.get("content"), index)
-        for candidate in dicts(prediction.get("candidates")):
-            accumulator.text(candidate.get("content"), index)
+        accumulator.texts_in(prediction.get("candidates"), index, "content")
     accumulator.usage = Usage(
         input_tokens=count(as_dict(metadata.get("inputTokenCount")).get("totalTokens")),
         output_tokens=count(as_dict(metadata.get("outputTokenCount")).get("totalTokens")),

@@ -12,7 +12,14 @@ from pytest_tokenbudget.providers.billing import billed, modality_tokens
 from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, compact, count, dicts
-from pytest_tokenbudget.providers.prompt_parts import description, function_tool, schema, texts, turn_role, with_names
+from pytest_tokenbudget.providers.prompt_parts import (
+    function_tool,
+    has_sealed_reasoning,
+    parts_of,
+    texts,
+    turn,
+    with_names,
+)
 from pytest_tokenbudget.providers.wire_format import (
     AnswerWriter,
     Endpoint,
@@ -43,16 +50,6 @@ from pytest_tokenbudget.records.prompt import (
     ToolResult,
 )
 
-
-def url_model(request: Request) -> str:
-    """The model that a Google URL names: the segment before the method."""
-    path = request.path
-    for marker in ("models", "tunedModels", "endpoints"):
-        if f"/{marker}/" in path:
-            return request.segment_after(marker).rpartition(":")[0]
-    return ""
-
-
 _SCHEMAS = ("responseSchema", "response_schema", "responseJsonSchema", "response_json_schema", "_responseJsonSchema")
 
 
@@ -64,11 +61,11 @@ def generate_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     if system:
         messages.append(Message("system", system, None, as_str(as_dict(instruction).get("role")) or "system"))
     contents = body.get("contents")
-    for item in contents if isinstance(contents, list) else [contents]:
-        if isinstance(item, dict | str):
-            wire_role = as_str(as_dict(item).get("role")) or "user"
-            parts = _parts(item)
-            messages.append(Message(turn_role(wire_role, parts), parts, None, wire_role))
+    messages += [
+        turn(as_str(as_dict(item).get("role")) or "user", _parts(item))
+        for item in (contents if isinstance(contents, list) else [contents])
+        if isinstance(item, dict | str)
+    ]
     config = as_dict(_either(body, "generationConfig", "generation_config"))
     cached = _either(body, "cachedContent", "cached_content")
     extra = {"cachedContent": cached} if cached else {}
@@ -82,7 +79,7 @@ def generate_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
         tools=tuple(tool for item in dicts(body.get("tools")) for tool in _tools(item)),
         tool_choice=_choice(as_dict(_either(body, "toolConfig", "tool_config"))),
         output_schema=_output_schema(config),
-        opaque_reasoning=bool(cached) or any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        opaque_reasoning=bool(cached) or has_sealed_reasoning(messages),
         extra=extra,
     )
 
@@ -97,13 +94,7 @@ def _parts(content: object) -> tuple[Part, ...]:
     if isinstance(content, str):
         return texts(content)
     held = as_dict(content).get("parts", content)
-    parts: list[Part] = []
-    for item in held if isinstance(held, list) else [held]:
-        if isinstance(item, str):
-            parts.extend(texts(item))
-        elif isinstance(item, dict):
-            parts.extend(_part(item))
-    return tuple(parts)
+    return parts_of(held if isinstance(held, list) else [held], _part)
 
 
 def _part(item: dict[str, Any]) -> tuple[Part, ...]:
@@ -179,15 +170,9 @@ def _tools(item: dict[str, Any]) -> list[Tool]:
 
 
 def _declared(declared: dict[str, Any]) -> Tool:
-    for key in ("parametersJsonSchema", "parameters_json_schema"):
-        if isinstance(declared.get(key), dict):
-            return function_tool(declared, declared, key)
-    return Tool(
-        name=as_str(declared.get("name")),
-        description=description(declared.get("description")),
-        parameters=schema(declared.get("parameters")),
-        definition=declared,
-    )
+    keys = ("parametersJsonSchema", "parameters_json_schema")
+    key = next((key for key in keys if isinstance(declared.get(key), dict)), "parameters")
+    return function_tool(declared, declared, key)
 
 
 def _choice(config: dict[str, Any]) -> str | None:
@@ -372,7 +357,17 @@ def _write_events(answer: ScriptedAnswer) -> list[Event]:
     ]
 
 
-class GoogleGenerate(WireFormat):
+class GoogleFormat(WireFormat):
+    """An API of Google's, whose URLs name the model in front of the method."""
+
+    model_markers = ("models", "tunedModels", "endpoints")
+
+    def url_model(self, request: Request) -> str:
+        """The model in the path; a tuned model's or an endpoint's name likewise."""
+        return super().url_model(request).rpartition(":")[0]
+
+
+class GoogleGenerate(GoogleFormat):
     """Content generation, streamed or not."""
 
     api = "google.generate_content"
@@ -390,14 +385,7 @@ class GoogleGenerate(WireFormat):
         ("aiplatform.googleapis.com", "gcp.vertex_ai"),
     )
     writer = AnswerWriter(_write_plain, _write_events, _write_error)
-
-    def url_model(self, request: Request) -> str:
-        """The model in the path; a tuned model's or an endpoint's name likewise."""
-        return url_model(request)
-
-    def asks_stream(self, request: Request) -> bool:
-        """Tell by the path."""
-        return request.path.endswith(":streamGenerateContent")
+    stream_paths = (":streamGenerateContent",)
 
     def prompt(self, request: Request) -> Prompt | None:
         """Read what the model is asked; Code Assist wraps the same request."""

@@ -8,8 +8,15 @@ from pytest_tokenbudget.providers.billing import billed, modality_tokens
 from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts
-from pytest_tokenbudget.providers.prompt_parts import function_tool, kept, texts, turn_role, with_names
-from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text
+from pytest_tokenbudget.providers.prompt_parts import (
+    function_tool,
+    has_sealed_reasoning,
+    kept,
+    texts,
+    turn,
+    with_names,
+)
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import (
     File,
@@ -26,30 +33,25 @@ from pytest_tokenbudget.records.prompt import (
 )
 
 
-def _interaction_prompt(body: dict[str, Any], api: str) -> Prompt:
+def _interaction_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     """Read what an interaction asks: ``input`` is a text, a list of parts, or a list of turns."""
     messages: list[Message] = []
     if body.get("system_instruction"):
         messages.append(Message("system", texts(body["system_instruction"]), None, "system"))
     given = body.get("input")
     turns = dicts(given) if isinstance(given, list) else dicts([given])
-    if any("role" in turn for turn in turns):
-        for turn in turns:
-            wire_role = as_str(turn.get("role")) or "user"
-            parts = _parts(turn.get("content"))
-            messages.append(Message(turn_role(wire_role, parts), parts, None, wire_role))
+    if any("role" in item for item in turns):
+        messages += [turn(as_str(item.get("role")) or "user", _parts(item.get("content"))) for item in turns]
     else:
-        parts = texts(given) if isinstance(given, str) else _parts(turns)
-        messages.append(Message(turn_role("user", parts), parts, None, "user"))
+        messages.append(turn("user", texts(given) if isinstance(given, str) else _parts(turns)))
     wanted = body.get("response_format")
     return Prompt(
         api=api,
-        model=as_str(body.get("model")) or as_str(body.get("agent")),
+        model=as_str(body.get("model")) or as_str(body.get("agent")) or model,
         messages=with_names(messages),
         tools=tuple(_tool(item) for item in dicts(body.get("tools"))),
         output_schema=OutputSchema(schema=wanted) if isinstance(wanted, dict) else None,
-        opaque_reasoning=bool(body.get("previous_interaction_id"))
-        or any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts),
+        opaque_reasoning=bool(body.get("previous_interaction_id")) or has_sealed_reasoning(messages),
         extra=kept(body, ("previous_interaction_id",)),
     )
 
@@ -120,8 +122,7 @@ def _step(step: dict[str, Any], index: int, accumulator: ResponseAccumulator) ->
     else:
         accumulator.text(step.get("text"), index)
         for key in ("content", "summary"):
-            for piece in dicts(step.get(key)):
-                accumulator.text(piece.get("text"), index)
+            accumulator.texts_in(step.get(key), index)
 
 
 def _asks_interaction(request: Request) -> bool:
@@ -134,10 +135,7 @@ class GoogleInteractions(WireFormat):
     api = "google.interactions"
     provider = "gcp.gemini"
     endpoints = (Endpoint("call", r"/interactions$", when=_asks_interaction),)
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else _interaction_prompt(request.body, self.api)
+    read_prompt = staticmethod(_interaction_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from an interaction, or from the events of a stream."""
@@ -158,8 +156,7 @@ class GoogleInteractions(WireFormat):
                         **modality_tokens(usage.get("output_tokens_by_modality"), "output_{}_tokens"),
                     }
                 )
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
+            accumulator.note_error(document.get("error"))
             if whole:
                 for step in dicts(held.get("steps")) or dicts(held.get("outputs")):
                     _step(step, index, accumulator)

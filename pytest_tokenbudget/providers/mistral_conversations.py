@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_tokenbudget.providers.billing import openai_billed
-from pytest_tokenbudget.providers.http_message import Request, Response
+from pytest_tokenbudget.providers.http_message import Response
 from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, dicts
 from pytest_tokenbudget.providers.openai_chat import chat_usage
 from pytest_tokenbudget.providers.prompt_parts import content, role_of, texts, tools, with_names
@@ -13,7 +13,7 @@ from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulat
 from pytest_tokenbudget.records.prompt import Message, Prompt, ToolCall, ToolResult
 
 
-def _conversation_prompt(body: dict[str, Any], api: str) -> Prompt:
+def _conversation_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     """Read what a turn asks: ``inputs`` is a text or a list of entries; what went before is kept by the server."""
     messages: list[Message] = []
     if body.get("instructions"):
@@ -24,7 +24,7 @@ def _conversation_prompt(body: dict[str, Any], api: str) -> Prompt:
     messages.extend(_sent_entry(item) for item in dicts(given))
     return Prompt(
         api=api,
-        model=as_str(body.get("model")) or as_str(body.get("agent_id")),
+        model=as_str(body.get("model")) or as_str(body.get("agent_id")) or model,
         messages=with_names(messages),
         tools=tools(body),
         opaque_reasoning="model" not in body,
@@ -76,10 +76,7 @@ class MistralConversations(WireFormat):
         Endpoint("call", r"/conversations(/|$)", when=holds("inputs")),  # OpenAI's conversations have ``items``
         Endpoint("batch", r"/batch/jobs$", when=has("requests", "input_files")),
     )
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else _conversation_prompt(request.body, self.api)
+    read_prompt = staticmethod(_conversation_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the events of a stream."""

@@ -214,12 +214,8 @@ def provider_of(host: str, port: int | None, path: str, *, maker: str, hosts: Ma
     Returns:
         The provider as OpenTelemetry names it (``gen_ai.provider.name``), else a short name in lower case.
     """
-    found = _amazon(host) or _vertex(host) or _foundry(host, path) or by_suffix(host, hosts)
-    if found is not None:
-        return found
-    if port == OLLAMA_PORT:
-        return "ollama"
-    return maker
+    found = _by_service(host, path) or by_suffix(host, hosts)
+    return found or ("ollama" if port == OLLAMA_PORT else maker)
 
 
 def is_model_host(host: str, hosts: Mapping[str, str]) -> bool:
@@ -229,7 +225,7 @@ def is_model_host(host: str, hosts: Mapping[str, str]) -> bool:
         host: The host, in lower case, without port.
         hosts: Suffix of a host -> provider.
     """
-    return (_amazon(host) or _vertex(host) or by_suffix(host, hosts)) is not None
+    return (_by_service(host, "") or by_suffix(host, hosts)) is not None
 
 
 def by_suffix(host: str, hosts: Mapping[str, str]) -> str | None:
@@ -241,25 +237,16 @@ def by_suffix(host: str, hosts: Mapping[str, str]) -> str | None:
     return None
 
 
-def _vertex(host: str) -> str | None:
-    """Vertex AI's regional hosts, ``europe-west4-aiplatform.googleapis.com``."""
-    return "gcp.vertex_ai" if host.endswith("aiplatform.googleapis.com") else None
-
-
-def _foundry(host: str, path: str) -> str | None:
-    """Microsoft Foundry's hosts serve both of Azure's APIs, told apart by the path."""
-    if not host.endswith("services.ai.azure.com"):
-        return None
-    return "azure.ai.openai" if "/openai/" in f"{path}/" else "azure.ai.inference"
-
-
-def _amazon(host: str) -> str | None:
-    """Amazon's hosts name the service in a label before the region."""
-    if not host.endswith(("amazonaws.com", "amazonaws.com.cn")):
-        return None
-    for label in host.split("."):
-        if label.startswith("bedrock"):
-            return "aws.bedrock"
-        if "sagemaker" in label:
-            return "sagemaker"
+def _by_service(host: str, path: str) -> str | None:
+    """The provider of hosts whose names tell a region or an account beside the service."""
+    if host.endswith("aiplatform.googleapis.com"):  # europe-west4-aiplatform.googleapis.com
+        return "gcp.vertex_ai"
+    if host.endswith("services.ai.azure.com"):  # Microsoft Foundry serves both of Azure's APIs
+        return "azure.ai.openai" if "/openai/" in f"{path}/" else "azure.ai.inference"
+    if host.endswith(("amazonaws.com", "amazonaws.com.cn")):
+        for label in host.split("."):
+            if label.startswith("bedrock"):
+                return "aws.bedrock"
+            if "sagemaker" in label:
+                return "sagemaker"
     return None

@@ -20,7 +20,7 @@ from pytest_tokenbudget.providers.prompt_parts import (
     tools,
     with_names,
 )
-from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has, holds
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has, holds
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import Message, OutputSchema, Prompt
 
@@ -69,21 +69,26 @@ def _format(body: dict[str, Any]) -> OutputSchema | None:
     return OutputSchema(schema=wanted) if isinstance(wanted, dict) else None
 
 
-class OllamaChat(WireFormat):
+class _Ollama(WireFormat):
+    """Ollama streams unless it is told not to."""
+
+    common_path = True
+
+    def asks_stream(self, request: Request) -> bool:
+        """Tell by the body."""
+        return request.body is not None and request.body.get("stream") is not False
+
+
+class OllamaChat(_Ollama):
     """Chat."""
 
     api = "ollama.chat"
-    common_path = True
     endpoints = (
         Endpoint("call", r"/api/chat$", when=holds("messages", "model")),
         Endpoint("auxiliary", r"/api/(pull|push|show|create|copy|delete|tags|ps|version)$", methods=()),
     )
     hosts = (("ollama.com", "ollama"),)
     read_prompt = staticmethod(_chat_prompt)
-
-    def asks_stream(self, request: Request) -> bool:
-        """Ollama streams unless it is told not to."""
-        return request.body is not None and request.body.get("stream") is not False
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the lines of a stream."""
@@ -97,18 +102,13 @@ class OllamaChat(WireFormat):
             _figures(document, accumulator)
 
 
-class OllamaGenerate(WireFormat):
+class OllamaGenerate(_Ollama):
     """Completion of a prompt."""
 
     api = "ollama.generate"
     operation = "text_completion"
-    common_path = True
     endpoints = (Endpoint("call", r"/api/generate$", when=holds("model")),)
     read_prompt = staticmethod(_generate_prompt)
-
-    def asks_stream(self, request: Request) -> bool:
-        """Ollama streams unless it is told not to."""
-        return request.body is not None and request.body.get("stream") is not False
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the lines of a stream."""
@@ -136,8 +136,7 @@ class OllamaEmbed(WireFormat):
 
 def _figures(document: dict[str, Any], accumulator: ResponseAccumulator) -> None:
     accumulator.named(document)
-    if document.get("error"):
-        accumulator.error = error_text(document["error"])
+    accumulator.note_error(document.get("error"))
     if document.get("done") is True:
         accumulator.finish = document.get("done_reason")
     if "done" in document:

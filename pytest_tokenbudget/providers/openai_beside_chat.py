@@ -7,9 +7,9 @@ from typing import Any
 from pytest_tokenbudget.providers.billing import openai_billed
 from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import as_dict, count, first_count
-from pytest_tokenbudget.providers.openai_chat import ask_for_usage, deployment, parse_chat
+from pytest_tokenbudget.providers.openai_chat import DEPLOYMENTS, ask_for_usage, parse_chat
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt, embedding_prompt
-from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has, holds
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has, holds
 from pytest_tokenbudget.records.call import Usage
 
 
@@ -23,10 +23,7 @@ class OpenAICompletions(WireFormat):
         Endpoint("call", r"/invocations$", when=holds("prompt")),
     )
     read_prompt = staticmethod(completion_prompt)
-
-    def url_model(self, request: Request) -> str:
-        """The deployment or engine that the URL names."""
-        return deployment(request)
+    model_markers = DEPLOYMENTS
 
     def ask_for_usage(self, request: Request, body: bytes) -> bytes | None:
         """Ask in ``stream_options``."""
@@ -70,18 +67,14 @@ class OpenAIEmbeddings(WireFormat):
         ("jina.ai", "jina"),
     )
     read_prompt = staticmethod(embedding_prompt)
-
-    def url_model(self, request: Request) -> str:
-        """The deployment that the URL names."""
-        return deployment(request)
+    model_markers = DEPLOYMENTS
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from the one document."""
         for document in response.documents:
             accumulator.named(document)
             accumulator.read = accumulator.read or "data" in document
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
+            accumulator.note_error(document.get("error"))
             usage = as_dict(document.get("usage"))
             if usage:
                 accumulator.note_usage(_embedding_usage(usage))

@@ -39,13 +39,8 @@ _EMPTY_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _ASK = b',"stream_options":{"include_usage":true}}'
 _AGENT_RUNTIME = re.compile(r"/runtimes/[^/]+/invocations$")
 _REASONING = ("reasoning_content", "reasoning")
-_DEPLOYMENTS = ("deployments", "engines", "serving-endpoints", "endpoints")
-
-
-def deployment(request: Request) -> str:
-    """The deployment or endpoint that a URL names."""
-    marker = next((marker for marker in _DEPLOYMENTS if f"/{marker}/" in request.path), "")
-    return request.segment_after(marker) if marker else ""
+DEPLOYMENTS = ("deployments", "engines", "serving-endpoints", "endpoints")
+"""Segments behind which a URL names a deployment or an endpoint."""
 
 
 def _asks_chat(request: Request) -> bool:
@@ -138,8 +133,7 @@ def _ending(
 ) -> None:
     """Take what stands beside a choice's finish reason: OpenRouter's error, Moonshot's usage."""
     finishes[as_key(choice.get("index"))] = choice["finish_reason"]
-    if choice.get("error"):
-        accumulator.error = error_text(choice["error"])
+    accumulator.note_error(choice.get("error"))
     _keep_usage(told, choice.get("usage"))
 
 
@@ -175,8 +169,7 @@ def _error_or_groq_usage(document: dict[str, Any], accumulator: ResponseAccumula
     if "x_groq" not in document:
         return None
     groq = as_dict(document["x_groq"])
-    if groq.get("error"):
-        accumulator.error = error_text(groq["error"])
+    accumulator.note_error(groq.get("error"))
     usage = as_dict(groq.get("usage"))
     return usage if not document.get("usage") else None
 
@@ -231,8 +224,7 @@ def _blocks(content: list[Any], index: int, accumulator: ResponseAccumulator) ->
             for key in ("thinking", "summary"):
                 inner = block.get(key)
                 accumulator.text(inner, index)
-                for piece in dicts(inner):
-                    accumulator.text(piece.get("text"), index)
+                accumulator.texts_in(inner, index)
         else:
             accumulator.text(block, index)
 
@@ -420,12 +412,13 @@ class OpenAIChat(WireFormat):
     )
     hosts = (*COMPATIBLE, ("mistral.ai", "mistral_ai"))
     writer = AnswerWriter(_write_plain, _write_events, write_error)
+    model_markers = DEPLOYMENTS
     read_prompt = staticmethod(chat_prompt)
 
     def url_model(self, request: Request) -> str:
         """The deployment or endpoint that the URL names, or the model of a raw prediction."""
         path = request.path
-        return deployment(request) or (request.segment_after("models").partition(":")[0] if ":" in path else "")
+        return super().url_model(request) or (request.segment_after("models").partition(":")[0] if ":" in path else "")
 
     def asks_stream(self, request: Request) -> bool:
         """Tell by the body, or by the path of model serving."""

@@ -16,9 +16,11 @@ from pytest_tokenbudget.providers.openai_chat import write_error
 from pytest_tokenbudget.providers.prompt_parts import (
     description,
     function_tool,
+    has_sealed_reasoning,
     kept,
     named_choice,
     output_schema,
+    parts_of,
     role_of,
     schema,
     texts,
@@ -112,7 +114,7 @@ def responses_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     extra = kept(body, _EXTRA)
     if text_format.get("type") in (None, "text", "json_schema"):
         extra.pop("text", None)
-    sealed = any(isinstance(p, Reasoning) and p.opaque for m in messages for p in m.parts)
+    sealed = has_sealed_reasoning(messages)
     choice = body.get("tool_choice")
     return Prompt(
         api=api,
@@ -188,15 +190,7 @@ def _result(output: object) -> tuple[Text | Image | File, ...]:
 
 
 def _content(value: object) -> tuple[Part, ...]:
-    if not isinstance(value, list):
-        return texts(value)
-    parts: list[Part] = []
-    for item in value:
-        if isinstance(item, str):
-            parts.extend(texts(item))
-        elif isinstance(item, dict):
-            parts.extend(_part(item))
-    return tuple(parts)
+    return parts_of(value, _part)
 
 
 def _part(item: dict[str, Any]) -> tuple[Part, ...]:
@@ -278,8 +272,8 @@ def parse_responses(documents: list[dict[str, Any]], accumulator: ResponseAccumu
                 last = {**last, **{key: value for key, value in response.items() if value is not None}}
                 if response.get("usage"):
                     accumulator.note_usage(responses_usage(as_dict(response["usage"])))
-            elif document.get("error"):
-                accumulator.error = error_text(document["error"])
+            else:
+                accumulator.note_error(document.get("error"))
     if last or items:
         _response(last, items, accumulator)
 
@@ -287,8 +281,7 @@ def parse_responses(documents: list[dict[str, Any]], accumulator: ResponseAccumu
 def _response(response: dict[str, Any], items: list[dict[str, Any]], accumulator: ResponseAccumulator) -> None:
     accumulator.read = True
     accumulator.named(response)
-    if response.get("error"):
-        accumulator.error = error_text(response["error"])
+    accumulator.note_error(response.get("error"))
     status = as_str(response.get("status"))
     reason = as_str(as_dict(response.get("incomplete_details")).get("reason"))
     accumulator.finish = f"{status}:{reason}" if reason else status
@@ -448,10 +441,7 @@ class _Responses(WireFormat):
     """All requests for responses: they ask and answer in the same shape."""
 
     api = "openai.responses"
-
-    def prompt(self, request: Request) -> Prompt | None:
-        """Read what the model is asked."""
-        return None if request.body is None else responses_prompt(request.body, "", self.api)
+    read_prompt = staticmethod(responses_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the events of a stream."""

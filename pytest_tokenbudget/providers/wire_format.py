@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pytest_tokenbudget.providers.http_message import Request, Response, response_of
-from pytest_tokenbudget.providers.loose import as_dict, as_str, compact
+from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, dicts
 from pytest_tokenbudget.providers.names import finish_reason
 from pytest_tokenbudget.records.call import NOTHING_BILLED, Operation, Reading, Usage
 from pytest_tokenbudget.records.exchange import Exchange
@@ -78,6 +78,11 @@ class ResponseAccumulator:
             if self.first is None:
                 self.first = index
 
+    def texts_in(self, pieces: object, index: int, key: str = "text") -> None:
+        """Take the text of each object of a list."""
+        for piece in dicts(pieces):
+            self.text(piece.get(key), index)
+
     def call(self, name: object, arguments: object, index: int) -> None:
         """Take a client-side tool call."""
         self.tool_calls.append(as_str(name))
@@ -86,6 +91,11 @@ class ResponseAccumulator:
         self.texts.append(as_str(name))
         if arguments:
             self.texts.append(compact(arguments))
+
+    def note_error(self, told: object) -> None:
+        """Take an error that the body reports, if it reports one."""
+        if told:
+            self.error = error_text(told)
 
     def note_usage(self, told: Usage) -> None:
         """Take the tokens that an event tells, the last of several.
@@ -356,6 +366,8 @@ class WireFormat:
             ``""``: the first word of ``api``.
         endpoints: Its endpoints; the first that matches a request says what it is.
         hosts: Suffixes of hosts that answer, each with the provider's name.
+        model_markers: Segments of a path behind which the model or its deployment is named; the first that the path has counts.
+        stream_paths: Endings of the paths that ask for a stream; empty where the body's ``stream`` asks for it.
         read_prompt: Reads what is asked, from the body, the model that the URL names and the API's name; a static method.
         writer: How a script writes its answers; ``None`` where scripts do not speak it.
         common_path: Whether applications have such a path too (``/api/chat``), so that JSON of another shape in the
@@ -367,6 +379,8 @@ class WireFormat:
     provider: ClassVar[str] = ""
     endpoints: ClassVar[tuple[Endpoint, ...]] = ()
     hosts: ClassVar[tuple[tuple[str, str], ...]] = ()
+    model_markers: ClassVar[tuple[str, ...]] = ()
+    stream_paths: ClassVar[tuple[str, ...]] = ()
     read_prompt: ClassVar[staticmethod[[dict[str, Any], str, str], Prompt] | None] = None
     writer: ClassVar[AnswerWriter | None] = None
     common_path: ClassVar[bool] = False
@@ -388,10 +402,13 @@ class WireFormat:
 
     def url_model(self, request: Request) -> str:
         """The model that the URL names, for APIs whose body does not."""
-        return ""
+        marker = next((marker for marker in self.model_markers if f"/{marker}/" in request.path), "")
+        return request.segment_after(marker) if marker else ""
 
     def asks_stream(self, request: Request) -> bool:
         """Tell whether the request asks for a stream."""
+        if self.stream_paths:
+            return request.path.endswith(self.stream_paths)
         return request.body is not None and request.body.get("stream") is True
 
     def ask_for_usage(self, request: Request, body: bytes) -> bytes | None:

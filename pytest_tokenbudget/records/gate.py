@@ -65,6 +65,11 @@ def split_key(key: str) -> tuple[str, str]:
     return stage, name
 
 
+def key_of(stage: str, name: str) -> str:
+    """Give the key of a metric: its name, behind its stage unless it is the whole test's (``""``)."""
+    return f"{stage}.{name}" if stage else name
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Metric:
     """A metric as users write it: ``[stage.]name[.statistic]``.
@@ -82,7 +87,7 @@ class Metric:
     @property
     def key(self) -> str:
         """The name under which it is stored and shown, without the statistic: ``worker.input_tokens``."""
-        return f"{self.stage}.{self.name}" if self.stage else self.name
+        return key_of(self.stage, self.name)
 
     def __str__(self) -> str:
         return self.key if self.statistic == "mean" else f"{self.key}.{self.statistic}"

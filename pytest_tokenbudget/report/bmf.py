@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.sample import Values
-from pytest_tokenbudget.report.figures import is_seconds
+from pytest_tokenbudget.report.figures import by_stage, is_seconds
 from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.wording import plain
 
@@ -34,15 +34,9 @@ def bmf(run: RunView) -> Bmf:
     """A benchmark for each test and each of its stages, with a measure for each metric; ranges where there are samples."""
     found: Bmf = {}
     for result in run.results:
-        samples = result.samples
-        benchmarks = [(result.nodeid, [sample.total for sample in samples])]
-        benchmarks += [
-            (f"{result.nodeid} ({stage})", [sample.stages.get(stage, {}) for sample in samples])
-            for stage in sorted({stage for sample in samples for stage in sample.stages})
-        ]
-        for name, figures in benchmarks:
-            measures = _measures(figures)
-            if measures:
+        for stage, figures in by_stage(result.samples).items():
+            name = f"{result.nodeid} ({stage})" if stage else result.nodeid
+            if measures := _measures(figures):
                 found[_cut(plain(name, limit=4000), LONGEST_BENCHMARK)] = measures
     return found
 

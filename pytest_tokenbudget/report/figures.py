@@ -8,9 +8,10 @@ from math import floor, isfinite, log10
 
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.gate import Unit
-from pytest_tokenbudget.records.sample import Values
+from pytest_tokenbudget.records.sample import Sample, Values
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
 from pytest_tokenbudget.stats.statistic import mean
+from pytest_tokenbudget.wording import counted
 
 _UNITS = {spec.name: spec.unit for spec in BUILTIN_METRICS}
 
@@ -124,20 +125,36 @@ def summed(values: Sequence[float | int | None]) -> float | int | None:
     return sum(known) if values and len(known) == len(values) else None
 
 
+def columns(figures: Sequence[Values]) -> dict[str, list[float | int] | None]:
+    """The values of each metric over the samples; ``None`` where one is unknown; 0 where a sample did not open the stage."""
+    found: dict[str, list[float | int] | None] = {}
+    for name in {name: None for values in figures for name in values}:
+        known = [value for values in figures if (value := values.get(name) if values else 0) is not None]
+        found[name] = known if len(known) == len(figures) else None
+    return found
+
+
 def mean_values(figures: Sequence[Values]) -> Values:
     """Mean of each metric over the samples; unknown where one is unknown; 0 where a stage was not opened."""
     if len(figures) == 1:
         return dict(figures[0])
-    names = {name: None for values in figures for name in values}
-    shown: Values = {}
-    for name in names:
-        column = [values.get(name, 0 if not values else None) for values in figures]
-        known = [value for value in column if value is not None]
-        if len(known) < len(column):
-            shown[name] = None
-            continue
-        shown[name] = mean(known)
-    return shown
+    return {name: None if values is None else mean(values) for name, values in columns(figures).items()}
+
+
+def by_stage(samples: Sequence[Sample]) -> dict[str, list[Values]]:
+    """The figures of each sample, of the whole test (``""``) and then of each stage; empty where a stage was not opened."""
+    stages = sorted({stage for sample in samples for stage in sample.stages})
+    return {"": [sample.total for sample in samples]} | {
+        stage: [sample.stages.get(stage, {}) for sample in samples] for stage in stages
+    }
+
+
+def spent(samples: Iterable[Sample]) -> list[str]:
+    """What samples spent: calls, tokens, and money where a price is known."""
+    calls = [call for sample in samples for call in sample.calls if call.succeeded]
+    tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
+    costs = [call.cost for call in calls if call.cost is not None]
+    return [counted(len(calls), "call"), counted(tokens, "token"), *([dollars(sum(costs))] if costs else [])]
 
 
 def month_change(results: Iterable[TestResult]) -> float | None:

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.markdown import markdown
-from pytest_tokenbudget.report.table import failing_gates, headline, table_lines
+from pytest_tokenbudget.report.table import failing_gates, gate_lines, headline
 from pytest_tokenbudget.wording import plain
 
 
@@ -27,15 +27,14 @@ def workspace_root(rootpath: Path) -> str:
 def error_lines(run: RunView, *, root: str = ".") -> Iterator[str]:
     """An ``::error`` line for each test that fails by its budget.
 
-    Args:
-        run: The run.
-        root: What stands before the file names of the run's node ids.
+    ``root`` is what stands before the file names of the run's node ids.
     """
     for result in run.results:
         if not result.failed:
             continue
         gates = failing_gates(result)
-        text = "\n".join([headline(result, gates), *table_lines(gates, result.causes)])
+        lines = [line.text for line in gate_lines(gates, result.causes, indent="")]
+        text = "\n".join([headline(result, gates), *lines])
         file = _property(str(PurePosixPath(root, result.nodeid.partition("::")[0])))
         line = "" if result.line is None else f"line={result.line},"
         yield f"::error file={file},{line}title={_property(plain(result.nodeid))}::{_data(text)}"

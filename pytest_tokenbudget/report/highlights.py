@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import Cause
@@ -10,7 +10,7 @@ from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, TestResult
 from pytest_tokenbudget.report.figures import now_value, number, percent, summed
 from pytest_tokenbudget.report.formats import RunView
-from pytest_tokenbudget.report.table import failing_gates
+from pytest_tokenbudget.report.table import failing_gates, is_around
 from pytest_tokenbudget.wording import plain
 
 METRIC_ORDER = ("input_tokens", "output_tokens", "calls", "cost", "latency")
@@ -39,12 +39,8 @@ class JoinedCause:
 
     Attributes:
         metric: The metric that it moved, without a stage: ``input_tokens``.
-        stage: Stage in which it lies.
-        part: As :class:`~pytest_tokenbudget.records.composition.Cause` has it.
-        name: Tool or stage name.
         delta: Its share of the difference, summed over the tests, in the metric's unit.
         text: The reason in words, from the test in which it weighs most.
-        tests: Node ids of the tests that it moved.
         diff: The words that changed, from the first of the tests that knows them.
     """
 
@@ -74,46 +70,36 @@ def main_causes(result: TestResult) -> list[Cause]:
     for cause in result.causes:
         by_metric.setdefault(cause.metric, []).append(cause)
     kept: list[Cause] = []
-    for metric in sorted(by_metric, key=_metric_rank):
-        stage, name = split_key(metric)
-        if not any(_around(outer, stage) for outer in _stages_of(by_metric, name)):
+    for metric in sorted(by_metric, key=metric_rank):
+        if not any(is_around(outer, metric) for outer in by_metric):
             kept += by_metric[metric]
     return kept
 
 
-def _stages_of(metrics: Iterable[str], name: str) -> Iterator[str]:
-    return (split_key(metric)[0] for metric in metrics if split_key(metric)[1] == name)
-
-
-def _around(outer: str, inner: str) -> bool:
-    return outer != inner and (not outer or inner.startswith(outer + "/"))
-
-
-def _metric_rank(metric: str) -> tuple[int, str]:
+def metric_rank(metric: str) -> tuple[int, str]:
+    """The place of a metric among those whose causes are told first, and its name."""
     name = split_key(metric)[1]
     return METRIC_ORDER.index(name) if name in METRIC_ORDER else len(METRIC_ORDER), metric
 
 
 def joined_causes(results: Iterable[TestResult]) -> list[JoinedCause]:
     """The causes over all tests: what moved the same metric in the same place and direction is one. Largest first."""
-    joined: dict[tuple[str, str, str, str, bool], JoinedCause] = {}
-    heaviest: dict[tuple[str, str, str, str, bool], float] = {}
+    joined: dict[tuple[str, str, str, str, bool], list[tuple[str, Cause]]] = {}
     for result in results:
         for cause in main_causes(result):
-            metric = split_key(cause.metric)[1]
-            key = (metric, cause.stage, cause.part, cause.name, cause.delta < 0)
-            known = joined.get(key)
-            heavier = abs(cause.delta) > heaviest.get(key, -1.0)
-            heaviest[key] = max(abs(cause.delta), heaviest.get(key, 0.0))
-            tests = known.tests if known else ()
-            joined[key] = JoinedCause(
-                *key[:4],
-                delta=cause.delta + (known.delta if known else 0),
-                text=cause_words(cause) if heavier or known is None else known.text,
-                tests=tests if result.nodeid in tests else (*tests, result.nodeid),
-                diff=(known.diff if known else ()) or cause.diff,
-            )
-    return sorted(joined.values(), key=lambda cause: (_metric_rank(cause.metric)[0], -abs(cause.delta), cause.text))
+            key = (split_key(cause.metric)[1], cause.stage, cause.part, cause.name, cause.delta < 0)
+            joined.setdefault(key, []).append((result.nodeid, cause))
+    found = [
+        JoinedCause(
+            *key[:4],
+            delta=sum(cause.delta for _, cause in causes),
+            text=cause_words(max((cause for _, cause in causes), key=lambda cause: abs(cause.delta))),
+            tests=tuple(dict.fromkeys(nodeid for nodeid, _ in causes)),
+            diff=next((cause.diff for _, cause in causes if cause.diff), ()),
+        )
+        for key, causes in joined.items()
+    ]
+    return sorted(found, key=lambda cause: (metric_rank(cause.metric)[0], -abs(cause.delta), cause.text))
 
 
 def cause_words(cause: Cause) -> str:
@@ -127,7 +113,7 @@ def title(run: RunView) -> str:
     count = len(run.results)
     failed = sum(result.failed for result in run.results)
     if not count:
-        return "No budgeted test ran"
+        return "No budgeted test ran" if run.exit_ok else "No budgeted test came to its end"
     tests = f"{count:,} test" if count == 1 else f"{count:,} tests"
     if failed:
         return f"{failed:,} of {tests} {'is' if failed == 1 else 'are'} over budget"
@@ -200,12 +186,9 @@ class Total:
     """A metric summed over the tests: one run of each.
 
     Attributes:
-        metric: Its name.
         now: The sum of the tests' means; ``None`` where one is unknown.
         before: The sum of what was stored, over the tests that have something to compare with.
         after: The sum of what is, over the same tests.
-        compared: How many these are.
-        tests: How many tests made calls.
     """
 
     metric: str

@@ -18,7 +18,7 @@ from pytest_tokenbudget.records.composition import StageComposition, inclusive
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult, TestResult
 from pytest_tokenbudget.report import json_shape as shape
-from pytest_tokenbudget.report.figures import mean_values
+from pytest_tokenbudget.report.figures import by_stage, mean_values
 from pytest_tokenbudget.report.formats import REPORT_FORMAT, RunView
 
 
@@ -72,7 +72,9 @@ def advice_json(advice: Advice) -> shape.AdviceJson:
 def test_json(result: TestResult) -> shape.TestJson:
     """One test of the JSON report."""
     last = result.samples[-1] if result.samples else Sample()
-    by_stage = inclusive(last.composition)
+    inputs = inclusive(last.composition)
+    stages = {stage: mean_values(figures) for stage, figures in by_stage(result.samples).items()}
+    total = stages.pop("")
     shown: shape.TestJson = {
         "nodeid": result.nodeid,
         "verdict": result.verdict,
@@ -85,17 +87,14 @@ def test_json(result: TestResult) -> shape.TestJson:
         "line": result.line,
         "runs_per_month": result.runs_per_month,
         "gates": [_gate(gate) for gate in result.gates],
-        "stages": {
-            stage: mean_values([sample.stages.get(stage, {}) for sample in result.samples])
-            for stage in sorted({stage for sample in result.samples for stage in sample.stages})
-        },
-        "total": mean_values([sample.total for sample in result.samples]),
-        "composition": {stage: _composition(parts) for stage, parts in by_stage.items()},
+        "stages": stages,
+        "total": total,
+        "composition": {stage: _composition(parts) for stage, parts in inputs.items()},
         "parts": parts_json(last.composition),
         "schemas": {name: _told(anatomy, shape.SchemaJson) for name, anatomy in sorted(last.schemas.items())},
         "cache_breaks": {
             stage: {"part": found.part, "tokens": found.behind, "text": found.text}
-            for stage, parts in by_stage.items()
+            for stage, parts in inputs.items()
             if (found := find_break(parts)) is not None
         },
         "before": None

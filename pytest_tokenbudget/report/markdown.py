@@ -17,17 +17,17 @@ from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
 from pytest_tokenbudget.report.figures import money_a_month, month_change, number, percent, signed, unit_of
 from pytest_tokenbudget.report.formats import RunView, unattributed_text
 from pytest_tokenbudget.report.highlights import (
-    METRIC_ORDER,
     JoinedCause,
     joined_causes,
     lead,
+    metric_rank,
     sentence,
     title,
     total,
     worst_first,
 )
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
-from pytest_tokenbudget.report.table import gate_row, metric_name, remedies
+from pytest_tokenbudget.report.table import gate_row, metric_name, remedies, told_gates, without_folders
 from pytest_tokenbudget.wording import plain
 
 LONGEST = 65_000
@@ -60,11 +60,7 @@ def code(text: str) -> str:
 
 
 def marker(name: str = "") -> str:
-    """The last line of a comment: by it, the next run finds the comment that it is to replace. It shows nowhere.
-
-    Args:
-        name: Tells the comments of several jobs apart.
-    """
+    """The last line of a comment: by it, the next run finds the comment that it is to replace. It shows nowhere."""
     kept = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-")
     return f"<!-- pytest-tokenbudget{f':{kept}' if kept else ''} -->"
 
@@ -142,46 +138,30 @@ def _test_rows(result: TestResult) -> list[tuple[str, ...]]:
     rows = [_cells(result, gate) for gate in _changed(result)]
     if result.failed and not any(gate.verdict in FAILING for gate in _changed(result)):
         said = sentence(result) or result.verdict.replace("_", " ")
-        rows.insert(0, (_BAD, code(_name(result)), escape(said), "", "", ""))
+        rows.insert(0, (_BAD, code(without_folders(result.nodeid)), escape(said), "", "", ""))
     return rows
-
-
-def _name(result: TestResult) -> str:
-    """The node id without the folders."""
-    return result.nodeid.partition("::")[0].rpartition("/")[2] + "".join(result.nodeid.partition("::")[1:])
 
 
 def _changed(result: TestResult) -> list[GateResult]:
     """A test's gates that a reviewer has to see: what fails, what improved, what chance left open, what changed at all.
 
-    A stage stands here only where it tells more than the whole test.
+    A stage stands here only where it tells more than what is around it.
     """
-    whole = {gate.metric: gate for gate in result.gates if "." not in gate.metric and _tells(gate)}
-    kept = []
-    for gate in result.gates:
-        stage, _, name = gate.metric.rpartition(".")
-        over = whole.get(name)
-        if not _tells(gate) or (stage and gate.verdict in ("ok", "inconclusive")):
-            continue
-        same = stage and over is not None and over.verdict == gate.verdict and _delta(over) == _delta(gate)
-        if not same:
-            kept.append(gate)
-    return sorted(kept, key=lambda gate: (gate.verdict not in FAILING, "." in gate.metric, _rank(gate), gate.metric))
+    kept = told_gates(
+        gate
+        for gate in result.gates
+        if _tells(gate) and not ("." in gate.metric and gate.verdict in ("ok", "inconclusive"))
+    )
+    return sorted(
+        kept,
+        key=lambda gate: (gate.verdict not in FAILING, "." in gate.metric, metric_rank(gate.metric)[0], gate.metric),
+    )
 
 
 def _tells(gate: GateResult) -> bool:
     if gate.verdict == "ok":
         return gate.exact and bool(gate.change)
     return gate.verdict not in ("new", "no_baseline")
-
-
-def _delta(gate: GateResult) -> float | int | None:
-    return None if gate.value is None or gate.baseline is None else gate.value - gate.baseline
-
-
-def _rank(gate: GateResult) -> int:
-    name = gate.metric.rpartition(".")[2]
-    return METRIC_ORDER.index(name) if name in METRIC_ORDER else len(METRIC_ORDER)
 
 
 def _cells(result: TestResult, gate: GateResult) -> tuple[str, ...]:
@@ -194,7 +174,7 @@ def _cells(result: TestResult, gate: GateResult) -> tuple[str, ...]:
     name = metric_name(gate).replace("_", " ")
     before, arrow, now = values.rpartition("→ ")
     shown = f"{escape(before)}{arrow}**{escape(now)}**" if gate.verdict in FAILING else escape(values)
-    return sign, code(_name(result)), escape(name), shown, escape(moved), escape(allowed)
+    return sign, code(without_folders(result.nodeid)), escape(name), shown, escape(moved), escape(allowed)
 
 
 def _totals(results: Sequence[TestResult]) -> list[str]:
@@ -270,7 +250,7 @@ def _notes(run: RunView, results: Sequence[TestResult]) -> list[str]:
 
 
 def _test_notes(result: TestResult) -> Iterator[str]:
-    name = code(_name(result))
+    name = code(without_folders(result.nodeid))
     if not result.passed and not result.failed:
         yield f"{name}: failed on its own: not gated, not stored"
     messages = (*result.notices, *result.messages) if result.failed else result.notices

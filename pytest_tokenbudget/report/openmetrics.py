@@ -6,14 +6,11 @@ The format: https://github.com/prometheus/OpenMetrics/blob/main/specification/Op
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
 
 from pytest_tokenbudget.files import write_atomically
-from pytest_tokenbudget.records.sample import Values
-from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.figures import is_seconds, mean_values
+from pytest_tokenbudget.report.figures import by_stage, is_seconds, mean_values
 from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.wording import plain
 
@@ -30,9 +27,9 @@ def openmetrics(run: RunView) -> str:
     """Every known metric of every test and stage, and whether the test is over budget. Unknown values are left out."""
     families: dict[str, list[str]] = {}
     for result in sorted(run.results, key=lambda result: result.nodeid):
-        for stage, values in _figures(result):
+        for stage, figures in by_stage(result.samples).items():
             labels = _labels(test=result.nodeid, stage=stage)
-            for metric, value in sorted(values.items()):
+            for metric, value in sorted(mean_values(figures).items()):
                 if value is not None and isfinite(value):
                     families.setdefault(_family(metric), []).append(f"{{{labels}}} {_number(value, metric)}")
         labels = _labels(test=result.nodeid)
@@ -51,15 +48,6 @@ def openmetrics(run: RunView) -> str:
                 lines.append(family + sample)
                 told.add(labels)
     return "\n".join([*lines, "# EOF", ""])
-
-
-def _figures(result: TestResult) -> Iterator[tuple[str, Values]]:
-    """The means over the samples: of the whole test, then of each stage."""
-    if not result.samples:
-        return
-    yield "", mean_values([sample.total for sample in result.samples])
-    for stage in sorted({stage for sample in result.samples for stage in sample.stages}):
-        yield stage, mean_values([sample.stages.get(stage, {}) for sample in result.samples])
 
 
 def _family(metric: str) -> str:

@@ -6,12 +6,12 @@ import os
 import shlex
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
-from pytest_tokenbudget.records.composition import Cause
+from pytest_tokenbudget.records.composition import Cause, inside
 from pytest_tokenbudget.records.gate import Unit, split_key
 from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.figures import bound, change, money_a_month, month_change, number, signed
@@ -83,17 +83,15 @@ def remedies(result: TestResult, *, reports: Sequence[str] = (), with_update: bo
     if with_update and any(gate.verdict == "regression" and gate.value is not None for gate in result.gates):
         record = " --tokenbudget-traffic=record" if result.has_estimates else ""
         lines.append(f"wanted? `pytest{record} --tokenbudget-update`, and commit the new numbers")
-    if any(_drifts(gate) for gate in result.gates):
+    # A live time against a stored one.
+    if any(
+        gate.verdict == "regression" and not gate.exact and split_key(gate.metric)[1] in _TIMED for gate in result.gates
+    ):
         lines.append(
             "unconfirmed: a time of today against one of another day. To confirm it without the provider's drift: "
             f"`{confirmation(result.nodeid, reports, os.environ.get('GITHUB_BASE_REF', ''))}`"
         )
     return lines
-
-
-def _drifts(gate: GateResult) -> bool:
-    """Tell whether a gate fails on a live time against a stored one."""
-    return gate.verdict == "regression" and not gate.exact and gate.metric.rpartition(".")[2] in _TIMED
 
 
 def confirmation(nodeid: str, reports: Sequence[str], target: str) -> str:
@@ -170,58 +168,59 @@ def word(gate: GateResult, *, loud: bool = True) -> str:
     return text.upper() if loud and gate.verdict in FAILING else text
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the table.
-
-    Attributes:
-        text: The line, aligned with the others.
-        verdict: What it says.
-        below: What stands below it: why it changed, what would decide it.
-        said: The word at its end that says the verdict; ``""`` where the whole line does.
-    """
-
-    text: str
-    verdict: Verdict
-    below: tuple[str, ...] = ()
-    said: str = ""
-
-
-def rows(gates: Sequence[GateResult], causes: Sequence[Cause], *, loud: bool = True) -> list[Row]:
-    """Gates as aligned lines.
+def gate_lines(
+    gates: Sequence[GateResult],
+    causes: Sequence[Cause],
+    *,
+    loud: bool = True,
+    indent: str = "  ",
+    below: Line | None = Line("    "),
+) -> list[Line]:
+    """Gates as aligned lines, and below each why it changed and what would decide it.
 
     Args:
         gates: The gates. Those that have nothing to be compared with are told in one line, and in none where that holds
             of all of them, since the test's verdict says it.
         causes: The causes of all of them.
         loud: Whether what fails is written in capitals.
+        indent: What stands before each line.
+        below: Indentation and tone of what stands below; ``None`` to leave that out.
     """
-    from tabulate import tabulate
-
     compared = [gate for gate in gates if gate.verdict != "no_baseline"]
     if not compared:
         return []
-    table = tabulate(
-        [gate_row(gate, loud=loud) for gate in compared],
-        tablefmt="plain",
-        colalign=("left", "right", "right", "left", "left"),
-        disable_numparse=True,
-    ).split("\n")
+    table = aligned([gate_row(gate, loud=loud) for gate in compared], "lrrll")
     shown: set[tuple[str, ...]] = set()
-    found = [
-        Row(text.rstrip(), gate.verdict, tuple(detail_lines(gate, causes, shown)), word(gate, loud=loud))
-        for gate, text in zip(compared, table, strict=True)
-    ]
-    missing = [gate for gate in gates if gate.verdict == "no_baseline"]
+    lines = []
+    for gate, text in zip(compared, table, strict=True):
+        lines.append(Line(indent + text, tone_of(gate.verdict, loud=loud), word(gate, loud=loud)))
+        if below is not None:
+            lines += [replace(below, text=below.text + detail) for detail in detail_lines(gate, causes, shown)]
+    missing = [metric_name(gate) for gate in gates if gate.verdict == "no_baseline"]
     if missing:
-        names = ", ".join(metric_name(gate) for gate in missing[:4]) + (", ..." if len(missing) > 4 else "")
-        found.append(Row(f"NO BASELINE: nothing is stored that {names} could be compared with", "no_baseline"))
-    return found
+        names = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
+        text = f"{indent}NO BASELINE: nothing is stored that {names} could be compared with"
+        lines.append(Line(text, tone_of("no_baseline", loud=loud)))
+    return lines
 
 
-def table_lines(gates: Sequence[GateResult], causes: Sequence[Cause]) -> list[str]:
-    """Gates as aligned lines, each with its causes below it and its reason where it needs one."""
-    return [line for row in rows(gates, causes) for line in (row.text, *(f"    {text}" for text in row.below))]
+def aligned(
+    rows: Sequence[Sequence[str]], columns: str, headings: Sequence[str] = (), *, rule: bool = True
+) -> list[str]:
+    """Rows as aligned lines.
+
+    Args:
+        rows: The cells.
+        columns: ``l`` or ``r`` for each column, the side on which it is aligned.
+        headings: What stands above the columns.
+        rule: Whether a rule stands below the headings.
+    """
+    from tabulate import tabulate
+
+    sides = ["left" if side == "l" else "right" for side in columns]
+    style = "simple" if headings and rule else "plain"
+    text = tabulate(rows, headers=headings, tablefmt=style, disable_numparse=True, colalign=sides if rows else None)
+    return [line.rstrip() for line in text.splitlines()]
 
 
 def detail_lines(gate: GateResult, causes: Iterable[Cause], shown: set[tuple[str, ...]]) -> list[str]:
@@ -253,7 +252,8 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
     lines = []
     for cause in causes[:SHOWN_CAUSES]:
         part = PART_WORDS.get(cause.part, cause.part)
-        lines.append(f"{signed(cause.delta, unit):>10}  {part:<14} {_with_arrows(plain(cause.text))}".rstrip())
+        text = plain(cause.text).replace(" -> ", " → ")
+        lines.append(f"{signed(cause.delta, unit):>10}  {part:<14} {text}".rstrip())
         if cause.diff and cause.diff not in shown:
             shown.add(cause.diff)
             lines += [f"{'':>12}{plain(line)}" for line in brief_diff(cause.diff, SHOWN_DIFF_LINES)]
@@ -265,22 +265,15 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
 
 
 def brief_diff(diff: Sequence[str], most: int) -> list[str]:
-    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each.
-
-    Args:
-        diff: Lines of a diff.
-        most: How many lines there is room for.
-    """
+    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each."""
     gone = [line for line in diff if line.startswith("-")]
     come = [line for line in diff if line.startswith("+")]
+    if not gone and not come:
+        return list(diff[:most])
     shown_come = come[: most - bool(gone)]
     shown = [*gone[: most - len(shown_come)], *shown_come]
     left_out = len(gone) + len(come) - len(shown)
     return [*shown[:-1], f"{shown[-1]}  (and {left_out:,} more)"] if left_out else shown
-
-
-def _with_arrows(text: str) -> str:
-    return text.replace(" -> ", " → ")
 
 
 def told_gates(gates: Iterable[GateResult]) -> list[GateResult]:
@@ -297,16 +290,21 @@ def told_gates(gates: Iterable[GateResult]) -> list[GateResult]:
 
 def _tells_the_same(outer: GateResult, inner: GateResult) -> bool:
     """A gate of a stage around tells the same where all of its change lies inside."""
-    around, name = split_key(outer.metric)
-    stage, other = split_key(inner.metric)
-    if name != other or around == stage or not (not around or stage.startswith(f"{around}/")):
+    if not is_around(outer.metric, inner.metric):
         return False
     if (outer.kind, outer.statistic, outer.verdict) != (inner.kind, inner.statistic, inner.verdict):
         return False
-    if None in (outer.value, outer.baseline, inner.value, inner.baseline):
+    if outer.value is None or outer.baseline is None or inner.value is None or inner.baseline is None:
         return False
-    moved = (outer.value or 0) - (outer.baseline or 0)
-    return abs(moved - ((inner.value or 0) - (inner.baseline or 0))) <= 1e-9 * max(1.0, abs(moved))
+    moved = outer.value - outer.baseline
+    return abs(moved - (inner.value - inner.baseline)) <= 1e-9 * max(1.0, abs(moved))
+
+
+def is_around(outer: str, inner: str) -> bool:
+    """Tell whether a metric is the same one as another, of a stage around it."""
+    around, name = split_key(outer)
+    stage, other = split_key(inner)
+    return name == other and around != stage and inside(stage, around)
 
 
 def failing_gates(result: TestResult) -> list[GateResult]:
@@ -318,12 +316,7 @@ def failing_gates(result: TestResult) -> list[GateResult]:
 
 
 def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
-    """The text of a failed test, as reports and logs hold it: what failed, why, and what to do.
-
-    Args:
-        result: What is said of the test.
-        reports: Paths of the reports that this run writes.
-    """
+    """The text of a failed test, as reports and logs hold it: what failed, why, and what to do."""
     lines = [line.text for line in failure_lines(result)]
     return "\n".join([*lines, *(f"  {remedy}" for remedy in remedies(result, reports=reports))])
 
@@ -331,11 +324,9 @@ def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
 def failure_lines(result: TestResult) -> list[Line]:
     """Say what failed and why: the gates with their causes, or one sentence where no gate tells it."""
     gates = told_gates(failing_gates(result)) or [gate for gate in result.gates if gate.verdict == "inconclusive"]
-    table = rows(gates, result.causes)
-    lines = [] if table and _tell_all(gates) else [Line(headline(result, gates), "bad")]
-    for row in table:
-        lines.append(Line(f"  {row.text}", tone_of(row.verdict, loud=True), row.said))
-        lines += [Line(f"    {text}") for text in row.below]
+    lines = gate_lines(gates, result.causes)
+    if not lines or not _tell_all(gates):
+        lines.insert(0, Line(headline(result, gates), "bad"))
     month = month_change([result])
     if month:
         often = f"{result.runs_per_month:,.0f} runs" if result.runs_per_month is not None else ""
@@ -349,30 +340,27 @@ def _tell_all(gates: Sequence[GateResult]) -> bool:
 
 
 def short_headline(result: TestResult, *, room: int) -> str:
-    """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room.
-
-    Args:
-        result: What is said of the test.
-        room: Columns that are left in the line.
-    """
+    """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room."""
     gates = told_gates(failing_gates(result))
-    if not gates or not _tell_all(gates):
-        return _cut_to(headline(result, gates), room)
-    name, values, moved, allowed, _ = gate_row(gates[0])
-    what = f"{short_metric(name)} {moved or values}"
-    more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
-    longest_first = (f"{what}, {allowed}{more}", f"{what}, {allowed}", f"{what}{more}", what)
-    return next((text for text in longest_first if len(text) <= room), _cut_to(what, room))
-
-
-def _cut_to(text: str, room: int) -> str:
+    longest_first = [headline(result, gates)]
+    if gates and _tell_all(gates):
+        name, values, moved, allowed, _ = gate_row(gates[0])
+        what = f"{short_metric(name)} {moved or values}"
+        more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
+        longest_first = [f"{what}, {allowed}{more}", f"{what}, {allowed}", f"{what}{more}", what]
     room = max(room, 4)
-    return text if len(text) <= room else f"{text[: room - 1]}…"
+    return next((text for text in longest_first if len(text) <= room), f"{longest_first[-1][: room - 1]}…")
 
 
 def short_metric(metric: str) -> str:
     """A metric's name without what goes without saying: ``worker.input``."""
     return metric.replace("input_tokens", "input").replace("output_tokens", "output")
+
+
+def without_folders(nodeid: str) -> str:
+    """A node id with the name of its file alone."""
+    file, colons, rest = nodeid.partition("::")
+    return f"{file.rpartition('/')[2]}{colons}{rest}"
 
 
 def headline(result: TestResult, gates: Sequence[GateResult]) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.gate import Unit, split_key
-from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult, Verdict
 from pytest_tokenbudget.report.advice_text import advice_lines
-from pytest_tokenbudget.report.figures import dollars, number, percent, signed, unit_of
+from pytest_tokenbudget.report.figures import number, percent, signed, spent, unit_of
 from pytest_tokenbudget.report.formats import RunView, unattributed_text
 from pytest_tokenbudget.report.highlights import JoinedCause, joined_causes, total
 from pytest_tokenbudget.report.table import (
@@ -19,13 +18,15 @@ from pytest_tokenbudget.report.table import (
     SHOWN_CAUSES,
     Line,
     Tone,
+    aligned,
     failing_gates,
     fold_line,
+    gate_lines,
     gate_row,
     metric_name,
-    rows,
     short_metric,
     tone_of,
+    without_folders,
     word,
 )
 from pytest_tokenbudget.report.test_result import drift_notes, drifted_gates
@@ -91,11 +92,9 @@ def _advice_lines(run: RunView) -> list[Line]:
     return [Line("what could be saved (tokenbudget advise):"), *(Line(f"  {line}".rstrip()) for line in lines)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Moved:
-    """The movement of a test's metric, as cells."""
+class _Moved(NamedTuple):
+    """The movement of a test's metric, as cells, and how the last one is to be read."""
 
-    name: str
     values: str
     change: str
     said: str
@@ -105,61 +104,58 @@ class _Moved:
 def _moved_lines(run: RunView, width: int) -> Iterator[Line]:
     """A line for each metric that moved, in columns, and below it what else is to be said of its test."""
     accepted = _accepted_lines(run, width)
-    joined = set(_joined_drifts(run.results))
+    joined = _joined_drifts(run.results)
     replaced = {nodeid for nodeid, _ in run.accepted}
     moved = {
-        result.nodeid: [
-            _moved(result, gate, _forgiven(run)) for gate in _one_a_metric([*failing_gates(result), *_improved(result)])
-        ]
+        result.nodeid: [_moved(result, gate, _forgiven(run)) for gate in gates]
         for result in run.results
-        if result.nodeid not in replaced
+        if result.nodeid not in replaced and (gates := _one_a_metric(_moved_gates(result)))
     }
-    cells = [cell for cells in moved.values() for cell in cells]
-    values, changes = (
-        max(map(len, column), default=0) for column in ([c.values for c in cells], [c.change for c in cells])
-    )
-    said = max((len(cell.said) for cell in cells), default=0)
-    names = _short_names([cell.name for cell in cells], width - values - changes - said - 6 if width else 0)
-    name_width = max(map(len, names.values()), default=0)
+    rows = _in_columns(moved, width)
     for result in run.results:
-        for cell in moved.get(result.nodeid, ()):
-            text = f"{names[cell.name]:<{name_width}}  {cell.values:<{values}}  {cell.change:>{changes}}  {cell.said}"
-            yield Line(text, cell.tone, cell.said)
-        if result.nodeid in accepted:
-            yield accepted[result.nodeid]
-        named = bool(moved.get(result.nodeid)) or result.nodeid in accepted
+        lines = rows.get(result.nodeid, [])
+        lines += [accepted[result.nodeid]] if result.nodeid in accepted else []
         told_together = drift_notes(result.gates) if result.nodeid in joined else ()
-        yield from _beside_lines(result, head=not named, told_together=told_together)
+        beside = [Line(f"  {text}") for text in _stage_lines(result)] if _on_its_own(result) else []
+        beside += [Line(f"  note: {plain(text)}") for text in _notes(result, 0) if text not in told_together]
+        beside += _unattributed_lines(result)
+        if not lines and (beside or result.failed):
+            lines = [_head_line(result)]
+        yield from (*lines, *beside)
     if len(replaced) > len(accepted):
         yield Line(f"and {counted(len(replaced) - len(accepted), 'more test')} accepted")
 
 
-def _beside_lines(result: TestResult, *, head: bool, told_together: Collection[str]) -> list[Line]:
-    """Give the lines on a test beside what moved.
-
-    Args:
-        result: The test.
-        head: Whether nothing names the test yet.
-        told_together: Notes that one line tells for several tests.
-    """
-    body = [Line(f"  {text}") for text in _stage_lines(result)] if _on_its_own(result) else []
-    body += [Line(f"  note: {plain(text)}") for text in _notes(result, 0) if text not in told_together]
-    body += _unattributed_lines(result)
-    if head and (body or result.failed):
-        return [_head_line(result), *body]
-    return body
+def _in_columns(moved: Mapping[str, Sequence[_Moved]], width: int) -> dict[str, list[Line]]:
+    """The rows of each test, beside its name; below it where a row has no room beside even a short one."""
+    cells = [cell for of_test in moved.values() for cell in of_test]
+    values, change, said = (max((len(cell[at]) for cell in cells), default=0) for at in range(3))
+    room = width - values - change - said - 6 if width else 0
+    names = _short_names(moved, room)
+    column = max(map(len, names.values()), default=0)
+    below = bool(width) and column > room
+    if below:
+        names = _short_names(moved, width)
+    rows = {}
+    for nodeid, of_test in moved.items():
+        rows[nodeid] = [Line(names[nodeid])] if below else []
+        for cell in of_test:
+            text = f"{names[nodeid]:<{column}}  {cell.values:<{values}}  {cell.change:>{change}}  {cell.said}"
+            text = f"  {'  '.join(filter(None, cell[:3]))}" if below else text
+            rows[nodeid].append(Line(text, cell.tone, cell.said))
+    return rows
 
 
 def _moved(result: TestResult, gate: GateResult, forgiven: str) -> _Moved:
-    """``test_desk.py::test_refunds_a_lamp``, ``input 2,861 → 3,289``, ``+15.0 %``, ``OVER (+10 %)``."""
+    """``input 2,861 → 3,289``, ``+15.0 %``, ``OVER (+10 %)``."""
     loud = result.failed or not result.passed
-    name, tone = plain(result.nodeid, limit=200), tone_of(gate.verdict, loud=loud)
+    tone = tone_of(gate.verdict, loud=loud)
     if gate.value is None or (gate.baseline is None and gate.kind != "limit"):
-        return _Moved(name, metric_name(gate), "", word(gate, loud=loud), tone)
+        return _Moved(metric_name(gate), "", word(gate, loud=loud), tone)
     metric, values, change, _, said = gate_row(gate, loud=loud)
     said = _OVER.get(gate.verdict, said) if loud else forgiven if gate.verdict in FAILING else said
     allowed = number(gate.allowed, gate.unit) if gate.kind == "limit" else gate.rule.replace("%", " %")
-    return _Moved(name, f"{short_metric(metric)} {values}", change, f"{said} ({allowed})", tone)
+    return _Moved(f"{short_metric(metric)} {values}", change, f"{said} ({allowed})", tone)
 
 
 def _forgiven(run: RunView) -> str:
@@ -178,42 +174,28 @@ def _one_a_metric(gates: Iterable[GateResult]) -> list[GateResult]:
     return list(kept.values())
 
 
-def _short_names(nodeids: Sequence[str], width: int) -> dict[str, str]:
-    """Node ids within a column: without folders, without the file where that does not fit, and else cut in the middle.
-
-    Args:
-        nodeids: The node ids.
-        width: The column; 0 for any.
-    """
+def _short_names(nodeids: Iterable[str], width: int) -> dict[str, str]:
+    """Node ids within a column: without folders, without the file where that does not fit, and else cut in the middle."""
+    names = {nodeid: without_folders(plain(nodeid, limit=200)) for nodeid in nodeids}
     width = max(width, _SHORTEST_NAME) if width else 0
-    with_file = {nodeid: _without_folders(nodeid) for nodeid in nodeids}
-    if not width or all(len(name) <= width for name in with_file.values()):
-        return with_file
-    if len({nodeid.partition("::")[0] for nodeid in nodeids}) > 1:
-        return {nodeid: _cut(name, width) for nodeid, name in with_file.items()}
-    return {nodeid: _cut(nodeid.partition("::")[2] or nodeid, width) for nodeid in nodeids}
-
-
-def _without_folders(nodeid: str) -> str:
-    file, colons, rest = nodeid.partition("::")
-    return f"{file.rpartition('/')[2]}{colons}{rest}"
-
-
-def _cut(name: str, width: int) -> str:
-    """A name within a column: its end tells the parameters of one test apart."""
-    if len(name) <= width:
-        return name
+    if not width or all(len(name) <= width for name in names.values()):
+        return names
+    if len({nodeid.partition("::")[0] for nodeid in names}) == 1:
+        names = {nodeid: name.partition("::")[2] or name for nodeid, name in names.items()}
+    # Its end tells the parameters of one test apart.
     end = width // 3
-    return f"{name[: width - end - 1]}…{name[-end:]}"
+    return {
+        nodeid: name if len(name) <= width else f"{name[: width - end - 1]}…{name[-end:]}"
+        for nodeid, name in names.items()
+    }
 
 
 def _accepted_lines(run: RunView, width: int) -> dict[str, Line]:
     """Say what an update accepted, by test: ``test_desk.py::test_refunds  input 4,766 → 5,515 +15.7 %, search_orders``."""
-    told = {plain(nodeid, limit=200): (nodeid, what) for nodeid, what in run.accepted[:SHOWN_ACCEPTED]}
-    longest = max((len(what) for _, what in told.values()), default=0)
-    names = _short_names(list(told), width - longest - 2 if width else 0)
+    told = dict(run.accepted[:SHOWN_ACCEPTED])
+    names = _short_names(told, width - max(map(len, told.values()), default=0) - 2 if width else 0)
     column = max(map(len, names.values()), default=0)
-    return {nodeid: Line(f"{names[name]:<{column}}  {what}") for name, (nodeid, what) in told.items()}
+    return {nodeid: Line(f"{names[nodeid]:<{column}}  {what}") for nodeid, what in told.items()}
 
 
 def _verbose_lines(result: TestResult, verbosity: int) -> list[Line]:
@@ -221,11 +203,9 @@ def _verbose_lines(result: TestResult, verbosity: int) -> list[Line]:
     loud = result.failed or not result.passed
     body = [_head_line(result)]
     shown = result.gates if verbosity > 1 else [gate for gate in result.gates if gate.verdict not in ("ok", "new")]
-    for row in rows(shown, result.causes, loud=loud):
-        body.append(Line(f"  {row.text}", tone_of(row.verdict, loud=loud), row.said))
-        # What failed has been explained above, where the failure is; here it is one line a gate.
-        if verbosity > 1 or not result.failed:
-            body += [Line(f"      {text}", "faint") for text in row.below]
+    # What failed has been explained above, where the failure is; here it is one line a gate.
+    below = Line("      ", "faint") if verbosity > 1 or not result.failed else None
+    body += gate_lines(shown, result.causes, loud=loud, below=below)
     folded = len(result.gates) - len(shown)
     if folded:
         body.append(Line(f"  {counted(folded, 'gate')} ok or new (-vv shows all)", "faint"))
@@ -251,7 +231,7 @@ def _unattributed_lines(result: TestResult) -> list[Line]:
 
 def _shared_lines(results: Sequence[TestResult], width: int) -> Iterator[Line]:
     """The causes of what moved, each told once however many tests share it, and what did not move."""
-    moved = [result for result in results if failing_gates(result) or any(_improved(result))]
+    moved = [result for result in results if _moved_gates(result)]
     if not moved:
         return
     for cause in joined_causes(moved)[:SHOWN_CAUSES]:
@@ -304,8 +284,9 @@ def _in_words(cause: JoinedCause) -> str:
     return f"{stage}: {part}{cause.text}" if stage and not cause.text.startswith(stage) else f"{part}{cause.text}"
 
 
-def _improved(result: TestResult) -> Iterator[GateResult]:
-    return (gate for gate in result.gates if gate.verdict == "improved")
+def _moved_gates(result: TestResult) -> list[GateResult]:
+    """The gates that fail a test, and those that improved."""
+    return [*failing_gates(result), *(gate for gate in result.gates if gate.verdict == "improved")]
 
 
 def _notes(result: TestResult, verbosity: int) -> Sequence[str]:
@@ -332,17 +313,13 @@ def _stage_lines(result: TestResult) -> list[str]:
     """A row a stage, of the last sample."""
     if not result.samples:
         return []
-    from tabulate import tabulate
-
     last = result.samples[-1]
     cells = [
         (plain(stage) or "(test)", *(number(values.get(name), unit) for name, unit in STAGE_COLUMNS.items()))
         for stage, values in (*sorted(last.stages.items()), ("", last.total))
     ]
     headers = ("stage", "input", "output", "calls", "failed", "latency", "cost")
-    return tabulate(
-        cells, headers=headers, tablefmt="plain", disable_numparse=True, colalign=("left",) + ("right",) * 6
-    ).split("\n")
+    return aligned(cells, "lrrrrrr", headers, rule=False)
 
 
 def _summary_lines(run: RunView, width: int, *, of_ab: bool) -> Iterator[Line]:
@@ -359,7 +336,8 @@ def _summary_lines(run: RunView, width: int, *, of_ab: bool) -> Iterator[Line]:
         ]
         joint = "   ".join(hints)
         yield from map(Line, [joint] if not width or len(joint) <= width else hints)
-    if any(call.input_source == "counted" for result in results for call in _calls(result.samples) if call.stream):
+    calls = (call for result in results for sample in result.samples for call in sample.calls)
+    if any(call.stream and call.input_source == "counted" and call.succeeded for call in calls):
         yield Line(
             "some streams report no usage and were counted locally (tokenbudget_request_usage = true asks for it)",
             "faint",
@@ -397,29 +375,13 @@ def _outcome(result: TestResult, forgiven: str, *, accepted: bool) -> str:
     return "within budget" if result.verdict == "ok" else result.verdict.replace("_", " ")
 
 
-def _calls(samples: Iterable[Sample]) -> list[Call]:
-    return [call for sample in samples for call in sample.calls if call.succeeded]
-
-
 def _spent(results: Sequence[TestResult], *, of_ab: bool) -> str:
     """Say what the run spent as far as it is known, and how much of it went into repeats."""
+    once = [sample for result in results for sample in result.samples[:1]]
+    again = [sample for result in results for sample in (*result.samples[1:], *result.discarded)]
     if of_ab:
-        return ", ".join(_amount([call for result in results for call in _calls((*result.samples, *result.discarded))]))
-    once = [call for result in results for call in _calls(result.samples[:1])]
-    again = [call for result in results for call in _calls((*result.samples[1:], *result.discarded))]
-    spent = ", ".join(_amount(once))
-    if not again:
-        return spent
-    calls, _, *cost = _amount(again)
-    return f"{spent} (+{', '.join([f'{calls} to confirm', *cost])})"
-
-
-def _amount(calls: Sequence[Call]) -> list[str]:
-    """Calls, tokens, and money where a price is known."""
-    tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
-    costs = [call.cost for call in calls if call.cost is not None]
-    return [
-        counted(len(calls), "call"),
-        counted(tokens, "token"),
-        *([dollars(sum(costs))] if costs else []),
-    ]
+        return ", ".join(spent([*once, *again]))
+    if not any(sample.calls for sample in again):
+        return ", ".join(spent(once))
+    calls, _, *cost = spent(again)
+    return f"{', '.join(spent(once))} (+{', '.join([f'{calls} to confirm', *cost])})"

@@ -19,7 +19,7 @@ from pytest_tokenbudget.records.composition import (
     StageComposition,
     sum_of_known,
 )
-from pytest_tokenbudget.tokens.counts import MILLI, Fragment, digest
+from pytest_tokenbudget.tokens.counts import Fragment, digest, whole_tokens
 
 _Key = tuple[PartName, str]
 
@@ -41,18 +41,14 @@ class _Sum:
         return PartTotal(
             part=key[0],
             name=key[1],
-            tokens=_whole(self.tokens),
+            tokens=whole_tokens(self.tokens),
             calls=self.calls,
             distinct=len(self.seen),
-            largest=_whole(self.largest),
+            largest=whole_tokens(self.largest),
             digest=digest_of(self.seen),
-            repeated_tokens=_whole(self.repeated),
-            behind_tokens=_whole(self.behind),
+            repeated_tokens=whole_tokens(self.repeated),
+            behind_tokens=whole_tokens(self.behind),
         )
-
-
-def _whole(milli: int) -> int:
-    return (milli + 500) // 1000
 
 
 _Node = dict[tuple[_Key, str], "_Node"]
@@ -167,7 +163,7 @@ def fixed_part(fragments: Sequence[Fragment], milli: Sequence[int]) -> FixedPart
             system = system or fragment.text
         elif part == "user":
             first = first or fragment.text
-    return FixedPart(_opening((system or first)[:_LOOKED_AT]), _tokens(fixed), _tokens(user))
+    return FixedPart(_opening((system or first)[:_LOOKED_AT]), whole_tokens(fixed), whole_tokens(user))
 
 
 @lru_cache(maxsize=256)
@@ -175,10 +171,6 @@ def _opening(text: str) -> str:
     """A digest of how a text begins, its words alone: a date or a number in it does not count."""
     words = _NO_WORDS.sub(" ", text).strip().lower()
     return digest(words[:_OPENING])[:_SHOWN]
-
-
-def _tokens(milli: int) -> int:
-    return (milli + MILLI // 2) // MILLI
 
 
 def fixed_prompts(calls: Iterable[Call], first_answer: float) -> tuple[FixedPrompt, ...]:

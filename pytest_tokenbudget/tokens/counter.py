@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.records.composition import Composition, Piece, split
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.tokens import openai_chat_tokens
 from pytest_tokenbudget.tokens.aggregate import fixed_part
-from pytest_tokenbudget.tokens.counts import MILLI, SHOWN, CountCache, Memo, Rendering, TextCounts, digest
+from pytest_tokenbudget.tokens.counts import (
+    MILLI,
+    SHOWN,
+    CountCache,
+    CountTexts,
+    Memo,
+    Rendering,
+    TextCounts,
+    digest,
+    whole_tokens,
+)
 from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
 from pytest_tokenbudget.tokens.vocabularies import (
-    CountTexts,
     EncodingChoice,
     available,
     encoding_of,
@@ -113,7 +122,8 @@ class Counter:
         self._cache = cache
         self._scales: dict[tuple[str, str], _Scale] = {}
         self._vocabularies: dict[str, TextCounts] = {}
-        self._digests: dict[str, str] = {}
+        # of what stands for a fragment's text: a role, an image's reference
+        self._digest = lru_cache(maxsize=10_000)(digest)
         self._memo = Memo()
 
     def prepare(self) -> None:
@@ -173,7 +183,7 @@ class Counter:
             TokenizerError: If a configured vocabulary cannot be loaded.
         """
         rendering, encoding, measured = self._measured(prompt, provider)
-        return Count(_tokens(sum([milli for milli, _ in measured])), encoding, rendering.estimated)
+        return Count(max(0, whole_tokens(sum([milli for milli, _ in measured]))), encoding, rendering.estimated)
 
     def estimate_prompt(self, prompt: Prompt, *, provider: str, seen: Calibration) -> Count:
         """Input tokens of a prompt whose provider reported none: the count, an estimate times the sample's own ratio.
@@ -200,13 +210,16 @@ class Counter:
         if count.estimated:
             seen.observe(provider, prompt.model, reported=reported, counted=count.tokens)
 
-    def compose(self, prompt: Prompt, *, provider: str, input_tokens: int | None) -> Composition:
+    def compose(
+        self, prompt: Prompt, *, provider: str, input_tokens: int | None, seen: Calibration | None = None
+    ) -> Composition:
         """Split a call's input into its pieces.
 
         Args:
             prompt: What was asked.
             provider: Provider, ``"openai"``.
             input_tokens: The provider's number, ``None`` where it sent none; the local count is split then.
+            seen: Corrects that count where it is an estimate, as in :meth:`estimate_prompt`.
 
         Returns:
             Pieces in the order in which the provider's cache sees them, tools first, then the messages. Their tokens add
@@ -216,10 +229,14 @@ class Counter:
             TokenizerError: If a configured vocabulary cannot be loaded.
         """
         rendering, encoding, measured = self._measured(prompt, provider)
-        counted = _tokens(sum([milli for milli, _ in measured]))
+        counted = max(0, whole_tokens(sum([milli for milli, _ in measured])))
         # a profile may count less than nothing for a part of the framing; no piece can
         weights = [milli if milli > 0 else 0 for milli, _ in measured]
-        total = counted if input_tokens is None else max(0, input_tokens)
+        total = input_tokens
+        if total is None:
+            ratio = seen.ratio(provider, prompt.model) if seen and rendering.estimated else None
+            total = counted if ratio is None else round(counted * ratio)
+        total = max(0, total)
         pieces = [
             Piece(fragment.part, fragment.name, tokens, found[:SHOWN], weight)
             for fragment, tokens, weight, (_, found) in zip(
@@ -274,14 +291,6 @@ class Counter:
         rendering = profile_render.render(prompt, self._memo, profile, provider, exact_text=scale.own)
         return rendering, _profiled(scale.encoding, profile.name)
 
-    def _digest(self, text: str) -> str:
-        found = self._digests.get(text)
-        if found is None:
-            if len(self._digests) > 10_000:
-                self._digests.clear()
-            found = self._digests[text] = digest(text)
-        return found
-
     def _scale(self, provider: str, model: str) -> _Scale:
         scale = self._scales.get((provider, model))
         if scale is None:
@@ -292,42 +301,26 @@ class Counter:
         for tokenizer in self._tokenizers:
             count = tokenizer(provider=provider, model=model)
             if callable(count):
-                return _Scale(TextCounts(None, partial(_each, count)), f"tokenizer of {model}", exact=True, own=True)
+                counts = TextCounts(None, partial(_one_by_one, count))
+                return _Scale(counts, f"tokenizer of {model}", exact=True, own=True)
         choice = encoding_of(model, self._encodings)
         if not choice.configured and not available(choice.name):
             choice = EncodingChoice(stand_in(), exact=False)
-        counts = self._vocabularies.get(choice.name)
-        if counts is None:
+        known = self._vocabularies.get(choice.name)
+        if known is None:
             key = fingerprint(choice.name) if choice.configured else choice.name
-            counts = self._vocabularies[choice.name] = TextCounts(key, _Lazy(choice), self._cache)
+            vocabulary = partial(load, choice.name, configured=choice.configured)
+            known = self._vocabularies[choice.name] = TextCounts(key, vocabulary, self._cache)
         template = None
         if choice.configured and (path := tokenizer_file(choice.name)) is not None:
             from pytest_tokenbudget.tokens.chat_template import load_template
 
             template = load_template(path)
-        return _Scale(counts, choice.name, choice.exact, own=choice.configured, template=template)
+        return _Scale(known, choice.name, choice.exact, own=choice.configured, template=template)
 
 
-def _each(count: Callable[[str], int], texts: Sequence[str]) -> list[int]:
-    return [count(text) for text in texts]
-
-
-class _Lazy:
-    """Loads a vocabulary when the first text is to be counted in it, and not for texts that a cache knows."""
-
-    def __init__(self, choice: EncodingChoice) -> None:
-        self._choice = choice
-        self._loaded: CountTexts | None = None
-
-    def __call__(self, texts: Sequence[str]) -> list[int]:
-        if self._loaded is None:
-            self._loaded = load(self._choice.name, configured=self._choice.configured)
-        return self._loaded(texts)
-
-
-def _tokens(milli: int) -> int:
-    """Whole tokens of thousandths, rounded half up, at least 0."""
-    return max(0, (milli + MILLI // 2) // MILLI)
+def _one_by_one(count: Callable[[str], int]) -> CountTexts:
+    return lambda texts: [count(text) for text in texts]
 
 
 def _profiled(encoding: str, profile: str) -> str:

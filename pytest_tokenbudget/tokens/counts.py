@@ -41,6 +41,11 @@ class Fragment(NamedTuple):
     fixed: int = 0
 
 
+def whole_tokens(milli: int) -> int:
+    """Whole tokens of thousandths, rounded half up."""
+    return (milli + MILLI // 2) // MILLI
+
+
 @dataclass(frozen=True, slots=True)
 class Rendering:
     """A prompt as its model reads it.
@@ -95,6 +100,9 @@ class CountCache(Protocol):
         """Keep a count."""
 
 
+CountTexts = Callable[[Sequence[str]], list[int]]
+"""Counts each of several texts; special tokens in them are text."""
+
 Measured = tuple[int, str]
 """Tokens of a text and its digest."""
 
@@ -107,15 +115,14 @@ class TextCounts:
 
     Args:
         key: Names the encoding in the cache; ``None`` keeps its counts out of the cache.
-        count: Counts texts; it is asked only for texts that neither this object nor the cache knows.
+        load: Gives what counts texts; it is asked when a text comes that neither this object nor the cache knows.
         cache: Counts of earlier sessions.
     """
 
-    def __init__(
-        self, key: str | None, count: Callable[[Sequence[str]], list[int]], cache: CountCache | None = None
-    ) -> None:
+    def __init__(self, key: str | None, load: Callable[[], CountTexts], cache: CountCache | None = None) -> None:
         self._key = key
-        self._count = count
+        self._load = load
+        self._count: CountTexts | None = None
         self._cache = cache if key is not None else None
         self._known: dict[str, Measured] = {"": (0, digest(""))}
         self._characters = 0
@@ -132,23 +139,19 @@ class TextCounts:
 
     def _learn(self, texts: list[str]) -> None:
         digests = [digest(text) for text in texts]
-        tokens: list[int | None] = [None] * len(texts)
-        if self._cache is not None:
-            tokens = [_as_count(self._cache.get(f"{self._key} {found}")) for found in digests]
-        open_ = [at for at, count in enumerate(tokens) if count is None]
-        if open_:
-            for at, count in zip(open_, self._count([texts[at] for at in open_]), strict=True):
-                tokens[at] = count
+        kept: list[Any] = [
+            None if self._cache is None else self._cache.get(f"{self._key} {found}") for found in digests
+        ]
+        unknown = [at for at, count in enumerate(kept) if not (type(count) is int and count >= 0)]
+        if unknown:
+            self._count = self._count or self._load()
+            for at, count in zip(unknown, self._count([texts[at] for at in unknown]), strict=True):
+                kept[at] = count
                 if self._cache is not None:
                     self._cache.set(f"{self._key} {digests[at]}", count)
         self._characters += sum(map(len, texts))
-        for text, known, found in zip(texts, tokens, digests, strict=True):
-            self._known[text] = (known or 0, found)
-
-
-def _as_count(kept: object) -> int | None:
-    """Check that a cache gave a count, and give it back."""
-    return kept if type(kept) is int and kept >= 0 else None
+        for text, tokens, found in zip(texts, kept, digests, strict=True):
+            self._known[text] = (tokens, found)
 
 
 _LIMIT = 10_000

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.prompt import File, Image, Message, Prompt, Reasoning, Text, Tool, ToolCall, ToolResult
@@ -123,8 +124,6 @@ def text_of(result: ToolResult) -> str:
 
 def parsed(text: str) -> object:
     """A JSON text's value, the text itself where it is none."""
-    import json
-
     try:
         return json.loads(text)
     except (ValueError, RecursionError):
@@ -191,6 +190,7 @@ class Family:
         return (15 if self.reasoning else 9) * count + (3 if stored and count == 1 else 0)
 
 
+@lru_cache(maxsize=256)
 def family(model: str) -> Family:
     """The family of a model, by its name."""
     name = bare_model(model)
@@ -206,6 +206,7 @@ def family(model: str) -> Family:
 _HOSTED = re.compile(r"(?:ft:)?(?:gpt-|chatgpt-|o[1-9](?:$|-)|codex-|computer-use)")
 
 
+@lru_cache(maxsize=256)
 def is_openai(api: str, model: str) -> bool:
     """Tell whether a prompt is read by a model of OpenAI's own API, so that these rules apply and not a profile."""
     name = bare_model(model)

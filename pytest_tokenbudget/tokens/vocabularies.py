@@ -6,7 +6,7 @@ import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
@@ -14,10 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_tokenbudget.errors import TokenizerError
-from pytest_tokenbudget.tokens.counts import bare_model
-
-CountTexts = Callable[[Sequence[str]], list[int]]
-"""Counts each of several texts; special tokens in them are text."""
+from pytest_tokenbudget.tokens.counts import CountTexts, bare_model
 
 BUNDLED = frozenset({"cl100k_base", "o200k_base", "o200k_harmony"})
 """Encodings that toktok-rs has compiled in."""

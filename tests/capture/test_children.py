@@ -13,8 +13,9 @@ from pytest_tokenbudget.capture.children.exchange_frames import (
     ended_exchange,
     without_credentials,
 )
-from pytest_tokenbudget.capture.children.protocol import BrokenFile, decode, encode
+from pytest_tokenbudget.capture.children.frames import BrokenFile, decode, encode
 from pytest_tokenbudget.capture.children.spool import Spool
+from pytest_tokenbudget.capture.children.spool_directory import SpoolDirectory
 from pytest_tokenbudget.records.exchange import Exchange, TokenBasis
 
 WHOLE = Exchange(
@@ -56,18 +57,19 @@ def test_every_field_of_an_exchange_survives() -> None:
 def test_a_killed_child_leaves_whole_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Cut at any byte, what was written before is read, and what comes later is read later."""
     written = begin_frame(WHOLE) + end_frame(WHOLE) + encode({"opened": 8, "stage": "worker", "at": 3.0})
-    spool = Spool()
-    file = spool.directory / "12345-1.spool"
+    directory = SpoolDirectory()
+    spool = Spool(directory)
+    file = directory.path / "12345-1.spool"
     for length in range(0, len(written), 7):
         file.write_bytes(written[:length])
         spool.read()
         assert len(spool.ended) == (length >= len(begin_frame(WHOLE) + end_frame(WHOLE)))
     file.write_bytes(written)
     spool.read()
-    assert list(spool.open_spans()) == [("worker", 3.0)]
+    assert [(span.stage, span.started) for span in spool.spans()] == [("worker", 3.0)]
     assert [child.problem for child in spool.children] == [""]
-    spool.close()
-    assert not spool.directory.exists()
+    directory.close()
+    assert not directory.path.exists()
 
 
 @pytest.mark.parametrize(
@@ -83,16 +85,17 @@ def test_a_killed_child_leaves_whole_frames(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_a_file_that_holds_something_else_is_a_problem_of_that_child(nonsense: bytes) -> None:
     """It is said once, never raised, and what stood before it counts."""
-    spool = Spool()
-    (spool.directory / "12345-1.spool").write_bytes(begin_frame(WHOLE) + end_frame(WHOLE) + nonsense)
-    (spool.directory / "12346-1.spool").write_bytes(begin_frame(WHOLE) + end_frame(WHOLE))
+    directory = SpoolDirectory()
+    spool = Spool(directory)
+    (directory.path / "12345-1.spool").write_bytes(begin_frame(WHOLE) + end_frame(WHOLE) + nonsense)
+    (directory.path / "12346-1.spool").write_bytes(begin_frame(WHOLE) + end_frame(WHOLE))
     spool.read()
     spool.read()
     assert len(spool.ended) == 2
     first, second = spool.children
     assert "cannot be read" in first.problem
     assert second.problem == ""
-    spool.close()
+    directory.close()
 
 
 def test_credentials_are_not_written() -> None:

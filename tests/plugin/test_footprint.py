@@ -260,6 +260,8 @@ def test_a_second_run_of_the_command_counts_nothing_anew(
     kept = (cache / "counts.json").read_text(encoding="utf-8")
     assert "o200k" in kept
     assert "Finds" not in kept
-    monkeypatch.setattr("pytest_tokenbudget.tokens.counter._Lazy.__call__", None)
+    monkeypatch.setattr(
+        "pytest_tokenbudget.tokens.counter.load", lambda *_, **__: pytest.fail("a vocabulary was loaded")
+    )
     assert main(arguments) == 0
     assert capsys.readouterr().out == first

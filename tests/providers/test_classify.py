@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pytest_tokenbudget.providers.classify import UNKNOWN_BODY, body_limit, classify
+from pytest_tokenbudget.providers.classify import UNKNOWN_BODY, body_limit, classify, serves_models
 from pytest_tokenbudget.providers.http_message import parse_request
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.providers.wire_format import Endpoint, WireFormat, has, holds
@@ -121,6 +121,21 @@ def test_the_provider_is_the_host_or_the_maker():
         assert classify(request, (Mine(), *FORMATS)).provider == provider
     request = parse_request("POST", "https://proxy.example/model/m/converse", (), b"{}")
     assert classify(request, FORMATS).provider == "aws.bedrock"
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "bedrock-runtime.eu-west-1.amazonaws.com",
+        "eu-aiplatform.googleapis.com",
+        "mine.services.ai.azure.com",
+        "api.openai.com",
+    ],
+)
+def test_a_host_that_a_provider_is_known_by_serves_models(host):
+    """Also where its name holds a region or an account: what a replayed run may not reach is known by it."""
+    assert serves_models(host, FORMATS)
+    assert not serves_models(f"{host}.example", FORMATS)
 
 
 @pytest.mark.parametrize(

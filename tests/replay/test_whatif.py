@@ -164,6 +164,7 @@ def test_the_command_prints_the_table_and_refuses_what_was_not_recorded(
     for args, said in (
         ((NODEID, "--drop-tool", "calender_write"), "calendar_write"),
         ((NODEID, "--drop-stage", "finalize"), "worker/finalize"),
+        ((NODEID, "--drop-stage", "worker"), "nothing is left of the run"),
         ((NODEID, "--shrink", "calendar_write=half"), "=50%"),
         ((NODEID, "--shrink", "calendar_write=nan"), "=50%"),
         ((NODEID,), "--drop-tool"),

@@ -139,3 +139,14 @@ def test_a_result_in_brief_is_shown_as_the_whole_one(verbosity: int) -> None:
             run, verbosity=verbosity
         )
         assert any(one.verdict == "ok" for one in run.results)
+
+
+@pytest.mark.parametrize("width", [60, 72, 80, 100])
+def test_a_row_that_moved_fits_the_terminal(width: int) -> None:
+    """Where it has no room beside the name of its test, it stands below it."""
+    lines = section_lines(showcase(), verbosity=0, width=width)
+    rows = [line for line in lines if line.toned.startswith(("OVER", "improved"))]
+    assert len(rows) == 4
+    assert max(len(line.text) for line in rows) <= width
+    names = [name for name in ("test_finds_a_free_room", "…e_room") if any(name in line.text for line in lines)]
+    assert names, [line.text for line in lines]

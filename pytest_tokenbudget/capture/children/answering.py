@@ -9,14 +9,14 @@ import socket
 import threading
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.channel import Channel, connect, listen
-from pytest_tokenbudget.capture.children.protocol import Frame
+from pytest_tokenbudget.capture.children.frames import Frame, pairs
+from pytest_tokenbudget.capture.children.spool_directory import Address
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-from pytest_tokenbudget.capture.recorder import Recorder, same_request
+from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.errors import TokenBudgetError
 
 if TYPE_CHECKING:
@@ -26,42 +26,27 @@ THREAD_NAME = "tokenbudget-children"
 
 
 class Answering:
-    """Answers the questions of child processes.
+    """Answers the questions of child processes; URL and body of requests that may leave are added to ``let_out``."""
 
-    Args:
-        directory: The session's private directory.
-
-    Attributes:
-        address: Where it listens.
-        asked_by: Ids of the processes that asked something in this sample.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._listener, self.address = listen(directory)
+    def __init__(self, address: Address, let_out: list[tuple[str, bytes | None]]) -> None:
+        self._listener, self.address = listen(address)
         self.asked_by: frozenset[int] = frozenset()
         self._recorder: Recorder | None = None
         self._thread: threading.Thread | None = None
-        self._let_out: list[tuple[str, bytes | None]] = []
-        self._lock = threading.Lock()
+        self._let_out = let_out
 
     def begin(self, recorder: Recorder) -> None:
-        """Answer for this sample; see :meth:`start`."""
-        self.asked_by = frozenset()
-        self._let_out.clear()
-        self._recorder = recorder
-
-    def start(self) -> None:
-        """Begin to listen in a thread, where a sample wants it: a child is there, or is about to be started."""
-        with self._lock:
-            if self._recorder is not None and self._thread is None:
-                self._thread = threading.Thread(target=self._accept, name=THREAD_NAME, daemon=True)
-                self._thread.start()
+        """Answer for this sample from now on, in a thread."""
+        if self._recorder is not recorder:
+            self.asked_by = frozenset()
+            self._recorder = recorder
+            self._thread = threading.Thread(target=self._accept, name=THREAD_NAME, daemon=True)
+            self._thread.start()
 
     def end(self) -> None:
         """The sample is over: whatever is asked from now on may leave, unrecorded."""
         self._recorder = None
-        with self._lock:
-            thread, self._thread = self._thread, None
+        thread, self._thread = self._thread, None
         if thread is not None:
             with suppress(OSError):
                 connect(self.address).close()  # the thread waits for somebody to connect
@@ -96,10 +81,6 @@ class Answering:
                 else:
                     self._answer(channel, _outgoing(question))
         channel.close()
-
-    def has_let_out(self, url: str, body: bytes) -> bool:
-        """Tell whether a child was allowed to send a request with this URL and body."""
-        return any(same_request(url, body, *sent) for sent in self._let_out)
 
     def _check_connection(self, channel: Channel, host: str, port: int | None, opened_by: str) -> None:
         recorder = self._recorder
@@ -187,7 +168,7 @@ def _outgoing(frame: Frame) -> Outgoing:
         client=str(head["client"]),
         method=str(head["method"]),
         url=str(head["url"]),
-        headers=tuple((str(name), str(value)) for name, value in head["headers"]),
+        headers=pairs(head["headers"]),
         body=blob if head["body"] else None,
         stage=str(head["stage"]),
         streamed=bool(head["streamed"]),

@@ -3,42 +3,26 @@
 from __future__ import annotations
 
 import hmac
-import os
-import secrets
 import socket
-from pathlib import Path
 from typing import Any
 
-from pytest_tokenbudget.capture.children.protocol import Address, Frame, decode, encode
-
-_LONGEST_UNIX_PATH = 100
-"""Bytes; systems allow 104 to 108 (``man 7 unix``)."""
+from pytest_tokenbudget.capture.children.frames import Frame, decode, encode
+from pytest_tokenbudget.capture.children.spool_directory import Address
 
 
-def listen(directory: Path) -> tuple[socket.socket, Address]:
-    """Begin to listen.
-
-    Args:
-        directory: A private directory, for the Unix socket. Where the system has none, or the path is too long for it,
-            a port on 127.0.0.1 takes its place.
-    """
-    secret = secrets.token_hex(16)
-    path = str(directory / "socket")
-    if hasattr(socket, "AF_UNIX") and len(os.fsencode(path)) <= _LONGEST_UNIX_PATH:
+def listen(address: Address) -> tuple[socket.socket, Address]:
+    """Begin to listen, at a path; or at any port of 127.0.0.1, where the address has none."""
+    if isinstance(address.place, str) and address.place:
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(path)
+        listener.bind(address.place)
         listener.listen(128)
-        return listener, Address(path, secret)
+        return listener, address
     listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-    return listener, Address(listener.getsockname()[1], secret)
+    return listener, Address(listener.getsockname()[1], address.secret)
 
 
 def connect(address: Address) -> Channel:
-    """Connect to a session.
-
-    Raises:
-        OSError: If it does not listen.
-    """
+    """Connect to a session; raises ``OSError`` where it does not listen."""
     if isinstance(address.place, str):
         connected = socket.socket(socket.AF_UNIX)
         connected.connect(address.place)
@@ -58,20 +42,11 @@ class Channel:
         self._buffer = b""
 
     def send(self, head: dict[str, Any], blob: bytes = b"") -> None:
-        """Send a frame.
-
-        Raises:
-            OSError: If the other side has gone.
-        """
+        """Send a frame; raises ``OSError`` where the other side has gone."""
         self._socket.sendall(encode(head, blob))
 
     def receive(self) -> Frame:
-        """Wait for a frame.
-
-        Raises:
-            OSError: If the other side has gone.
-            ValueError: If what it sent is no frame.
-        """
+        """Wait for a frame; raises ``OSError`` where the other side has gone, ``ValueError`` where it sent none."""
         while True:
             for frame, end in decode(self._buffer):
                 self._buffer = self._buffer[end:]
@@ -82,11 +57,7 @@ class Channel:
             self._buffer += data
 
     def is_allowed(self, secret: str) -> bool:
-        """Tell whether the other side knows the secret, which it sends first.
-
-        Raises:
-            OSError, ValueError: See :meth:`receive`.
-        """
+        """Tell whether the other side knows the secret, which it sends first; raises as :meth:`receive` does."""
         return hmac.compare_digest(str(self.receive().head.get("secret", "")), secret)
 
     def close(self) -> None:

@@ -3,70 +3,26 @@
 from __future__ import annotations
 
 import os
+import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import pytest_tokenbudget
-from pytest_tokenbudget.capture.children.answering import Answering
-from pytest_tokenbudget.capture.children.child import ChildRecorder, new_path
-from pytest_tokenbudget.capture.children.protocol import ANSWERED, ASKED, IDLE, WATCHED
-from pytest_tokenbudget.capture.children.spool import Spool
-from pytest_tokenbudget.capture.children.started import StartedProcesses, child_notes, with_descendants
+from pytest_tokenbudget.capture.children.spool_directory import ANSWERED, ASKED, IDLE, WATCHED, Address, SpoolDirectory
+from pytest_tokenbudget.capture.children.started import StartedProcesses, with_descendants
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.stage_rules import StageRule
-from pytest_tokenbudget.capture.watch import CLIENTS, take_over
-from pytest_tokenbudget.records.exchange import Exchange
-from pytest_tokenbudget.records.sample import Span
+from pytest_tokenbudget.capture.watch import CLIENTS
 
-
-class Forked(Protocol):
-    """An object that is told about forks."""
-
-    def before_fork(self) -> None:
-        """Take note that this process is about to be forked."""
-
-    def in_forked_child(self) -> None:
-        """Take note that this process is the fork."""
-
-
-class Forks:
-    """Tells the session that watches now about forks.
-
-    Python cannot be told to forget who wants to know about forks, so there is one such object for each process.
-    """
-
-    def __init__(self) -> None:
-        self._told: list[Forked] = []
-        self._registered = False
-
-    def add(self, forked: Forked) -> None:
-        """Tell this one; where sessions are nested, the innermost is told alone."""
-        self._told.append(forked)
-        if not self._registered and hasattr(os, "register_at_fork"):
-            os.register_at_fork(before=self._before, after_in_child=self._in_child)
-            self._registered = True
-
-    def remove(self, forked: Forked) -> None:
-        """Tell it no more."""
-        self._told.remove(forked)
-
-    def _before(self) -> None:
-        if self._told:
-            self._told[-1].before_fork()
-
-    def _in_child(self) -> None:
-        told, self._told = self._told, []
-        if told:
-            told[-1].in_forked_child()
-
-
-FORKS = Forks()
-
+if TYPE_CHECKING:
+    # Most samples start no process; what reads and answers children is imported with the first that does.
+    from pytest_tokenbudget.capture.children.answering import Answering
+    from pytest_tokenbudget.capture.children.spool import Spool
 
 _LOOK_SECONDS = 0.02
 """The least time, s, between two looks for processes that the started ones have started."""
@@ -90,25 +46,35 @@ class ChildProcesses:
         self._pid = os.getpid()
         self._request_usage = request_usage
         self._rules = [rule for rule in rules if rule.kind == "function"]
-        self._spool = Spool()
-        self._answering = Answering(self._spool.directory)
-        self._started = StartedProcesses(self.environment, self._before_start)
+        self._directory = SpoolDirectory()
+        self._started = StartedProcesses(self.environment, self._answer)
         self._before: dict[str, str | None] | None = None
         self._since = 0.0
         self._time_at: Callable[[float], float] | None = None
         self._recorder: Recorder | None = None
+        self._asks = False
+        self._forked = False
         self._at_work: frozenset[int] = frozenset()
         self._looked_at = 0.0
-        self._forked = False
-        self._told = 0
-        self._spool.announce(
+        self._let_out: list[tuple[str, bytes | None]] = []
+        self._spool: Spool | None = None
+        self._answering: Answering | None = None
+        self._address = Address(self._directory.socket_path, secrets.token_hex(16))
+        self._lock = threading.RLock()
+        if not self._address.place:  # a port is known only when somebody listens there
+            self._address = self._listening().address
+        wanted = {*CLIENTS, "pytest_tokenbudget"}
+        for rule in self._rules:
+            names = rule.pattern.split(".")
+            wanted |= {".".join(names[:length]) for length in range(1, len(names))}
+        self._directory.announce(
             {
                 "request_usage": request_usage,
-                "questions": list(self._answering.address),
+                "questions": list(self._address),
                 "function_stages": [[rule.stage, rule.kind, rule.pattern] for rule in self._rules],
             },
             package=str(Path(pytest_tokenbudget.__file__).parent),
-            wanted={*CLIENTS, "pytest_tokenbudget", *_prefixes(self._rules)},
+            wanted=wanted,
         )
 
     def begin(self) -> None:
@@ -118,17 +84,17 @@ class ChildProcesses:
             self._before = {name: os.environ.get(name) for name in ("PYTHONPATH", SPOOL)}
             os.environ |= {name: made[name] for name in self._before}
             self._started.begin()
-            FORKS.add(self)
+            _BEGUN.append(self)
 
     def end(self) -> None:
         """Have processes that are started from now on left alone; those that run already go on being watched."""
         if self._before is None or not self._is_mine:
             return
-        FORKS.remove(self)
+        _BEGUN.remove(self)
         self._started.end()
         for name, value in self._before.items():
             # Whoever has changed it meanwhile knows why.
-            if os.environ.get(name) == self.environment(_present({name: value}))[name]:
+            if os.environ.get(name) == self.environment({} if value is None else {name: value})[name]:
                 if value is None:
                     del os.environ[name]
                 else:
@@ -139,8 +105,9 @@ class ChildProcesses:
         """End it all, and remove what was written."""
         if self._is_mine:
             self.end()
-            self._answering.close()
-            self._spool.close()
+            if self._answering is not None:
+                self._answering.close()
+            self._directory.close()
 
     @property
     def _is_mine(self) -> bool:
@@ -152,25 +119,38 @@ class ChildProcesses:
         paths = given.get("PYTHONPATH", "")
         if ON_PATH not in paths.split(os.pathsep):
             paths = os.pathsep.join([ON_PATH, paths]) if paths else ON_PATH
-        return {**given, "PYTHONPATH": paths, SPOOL: str(self._spool.directory)}
+        return {**given, "PYTHONPATH": paths, SPOOL: str(self._directory.path)}
 
-    def _before_start(self) -> None:
-        """A process is about to be started; it may ask."""
-        self._answering.start()
+    def _listening(self) -> Answering:
+        """What answers the questions of children; it listens from the first time on."""
+        from pytest_tokenbudget.capture.children.answering import Answering
+
+        if self._answering is None:
+            self._answering = Answering(self._address, self._let_out)
+        return self._answering
+
+    def _answer(self) -> None:
+        """Answer questions from now on, where the sample wants that: a child is there, or is about to be started."""
+        with self._lock:
+            if self._asks and self._recorder is not None:
+                self._listening().begin(self._recorder)
 
     def before_fork(self) -> None:
         """This process is about to be forked."""
         if self._is_mine:
             self._forked = True
-            self._answering.start()
+            self._answer()
 
     def in_forked_child(self) -> None:
         """This process was forked from the session: it is a child now."""
-        self._answering.in_forked_child()
-        spool = str(self._spool.directory)
-        recorder = ChildRecorder(
-            spool, new_path(spool), request_usage=self._request_usage, questions=self._answering.address
-        )
+        from pytest_tokenbudget.capture.children.child import ChildRecorder, new_path
+        from pytest_tokenbudget.capture.watch import take_over
+
+        self._lock = threading.RLock()  # a thread that does not exist here may have held it
+        if self._answering is not None:
+            self._answering.in_forked_child()
+        spool = str(self._directory.path)
+        recorder = ChildRecorder(spool, new_path(spool), request_usage=self._request_usage, questions=self._address)
         take_over(recorder, rules=self._rules)
 
     @contextmanager
@@ -181,38 +161,40 @@ class ChildProcesses:
             recorder: The sample's recorder; it is given what the children saw.
             time_at: Gives the time on the sample's clock from that of ``time.perf_counter``, where they differ.
         """
-        self._time_at = time_at
-        self._spool.forget()
+        seen = self.seen()
+        if seen is not None:
+            seen.forget()
+        self._since, self._time_at, self._looked_at = time.perf_counter(), time_at, 0.0
+        if seen is not None:
+            seen.belongs_to(self._since, time_at)
         self._started.started.clear()
-        self._looked_at = 0.0
-        self._told = 0
-        self._since = time.perf_counter()
+        self._let_out.clear()
         self._recorder = recorder
-        recorder.elsewhere = self
-        asked = recorder.answerer is not None or recorder.before_send is not None
-        if asked:
-            self._answering.begin(recorder)
-            # Without fork, multiprocessing starts processes in ways that are not noticed.
-            if self._forked or not hasattr(os, "fork") or any(child.runs for child in self._spool.children):
-                self._answering.start()
-        self._spool.state = ANSWERED if recorder.replays else ASKED if asked else WATCHED
+        recorder.elsewhere = self.seen
+        self._asks = recorder.answerer is not None or recorder.before_send is not None
+        # Without fork, multiprocessing starts processes in ways that are not noticed.
+        if self._forked or not hasattr(os, "fork") or (seen is not None and any(child.runs for child in seen.children)):
+            self._answer()
+        self._directory.state = ANSWERED if recorder.replays else ASKED if self._asks else WATCHED
         try:
             yield
         finally:
-            self._spool.state = IDLE
-            self._answering.end()
-            self._recorder = None
+            self._directory.state = IDLE
+            with self._lock:
+                self._asks, self._recorder = False, None
+            if self._answering is not None:
+                self._answering.end()
 
     @contextmanager
     def started_by_shared_fixture(self) -> Iterator[None]:
         """Have processes that are started in the meantime watched, but nothing recorded: that belongs to no test."""
-        left_alone, state = self._before is None, self._spool.state
+        left_alone, state = self._before is None, self._directory.state
         self.begin()
-        self._spool.state = IDLE
+        self._directory.state = IDLE
         try:
             yield
         finally:
-            self._spool.state = state
+            self._directory.state = state
             if left_alone:
                 self.end()
 
@@ -222,73 +204,55 @@ class ChildProcesses:
         if now - self._looked_at > _LOOK_SECONDS:
             self._looked_at = now
             self._at_work = with_descendants(process.pid for process in self._started.started if process.pid)
-        return self._answering.asked_by | self._at_work
+        return self._at_work if self._answering is None else self._answering.asked_by | self._at_work
+
+    def seen(self) -> Spool | None:
+        """What children have written; ``None`` as long as none has said that it is there."""
+        with self._lock:
+            if self._spool is None and self._directory.files():
+                from pytest_tokenbudget.capture.children.spool import Spool
+
+                self._spool = Spool(self._directory, self._let_out)
+                self._spool.belongs_to(self._since, self._time_at)
+            return self._spool
 
     def settle(self) -> None:
         """Give calls that are under way in children a moment to end, where the sample is about to be read."""
-        self._spool.settle(since=self._since)
-        recorder = self._recorder
-        for host, port, opened_by in self._spool.connections:
-            if recorder is not None:
+        seen, recorder = self.seen(), self._recorder
+        if seen is not None and recorder is not None:
+            seen.settle()
+            for host, port, opened_by in seen.connections:
                 recorder.connections.note(host, port, partial(str, f"a child process ({opened_by})"))
-        self._spool.connections.clear()
-
-    def exchanges(self, now: float) -> tuple[Exchange, ...]:
-        """The exchanges of the children that began in this sample, those that are under way included.
-
-        Args:
-            now: s on the sample's clock.
-        """
-        self._spool.read()
-        running = [replace(exchange, ended=time.perf_counter()) for _, exchange in self._spool.under_way()]
-        return self._of_sample([*self._spool.ended, *running])
-
-    def _of_sample(self, exchanges: Sequence[Exchange]) -> tuple[Exchange, ...]:
-        """Give the exchanges that began in this sample, on its clock."""
-        mine = tuple(exchange for exchange in exchanges if exchange.started >= self._since)
-        return mine if self._time_at is None else tuple(_on_clock(exchange, self._time_at) for exchange in mine)
-
-    def newly_ended(self) -> tuple[Exchange, ...]:
-        """The exchanges of this sample that have ended since the last call."""
-        self._spool.read()
-        ended, self._told = self._spool.ended[self._told :], len(self._spool.ended)
-        return self._of_sample(ended)
-
-    def is_sending(self, url: str, body: bytes) -> bool:
-        """Tell whether a child is sending a request with this URL and body."""
-        return self._spool.is_sending(url, body) or self._answering.has_let_out(url, body)
-
-    def spans(self) -> tuple[Span, ...]:
-        """The times in which stages were open in children; those still open are closed now."""
-        now = time.perf_counter()
-        spans = [*self._spool.spans, *(Span(stage, started, now) for stage, started in self._spool.open_spans())]
-        mine = (
-            Span(span.stage, max(span.started, self._since), span.ended) for span in spans if span.ended > self._since
-        )
-        at = self._time_at
-        return tuple(mine if at is None else (Span(span.stage, at(span.started), at(span.ended)) for span in mine))
+            seen.connections.clear()
 
     def notes(self) -> tuple[str, ...]:
         """Say which of this sample's processes could not be watched."""
+        seen, started = self.seen(), self._started.may_call_models()
+        if seen is None and not started:
+            return ()
+        from pytest_tokenbudget.capture.children.unwatched import child_notes
+
         forwarded = 0 if self._recorder is None else self._recorder.forwarded
-        children, started = self._spool.children, self._started.started
-        return (*self._spool.notes, *child_notes(children, started, since=self._since, forwarded=forwarded))
+        children, notes = ((), ()) if seen is None else (seen.children, seen.notes)
+        return (*notes, *child_notes(children, started, since=self._since, forwarded=forwarded))
 
 
-def _on_clock(exchange: Exchange, time_at: Callable[[float], float]) -> Exchange:
-    return replace(
-        exchange,
-        started=time_at(exchange.started),
-        ended=time_at(exchange.ended),
-        chunk_times=tuple(map(time_at, exchange.chunk_times)),
-    )
+_BEGUN: list[ChildProcesses] = []
+"""Those that are told about forks; where sessions are nested, the innermost is told alone."""
 
 
-def _prefixes(rules: Sequence[StageRule]) -> set[str]:
-    """The names of the modules in which the functions of rules may be."""
-    parts = [rule.pattern.split(".") for rule in rules]
-    return {".".join(names[:length]) for names in parts for length in range(1, len(names))}
+def _before_fork() -> None:
+    if _BEGUN:
+        _BEGUN[-1].before_fork()
 
 
-def _present(values: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in values.items() if value is not None}
+def _in_forked_child() -> None:
+    begun = _BEGUN[-1:]
+    _BEGUN.clear()
+    for children in begun:
+        children.in_forked_child()
+
+
+# Python cannot be told to forget who wants to know about forks.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_child=_in_forked_child)

@@ -1,21 +1,18 @@
-"""The session's side of the spool: a private directory with a file for each child process."""
+"""Reads what the child processes of a session write into its spool directory."""
 
 from __future__ import annotations
 
-import json
-import mmap
 import os
-import shutil
-import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.exchange_frames import begun_exchange, ended_exchange
-from pytest_tokenbudget.capture.children.protocol import IDLE, SUFFIX, BrokenFile, Frame, decode
+from pytest_tokenbudget.capture.children.frames import BrokenFile, Frame, decode
+from pytest_tokenbudget.capture.children.spool_directory import SpoolDirectory
 from pytest_tokenbudget.capture.recorder import same_request
 from pytest_tokenbudget.records.exchange import Exchange
 from pytest_tokenbudget.records.sample import Span
@@ -23,9 +20,6 @@ from pytest_tokenbudget.records.sample import Span
 SETTLE_SECONDS = 0.25
 """The time, s, that a sample waits at its end for calls that are under way in a child that still runs."""
 
-
-_TICK_NS = 2_000_000_000
-"""The coarsest clock of a file system, ns."""
 
 _MOST = 10**9
 """Exchanges of one process, at most: their numbers are made unique with it."""
@@ -87,54 +81,34 @@ class _File:
 
 
 class Spool:
-    """Reads what the child processes of a session write.
+    """What child processes have written, and what of it belongs to the sample that is being taken.
+
+    Args:
+        directory: Where they write.
+        let_out: URL and body of the requests that they were allowed to send in this sample.
 
     Attributes:
-        directory: The directory; only the user can look into it.
-        ended: The exchanges that have ended since the last :meth:`forget`, in the order in which they were read.
-        spans: The stages that were closed since.
+        ended: The exchanges that have ended since the sample began, in the order in which they were read.
         notes: What children had to say since, each once.
         connections: Host, port and opener of connections since that belong to no watched client.
     """
 
-    def __init__(self) -> None:
-        self.directory = Path(tempfile.mkdtemp(prefix="tokenbudget-"))
+    def __init__(self, directory: SpoolDirectory, let_out: Sequence[tuple[str, bytes | None]] = ()) -> None:
         self.ended: list[Exchange] = []
-        self.spans: list[Span] = []
         self.notes: dict[str, None] = {}
         self.connections: list[tuple[str, int | None, str]] = []
+        self._directory = directory
+        self._let_out = let_out
         self._files: dict[str, _File] = {}
-        self._listed = 0
-        (self.directory / "state").write_bytes(bytes([IDLE]))
-        with (self.directory / "state").open("r+b") as file:
-            self._state = mmap.mmap(file.fileno(), 1)
+        self._spans: list[Span] = []
+        self._since = 0.0
+        self._time_at: Callable[[float], float] | None = None
+        self._told = 0
+        self._lock = threading.Lock()
 
-    def announce(self, config: dict[str, Any], *, package: str, wanted: Iterable[str]) -> None:
-        """Write down what children are told.
-
-        Args:
-            config: What a child needs when it begins to watch.
-            package: Directory of this package.
-            wanted: Full names of the modules that a child waits for.
-        """
-        start = [str(os.getpid()), package, " ".join(sorted(wanted))]
-        (self.directory / "start").write_text("\n".join(start), encoding="utf-8")
-        (self.directory / "config.json").write_text(json.dumps(config), encoding="utf-8")
-
-    @property
-    def state(self) -> int:
-        """The state of the session that its children read."""
-        return self._state[0]
-
-    @state.setter
-    def state(self, state: int) -> None:
-        self._state[0] = state
-
-    def close(self) -> None:
-        """Tell the children that nobody wants to know any more, and remove everything."""
-        self.state = IDLE
-        self._state.close()
-        shutil.rmtree(self.directory, ignore_errors=True)
+    def belongs_to(self, since: float, time_at: Callable[[float], float] | None) -> None:
+        """Say since when (``time.perf_counter``, s) things belong to the sample, and what its clock says then."""
+        self._since, self._time_at, self._told = since, time_at, 0
 
     @property
     def children(self) -> tuple[ChildProcess, ...]:
@@ -145,63 +119,80 @@ class Spool:
         """Read what was written so far, and keep only what is still under way."""
         self.read()
         self.ended.clear()
-        self.spans.clear()
+        self._spans.clear()
         self.notes.clear()
         self.connections.clear()
 
-    def under_way(self) -> Iterator[tuple[ChildProcess, Exchange]]:
+    def _under_way(self) -> Iterator[tuple[ChildProcess, Exchange]]:
         """Exchanges that have begun and not ended."""
-        for file in self._files.values():
-            for exchange in file.begun.values():
+        for file in tuple(self._files.values()):
+            for exchange in tuple(file.begun.values()):
                 yield file.child, exchange
+
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """The exchanges of the sample; those that are under way end now."""
+        self.read()
+        now = time.perf_counter()
+        return self._of_sample([*self.ended, *(replace(exchange, ended=now) for _, exchange in self._under_way())])
+
+    def newly_ended(self) -> tuple[Exchange, ...]:
+        """The exchanges of the sample that have ended since the last call."""
+        self.read()
+        ended, self._told = self.ended[self._told :], len(self.ended)
+        return self._of_sample(ended)
+
+    def _of_sample(self, exchanges: Sequence[Exchange]) -> tuple[Exchange, ...]:
+        mine, at = tuple(exchange for exchange in exchanges if exchange.started >= self._since), self._time_at
+        if at is None:
+            return mine
+        return tuple(
+            replace(
+                exchange,
+                started=at(exchange.started),
+                ended=at(exchange.ended),
+                chunk_times=tuple(map(at, exchange.chunk_times)),
+            )
+            for exchange in mine
+        )
+
+    def spans(self) -> tuple[Span, ...]:
+        """The times of the sample in which stages were open; those still open are closed now."""
+        now = time.perf_counter()
+        opened = [Span(stage, at, now) for file in self._files.values() for stage, at in file.opened.values()]
+        spans = [span for span in (*self._spans, *opened) if span.ended > self._since]
+        at = self._time_at or float
+        return tuple(Span(span.stage, at(max(span.started, self._since)), at(span.ended)) for span in spans)
 
     def is_sending(self, url: str, body: bytes) -> bool:
         """Tell whether a child is sending a request with this URL and body."""
         self.read()
-        return any(
-            same_request(url, body, sent, file.begun[number].request_body)
-            for file in self._files.values()
-            for number, sent in file.sent.items()
-        )
+        sending = [
+            (sent, file.begun[number].request_body)
+            for file in tuple(self._files.values())
+            for number, sent in tuple(file.sent.items())
+        ]
+        return any(same_request(url, body, *sent) for sent in (*sending, *self._let_out))
 
-    def open_spans(self) -> Iterator[tuple[str, float]]:
-        """Stages that are open, with their start."""
-        for file in self._files.values():
-            yield from file.opened.values()
-
-    def settle(self, *, since: float, clock: Callable[[], float] = time.perf_counter) -> None:
-        """Give calls that are under way in running children a moment to end.
-
-        Args:
-            since: Calls that began before this time are left out, s on the clock.
-            clock: Real time, s.
-        """
-        deadline = clock() + SETTLE_SECONDS
+    def settle(self) -> None:
+        """Give calls of the sample that are under way in running children a moment to end."""
+        deadline = time.perf_counter() + SETTLE_SECONDS
         self.read()
-        while clock() < deadline and any(
-            exchange.started >= since and child.runs for child, exchange in self.under_way()
+        while time.perf_counter() < deadline and any(
+            exchange.started >= self._since and child.runs for child, exchange in self._under_way()
         ):
             time.sleep(0.005)
             self.read()
 
     def read(self) -> None:
         """Read what was written since the last time."""
-        self._find_files()
-        for file in self._files.values():
-            if 0 <= file.size < file.path.stat().st_size:
-                self._read(file)
-
-    def _find_files(self) -> None:
-        """Find the files of children that have come since the last time."""
-        changed = self.directory.stat().st_mtime_ns
-        if changed == self._listed:
-            return
-        for name in sorted(os.listdir(self.directory)):
-            if name.endswith(SUFFIX) and name not in self._files:
+        with self._lock:
+            for name in self._directory.files()[len(self._files) :]:
                 child = ChildProcess(int(name.partition("-")[0]), first_seen=time.perf_counter())
-                self._files[name] = _File(self.directory / name, child, base=(len(self._files) + 1) * _MOST)
-        # What comes in the same tick of the file system's clock leaves the same time.
-        self._listed = changed if time.time_ns() - changed > _TICK_NS else 0
+                path = self._directory.path / name
+                self._files[name] = _File(path, child, base=(len(self._files) + 1) * _MOST)
+            for file in self._files.values():
+                if 0 <= file.size < file.path.stat().st_size:
+                    self._read(file)
 
     def _read(self, file: _File) -> None:
         with file.path.open("rb") as opened:
@@ -230,7 +221,7 @@ class Spool:
             file.opened[head["opened"]] = (str(head["stage"]), float(head["at"]))
         elif "closed" in head:
             stage, started = file.opened.pop(head["closed"])
-            self.spans.append(Span(stage, started, float(head["at"])))
+            self._spans.append(Span(stage, started, float(head["at"])))
         elif "connection" in head:
             host, port, opened_by = head["connection"]
             self.connections.append((str(host), port, str(opened_by)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,11 +11,18 @@ from pathlib import PurePath
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.children.spool import ChildProcess
-from pytest_tokenbudget.capture.patching import Patch, Watched, is_watched
+from pytest_tokenbudget.capture.patching import Patch, Watched
 
 _ENV_POSITION = 10
 """Position of ``env`` among the arguments of ``subprocess.Popen`` (``self`` not counted: 0 is ``args``)."""
+
+
+_NO_MODEL = frozenset({
+    "cat", "chmod", "cp", "date", "df", "du", "echo", "find", "gcc", "head", "hostname", "id", "ldconfig", "ldd", "ls",
+    "lsb_release", "mkdir", "mv", "nproc", "objdump", "ps", "pwd", "rm", "sleep", "sort", "stat", "stty", "tail", "tar",
+    "test", "touch", "tput", "true", "tty", "uname", "wc", "which", "whoami",
+})  # fmt: skip
+"""Programs of the system that connect to nothing; the standard library starts some by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +41,9 @@ class StartedProcess:
 
 
 class StartedProcesses:
-    """Notices processes that are started through ``subprocess`` (asyncio's among them), ``os.system``, ``os.posix_spawn``.
+    """Notices processes that are started: through ``subprocess`` (asyncio's too), ``os.system``, ``os.posix_spawn``.
 
-    Args:
-        environment: Gives the environment that a child needs, from the one that it would have.
-        before: Called before a process is started.
+    ``environment`` gives what a child needs, and ``before`` is called before one is started.
     """
 
     def __init__(self, environment: Callable[[Mapping[str, str]], dict[str, str]], before: Callable[[], None]) -> None:
@@ -61,16 +65,19 @@ class StartedProcesses:
             import _posixsubprocess
 
             doors.append((_posixsubprocess, "fork_exec", self._fork_exec))
-        self._standing = [
-            Patch(Watched(owner, name, door, always=True))
-            for owner, name, door in doors
-            if hasattr(owner, name) and not is_watched(owner, getattr(owner, name))
+        patches = [
+            Patch(Watched(owner, name, door, always=True)) for owner, name, door in doors if hasattr(owner, name)
         ]
+        self._standing = [patch for patch in patches if patch.put_in_place()]
 
     def end(self) -> None:
         """Notice them no more."""
         while self._standing:
             self._standing.pop().put_back()
+
+    def may_call_models(self) -> list[StartedProcess]:
+        """The processes that were started, without those of which it is known that they connect to nothing."""
+        return [process for process in self.started if program_of(process.command) not in _NO_MODEL]
 
     def _fork_exec(self, original: Callable[..., int], *args: Any) -> int:
         self._before()
@@ -151,91 +158,6 @@ def _words(command: Any) -> tuple[str, ...]:
     return (str(command),)
 
 
-REMEDY = "where it calls a model, start it with the environment of the llm_proxy fixture"
-
-_WRAPPERS = frozenset({
-    "bash", "dash", "env", "hatch", "just", "make", "nice", "nohup", "nox", "pdm", "pipenv", "poetry", "sh", "sudo",
-    "time", "timeout", "tox", "uv", "uvx", "xargs", "zsh",
-})  # fmt: skip
-"""Programs that run others, and have nothing to say to a model themselves."""
-
-_NO_MODEL = frozenset({
-    "cat", "chmod", "cp", "date", "df", "du", "echo", "find", "gcc", "head", "hostname", "id", "ldconfig", "ldd", "ls",
-    "lsb_release", "mkdir", "mv", "nproc", "objdump", "ps", "pwd", "rm", "sleep", "sort", "stat", "stty", "tail", "tar",
-    "test", "touch", "tput", "true", "tty", "uname", "wc", "which", "whoami",
-})  # fmt: skip
-"""Programs of the system that connect to nothing; the standard library starts some by itself."""
-
-_SHOWN = 5
-_LONGEST = 60
-
-
-def child_notes(
-    children: Sequence[ChildProcess], started: Sequence[StartedProcess], *, since: float, forwarded: int
-) -> tuple[str, ...]:
-    """The notes.
-
-    Args:
-        children: The processes that have said that they are there.
-        started: The processes that this one started in the sample.
-        since: Start of the sample, s on the clock of ``time.perf_counter``.
-        forwarded: Number of requests that came through the recording proxy.
-    """
-    notes = [
-        f"a child process is not watched: {_shown(child.command)}: {_problem(child)}; {REMEDY}"
-        for child in children
-        if _problem(child) and child.first_seen >= since
-    ]
-    return (*dict.fromkeys(notes), *_unwatched(children, started, since, forwarded))
-
-
-def _problem(child: ChildProcess) -> str:
-    if child.python and tuple(map(int, child.python.split("."))) < (3, 11):
-        return f"it runs Python {child.python}, and watching needs 3.11"
-    return child.problem
-
-
-def _unwatched(
-    children: Sequence[ChildProcess], started: Sequence[StartedProcess], since: float, forwarded: int
-) -> tuple[str, ...]:
-    there = {child.pid for child in children}
-    above = {pid for child in children for pid in child.ancestors}
-    new = {pid for child in children if child.first_seen >= since for pid in (child.pid, *child.ancestors)}
-    if new - {process.pid for process in started} - {os.getpid()}:
-        above.add(0)  # a process whose id is not known has started a child
-    names: Counter[str] = Counter()
-    isolated: Counter[str] = Counter()
-    silent: Counter[str] = Counter()
-    for process in started:
-        program = _program(process.command)
-        if process.pid in there or program in _NO_MODEL or (program in _WRAPPERS and process.pid in above):
-            continue
-        if process.goes_through_proxy:
-            silent[_shown(process.command)] += not forwarded
-            continue
-        (isolated if program.startswith(("python", "pypy")) else names)[_shown(process.command)] += 1
-    notes = []
-    if isolated:
-        notes.append(
-            f"a Python process was started that is not watched: {_list(isolated)}; the options -I, -E and -S keep it from"
-            f" being watched: leave them out, or {REMEDY.partition(', ')[2]}"
-        )
-    if silent := +silent:
-        notes.append(f"a process was given the address of llm_proxy and asked nothing through it: {_list(silent)}")
-    if names:
-        notes.append(f"a process was started that is not watched: {_list(names)}; {REMEDY}")
-    return tuple(notes)
-
-
-def _program(command: Sequence[str]) -> str:
+def program_of(command: Sequence[str]) -> str:
+    """The name of the program that a command line runs."""
     return PurePath(command[0]).name.lower().removesuffix(".exe") if command else ""
-
-
-def _shown(command: Sequence[str]) -> str:
-    text = " ".join([_program(command), *command[1:]])
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
-
-
-def _list(names: Counter[str]) -> str:
-    shown = [name if count == 1 else f"{name} ({count} times)" for name, count in list(names.items())[:_SHOWN]]
-    return ", ".join(shown) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")

@@ -39,14 +39,8 @@ class WatsonxChat(WireFormat):
     provider = "ibm.watsonx.ai"
     endpoints = (Endpoint("call", r"/text/chat(_stream)?$", when=has("messages")),)
     read_prompt = staticmethod(chat_prompt)
-
-    def url_model(self, request: Request) -> str:
-        """The deployment in the path."""
-        return request.segment_after("deployments")
-
-    def asks_stream(self, request: Request) -> bool:
-        """Tell by the path."""
-        return request.path.endswith("_stream")
+    model_markers = ("deployments",)
+    stream_paths = ("_stream",)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather as from chat completions; the model stands in ``model_id``."""
@@ -65,14 +59,8 @@ class WatsonxGeneration(WireFormat):
         Endpoint("call", r"/text/generation(_stream)?$|/generation/text(_stream)?$", when=has("input", "model_id")),
     )
     read_prompt = staticmethod(completion_prompt)
-
-    def url_model(self, request: Request) -> str:
-        """The deployment in the path."""
-        return request.segment_after("deployments")
-
-    def asks_stream(self, request: Request) -> bool:
-        """Tell by the path."""
-        return request.path.endswith("_stream")
+    model_markers = ("deployments",)
+    stream_paths = ("_stream",)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a response, or from the events of a stream."""

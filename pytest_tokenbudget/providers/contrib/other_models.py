@@ -12,9 +12,9 @@ from typing import Any, ClassVar
 from pytest_tokenbudget.providers.billing import billed, openai_billed
 from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import as_dict, count
-from pytest_tokenbudget.providers.openai_chat import chat_usage, deployment
+from pytest_tokenbudget.providers.openai_chat import DEPLOYMENTS, chat_usage
 from pytest_tokenbudget.providers.openai_responses import responses_usage
-from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, holds
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, holds
 from pytest_tokenbudget.records.call import BilledUsage, Operation, Reading, Usage
 from pytest_tokenbudget.records.exchange import Exchange
 
@@ -23,10 +23,7 @@ class OtherModel(WireFormat):
     """An API whose answers have model, id and usage in one of OpenAI's two shapes."""
 
     operation: ClassVar[Operation] = "other"
-
-    def url_model(self, request: Request) -> str:
-        """The deployment in the path."""
-        return deployment(request)
+    model_markers = DEPLOYMENTS
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather model, id and usage."""
@@ -39,8 +36,7 @@ class OtherModel(WireFormat):
                 accumulator.billed = openai_billed(usage, tools=self.quantities(document, usage))
             elif quantities := self.quantities(document, usage):
                 accumulator.billed = billed(quantities)
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
+            accumulator.note_error(document.get("error"))
 
     def quantities(self, document: dict[str, Any], usage: dict[str, Any]) -> dict[str, Any]:
         """Read what has a price of its own in an answer, by the name of its price."""

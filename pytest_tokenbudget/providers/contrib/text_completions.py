@@ -8,7 +8,7 @@ from typing import Any
 from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
-from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has, holds
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has, holds
 from pytest_tokenbudget.records.call import Usage
 
 
@@ -24,8 +24,7 @@ class AlephAlphaComplete(WireFormat):
         """Gather from the one document."""
         for index, document in enumerate(response.documents):
             accumulator.model = accumulator.model or as_str(document.get("model_version"))
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
+            accumulator.note_error(document.get("error"))
             for completion in dicts(document.get("completions")):
                 accumulator.read = True
                 accumulator.text(completion.get("completion"), index)
@@ -48,8 +47,7 @@ class AnthropicComplete(WireFormat):
         """Gather from a completion or from its events."""
         for index, document in enumerate(response.documents):
             accumulator.named(document)
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
+            accumulator.note_error(document.get("error"))
             if "completion" in document:
                 accumulator.read = True
                 accumulator.text(document["completion"], index)
@@ -89,8 +87,7 @@ class LlamaCppCompletion(WireFormat):
         """Gather from a completion, or from the events of a stream; the last one has the totals."""
         for index, document in enumerate(response.documents):
             accumulator.named(document)
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
+            accumulator.note_error(document.get("error"))
             if isinstance(document.get("content"), str):
                 accumulator.read = True
                 accumulator.text(document["content"], index)
@@ -161,8 +158,7 @@ class SGLangGeneration(WireFormat):
         last: dict[str, dict[str, Any]] = {}
         for index, document in enumerate(response.documents):
             meta = as_dict(document.get("meta_info"))
-            if document.get("error"):
-                accumulator.error = error_text(document["error"])
+            accumulator.note_error(document.get("error"))
             if meta:
                 accumulator.read = True
                 accumulator.id = accumulator.id or as_str(meta.get("id"))
@@ -180,10 +176,7 @@ class SageMakerInvoke(WireFormat):
     operation = "text_completion"
     endpoints = (Endpoint("call", r"/invocations(-response-stream)?$", when=holds("inputs")),)
     read_prompt = staticmethod(completion_prompt)
-
-    def asks_stream(self, request: Request) -> bool:
-        """Tell by the path."""
-        return request.path.endswith("-stream")
+    stream_paths = ("-stream",)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from a list of generations."""
@@ -193,8 +186,7 @@ class SageMakerInvoke(WireFormat):
 def _parse_generations(response: Response, accumulator: ResponseAccumulator) -> None:
     """Gather from ``[{"generated_text": ...}]`` or from the tokens of a stream."""
     for index, document in enumerate(response.documents):
-        if document.get("error"):
-            accumulator.error = error_text(document["error"])
+        accumulator.note_error(document.get("error"))
         token = as_dict(document.get("token"))
         if token:
             accumulator.read = True

@@ -11,11 +11,11 @@ from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import FAILING, TestResult
 from pytest_tokenbudget.report.figures import money_a_month, month_change, now_value, number, percent, signed, unit_of
 from pytest_tokenbudget.report.formats import unattributed_text
-from pytest_tokenbudget.report.highlights import cause_words, main_causes, sentence
+from pytest_tokenbudget.report.highlights import JoinedCause, cause_words, main_causes, sentence
 from pytest_tokenbudget.report.page import icicle, waterfall
 from pytest_tokenbudget.report.page.gate_bars import GateBar, gate_bar
 from pytest_tokenbudget.report.page.icicle import Icicle
-from pytest_tokenbudget.report.page.overview import CauseRow, diff_rows
+from pytest_tokenbudget.report.page.overview import NEGLIGIBLE, CauseRow, cause_rows, tone
 from pytest_tokenbudget.report.page.trend import Trend, trends
 from pytest_tokenbudget.report.page.waterfall import Waterfall, lanes_of
 from pytest_tokenbudget.report.prompt_tree import PART_ORDER, PART_WORDS, tree, tree_of
@@ -51,17 +51,9 @@ class Row:
     """A test in the list.
 
     Attributes:
-        name: Name within its file.
-        file: Its file.
         verdict: Verdict, for the colour.
-        said: Verdict in words.
         failed: Whether it fails the run, by its budget or on its own.
-        sentence: What happened, in one sentence.
-        tokens: Input before and now.
-        change: Change of the input.
         tone: ``worse``, ``better`` or ``same``, of the input.
-        latency: Latency now.
-        cost: Cost now.
     """
 
     name: str
@@ -83,17 +75,9 @@ class Detail:
     """The details that unfold below a row.
 
     Attributes:
-        figures: Totals of the test.
         gates: Gates that are not within their bounds, and those that chance left undecided.
-        held: Gates that hold.
-        causes: Why it changed.
-        prompt: The prompt now.
         prompt_before: The prompt of what it was compared with.
-        calls: The waterfall.
-        trends: Its metrics over the revisions of its baseline file.
-        messages: Notes.
         compared: What it was compared with, and how.
-        month: Change of money a month.
     """
 
     figures: tuple[Figure, ...]
@@ -126,25 +110,14 @@ def row(result: TestResult) -> Row:
         before=number(before, "tokens") if before is not None and before != now else "",
         now=number(now, "tokens") if result.samples else "",
         change=percent(change) if change else "",
-        tone=tone(change),
+        tone=tone(change, NEGLIGIBLE),
         latency=number(now_value(result, "latency"), "s") if result.samples else "",
         cost=number(now_value(result, "cost"), "USD") if result.samples else "",
     )
 
 
-def tone(change: float | None) -> str:
-    """Tell whether more or less was used."""
-    return "same" if change is None or abs(change) < 0.0005 else "worse" if change > 0 else "better"
-
-
 def detail(result: TestResult, colours: Mapping[str, str], revisions: Sequence[Revision] = ()) -> Detail:
-    """Give the details that unfold below a test's row.
-
-    Args:
-        result: The test.
-        colours: Class of the colour by stage path.
-        revisions: The past of its baseline file.
-    """
+    """Give the details that unfold below a test's row."""
     last = result.samples[-1] if result.samples else Sample()
     now = tree_of(last)
     before = tree(result.before.composition, {}, {}) if result.before is not None else None
@@ -180,34 +153,19 @@ def _figures(result: TestResult) -> list[Figure]:
                 label,
                 number(now, unit_of(metric)),
                 number(before, unit_of(metric)) if before is not None and not before else "",
-                percent(change) if tone(change) != "same" else "",
-                tone(change),
+                percent(change) if tone(change, NEGLIGIBLE) != "same" else "",
+                tone(change, NEGLIGIBLE),
             )
         )
     return figures
 
 
 def _causes(result: TestResult) -> list[CauseRow]:
-    causes = main_causes(result)[:SHOWN_CAUSES]
-    diffs = {cause.diff: number for number, cause in reversed(list(enumerate(causes))) if cause.diff}
-    largest: dict[str, float] = {}
-    for cause in causes:
-        largest[cause.metric] = max(largest.get(cause.metric, 0.0), abs(cause.delta))
-    return [
-        CauseRow(
-            delta=signed(cause.delta, unit_of(cause.metric)),
-            tone="worse" if cause.delta > 0 else "better" if cause.delta < 0 else "same",
-            bar=round(100 * abs(cause.delta) / largest[cause.metric], 1) if largest[cause.metric] else 0.0,
-            part=cause.part,
-            part_words=PART_WORDS.get(cause.part, cause.part),
-            stage=plain(cause.stage, limit=80),
-            text=plain(cause.text).removeprefix(f"{plain(cause.stage)}: ").replace(" -> ", " → "),
-            metric=plain(cause.metric, limit=120),
-            tests=(),
-            diff=diff_rows(cause.diff) if diffs.get(cause.diff) == number else (),
-        )
-        for number, cause in enumerate(causes)
+    causes = [
+        JoinedCause(cause.metric, cause.stage, cause.part, cause.name, cause.delta, cause_words(cause), (), cause.diff)
+        for cause in main_causes(result)[:SHOWN_CAUSES]
     ]
+    return cause_rows(causes, SHOWN_CAUSES)
 
 
 def _messages(result: TestResult) -> Sequence[str]:
@@ -253,9 +211,7 @@ class Brief:
 
     Attributes:
         figures: Its totals that do not stand in its row.
-        lines: Gates that do not hold, causes and notes.
         paths: The prompt by part, and below it the calls on the test's clock: a class and a path each, 1,000 units wide.
-        height: Height of the drawing, px.
     """
 
     figures: str
@@ -265,12 +221,7 @@ class Brief:
 
 
 def brief(result: TestResult, colours: Mapping[str, str]) -> Brief:
-    """A test's details in few bytes.
-
-    Args:
-        result: The test.
-        colours: Class of the colour by stage path.
-    """
+    """A test's details in few bytes."""
     last = result.samples[-1] if result.samples else Sample()
     figures = [
         f"{label} {number(value, unit_of(name))}"

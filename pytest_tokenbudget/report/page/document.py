@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from pytest_tokenbudget.baselines.history import Revision, histories
 from pytest_tokenbudget.errors import ReportError
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.report.figures import spent
 from pytest_tokenbudget.report.formats import RunView
-from pytest_tokenbudget.report.highlights import lead, title, worst_first
+from pytest_tokenbudget.report.highlights import joined_causes, lead, title, worst_first
 from pytest_tokenbudget.report.page import overview
 from pytest_tokenbudget.report.page.details import Row, brief, detail, is_quiet, row
 from pytest_tokenbudget.report.page.trend import moved_tests
@@ -81,8 +83,9 @@ def render(run: RunView) -> str:
     entries = _entries(results, colours, past)
     loud = [entry for entry, result in zip(entries, results, strict=True) if not is_quiet(result)]
     quiet = [(entry, result) for entry, result in zip(entries, results, strict=True) if is_quiet(result)]
-    causes, more_causes = overview.cause_rows([result for result in results if result.failed])
-    changes, more_changes = overview.cause_rows([result for result in results if not result.failed])
+    causes, changes = (
+        joined_causes(result for result in results if result.failed is failed) for failed in (True, False)
+    )
     schemas, parts = overview.prompt_parts(results)
     css = _css()
     return _template("page.html").render(
@@ -96,17 +99,17 @@ def render(run: RunView) -> str:
         else "failed",
         about=_about(run),
         tiles=overview.tiles(results),
-        causes=causes,
-        more_causes=more_causes,
-        changes=changes,
-        more_changes=more_changes,
+        causes=overview.cause_rows(causes),
+        more_causes=max(0, len(causes) - overview.SHOWN_CAUSES),
+        changes=overview.cause_rows(changes),
+        more_changes=max(0, len(changes) - overview.SHOWN_CAUSES),
         loud=loud,
         groups=_groups(quiet),
         quiet=_counted(result for _, result in quiet),
         many=len(quiet) > FOLDED_TESTS,
         left_out=sum(not entry.detail for entry in entries),
-        stages=overview.by_stage(results, colours),
-        models=overview.by_model(results),
+        stages=overview.usage(results, attrgetter("stage"), colours),
+        models=overview.usage(results, lambda call: call.model or call.request_model or "(unknown)"),
         schemas=schemas,
         parts=parts,
         unsteady=overview.unsteady(results),
@@ -190,7 +193,8 @@ def _about(run: RunView) -> list[str]:
     said = [f"pytest-tokenbudget {plain(run.version, limit=40)}", *traffic]
     if run.mode == "report":
         said.append("report only: nothing fails")
-    said.append(f"this run made {overview.spent(run.results)}")
+    samples = [sample for result in run.results for sample in result.samples]
+    said.append(f"this run made {', '.join(spent(samples))}")
     return said
 
 

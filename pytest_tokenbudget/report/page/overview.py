@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import money_a_month, month_change, number, percent, signed, unit_of
-from pytest_tokenbudget.report.highlights import JoinedCause, Total, joined_causes, total
+from pytest_tokenbudget.report.highlights import JoinedCause, Total, total
 from pytest_tokenbudget.report.prompt_tree import PART_WORDS
 from pytest_tokenbudget.wording import plain
 
 SHOWN_CAUSES = 12
 SHOWN_ROWS = 10
 SHOWN_DIFF_LINES = 100
+NEGLIGIBLE = 0.0005
+"""A relative change below which a figure is shown as unchanged."""
+
 _TILES = (
     ("input_tokens", "Input tokens"),
     ("output_tokens", "Output tokens"),
@@ -31,13 +34,9 @@ class Tile:
     """A total of the run.
 
     Attributes:
-        label: What it is.
-        value: Its value now.
         note: How it compares.
-        tone: ``worse``, ``better`` or ``same``.
         some: How many tests could be compared, where it was not all.
         before: Width of the bar of what was, per cent; ``None`` where that is not known.
-        now: Width of the bar of what is, per cent.
     """
 
     label: str
@@ -91,11 +90,9 @@ class _Sum:
     cost: float = 0.0
     unpriced: int = 0
     seconds: float = 0.0
-    tests: set[str] = field(default_factory=set)
 
-    def add(self, call: Call, nodeid: str) -> None:
+    def add(self, call: Call) -> None:
         """Add a call or a failed attempt."""
-        self.tests.add(nodeid)
         self.seconds += call.latency
         if not call.succeeded:
             self.failed += 1
@@ -117,7 +114,7 @@ def tiles(results: Sequence[TestResult]) -> list[Tile]:
     if month is not None:
         runs = {result.runs_per_month for result in results if result.runs_per_month is not None}
         often = f"{runs.pop():,.0f} runs" if len(runs) == 1 else "runs as configured"
-        shown.append(Tile("A month", money_a_month(month).removesuffix(" a month"), f"estimate, {often}", _tone(month)))
+        shown.append(Tile("A month", money_a_month(month).removesuffix(" a month"), f"estimate, {often}", tone(month)))
     return shown
 
 
@@ -132,42 +129,38 @@ def _tile(label: str, figure: Total) -> Tile:
         return Tile(label, value, "as before", "same", some, *widths)
     before = number(figure.before, unit_of(figure.metric))
     note = f"{percent(figure.change)} from {before}" if figure.before else f"from {before}"
-    return Tile(label, value, note, _tone(figure.after - figure.before, figure.change), some, *widths)
+    change = tone(figure.after, 0.0) if figure.change is None else tone(figure.change, NEGLIGIBLE)
+    return Tile(label, value, note, change, some, *widths)
 
 
-def _tone(delta: float, relative: float | None = None) -> str:
-    if not delta or (relative is not None and abs(relative) < 0.0005):
+def tone(change: float | None, least: float = 0.0) -> str:
+    """Tell whether more or less was used; what changed by less than ``least`` is the same."""
+    if not change or abs(change) < least:
         return "same"
-    return "worse" if delta > 0 else "better"
+    return "worse" if change > 0 else "better"
 
 
-def cause_rows(results: Iterable[TestResult]) -> tuple[list[CauseRow], int]:
-    """The shared causes, largest first, and how many more there are."""
-    causes = joined_causes(results)
+def cause_rows(causes: Sequence[JoinedCause], most: int = SHOWN_CAUSES) -> list[CauseRow]:
+    """The first of some causes, each diff once."""
     largest: dict[str, float] = defaultdict(float)
     for cause in causes:
         largest[cause.metric] = max(largest[cause.metric], abs(cause.delta))
     diffs = {cause.diff: number for number, cause in reversed(list(enumerate(causes))) if cause.diff}
-    rows = [
-        _cause_row(cause, largest[cause.metric], has_diff=diffs.get(cause.diff) == number)
-        for number, cause in enumerate(causes[:SHOWN_CAUSES])
+    return [
+        CauseRow(
+            delta=signed(cause.delta, unit_of(cause.metric)),
+            tone=tone(cause.delta),
+            bar=round(100 * abs(cause.delta) / largest[cause.metric], 1) if largest[cause.metric] else 0.0,
+            part=cause.part,
+            part_words=PART_WORDS.get(cause.part, cause.part),
+            stage=plain(cause.stage, limit=80),
+            text=cause.text,
+            metric=cause.metric.replace("_", " ") if cause.tests else plain(cause.metric, limit=120),
+            tests=cause.tests,
+            diff=diff_rows(cause.diff) if diffs.get(cause.diff) == number else (),
+        )
+        for number, cause in enumerate(causes[:most])
     ]
-    return rows, max(0, len(causes) - SHOWN_CAUSES)
-
-
-def _cause_row(cause: JoinedCause, largest: float, *, has_diff: bool) -> CauseRow:
-    return CauseRow(
-        delta=signed(cause.delta, unit_of(cause.metric)),
-        tone=_tone(cause.delta),
-        bar=round(100 * abs(cause.delta) / largest, 1) if largest else 0.0,
-        part=cause.part,
-        part_words=PART_WORDS.get(cause.part, cause.part),
-        stage=plain(cause.stage, limit=80),
-        text=cause.text,
-        metric=cause.metric.replace("_", " "),
-        tests=cause.tests,
-        diff=diff_rows(cause.diff) if has_diff else (),
-    )
 
 
 def diff_rows(diff: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -176,25 +169,14 @@ def diff_rows(diff: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple((tones.get(line[:1], "same"), plain(line)) for line in diff[:SHOWN_DIFF_LINES])
 
 
-def by_stage(results: Iterable[TestResult], colours: Mapping[str, str]) -> list[Share]:
-    """Sum what each stage used itself, without the stages inside it, the most tokens first."""
+def usage(
+    results: Iterable[TestResult], name: Callable[[Call], str], colours: Mapping[str, str] | None = None
+) -> list[Share]:
+    """Sum what each stage (by itself, without the stages inside it) or each model used, the most tokens first."""
     sums: dict[str, _Sum] = defaultdict(_Sum)
     for result in results:
         for call in result.samples[-1].calls if result.samples else ():
-            sums[call.stage].add(call, result.nodeid)
-    return _shares(sums, colours)
-
-
-def by_model(results: Iterable[TestResult]) -> list[Share]:
-    """Sum what each model used, the most tokens first."""
-    sums: dict[str, _Sum] = defaultdict(_Sum)
-    for result in results:
-        for call in result.samples[-1].calls if result.samples else ():
-            sums[call.model or call.request_model or "(unknown)"].add(call, result.nodeid)
-    return _shares(sums, {})
-
-
-def _shares(sums: Mapping[str, _Sum], colours: Mapping[str, str]) -> list[Share]:
+            sums[name(call)].add(call)
     tokens = sum(one.read + one.written for one in sums.values())
     ordered = sorted(sums.items(), key=lambda item: (-item[1].read - item[1].written, item[0]))
     return [
@@ -209,7 +191,7 @@ def _shares(sums: Mapping[str, _Sum], colours: Mapping[str, str]) -> list[Share]
                 number(one.cost, "USD") if one.unpriced < one.calls or not one.calls else "",
                 number(one.seconds, "s"),
             ),
-            kind=colours.get(name, ""),
+            kind=(colours or {}).get(name, ""),
         )
         for name, one in ordered[:SHOWN_ROWS]
     ]
@@ -235,15 +217,11 @@ def prompt_parts(results: Sequence[TestResult]) -> tuple[list[Share], list[Share
                     schemas[part.name].add(part.tokens, part.repeated_tokens, part.calls, result.nodeid)
     by_tool = sorted(schemas.items(), key=lambda item: (-item[1].tokens, item[0]))
     by_part = sorted(parts.items(), key=lambda item: (-item[1].tokens, item[0]))
+    tools = [(plain(name, limit=80) or "(unnamed)", "tools", "", one) for name, one in by_tool]
+    named = [(_part_name(kind, name), kind, plain(stage, limit=80), one) for (stage, kind, name), one in by_part]
     return (
-        [
-            _part_share(plain(name, limit=80) or "(unnamed)", "tools", "", one, whole)
-            for name, one in by_tool[:SHOWN_ROWS]
-        ],
-        [
-            _part_share(_part_name(kind, name), kind, plain(stage, limit=80), one, whole)
-            for (stage, kind, name), one in by_part[:SHOWN_ROWS]
-        ],
+        [_part_share(*each, whole) for each in tools[:SHOWN_ROWS]],
+        [_part_share(*each, whole) for each in named[:SHOWN_ROWS]],
     )
 
 
@@ -305,15 +283,6 @@ def unsteady(results: Iterable[TestResult]) -> list[Unsteady]:
             reason = plain(undecided[0].reason) if undecided else ""
             found.append(Unsteady(result.nodeid, "; ".join(varies), len(undecided), len(result.samples), reason))
     return found
-
-
-def spent(results: Iterable[TestResult]) -> str:
-    """Say what the whole run spent, repeated samples included: ``33 calls, 14,349 tokens, $0.0027``."""
-    calls = [call for result in results for sample in result.samples for call in sample.calls if call.succeeded]
-    tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
-    costs = [call.cost for call in calls if call.cost is not None]
-    said = f"{len(calls):,} call{'' if len(calls) == 1 else 's'}, {tokens:,} tokens"
-    return f"{said}, {number(sum(costs), 'USD')}" if costs else said
 
 
 @dataclass(frozen=True, slots=True)

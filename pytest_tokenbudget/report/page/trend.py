@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pytest_tokenbudget.baselines.history import Revision, StoredValue, is_jump, stored_values
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import now_value, number, percent, unit_of
+from pytest_tokenbudget.report.page.overview import tone
 from pytest_tokenbudget.wording import plain
 
 METRICS = ("input_tokens", "output_tokens", "calls", "cost", "latency")
@@ -43,14 +44,8 @@ class Trend:
     """One metric of a test over time.
 
     Attributes:
-        metric: Its name in words.
-        first: Its oldest value.
-        last: Its value in this run.
-        change: From the oldest to this run.
-        tone: ``worse``, ``better`` or ``same``.
         path: The line, in a drawing 100 wide and :data:`HEIGHT` high.
         points: The revisions at which it jumped, and this run.
-        jumps: The commits of the jumps, newest first.
     """
 
     metric: str
@@ -123,7 +118,7 @@ def _trend(metric: str, stored: Sequence[StoredValue], now: float) -> Trend:
         first=number(values[0], unit_of(metric)),
         last=number(now, unit_of(metric)),
         change=percent(change) if change else "",
-        tone="same" if not change else "worse" if change > 0 else "better",
+        tone=tone(change),
         path="M" + "L".join(f"{x},{y}" for x, y in places),
         points=tuple(points),
         jumps=tuple(reversed(jumps[-SHOWN_JUMPS:])),
@@ -137,5 +132,5 @@ def _jump(one: StoredValue, before: float) -> Jump:
         date=when.date().isoformat(),
         subject=plain(one.revision.subject, limit=80),
         change=percent(one.value / before - 1) if before else "new",
-        tone="worse" if one.value > before else "better",
+        tone=tone(one.value - before),
     )

@@ -1,6 +1,6 @@
-"""The protocol between a session and its children: the states of a session, and the form of a child's file.
+"""Frames: the form of a child's file, and of the questions that it asks its session.
 
-The file holds frames that are only ever appended. A frame is two lengths of eight hexadecimal digits, a head in JSON, and a
+A file's frames are only ever appended. A frame is two lengths of eight hexadecimal digits, a head in JSON, and a
 blob. A process that is killed can leave half a frame, and only as the last one of its file.
 """
 
@@ -8,38 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, NamedTuple
 
-# The session says in the one byte of the file ``state``:
-IDLE = 0
-"""No sample is being taken: nothing is recorded."""
-
-WATCHED = 1
-"""A sample is being taken: calls are recorded."""
-
-ASKED = 2
-"""A sample is being taken, and the session is asked about each request before it leaves."""
-
-ANSWERED = 3
-"""A sample is being taken, the session is asked, and it answers model calls: by a script or a recording."""
-
-
-class Address(NamedTuple):
-    """The address at which a session listens, and the secret that a child shows first.
-
-    Attributes:
-        place: Path of a Unix socket, or the port on 127.0.0.1.
-        secret: The secret, in hex.
-    """
-
-    place: str | int
-    secret: str
-
-
-FORMAT = 1
-"""Grows when frames change, since a child may have another version of the package than its session."""
-
-SUFFIX = ".spool"
 _LENGTHS = 16
 _LONGEST = 1 << 30
 
@@ -62,11 +33,7 @@ def encode(head: dict[str, Any], blob: bytes = b"") -> bytes:
 
 
 def decode(data: bytes) -> Iterator[tuple[Frame, int]]:
-    """The whole frames at the beginning of some bytes, each with the offset of its end.
-
-    Raises:
-        BrokenFile: If they are no frames.
-    """
+    """The whole frames at the beginning of some bytes, each with the offset of its end; raises where they are none."""
     at = 0
     while len(data) - at >= _LENGTHS:
         try:
@@ -86,3 +53,14 @@ def decode(data: bytes) -> Iterator[tuple[Frame, int]]:
             raise BrokenFile(f"the head of the frame at byte {at} is no object")
         at = blob_at + blob_length
         yield Frame(head, data[blob_at:at]), at
+
+
+def pieces(blob: bytes, lengths: Any) -> tuple[bytes, ...]:
+    """The chunks that stand in a blob one after the other."""
+    ends = list(accumulate(lengths))
+    return tuple(blob[end - length : end] for end, length in zip(ends, lengths, strict=True))
+
+
+def pairs(listed: Any) -> tuple[tuple[str, str], ...]:
+    """Header pairs that stand in a head."""
+    return tuple((str(name), str(value)) for name, value in listed)
