@@ -37,7 +37,7 @@ class Active:
 
     Attributes:
         recorders: The recorders; replaced as a whole, so that a reader needs no lock.
-        epoch: The epoch of now; ``None`` where nobody watches.
+        epoch: The epoch of now, also where nobody watches.
         forwarders: The servers of the plugin that forward what is sent to them.
     """
 
@@ -45,7 +45,7 @@ class Active:
 
     def __init__(self) -> None:
         self.recorders: tuple[ActiveRecorder, ...] = ()
-        self.epoch: Epoch | None = None
+        self.epoch = Epoch()
         self.forwarders: tuple[LlmProxy, ...] = ()
 
     def meant_address(self, url: str, stage: str) -> tuple[str, str]:
