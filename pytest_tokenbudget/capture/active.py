@@ -24,11 +24,7 @@ class ActiveRecorder(Protocol):
         """Tell whether it records now."""
 
     def watch_begins(self, running: Mapping[ExchangeBuilder, int]) -> None:
-        """Begin to record in this thread.
-
-        Args:
-            running: Requests that were sent before and still run, with the chunks that came until now.
-        """
+        """Begin to record in this thread; requests sent before still run, with the chunks that came until now."""
 
     def outside_of(self, library: Library, request: Any) -> str:
         """Name what a request that is sent now belongs to, if it is not to be recorded as a sample's; ``""`` if it is."""

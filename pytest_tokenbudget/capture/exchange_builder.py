@@ -65,8 +65,7 @@ def builtin_formats() -> tuple[WireFormat, ...]:
 class Library:
     """Reads the objects of one client library. It is called after the request, or by somebody who may answer it.
 
-    Attributes:
-        client: Name and version, ``"httpx 0.28.1"``.
+    ``client`` is its name and version, ``"httpx 0.28.1"``.
     """
 
     def __init__(self, client: str) -> None:

@@ -113,9 +113,7 @@ def is_current(owner: type | ModuleType) -> bool:
 class ImportHook:
     """A finder for ``sys.meta_path`` that finds nothing itself: it asks the others, and tells when a module is loaded.
 
-    Args:
-        wanted: Says by a module's full name whether it matters. It is asked for every import, so it is quick.
-        loaded: Called with the name of a module after its body has run.
+    ``wanted`` says by a module's full name whether it matters. It is asked for every import, so it is quick.
     """
 
     def __init__(self, wanted: Callable[[str], bool], loaded: Callable[[str], None]) -> None:

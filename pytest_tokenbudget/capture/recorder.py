@@ -231,11 +231,7 @@ class Recorder:
         return tuple(self._notes)
 
     def open_stage(self, at: float | None = None) -> str:
-        """Path of the stage that was opened last of those that are open, ``""`` for none: that of calls from elsewhere.
-
-        Args:
-            at: At which time, s on the sample's clock; by default now.
-        """
+        """Path of the stage that was opened last of those that are open now, or ``at`` a time; ``""`` for none."""
         if at is None:
             return next((span.stage for span in reversed(self._spans) if span.ended is None), "")
         spans = (
@@ -261,12 +257,7 @@ class Recorder:
         return self._spans[number:]
 
     def is_sending(self, url: str, body: bytes) -> bool:
-        """Tell whether a watched client is sending a request with this URL and body, here or in another process.
-
-        Args:
-            url: The URL that the client knows: that of a server that forwards.
-            body: The body that it sends.
-        """
+        """Tell whether a watched client is sending this to the URL that it knows, here or in another process."""
         for builder in self.running():
             _, asked, _, sent = builder.library.request_parts(builder.request)
             if same_request(url, body, asked, sent):

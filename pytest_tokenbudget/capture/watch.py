@@ -37,14 +37,14 @@ class Family(NamedTuple):
 FAMILIES: tuple[Family, ...] = (
     Family("httpx", "httpx", "httpx_client"),
     Family("httpx2", "httpx2", "httpx_client"),
-    Family("requests", "requests", "requests_client"),
+    Family("requests", "requests", "urllib3_clients"),
     Family("aiohttp", "aiohttp", "aiohttp_client"),
-    Family("botocore.httpsession", "botocore", "botocore_client"),
+    Family("botocore.httpsession", "botocore", "urllib3_clients"),
     Family("lm15.transports", "lm15", "lm15_client"),
     Family("dspy._vendor.lm15.transports", "dspy", "lm15_client"),
     # What others send by means of, where nobody does.
     Family("http.client", "http.client", "stdlib_client"),
-    Family("urllib3.connectionpool", "urllib3", "urllib3_client"),
+    Family("urllib3.connectionpool", "urllib3", "urllib3_clients"),
     # gRPC and WebSockets.
     Family("grpc", "grpc", "grpc_client"),
     Family("grpc.aio", "grpc", "grpc_client"),
@@ -53,9 +53,9 @@ FAMILIES: tuple[Family, ...] = (
     Family("websockets.sync.client", "websockets", "websocket_client"),
     Family("websocket._core", "websocket", "websocket_client"),
     # Tools for tests that go round the clients.
-    Family("requests_mock.mocker", "requests", "requests_client"),
-    Family("moto.core.botocore_stubber", "botocore", "botocore_client"),
-    Family("botocore.stub", "botocore", "botocore_client"),
+    Family("requests_mock.mocker", "requests", "urllib3_clients"),
+    Family("moto.core.botocore_stubber", "botocore", "urllib3_clients"),
+    Family("botocore.stub", "botocore", "urllib3_clients"),
     # Who hands work to threads that ran before.
     Family("concurrent.futures.thread", "", "ownership"),
     # What stands below all clients, and what goes round it.

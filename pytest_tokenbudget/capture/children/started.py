@@ -41,11 +41,9 @@ class StartedProcess:
 
 
 class StartedProcesses:
-    """Notices processes that are started through ``subprocess`` (asyncio's among them), ``os.system``, ``os.posix_spawn``.
+    """Notices processes that are started: through ``subprocess`` (asyncio's too), ``os.system``, ``os.posix_spawn``.
 
-    Args:
-        environment: Gives the environment that a child needs, from the one that it would have.
-        before: Called before a process is started.
+    ``environment`` gives what a child needs, and ``before`` is called before one is started.
     """
 
     def __init__(self, environment: Callable[[Mapping[str, str]], dict[str, str]], before: Callable[[], None]) -> None:

@@ -27,14 +27,7 @@ _LONGEST = 60
 def child_notes(
     children: Sequence[ChildProcess], started: Sequence[StartedProcess], *, since: float, forwarded: int
 ) -> tuple[str, ...]:
-    """The notes.
-
-    Args:
-        children: The processes that have said that they are there.
-        started: The processes that this one started in the sample, as far as they may call a model.
-        since: Start of the sample, s on the clock of ``time.perf_counter``.
-        forwarded: Number of requests that came through the recording proxy.
-    """
+    """The notes on the children that said that they are there, and on what else was started in the sample."""
     notes = [
         f"a child process is not watched: {_shown(child.command)}: {_problem(child)}; {REMEDY}"
         for child in children

@@ -53,27 +53,13 @@ class ClientGone(ConnectionError):
 
 
 class Forwarding:
-    """Forwards requests.
-
-    Args:
-        connections: Connections to upstreams.
-    """
+    """Forwards requests, and keeps the connections for the next ones."""
 
     def __init__(self, connections: UpstreamConnections) -> None:
         self._connections = connections
 
     def forward(self, request: ServerRequest, upstream: Upstream, target: str, builder: ExchangeBuilder | None) -> bool:
-        """Forward a request and pass the answer back.
-
-        Args:
-            request: The request.
-            upstream: Where it goes.
-            target: Path and query there.
-            builder: The exchange, where one is recorded.
-
-        Returns:
-            Whether the client's connection may be used again.
-        """
+        """Forward a request to path and query of an upstream; says whether the connection may be used again."""
         sent = request_head(request, upstream, target)
         try:
             wire, head = self._answered(request, upstream, sent)
@@ -185,11 +171,7 @@ def _send(target: socket.socket, head: bytes, body: bytes) -> None:
 
 
 def _check_client(client: socket.socket) -> None:
-    """Notice where the client has gone away: then the upstream is to stop.
-
-    Raises:
-        ClientGone: If it has.
-    """
+    """Raise ``ClientGone`` where the client has gone away: then the upstream is to stop."""
     client.setblocking(False)
     try:
         gone = client.recv(1, socket.MSG_PEEK) == b""

@@ -48,11 +48,7 @@ class Head:
 
     @property
     def length(self) -> int | None:
-        """The body's length, ``None`` where none is told.
-
-        Raises:
-            ProtocolError: If it is no number.
-        """
+        """The body's length, ``None`` where none is told; raises ``ProtocolError`` where it is no number."""
         told = self.get("content-length")
         if told and not told.isdecimal():
             raise ProtocolError(f"content-length: {told[:50]}")
@@ -134,11 +130,7 @@ class Wire:
 
 
 def parse_head(text: bytes) -> Head:
-    """Parse a head without the empty line at its end.
-
-    Raises:
-        ProtocolError: If it is none.
-    """
+    """Parse a head without the empty line at its end; raises ``ProtocolError`` where it is none."""
     first, *lines = text.decode("latin-1").split("\r\n")
     start = first.split(" ", 2)
     if len(start) == 2 and start[0].startswith("HTTP/"):
@@ -188,11 +180,7 @@ class Framing:
         raise NotImplementedError
 
     def closed(self) -> None:
-        """The peer closed the connection.
-
-        Raises:
-            ConnectionResetError: If the body was not complete.
-        """
+        """The peer closed the connection: an error where the body was not complete."""
         raise ConnectionResetError("closed in the middle of a body")
 
 
@@ -239,11 +227,7 @@ class Chunked(Framing):
     _in_trailer: bool = False
 
     def feed(self, data: bytes) -> bytes:
-        """Take what was read; give back what comes after the body.
-
-        Raises:
-            ProtocolError: If a chunk has no length.
-        """
+        """Take what was read; give back what comes after the body."""
         self.payload = []
         data, self._line = self._line + data, b""
         while data and not self.complete:

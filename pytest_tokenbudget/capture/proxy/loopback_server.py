@@ -16,13 +16,7 @@ THREAD_NAME = "tokenbudget-proxy"
 
 @dataclass(frozen=True, slots=True)
 class ServerRequest:
-    """A request that was read whole.
-
-    Attributes:
-        wire: The client's connection, for the answer.
-        head: Its head.
-        body: Its body.
-    """
+    """A request that was read whole, and the connection (``wire``) on which to answer it."""
 
     wire: Wire
     head: Head
@@ -60,11 +54,7 @@ Handler = Callable[[ServerRequest], bool]
 
 
 class LoopbackServer:
-    """Listens on a free port of 127.0.0.1, and refuses requests that name another host.
-
-    Args:
-        handler: Answers requests; called in the connection's own thread.
-    """
+    """Listens on a free port of 127.0.0.1, and refuses requests to another host; each connection has a thread."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
