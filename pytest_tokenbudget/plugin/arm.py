@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.baselines.paths import baseline_path
+from pytest_tokenbudget.option_table import MARKER
 from pytest_tokenbudget.plugin.controller import attached_to
 from pytest_tokenbudget.plugin.marker import has_budget
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.pytest_internals import plain_nodeid
 from pytest_tokenbudget.plugin.traffic import cassette_path
 from pytest_tokenbudget.plugin.writing import same_code_key
-from pytest_tokenbudget.settings import MARKER
 
 _LONGEST = 6000
 """Characters of a failure that travel; its end says most."""

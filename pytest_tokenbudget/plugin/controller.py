@@ -1,6 +1,6 @@
 """The results of all tests come to the controller on pytest's reports. It alone writes baselines and reports.
 
-Imported in every session: what it needs is imported when the first measurement arrives.
+Registered where a test is marked or a report is asked for.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -112,27 +112,29 @@ def write_line(writer: Any, line: Line) -> None:
     writer.line(toned, **_MARKUP[line.tone])
 
 
+@dataclass
 class ColouredFailure:
     """The ``longrepr`` that pytest shows of a test that its budget failed.
 
-    Args:
+    Attributes:
         text: The whole text, for reports that are no terminal.
         result: What is said of the test.
         reports: Paths of the reports that this run writes.
-        place: Where the failure was raised, as pytest's summary reads it.
+        reprcrash: Where the failure was raised, as pytest's summary reads it.
     """
 
-    def __init__(self, text: str, result: TestResult, reports: Sequence[str], place: Any) -> None:
-        self._text, self._result, self._reports = text, result, reports
-        self.reprcrash = place
+    text: str
+    result: TestResult
+    reports: Sequence[str]
+    reprcrash: Any
 
     def __str__(self) -> str:
-        return self._text
+        return self.text
 
     def toterminal(self, tw: Any) -> None:
         """Write it. How new numbers are accepted is left out: the end of the run says it once for all tests."""
-        left = remedies(self._result, reports=self._reports, with_update=False)
-        for line in [*failure_lines(self._result), *(Line(f"  {text}") for text in left)]:
+        left = remedies(self.result, reports=self.reports, with_update=False)
+        for line in [*failure_lines(self.result), *(Line(f"  {text}") for text in left)]:
             for part in fold_line(line, tw.fullwidth):
                 write_line(tw, part)
 
