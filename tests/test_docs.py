@@ -11,10 +11,10 @@ import pytest
 
 from pytest_tokenbudget import ext, hookspecs
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
+from pytest_tokenbudget.option_table import ARGUMENTS, marker_signature
 from pytest_tokenbudget.plugin.marker import TokenBudgetMark
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.report import json_shape as shape
-from pytest_tokenbudget.settings import ARGUMENTS, marker_signature
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from pytest_tokenbudget.ab.confirm import suspicion
+from pytest_tokenbudget.ab.ab_options import suspicion
 from pytest_tokenbudget.baselines.production_file import read_production, write_production
 from pytest_tokenbudget.baselines.store import JsonStore
 from pytest_tokenbudget.cli.main import EXIT_ERROR, main

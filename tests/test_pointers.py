@@ -14,7 +14,7 @@ import pytest
 from pytest_tokenbudget import hookspecs
 from pytest_tokenbudget.cli import main as entry
 from pytest_tokenbudget.errors import TokenBudgetError
-from pytest_tokenbudget.settings import OPTIONS
+from pytest_tokenbudget.option_table import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "pytest_tokenbudget"

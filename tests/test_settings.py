@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pytest_tokenbudget.errors import SettingsError
-from pytest_tokenbudget.settings import OPTIONS, Settings, runs_per_month
+from pytest_tokenbudget.option_table import OPTIONS
+from pytest_tokenbudget.settings import Settings, runs_per_month
 
 DOCS = Path(__file__).parents[1] / "docs" / "options.md"
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pytest_tokenbudget import __version__
-from pytest_tokenbudget.ab.ab_options import parse_options
+from pytest_tokenbudget.ab.ab_options import Suspicion, parse_options
 from pytest_tokenbudget.ab.arms import Arm, collect, write_reports_at
-from pytest_tokenbudget.ab.confirm import Suspicion
 from pytest_tokenbudget.ab.interleave import interleave
 from pytest_tokenbudget.ab.paired_test import PairedJudge, PairedTest, results_of
 from pytest_tokenbudget.ab.progress import Progress, quantile_needs, why_stopped

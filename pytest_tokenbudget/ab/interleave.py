@@ -48,7 +48,7 @@ def interleave(
         for test in running:
             if not (test.wanted or test.is_out):
                 _judge(test, judge, options.max_samples)
-        progress.look(look_at(tests, pair, options.max_samples))
+        progress.look(look_at(tests, pair))
     return tests
 
 

@@ -48,7 +48,6 @@ class Look:
 
     Attributes:
         pair: Pairs so far.
-        cap: Most pairs.
         tests: Number of tests.
         waiting: Tests that run again.
         decided: Gates that are decided.
@@ -56,7 +55,6 @@ class Look:
     """
 
     pair: int
-    cap: int
     tests: int
     waiting: int
     decided: int
@@ -76,13 +74,13 @@ class Progress(Protocol):
         """A pair has been judged."""
 
 
-def look_at(tests: Sequence[PairedTest], pair: int, cap: int) -> Look:
+def look_at(tests: Sequence[PairedTest], pair: int) -> Look:
     """The state of a test after a pair."""
     gates = [gate for test in tests for gate in test.gates]
     undecided = tuple(_open(test, gate) for test in tests if test.wanted for gate in test.gates if gate.more)
     waiting = sum(bool(test.wanted) for test in tests)
     decided = sum(gate.verdict != "inconclusive" for gate in gates)
-    return Look(pair, cap, len(tests), waiting, decided, undecided)
+    return Look(pair, len(tests), waiting, decided, undecided)
 
 
 def _open(test: PairedTest, gate: GateResult) -> OpenGate:

@@ -16,7 +16,7 @@ from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_requ
 from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
 from pytest_tokenbudget.capture.ownership import in_flight
 from pytest_tokenbudget.capture.patching import Watched
-from pytest_tokenbudget.capture.requests_client import sent_bytes
+from pytest_tokenbudget.capture.urllib3_clients import sent_bytes
 from pytest_tokenbudget.records.exchange import Headers
 
 _FAULTS: dict[Fault, str] = {
@@ -28,23 +28,13 @@ _FAULTS: dict[Fault, str] = {
 _LIMIT = 2**16
 """aiohttp's own size of a reader's buffer."""
 
+_VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
+
 
 async def play(
     module: ModuleType, session: Any, method: str, url: str, answer: LocalAnswer, options: dict[str, Any]
 ) -> Any:
-    """The response of ``aiohttp`` to a request.
-
-    Args:
-        module: ``aiohttp``.
-        session: The session that sends it.
-        method: HTTP method.
-        url: Its URL.
-        answer: The answer.
-        options: What the session was asked with; ``raise_for_status`` is heeded.
-
-    Raises:
-        Exception: The module's own error where the answer is none, or where its status is to be raised.
-    """
+    """The response of ``aiohttp``, or its own error where the answer is none or its status is to be raised."""
     if not answer.status:
         raise getattr(module, _FAULTS.get(answer.fault or "connect_error", "ClientConnectionError"))(answer.says)
     response = _response(module, session, method, url, answer)
@@ -125,9 +115,6 @@ def _reader_class(module: ModuleType) -> Callable[[LocalAnswer], Any]:
                 self.set_exception(getattr(module, name)(self._answer.says))
 
     return Local
-
-
-_VERBS = ("get", "options", "head", "post", "put", "patch", "delete")
 
 
 class AiohttpRequest:
@@ -329,7 +316,8 @@ class _Content:
     def __getattr__(self, name: str) -> Any:
         if name in ("_content", "_builders"):
             raise AttributeError(name)
-        return getattr(self._content, name)
+        found = getattr(self._content, name)
+        return partial(self._noted, found) if name in _READING else found
 
     def _note(self, data: bytes) -> bytes:
         ended = self._content.at_eof()
@@ -340,41 +328,18 @@ class _Content:
                 builder.finish("complete")
         return data
 
-    async def _noted(self, reading: Awaitable[bytes]) -> bytes:
+    async def _noted(self, read: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
         try:
-            data = await reading
+            data = await read(*args, **options)
         except BaseException as error:
             for builder in self._builders:
                 builder.cut(error)
             raise
-        return self._note(data)
-
-    async def read(self, n: int = -1) -> bytes:
-        return await self._noted(self._content.read(n))
-
-    async def readany(self) -> bytes:
-        return await self._noted(self._content.readany())
-
-    async def readline(self, *args: Any, **options: Any) -> bytes:
-        return await self._noted(self._content.readline(*args, **options))
-
-    async def readuntil(self, *args: Any, **options: Any) -> bytes:
-        return await self._noted(self._content.readuntil(*args, **options))
-
-    async def readexactly(self, n: int) -> bytes:
-        return await self._noted(self._content.readexactly(n))
+        self._note(data[0] if isinstance(data, tuple) else data)  # ``readchunk`` says whether it is a chunk's end
+        return data
 
     def read_nowait(self, n: int = -1) -> bytes:
         return self._note(self._content.read_nowait(n))
-
-    async def readchunk(self) -> tuple[bytes, bool]:
-        try:
-            data, end = await self._content.readchunk()
-        except BaseException as error:
-            for builder in self._builders:
-                builder.cut(error)
-            raise
-        return self._note(data), end
 
     def iter_any(self) -> _Pieces:
         return _Pieces(self.readany)
@@ -397,6 +362,10 @@ class _Content:
     def __del__(self) -> None:
         for builder in self._builders:
             builder.abandon()
+
+
+_READING = frozenset({"read", "readany", "readline", "readuntil", "readexactly", "readchunk"})
+"""The methods of a content that read from it."""
 
 
 class _Pieces:

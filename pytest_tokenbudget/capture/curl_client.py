@@ -33,11 +33,7 @@ def _connecting(original: Callable[..., Any], session: Any, url: Any, *args: Any
 
 
 def _notice(session: Any, url: Any) -> None:
-    """Tell the recorders of the connection that a request needs.
-
-    Raises:
-        ConnectionNotAllowed: If the run may not reach its host.
-    """
+    """Tell the recorders of the connection that a request needs; one of them may refuse it."""
     parts = urlsplit(str(url))
     if not parts.hostname:
         parts = urlsplit(str(getattr(session, "base_url", None) or ""))

@@ -65,8 +65,7 @@ def builtin_formats() -> tuple[WireFormat, ...]:
 class Library:
     """Reads the objects of one client library. It is called after the request, or by somebody who may answer it.
 
-    Attributes:
-        client: Name and version, ``"httpx 0.28.1"``.
+    ``client`` is its name and version, ``"httpx 0.28.1"``.
     """
 
     def __init__(self, client: str) -> None:
@@ -258,7 +257,7 @@ class ExchangeBuilder:
             error=self.error,
             stage=stage,
             surrounding_stage=self.surrounding_stage,
-            agent=_agent_name(self.span),
+            agent=None if self.span is None else _agent_name(self.span),
             answered_by=answer.answered_by if answer is not None else "mock" if self.mocked else "network",
             token_basis=None if answer is None else answer.token_basis,
             sequence=self.number,

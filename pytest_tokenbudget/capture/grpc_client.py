@@ -113,17 +113,7 @@ class _Call:
 
 
 def _begin(library: GrpcLibrary, called: Any, message: Any, *, streamed: bool) -> _Call | None:
-    """Begin a call of a model; ``None`` for what is none.
-
-    Args:
-        library: Reads it.
-        called: gRPC's own object for the method of a channel.
-        message: The request.
-        streamed: Whether the answer is a stream.
-
-    Raises:
-        TokenBudgetError: If it is refused.
-    """
+    """Begin a call of gRPC's object for a method of a channel; ``None`` for what calls no model. It may be refused."""
     service, name = _names(called)
     if (_is_google(service) and name in _GOOGLE) or (service == "xai_api.Chat" and name in _XAI):
         return _Call(library, GrpcRequest(service, name, message), streamed=streamed)
@@ -144,11 +134,7 @@ def _is_google(service: str) -> bool:
 
 
 def _pass_by(called: Any) -> None:
-    """Take note of a method that is not read, and of the connection that carries it.
-
-    Raises:
-        ConnectionNotAllowed: If the run may not reach its host.
-    """
+    """Take note of a method that is not read, and of the connection that carries it, which may be refused."""
     service, name = _names(called)
     host, port = _target(called)
     for recorder in ACTIVE.recorders:

@@ -20,14 +20,7 @@ if TYPE_CHECKING:
 
 @lru_cache(maxsize=8)
 def hidings_of(module: ModuleType) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
-    """Make the classes that hide the event that carries nothing but usage.
-
-    Args:
-        module: ``httpx`` or ``httpx2``.
-
-    Returns:
-        One for synchronous and one for asynchronous streams; each takes a stream.
-    """
+    """The classes that hide the event that carries nothing but usage, for sync and async streams."""
     from pytest_tokenbudget.capture.request_usage import UsageFilter
 
     class Hiding(Around, module.SyncByteStream):  # type: ignore[name-defined, misc]  # the base class is a parameter
@@ -80,17 +73,7 @@ _FAULTS: dict[Fault, str] = {
 
 
 def play(module: ModuleType, client: Any, request: Any, answer: LocalAnswer, *, streamed: bool) -> Any:
-    """Answer a synchronous client, and run its event hooks.
-
-    Args:
-        module: ``httpx`` or ``httpx2``.
-        client: The client.
-        request: Its request.
-        answer: The answer.
-        streamed: Whether the caller asked for a streamed response; the body is read at once if not.
-
-    Returns:
-        The module's own response.
+    """Answer a synchronous client, and run its event hooks; the body is read at once unless it is streamed.
 
     Raises:
         Exception: The module's own timeout or connection error where the answer says so.

@@ -59,11 +59,7 @@ class InFlightRequest:
         self.builders: list[ExchangeBuilder] = []
 
     def __enter__(self) -> None:
-        """Begin to record, after whoever may refuse the request was asked.
-
-        Raises:
-            TokenBudgetError: If it is refused.
-        """
+        """Begin to record, after whoever may refuse the request was asked; raises our own error where one does."""
         charged = [(one, one.outside_of(self._library, self.request)) for one in ACTIVE.recorders]
         self._recorders = [recorder for recorder, outside in charged if recorder.recording and not outside]
         for recorder in self._recorders:
@@ -114,7 +110,7 @@ class InFlightRequest:
     @property
     def requests_usage(self) -> bool:
         """Tell whether a recorder wants streams to be asked for their usage."""
-        return any(recorder.request_usage for recorder in self._recorders)
+        return True in [recorder.request_usage for recorder in self._recorders]
 
     def replace(self, request: Any) -> None:
         """Send another request in the place of the caller's."""
@@ -162,13 +158,7 @@ class InFlightRequest:
         return answer
 
     def arrived(self, status: int, headers: Any, *, network: bool = False) -> None:
-        """Note the head of the response.
-
-        Args:
-            status: HTTP status.
-            headers: The library's own object.
-            network: Whether the response itself shows that it came from a network.
-        """
+        """Note the head of the response; ``network`` says whether itself shows that it came from one."""
         # What an app in the same process sends to its database is no sign of a network under the client.
         mocked = not network and not (self.carried and not self._library.in_process(self.sender, self.request))
         for builder in self.builders:
@@ -244,8 +234,8 @@ def in_flight_request(
         below: Whether other clients may send by means of this one: then it is a part of whatever they send.
 
     Returns:
-        What accompanies it; ``None`` if nobody records, or if it is part of a request that is accompanied already.
-        Within it (``with``) the request is sent.
+        What accompanies it, and within which it is sent; ``None`` where nobody records, or where it is part of a
+        request that is accompanied already.
     """
     if not ACTIVE.recorders:
         return None

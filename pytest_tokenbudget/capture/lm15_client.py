@@ -80,11 +80,7 @@ def _teed(in_flight: InFlightRequest, response: Any, noting: Callable[[Any, Exch
 
 
 def _played(module: ModuleType, answer: LocalAnswer, *, asynchronous: bool) -> Any:
-    """The response of a transport whose body comes piece by piece, each when it is due.
-
-    Raises:
-        Exception: lm15's own error where the answer is none.
-    """
+    """The response of a transport whose body comes when it is due; raises lm15's own error where the answer is none."""
     error = None if answer.fault is None else getattr(module, _FAULTS[answer.fault], module.TransportError)(answer.says)
     if not answer.status:
         raise error or module.ConnectError(answer.says)

@@ -66,7 +66,7 @@ def _noting_bytes(send: Callable[..., Any], connection: Any, data: Any, *args: A
 def _connecting(stream: int, connect: Callable[..., Any], connection: Any, address: Any) -> Any:
     if isinstance(address, tuple) and len(address) >= 2 and connection.type == stream:
         host = str(address[0])
-        _tell(_host_names().get(host, host), address[1])
+        _tell(ACTIVE.epoch.host_names.get(host, host), address[1])
     return connect(connection, address)
 
 
@@ -81,14 +81,9 @@ def _looking_up(look_up: Callable[..., Any], host: Any, *args: Any, **options: A
     except OSError:
         _tell(name, port)  # it will not come to a connection
         raise
-    if len(names := _host_names()) < _MOST_NAMES:
+    if len(names := ACTIVE.epoch.host_names) < _MOST_NAMES:
         names.update([(str(entry[4][0]), name) for entry in found])
     return found
-
-
-def _host_names() -> dict[str, str]:
-    epoch = ACTIVE.epoch
-    return {} if epoch is None else epoch.host_names
 
 
 def _naming_the_server(place: int, wrap: Callable[..., Any], context: Any, *args: Any, **options: Any) -> Any:
@@ -100,16 +95,7 @@ def _naming_the_server(place: int, wrap: Callable[..., Any], context: Any, *args
 
 
 def _tell(host: str, port: Any, *, opens: bool = True) -> None:
-    """Tell the recorders of a connection that is about to be opened.
-
-    Args:
-        host: Name of the host, its address where no name is known.
-        port: Its port.
-        opens: Whether it is opened now, as opposed to being prepared.
-
-    Raises:
-        ConnectionNotAllowed: If a recorder refuses it.
-    """
+    """Tell the recorders of a connection that is opened now, or is prepared; one of them may refuse it."""
     host = host.lower().rstrip(".")
     known = port if isinstance(port, int) else None
     # Our own threads open connections for requests that are seen already.
@@ -156,12 +142,7 @@ class HostRules(NamedTuple):
     allowed: tuple[str, ...] = ()
 
     def refuses(self, host: str, port: int | None = None) -> bool:
-        """Say whether a connection may not be opened.
-
-        Args:
-            host: Name or address.
-            port: Port where it is known.
-        """
+        """Say whether a connection may not be opened."""
         if _matches(self.allowed, host, port):
             return False
         return self.serves_models(host, port) or _matches(self.refused, host, port)
@@ -189,12 +170,7 @@ class ConnectionLog:
         self.bypasses: list[str] = []
 
     def check(self, host: str, port: int | None, opened_by: Callable[[], str]) -> None:
-        """Refuse a connection to a host that may not be reached.
-
-        Args:
-            host: Name or address.
-            port: Port where it is known.
-            opened_by: Says who opens it.
+        """Refuse a connection to a host that may not be reached; ``opened_by`` says who opens it.
 
         Raises:
             ConnectionNotAllowed: If it may not be.

@@ -33,7 +33,7 @@ class Watched(NamedTuple):
 
 
 class Patch:
-    """A method that is replaced until it is put back; one that the class inherits is replaced on the class itself.
+    """A method that is replaced for a time, and may be replaced again; one that the class inherits, on the class itself.
 
     Where somebody has wrapped the replacement meanwhile, and has not taken that away, it stays underneath: it is idle as
     long as nobody watches, and found again by the mark that ``functools.wraps`` hands up.
@@ -44,15 +44,26 @@ class Patch:
         replacement: What is called in its place.
     """
 
-    __slots__ = ("_before", "name", "owner", "replacement")
+    __slots__ = ("_before", "_method", "_original", "name", "owner", "replacement")
 
     def __init__(self, method: Watched) -> None:
-        self.owner, self.name = method.owner, method.name
-        self._before: Any = vars(self.owner).get(self.name)
+        self.owner, self.name, self._method = method.owner, method.name, method
+        self._before: Any = None
+        self._original: Any = None
+        self.replacement: Any = None
+
+    def put_in_place(self) -> bool:
+        """Replace the method; says whether it did: not where it is watched already (its module goes by two names)."""
         current = getattr(self.owner, self.name)
-        self.replacement = wraps(current)(_replacement(method.door, current, always=method.always))
-        setattr(self.replacement, _MARK, self.owner)
+        if getattr(current, _MARK, None) is self.owner:
+            return False
+        if current is not self._original:
+            self._original = current
+            self.replacement = wraps(current)(_replacement(self._method, current))
+            setattr(self.replacement, _MARK, self.owner)
+        self._before = vars(self.owner).get(self.name)
         setattr(self.owner, self.name, self.replacement)
+        return True
 
     def put_back(self) -> bool:
         """Put back what was there; says whether it could."""
@@ -67,18 +78,14 @@ class Patch:
     def bypass(self) -> str:
         """Name what stands in the method's place and does not call it; ``""`` where the method is called."""
         current = getattr(self.owner, self.name, None)
-        if is_watched(self.owner, current):
+        if getattr(current, _MARK, None) is self.owner:
             return ""
         module = getattr(current, "__module__", None) or type(current).__module__
         return f"{self.owner.__name__}.{self.name} was replaced by {module}"
 
 
-def is_watched(owner: type | ModuleType, method: Any) -> bool:
-    """Tell whether a method that stands in an owner is a replacement, or wraps one."""
-    return getattr(method, _MARK, None) is owner
-
-
-def _replacement(door: Callable[..., Any], original: Callable[..., Any], *, always: bool) -> Callable[..., Any]:
+def _replacement(method: Watched, original: Callable[..., Any]) -> Callable[..., Any]:
+    door, always = method.door, method.always
     if iscoroutinefunction(original):
 
         async def awaited(*args: Any, **options: Any) -> Any:
@@ -106,9 +113,7 @@ def is_current(owner: type | ModuleType) -> bool:
 class ImportHook:
     """A finder for ``sys.meta_path`` that finds nothing itself: it asks the others, and tells when a module is loaded.
 
-    Args:
-        wanted: Says by a module's full name whether it matters. It is asked for every import, so it is quick.
-        loaded: Called with the name of a module after its body has run.
+    ``wanted`` says by a module's full name whether it matters. It is asked for every import, so it is quick.
     """
 
     def __init__(self, wanted: Callable[[str], bool], loaded: Callable[[str], None]) -> None:

@@ -20,11 +20,7 @@ class RemoteLibrary(Library):
 
 
 def begin_remote(recorder: Recorder, outgoing: Outgoing) -> ExchangeBuilder:
-    """Begin the exchange of a request from another process, after whoever may refuse it was asked.
-
-    Raises:
-        TokenBudgetError: If it is refused.
-    """
+    """Begin the exchange of a request from another process, after whoever may refuse it was asked."""
     if recorder.before_send is not None:
         recorder.before_send(_in_stage(recorder, outgoing))
     library = RemoteLibrary(outgoing.client)

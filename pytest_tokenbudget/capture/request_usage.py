@@ -47,15 +47,7 @@ def is_event_stream(headers: Headers) -> bool:
 
 
 def asking_for_usage(module: ModuleType, request: Any) -> Any:
-    """The request to send in the place of a stream's that does not say whether it wants usage.
-
-    Args:
-        module: The client's module.
-        request: The caller's request; it stays as it is.
-
-    Returns:
-        The request that asks for usage; ``None`` where nothing is to be asked.
-    """
+    """The request that asks for usage, for a stream's that does not say whether it wants it; else ``None``."""
     from pytest_tokenbudget.providers.classify import classify
     from pytest_tokenbudget.providers.http_message import parse_request
 

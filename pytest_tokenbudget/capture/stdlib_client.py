@@ -40,8 +40,8 @@ def _endheaders(
     begun = bool(connection._buffer)  # else the connection says that there is no request
     if not begun or is_being_sent() or threading.current_thread().name.startswith(OWN_THREADS):
         return original(connection, message_body, **options)
-    from pytest_tokenbudget.capture.requests_client import PreparedLibrary
     from pytest_tokenbudget.capture.stdlib_sending import Sending, body_follows, request_of
+    from pytest_tokenbudget.capture.urllib3_clients import PreparedLibrary
 
     request = request_of(connection, message_body)
     in_flight = in_flight_request(PreparedLibrary(client), connection, request, streamed=True, below=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.in_flight import InFlightRequest
-from pytest_tokenbudget.capture.requests_client import PlainRequest
+from pytest_tokenbudget.capture.urllib3_clients import PlainRequest
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
@@ -52,11 +52,7 @@ class Sending:
         return self.held is not None
 
     def ask(self) -> None:
-        """Ask for an answer that is given locally.
-
-        Raises:
-            Exception: The failure that is played in the place of a response.
-        """
+        """Ask for an answer that is given locally; raises the failure that is played in the place of a response."""
         self.answer = self.in_flight.ask()
         if self.answer is not None and not self.answer.status:
             raise _error_of(self.answer)

@@ -18,12 +18,6 @@ if TYPE_CHECKING:
 def begin_unanswerable(library: Library, request: Any, door: str, *, streamed: bool) -> list[ExchangeBuilder]:
     """Begin the exchange of a call for every recorder, after whoever may refuse it was asked.
 
-    Args:
-        library: Reads the request.
-        request: The request.
-        door: How it is sent, for the message: ``"over gRPC"``.
-        streamed: Whether the caller asked for a streamed response.
-
     Raises:
         TokenBudgetError: If it is refused; in a replayed or scripted run it always is.
     """

@@ -18,12 +18,7 @@ if TYPE_CHECKING:
 def teed_body(raw: Any, builders: list[ExchangeBuilder]) -> Any:
     """Put something in front of a body that notes what is read of it, whichever of its methods is used.
 
-    Args:
-        raw: The body; mostly a ``urllib3.HTTPResponse``, but anything that can be read.
-        builders: Take note.
-
-    Returns:
-        An object that has the attributes and methods of ``raw`` and no others, and takes the arguments that it takes.
+    It has the attributes and methods of the body, which may be anything that can be read, and no others.
     """
     kind: Any = type(raw)
     return _class_for(kind)(raw, builders)
@@ -244,11 +239,7 @@ _BOTOCORE_FAULTS: dict[Fault, str] = {
 
 
 def play_requests(module: Any, request: Any, answer: LocalAnswer, options: dict[str, Any], *, streamed: bool) -> Any:
-    """The response of ``requests`` to one of its prepared requests, its hooks run, its body read unless streamed.
-
-    Raises:
-        Exception: The module's own error where the answer is none.
-    """
+    """The response of ``requests``, its hooks run, its body read unless streamed; or its own error."""
     if not answer.status:
         name = _REQUESTS_FAULTS.get(answer.fault or "connect_error", "ConnectionError")
         raise getattr(module.exceptions, name)(answer.says, request=request)
@@ -260,11 +251,7 @@ def play_requests(module: Any, request: Any, answer: LocalAnswer, options: dict[
 
 
 def play_botocore(request: Any, answer: LocalAnswer, *, streamed: bool) -> Any:
-    """The response of botocore's HTTP session.
-
-    Raises:
-        Exception: botocore's own error where the answer is none.
-    """
+    """The response of botocore's HTTP session, or its own error where the answer is none."""
     from botocore import exceptions
     from botocore.awsrequest import AWSResponse
 

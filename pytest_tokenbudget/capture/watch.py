@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from pytest_tokenbudget.capture.active import ACTIVE, ActiveRecorder, Epoch
-from pytest_tokenbudget.capture.patching import ImportHook, Patch, Watched, is_current, is_watched
+from pytest_tokenbudget.capture.patching import ImportHook, Patch, is_current
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
@@ -37,14 +37,14 @@ class Family(NamedTuple):
 FAMILIES: tuple[Family, ...] = (
     Family("httpx", "httpx", "httpx_client"),
     Family("httpx2", "httpx2", "httpx_client"),
-    Family("requests", "requests", "requests_client"),
+    Family("requests", "requests", "urllib3_clients"),
     Family("aiohttp", "aiohttp", "aiohttp_client"),
-    Family("botocore.httpsession", "botocore", "botocore_client"),
+    Family("botocore.httpsession", "botocore", "urllib3_clients"),
     Family("lm15.transports", "lm15", "lm15_client"),
     Family("dspy._vendor.lm15.transports", "dspy", "lm15_client"),
     # What others send by means of, where nobody does.
     Family("http.client", "http.client", "stdlib_client"),
-    Family("urllib3.connectionpool", "urllib3", "urllib3_client"),
+    Family("urllib3.connectionpool", "urllib3", "urllib3_clients"),
     # gRPC and WebSockets.
     Family("grpc", "grpc", "grpc_client"),
     Family("grpc.aio", "grpc", "grpc_client"),
@@ -53,9 +53,9 @@ FAMILIES: tuple[Family, ...] = (
     Family("websockets.sync.client", "websockets", "websocket_client"),
     Family("websocket._core", "websocket", "websocket_client"),
     # Tools for tests that go round the clients.
-    Family("requests_mock.mocker", "requests", "requests_client"),
-    Family("moto.core.botocore_stubber", "botocore", "botocore_client"),
-    Family("botocore.stub", "botocore", "botocore_client"),
+    Family("requests_mock.mocker", "requests", "urllib3_clients"),
+    Family("moto.core.botocore_stubber", "botocore", "urllib3_clients"),
+    Family("botocore.stub", "botocore", "urllib3_clients"),
     # Who hands work to threads that ran before.
     Family("concurrent.futures.thread", "", "ownership"),
     # What stands below all clients, and what goes round it.
@@ -92,27 +92,9 @@ UNWATCHED_PACKAGES = tuple(dict.fromkeys([package for _, package in _UNWATCHED])
 """Client libraries that are known and not watched."""
 
 
-def watched_clients() -> tuple[str, ...]:
-    """Name and version of each client library that is imported, and so is watched while a watch is on."""
-    return _PATCHES.clients()
-
-
 def unwatched_clients() -> tuple[str, ...]:
     """The client libraries that are imported and not watched."""
     return tuple(dict.fromkeys([package for module, package in _UNWATCHED if module in sys.modules]))
-
-
-def bypasses() -> tuple[str, ...]:
-    """Say what somebody has put in the place of watched methods, so that requests do not pass them."""
-    return _PATCHES.bypasses()
-
-
-def keep_in_place(kept: bool) -> None:
-    """Say whether what is put in place for a watch stays there when it ends, since another one begins at once.
-
-    Between the two it does nothing; putting it in place takes longer than all else that a watch does.
-    """
-    _PATCHES.keep(kept)
 
 
 def _imported() -> list[ModuleType | None]:
@@ -132,6 +114,7 @@ class _Patches:
         self._lock = threading.RLock()
         self._kept = False
         self._placed = False
+        self._made: dict[str, list[Patch]] = {}
         self._standing: list[Patch] = []
         self._owners: set[type | ModuleType] = set()
         self._imported: list[ModuleType | None] = []
@@ -149,12 +132,10 @@ class _Patches:
                 if builder.end is None and (builder.status is None or len(builder.chunks) > chunks)
             }
             recorder.watch_begins(self._running)
-            if not ACTIVE.recorders:
-                ACTIVE.epoch = Epoch()
-                if not self._stand():
-                    self._take_away()
-                    self._imports.start()
-                    self._place()
+            if not ACTIVE.recorders and not self._stand():
+                self._take_away()
+                self._imports.start()
+                self._place()
             ACTIVE.recorders = (*ACTIVE.recorders, recorder)
 
     def end(self, recorder: ActiveRecorder) -> None:
@@ -166,7 +147,7 @@ class _Patches:
             ACTIVE.recorders = tuple(left)
             self._running |= dict.fromkeys(recorder.running(), -1)
             if not left:
-                ACTIVE.epoch = None
+                ACTIVE.epoch = Epoch()
                 self.keep(self._kept)
 
     def take_over(self, recorder: ActiveRecorder) -> None:
@@ -175,7 +156,10 @@ class _Patches:
         ACTIVE.recorders = (recorder,)
 
     def keep(self, kept: bool) -> None:
-        """Take the patches away where no watch is on, or leave them; see :func:`keep_in_place`."""
+        """Say whether what is put in place stays there when the last watch ends, since another one begins at once.
+
+        Between the two it does nothing; putting it in place takes longer than all else that a watch does.
+        """
         with self._lock:
             self._kept = kept
             if not kept and not ACTIVE.recorders:
@@ -197,6 +181,8 @@ class _Patches:
             self._imports.stop()
             # What is buried under somebody else's patch is tried again when the next watch ends.
             self._standing = [patch for patch in self._standing if not patch.put_back()]
+            if self._standing:
+                self._made.clear()
 
     def _place(self, loaded: str = "") -> None:
         """Replace the methods of the clients that are imported; ``loaded`` is the module that was imported last."""
@@ -206,13 +192,24 @@ class _Patches:
             for family, module in zip(FAMILIES, self._imported, strict=True):
                 if module is None or loaded not in ("", family.module) or not _is_itself(module, family):
                     continue
-                for method in _methods(family, module):
-                    if not is_watched(method.owner, getattr(method.owner, method.name)):
-                        self._standing.append(Patch(method))
+                self._standing += [patch for patch in self._patches_of(family, module) if patch.put_in_place()]
             self._owners = {patch.owner for patch in self._standing}
 
+    def _patches_of(self, family: Family, module: ModuleType) -> list[Patch]:
+        """The patches of a family's methods: those of earlier watches, where they still fit."""
+        known = self._made.get(family.module)
+        if known is None or not all(map(is_current, [patch.owner for patch in known])):
+            try:
+                known = list(map(Patch, import_module(f"{__package__}.{family.home}").watched(module, _label(family))))
+            except (
+                AttributeError
+            ):  # it is being imported by another thread, and not complete yet: its arrival will be told
+                return []
+            self._made[family.module] = known
+        return known
+
     def clients(self) -> tuple[str, ...]:
-        """See :func:`watched_clients`."""
+        """Name and version of each client library that is imported, and so is watched while a watch is on."""
         imported = _imported()
         if imported != self._clients[0]:
             families = zip(FAMILIES, imported, strict=True)
@@ -221,7 +218,7 @@ class _Patches:
         return self._clients[1]
 
     def bypasses(self) -> tuple[str, ...]:
-        """Say which watched methods somebody else has put something in the place of."""
+        """Say what somebody has put in the place of watched methods, so that requests do not pass them."""
         with self._lock:
             return tuple(dict.fromkeys(filter(None, [patch.bypass() for patch in self._moved()])))
 
@@ -231,16 +228,10 @@ def _label(family: Family) -> str:
     return f"{family.package} {version}".strip()
 
 
-def _methods(family: Family, module: ModuleType) -> tuple[Watched, ...]:
-    home = import_module(f"{__package__}.{family.home}")
-    try:
-        methods: tuple[Watched, ...] = home.watched(module, _label(family))
-    except AttributeError:  # it is being imported by another thread, and not complete yet: its arrival will be told
-        return ()
-    return methods
-
-
 _PATCHES = _Patches()
+keep_in_place = _PATCHES.keep
+watched_clients = _PATCHES.clients
+bypasses = _PATCHES.bypasses
 _UNTIL_EXIT = ExitStack()
 
 

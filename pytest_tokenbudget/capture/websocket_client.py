@@ -40,11 +40,7 @@ class _Connection:
         self._builders: list[ExchangeBuilder] = []
 
     def sent(self, message: Any) -> None:
-        """Take a message of the client before it is sent.
-
-        Raises:
-            ConnectionNotAllowed: If the run is replayed or scripted: a conversation cannot be answered from a recording.
-        """
+        """Take a message of the client before it is sent; raises where the run is replayed or scripted."""
         if not isinstance(message, str | bytes):
             return
         try:
@@ -92,12 +88,7 @@ class _Connection:
 
 
 class _Connections:
-    """The connections of one library, by the client's own objects.
-
-    Args:
-        library: The library.
-        url_of: Gives a connection's URL.
-    """
+    """The connections of one library, by the client's own objects; ``url_of`` gives their URLs."""
 
     def __init__(self, library: WebSocketLibrary, url_of: Callable[[Any], str]) -> None:
         self._library = library

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from pytest_tokenbudget.ab.ab_options import suspicion
 from pytest_tokenbudget.ab.arms import arms
 from pytest_tokenbudget.ab.comparison import Asked, compare
-from pytest_tokenbudget.ab.confirm import suspicion
 from pytest_tokenbudget.ab.progress import closing_sentence
 from pytest_tokenbudget.ab.worktree import sides
 from pytest_tokenbudget.cli import Command

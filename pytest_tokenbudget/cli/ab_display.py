@@ -22,11 +22,7 @@ SHOWN_UNDECIDED = 12
 
 @dataclass(frozen=True, slots=True)
 class PlainLines:
-    """Writes a line for whatever happens.
-
-    Attributes:
-        write: Writes a line.
-    """
+    """Writes a line for whatever happens."""
 
     write: Callable[[str], None]
 
@@ -44,11 +40,7 @@ class PlainLines:
 
 
 class LiveTable:
-    """Draws the undecided gates anew after each pair.
-
-    Args:
-        live: The region of the terminal.
-    """
+    """Draws the undecided gates anew after each pair."""
 
     def __init__(self, live: Live) -> None:
         self._live = live
@@ -110,11 +102,7 @@ def gates_table(look: Look) -> RenderableType:
 
 @contextmanager
 def progress_display(stream: TextIO | None = None) -> Iterator[Progress]:
-    """Show progress on standard error: drawn anew where it is a terminal, as plain lines elsewhere.
-
-    Args:
-        stream: Where to, by default standard error.
-    """
+    """Show progress on standard error: drawn anew where it is a terminal, as plain lines elsewhere."""
     stream = stream or sys.stderr
     if not stream.isatty() or os.environ.get("TERM") == "dumb":
         yield PlainLines(lambda line: print(line, file=stream, flush=True))

@@ -7,13 +7,13 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from pytest_tokenbudget.baselines.paths import DIRECTORY, is_production, production_path
 from pytest_tokenbudget.baselines.production_file import read_production
 from pytest_tokenbudget.cli import Command
-from pytest_tokenbudget.cli.recordings import marked_cassettes, own_cassette
+from pytest_tokenbudget.cli.recordings import cassettes_of
 from pytest_tokenbudget.cli.targets import choose_keys, find_targets, node_id, read_stored
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.explain.advice import advise
@@ -82,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
     evidence = suite.evidence(reported)
     production = _production(arguments.production)
     weights = production_weights(evidence, production) if production is not None else {}
-    recount = AdviceRecount(suite.recording, lambda: suite.context.reader) if suite.has_cassettes else None
+    recount = AdviceRecount(suite.recording, lambda: suite.context.reader) if suite.cassettes else None
     found = advise(evidence, weights, recount)
     if arguments.json:
         print(json.dumps({"advice": [advice_json(each) for each in found]}, indent=2))
@@ -122,38 +122,25 @@ def _stored_tests(named: str) -> list[_Stored]:
 class _Suite:
     """The tests that are looked through, with their cassettes.
 
-    Args:
-        stored: Tests that are stored.
-        reported: Node ids of tests of reports.
-
     Attributes:
         reads_cassettes: Whether the cassettes are few enough to be read for what their calls show.
-        recording: Gives the recording of a test; ``None`` where it has none.
     """
 
     def __init__(self, stored: Sequence[_Stored], reported: Sequence[str]) -> None:
         self._stored = stored
-        self._cassettes = {**_cassettes_of_reports(reported), **_cassettes_of(stored)}
-        self.reads_cassettes = sum(one.nodeid in self._cassettes for one in stored) <= MOST_READ
+        replayed = [one.nodeid for one in stored if one.entry.traffic == "replay"]
+        self.cassettes = cassettes_of([*reported, *(one.nodeid for one in stored)], replayed=replayed)
+        self.reads_cassettes = sum(one.nodeid in self.cassettes for one in stored) <= MOST_READ
         self.recording = cache(self._read_recording)
 
-    @property
-    def has_cassettes(self) -> bool:
-        """Tell whether any test has one."""
-        return bool(self._cassettes)
-
-    @property
+    @cached_property
     def context(self) -> SessionContext:
         """The project's stages, tokenizers and prices."""
-        return self._context()
-
-    @cache  # noqa: B019  # one suite lives as long as its command
-    def _context(self) -> SessionContext:
         return project_context(self._stored[0].test_file.parent if self._stored else Path())
 
     def evidence(self, reported: Sequence[Mapping[str, object]]) -> tuple[TestEvidence, ...]:
         """Gather the evidence: as reported, by their cassettes where these are few, else by their baselines."""
-        prices = self.context.reader.prices if self.has_cassettes and self.reads_cassettes else PriceBook()
+        prices = self.context.reader.prices if self.cassettes and self.reads_cassettes else PriceBook()
         found = [*evidence_of(reported, prices)]
         for one in self._stored:
             recording = self.recording(one.nodeid) if self.reads_cassettes else None
@@ -166,7 +153,7 @@ class _Suite:
 
     def _read_recording(self, nodeid: str) -> Recording | None:
         """The recording of a test; ``None`` where it has none."""
-        path = self._cassettes.get(nodeid)
+        path = self.cassettes.get(nodeid)
         if path is None:
             return None
         context = self.context
@@ -187,30 +174,6 @@ def _says_runs_per_month() -> bool:
     files = [folder / name for folder in (here, *here.parents) for name in names]
     told = [file.read_text(encoding="utf-8", errors="replace") for file in files if file.is_file()]
     return any("tokenbudget_runs_per_month" in text for text in (*told, os.environ.get("PYTEST_ADDOPTS", "")))
-
-
-def _cassettes_of_reports(nodeids: Sequence[str]) -> dict[str, Path]:
-    """The cassettes of reported tests that lie where the tests are; markers are not asked for other names."""
-    found = {}
-    for nodeid in nodeids:
-        file, _, key = nodeid.partition("::")
-        path = own_cassette(Path(file), key)
-        if key and path.is_file():
-            found[nodeid] = path
-    return found
-
-
-def _cassettes_of(stored: Sequence[_Stored]) -> dict[str, Path]:
-    """The cassettes of stored tests; where a replayed test has none of its own name, its marker is asked."""
-    own = {one.nodeid: own_cassette(one.test_file, one.key) for one in stored}
-    found = {nodeid: path for nodeid, path in own.items() if path.is_file()}
-    missing = [one for one in stored if one.nodeid not in found and one.entry.traffic == "replay"]
-    marked = marked_cassettes(one.test_file for one in missing) if missing else {}
-    for one in missing:
-        path = marked.get((one.test_file.resolve(), one.key))
-        if path is not None and path.is_file():
-            found[one.nodeid] = path
-    return found
 
 
 def _production(path: Path | None) -> Production | None:

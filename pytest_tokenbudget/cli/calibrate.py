@@ -73,13 +73,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 @dataclass(slots=True)
 class _Recorded:
-    """The sessions that were recorded so far.
-
-    Attributes:
-        sessions: Sessions that are whole.
-        samples: Samples of each live test, by node id.
-        files: Baseline files that hold them.
-    """
+    """The sessions that were recorded so far."""
 
     sessions: int = 0
     samples: dict[str, list[Sample]] = field(default_factory=dict)
@@ -157,12 +151,7 @@ def _record(arguments: argparse.Namespace, tests: Sequence[str], *, same_code: b
 
 
 class _Bar:
-    """A progress bar on standard error, on terminals only; lines are written above it.
-
-    Args:
-        progress: What draws it.
-        sessions: Sessions in all.
-    """
+    """A progress bar on standard error, on terminals only; lines are written above it."""
 
     def __init__(self, progress: Progress, sessions: int) -> None:
         self._progress = progress

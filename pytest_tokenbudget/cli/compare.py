@@ -43,13 +43,8 @@ class Change:
     """One figure of one test that is another one than before, or that a rule is about.
 
     Attributes:
-        test: Node id of the test.
         metric: Full name of the metric, ``worker.input_tokens``; with its statistic where that is not the mean.
-        before: Its value before.
-        after: Its value now.
         rule: What is allowed, ``"+10%"`` or ``"-30%"``; ``""`` where nothing is said of it.
-        held: Whether that is so.
-        causes: Why it changed, largest first.
         cause: The largest cause in words, or how the test is unlike production; ``""`` where none is known.
     """
 

@@ -85,10 +85,7 @@ class Change:
     """A file that is written.
 
     Attributes:
-        path: The file.
         before: Its text; ``None`` where it does not exist.
-        after: Its text then.
-        why: What it is for, in one sentence.
     """
 
     path: Path
@@ -309,12 +306,7 @@ def _arguments(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
 
 
 def find_host(root: Path, remotes: str) -> Host | None:
-    """The host whose CI runs the project: as its files say, else as its remotes do.
-
-    Args:
-        root: The project.
-        remotes: What ``git remote -v`` prints.
-    """
+    """The host whose CI runs the project: as its files say, else as its remotes do."""
     if (root / ".gitlab-ci.yml").is_file():
         return "gitlab"
     if (root / ".github").is_dir():
@@ -327,13 +319,7 @@ def find_host(root: Path, remotes: str) -> Host | None:
 
 
 def ci_change(root: Path, host: Host, branch: str) -> Change | None:
-    """The recipe of a host; ``None`` where its CI knows the plugin already.
-
-    Args:
-        root: The project.
-        host: GitHub or GitLab.
-        branch: The default branch.
-    """
+    """The recipe of a host; ``None`` where its CI knows the plugin already."""
     why = "the tests run on each change, and a comment says what it costs"
     install = _install(root)
     if host == "gitlab":

@@ -13,12 +13,7 @@ from pytest_tokenbudget.processes.collected import CollectedTest, collect
 
 
 def own_cassette(test_file: Path, key: str) -> Path:
-    """Give the path of a test's cassette where its marker gives it no name.
-
-    Args:
-        test_file: The test file.
-        key: The test's node id within the file.
-    """
+    """Give the path of a test's cassette where its marker gives it no name."""
     return cassette_directory(test_file) / cassette_file_name(f"{test_file.stem}.{key}")
 
 
@@ -56,6 +51,22 @@ def _named_cassettes(test_file: Path, key: str) -> list[Path]:
     """The cassettes that the markers of a test, or of the tests of a class or function, name."""
     tests = {test.key: test.cassette for test in _collected([test_file])}
     return list(dict.fromkeys(_relative(tests[found]) for found in choose_keys(tests, key) if found in tests))
+
+
+def cassettes_of(nodeids: Iterable[str], *, replayed: Iterable[str]) -> dict[str, Path]:
+    """The cassettes of tests, as far as they are there.
+
+    Args:
+        nodeids: The tests.
+        replayed: Those of them whose markers are asked for another name where they have none under their own.
+    """
+    tests = {nodeid: nodeid.partition("::") for nodeid in nodeids}
+    own = {nodeid: own_cassette(Path(file), key) for nodeid, (file, _, key) in tests.items() if key}
+    found = {nodeid: path for nodeid, path in own.items() if path.is_file()}
+    missing = {nodeid: Path(tests[nodeid][0]) for nodeid in replayed if nodeid not in found}
+    marked = marked_cassettes(missing.values())
+    named = {nodeid: marked.get((file.resolve(), tests[nodeid][2])) for nodeid, file in missing.items()}
+    return found | {nodeid: path for nodeid, path in named.items() if path is not None and path.is_file()}
 
 
 def marked_cassettes(test_files: Iterable[Path]) -> dict[tuple[Path, str], Path]:

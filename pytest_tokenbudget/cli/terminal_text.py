@@ -48,10 +48,7 @@ def write_lines(lines: Iterable[str]) -> None:
 def bar(share: float, width: int, *, again: float = 0.0) -> str:
     """A bar.
 
-    Args:
-        share: How much of the width is drawn, from 0 to 1. What is more than 0 is one character at the least.
-        width: Characters of a whole bar.
-        again: Which part of what is drawn is shaded, from 0 to 1.
+    A share from 0 to 1 of the width; what is more than 0 is one character at the least. The part ``again`` of it is shaded.
     """
     length = max(1, round(width * share)) if share > 0 else 0
     shaded = min(length, round(length * again))

@@ -60,6 +60,11 @@ def _run(arguments: argparse.Namespace) -> int:
     interactions = read_cassette(path, limit=int(context.settings.cassette_limit))
     recording = Recording.read(interactions, context.reader)
     found = recount(recording, cuts, context.reader, nodeid=arguments.recording)
+    if cuts.drop_stages and not found.samples[-1].calls:
+        raise WhatIfError(
+            f"without the calls of {', '.join(cuts.drop_stages)} nothing is left of the run",
+            remedy="leave out a stage that is one of several",
+        )
     if arguments.json:
         print(json.dumps(run_json(RunView(__version__, "report", (found,))), indent=2))
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pytest_tokenbudget.explain.causes import explain
-from pytest_tokenbudget.explain.notes import notes
+from pytest_tokenbudget.explain.causes import explain, notes
 
 __all__ = ["explain", "notes"]

@@ -105,14 +105,8 @@ class Leaf:
 
 
 def leaves(stage: str, before: Compositions, after: Compositions) -> list[Leaf]:
-    """Pair the compositions of a stage and of those inside it, before and after, in the order of their paths.
-
-    Args:
-        stage: Path of the stage, ``""`` for the whole test.
-        before: Compositions by stage path.
-        after: Likewise.
-    """
-    paths = sorted(path for path in {*before, *after} if inside(path, stage))
+    """Pair the compositions of a stage and of those inside it, before and after, in the order of their paths."""
+    paths = sorted([path for path in {*before, *after} if inside(path, stage)])
     found = [Leaf(path, present(before.get(path)), present(after.get(path))) for path in paths]
     return [leaf for leaf in found if leaf.before is not None or leaf.after is not None]
 

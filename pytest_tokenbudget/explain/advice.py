@@ -7,7 +7,7 @@ The numbers are sums of measured parts. None of them says that the agent would s
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from statistics import median
@@ -54,15 +54,6 @@ INTENT_SCHEMA = 150
 """Tokens of a schema from which on it is worth offering it for some routes only."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Totals:
-    """The tokens, money and time of the whole suite."""
-
-    tokens: float
-    seconds: float
-    cost: float
-
-
 def advise(
     tests: Sequence[TestEvidence],
     weights: Mapping[str, float] | None = None,
@@ -80,10 +71,16 @@ def advise(
         The advice, the largest share first; observations, which save nothing by themselves, come last.
     """
     weights = weights or {}
-    totals = _totals(tests, weights)
+    calls = [(call, weights.get(call.stage, 1.0)) for test in tests for call in test.calls]
+    tokens = sum(((call.input_tokens or 0) + (call.output_tokens or 0)) * weight for call, weight in calls)
+    totals = (
+        tokens,
+        sum(call.latency * weight for call, weight in calls),
+        sum((call.cost or 0.0) * weight for call, weight in calls),
+    )
 
     def weighed(advice: Advice) -> Advice:
-        return _with_share(_weighed(advice, weights.get(advice.stage, 1.0)), totals)
+        return _with_share(advice, weights.get(advice.stage, 1.0), totals)
 
     found = [advice for stage in stages_of(tests) for finder in _FINDERS for advice in finder(stage)]
     found = sorted([*found, *_extra_calls(tests), *_failed_attempts(tests)], key=lambda each: _order(weighed(each)))
@@ -101,34 +98,17 @@ def _is_observation(advice: Advice) -> bool:
     return advice.kind in ("observation", "history_growth", "cache_too_short")
 
 
-def _totals(tests: Sequence[TestEvidence], weights: Mapping[str, float]) -> _Totals:
-    calls = [(call, weights.get(call.stage, 1.0)) for test in tests for call in test.calls]
-    return _Totals(
-        sum(((call.input_tokens or 0) + (call.output_tokens or 0)) * weight for call, weight in calls),
-        sum(call.latency * weight for call, weight in calls),
-        sum((call.cost or 0.0) * weight for call, weight in calls),
-    )
-
-
-def _weighed(advice: Advice, weight: float) -> Advice:
-    if weight == 1.0:
-        return advice
-    return replace(
-        advice,
-        tokens=round(advice.tokens * weight),
-        cost=None if advice.cost is None else advice.cost * weight,
-        seconds=None if advice.seconds is None else advice.seconds * weight,
-    )
-
-
-def _with_share(advice: Advice, totals: _Totals) -> Advice:
-    tokens = advice.tokens / totals.tokens if totals.tokens else 0.0
-    money = (advice.cost or 0.0) / totals.cost if totals.cost else 0.0
+def _with_share(advice: Advice, weight: float, totals: tuple[float, float, float]) -> Advice:
+    """Weigh a saving, and give its share in all tokens, time or money: the largest of the three."""
+    if weight != 1.0:
+        cost, seconds = (None if value is None else value * weight for value in (advice.cost, advice.seconds))
+        advice = replace(advice, tokens=round(advice.tokens * weight), cost=cost, seconds=seconds)
+    saved = (advice.tokens, advice.seconds or 0.0, advice.cost or 0.0)
+    tokens, time, money = (part / whole if whole else 0.0 for part, whole in zip(saved, totals, strict=True))
     if advice.kind in ("cache_unused", "cache_broken"):
         # What a cache serves is read all the same, at a lower price.
         return replace(advice, share=min(1.0, tokens * USUAL_CACHE_SAVING if advice.cost is None else money))
-    seconds = (advice.seconds or 0.0) / totals.seconds if totals.seconds else 0.0
-    return replace(advice, share=min(1.0, max(tokens, seconds, money)))
+    return replace(advice, share=min(1.0, max(tokens, time, money)))
 
 
 def _unused_tools(stage: SuiteStage) -> Iterator[Advice]:

@@ -52,13 +52,9 @@ def behind_breaks(composition: StageComposition) -> int:
     Framing is alike in many places, so that much of it stands behind a prefix although nothing is broken: 0 where framing
     can be all that there is.
     """
-    behind = _repeated_behind(composition)
-    framing = sum(part.repeated_tokens for part in composition.parts if part.part == "framing")
+    behind = sum([part.behind_tokens for part in composition.parts])
+    framing = sum([part.repeated_tokens for part in composition.parts if part.part == "framing"])
     return behind if behind > framing else 0
-
-
-def _repeated_behind(composition: StageComposition) -> int:
-    return sum(part.behind_tokens for part in composition.parts)
 
 
 def find_break(composition: StageComposition, other: StageComposition | None = None) -> Break | None:
@@ -67,10 +63,6 @@ def find_break(composition: StageComposition, other: StageComposition | None = N
     A part that every call should carry alike (system prompt, tool schema) and that some calls carry otherwise, or not at
     all, breaks it; of several such parts the one that the other side did not have so, then the one that stands first in
     the prompt. Where there is none, a message of the history was changed, moved or dropped: the largest such part is named.
-
-    Args:
-        composition: The composition that is looked at.
-        other: The other side of the comparison.
     """
     behind = behind_breaks(composition)
     if not behind or not composition.parts:
@@ -113,7 +105,7 @@ def fresh_shares(before: StageComposition, after: StageComposition) -> list[Shar
 
 def _framing_behind(composition: StageComposition) -> int:
     """Framing behind a prefix that nothing breaks."""
-    return 0 if behind_breaks(composition) else _repeated_behind(composition)
+    return 0 if behind_breaks(composition) else sum(part.behind_tokens for part in composition.parts)
 
 
 def _break_shares(before: StageComposition, after: StageComposition) -> tuple[list[Share], Fraction]:

@@ -1,18 +1,20 @@
-"""Finds the causes of a difference between two values of a metric, and the causes of the gates that fail."""
+"""Finds the causes of a difference, which add up to it, of the gates that fail, and what changed without a size of its own."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
 from pytest_tokenbudget.explain.additive import ADDITIVE, Leaf, additive_shares, leaves, present
-from pytest_tokenbudget.explain.phrases import clean_name, say_change, say_instead
-from pytest_tokenbudget.explain.shares import Share, merge_shares, round_floats, round_whole
+from pytest_tokenbudget.explain.cache_prefix import behind_breaks, find_break
+from pytest_tokenbudget.explain.growth import is_similar, mean_size, pairs
+from pytest_tokenbudget.explain.phrases import clean_name, say_change, say_instead, say_part
+from pytest_tokenbudget.explain.shares import Share, merge_shares, round_floats, round_whole, say_models
 from pytest_tokenbudget.measure.metrics import OPEN_TIMES
 from pytest_tokenbudget.records.baseline import BaselineEntry
-from pytest_tokenbudget.records.composition import Cause, Compositions, StageComposition, within
+from pytest_tokenbudget.records.composition import Cause, Compositions, PartTotal, StageComposition, within
 from pytest_tokenbudget.records.gate import TOOL_PREFIX, Metric, is_tool_metric, split_key
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult
@@ -20,6 +22,11 @@ from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL
 
 NEGLIGIBLE_SHARE = Fraction(1, 10**9)
 """Of values that are no whole numbers, a share that is smaller than this part of the largest is no cause."""
+
+_SHOWN_NAMES = 5
+
+_NOTED_BREAK = 50
+"""A broken prefix is noted where it costs at least one part in so many of the stage's input."""
 
 _TIMES = ("latency", "measured_latency", "model_time")
 _CACHED = ("cached_input_tokens", "cache_write_tokens")
@@ -62,7 +69,7 @@ def explain(
     totals = present(within(before, stage)), present(within(after, stage))
     found = leaves(stage, before, after)
     # A value without a composition is no stage that appeared, but one of which nothing was stored.
-    if any(total is None and value for total, value in zip(totals, values, strict=True)):
+    if [value for total, value in zip(totals, values, strict=True) if total is None and value]:
         found = []
     shares = _shares(metric, stage, found, totals, values)
     if shares is None:
@@ -70,7 +77,7 @@ def explain(
     # Where one stage made all calls, even the whole test's causes need not say which.
     place = found[0].stage if len(found) == 1 else stage
     shares = [share if share.stage else replace(share, stage=place) for share in shares]
-    rest = values[1] - values[0] - sum((share.delta for share in shares), Fraction(0))
+    rest = values[1] - values[0] - sum([share.delta for share in shares], Fraction(0))
     if rest:
         shares = [*shares, _rest(metric, stage, rest, totals, values)]
     return _causes(f"{stage}.{metric}" if stage else metric, merge_shares(shares), values)
@@ -149,13 +156,11 @@ def _rest(metric: str, stage: str, rest: Fraction, totals: _Totals, values: _Val
 
 def _causes(metric: str, shares: list[Share], values: _Values) -> tuple[Cause, ...]:
     name = split_key(metric)[1]
-    counted = (name in (*ADDITIVE, *_CACHED) or is_tool_metric(name)) and all(
-        value.denominator == 1 for value in values
-    )
+    is_count = name in (*ADDITIVE, *_CACHED) or is_tool_metric(name)
     shares = sorted(shares, key=lambda share: (-abs(share.delta), share.stage, share.part, share.name))
     total = values[1] - values[0]
     deltas: list[int] | list[float]
-    if counted:
+    if is_count and values[0].denominator == values[1].denominator == 1:
         deltas = round_whole([share.delta for share in shares], int(total))
     else:
         shares = _merge_negligible(shares)
@@ -209,3 +214,64 @@ def _calls_for_causes(gate: GateResult) -> bool:
         above = gate.value is not None and gate.allowed is not None and gate.value > gate.allowed
         return above and (gate.p is None or gate.p < SCREENING_LEVEL)
     return gate.verdict not in ("ok", "new")
+
+
+def notes(before: Compositions, after: Compositions) -> tuple[str, ...]:
+    """Notes on what changed between two compositions of a test, the most important first.
+
+    Returns:
+        One sentence a note, with the stage in front where there are several. Empty where nothing changed.
+    """
+    found = leaves("", before, after)
+    ranked: list[tuple[int, str]] = []
+    for leaf in found:
+        if leaf.before is None or leaf.after is None:
+            continue
+        place = f"{clean_name(leaf.stage)}: " if len(found) > 1 else ""
+        ranked += [(rank, place + note) for rank, note in _ranked(leaf.before, leaf.after)]
+    return tuple(dict.fromkeys([note for _, note in sorted(ranked, key=lambda item: item[0])]))
+
+
+def _ranked(before: StageComposition, after: StageComposition) -> Iterator[tuple[int, str]]:
+    behind = behind_breaks(after) - behind_breaks(before)
+    broken = find_break(after, before)
+    if broken is not None and behind * _NOTED_BREAK >= after.input_tokens > 0:
+        yield 0, f"cache prefix broken: {broken.text}"
+    if before.models != after.models:
+        yield 1, f"model {say_models(before, after)}"
+    if before.failed_attempts != after.failed_attempts:
+        yield 2, say_instead(after.failed_attempts, before.failed_attempts, "failed attempt")
+    if (moved := _first_moved(before, after)) is not None:
+        yield 3, f"the prompt's first pieces stand in another order, from {say_part(moved.part, moved.name)} on"
+    others = list(_same_size_other_text(before, after))
+    if others:
+        rest = f" and {len(others) - _SHOWN_NAMES} more" if len(others) > _SHOWN_NAMES else ""
+        yield 4, f"same size, other text: {', '.join(others[:_SHOWN_NAMES])}{rest}"
+
+
+def _first_moved(before: StageComposition, after: StageComposition) -> PartTotal | None:
+    """Find the first system prompt or tool schema that stands elsewhere although all of them say the same."""
+    then, now = [
+        {
+            (part.part, part.name, part.digest): part
+            for part in side.parts
+            if part.part in ("system", "tools") and part.digest
+        }
+        for side in (before, after)
+    ]
+    if then.keys() != now.keys():
+        return None
+    return next((now[here] for here, there in zip(now, then, strict=True) if here != there), None)
+
+
+def _same_size_other_text(before: StageComposition, after: StageComposition) -> Iterator[str]:
+    unmoved = before.input_tokens == after.input_tokens
+    for pair in pairs(before, after):
+        was, now = pair.before, pair.after
+        if was is None or now is None or was.digest == now.digest or not (was.digest and now.digest):
+            continue
+        if (was.calls, was.distinct) != (now.calls, now.distinct):
+            continue
+        # Where the input as a whole has its size, a part's share of it may have been rounded to another number.
+        if was.tokens == now.tokens or (unmoved and is_similar(mean_size(was), mean_size(now))):
+            yield say_part(now.part, now.name)

@@ -33,12 +33,6 @@ def cost_shares(
 
     The prices are told from the two sides, if one pair of prices explains both; else an output token counts as
     :data:`OUTPUT_WEIGHT` input tokens, and the price of such a token is a factor of its own (Shapley).
-
-    Args:
-        leaves: The stages.
-        totals: The compositions of the metric's stage.
-        values: USD before and after.
-        unnamed: The stage that the texts need not name.
     """
     pair = _infer_prices(totals, values)
     if pair is not None:
@@ -79,11 +73,7 @@ def time_shares(
     What a model writes is what it takes time for. Where the time for a token of it moved as what is read did, reading moved it, up
     to what it would be if all of a call's time were reading; only the rest is the model's or the agent's.
 
-    Args:
-        before: The composition before.
-        after: The composition now.
-        values: s before and after.
-        own_code: Whether the time holds the agent's own code as well.
+    ``own_code`` says whether the time holds the agent's own code as well.
     """
     if not (before.calls and after.calls and values[0] and values[1]):
         return []

@@ -114,14 +114,10 @@ def split_by_calls(pair: Pair, calls_before: int, calls_after: int, *, new: bool
     is the same loop run longer or shorter (contents of the same largest size, arriving at the same pace), all of it is the
     calls'. Both splits are Shapley's for two factors.
 
-    Args:
-        pair: The part.
-        calls_before: Calls of the stage before.
-        calls_after: Calls of the stage after.
-        new: Whether contents count only where no earlier call of the stage had carried them.
+    With ``new``, contents count only where no earlier call of the stage had carried them.
     """
     before, after = pair.before, pair.after
-    was, now = ((0 if part is None else _new(part) if new else part.tokens) for part in (before, after))
+    was, now = [0 if part is None else _new(part) if new else part.tokens for part in (before, after)]
     difference, by_calls = Fraction(now - was), Fraction(0)
     if pair.key[0] in FIXED:
         if before is not None and after is not None and before.calls and after.calls:

@@ -49,60 +49,35 @@ def say_seconds(value: Fraction) -> str:
     return f"{number * 1000:,.0f} ms" if abs(number) >= 0.002 or not number else f"{number * 1e6:,.0f} µs"
 
 
-def say_dollars(value: Fraction) -> str:
-    """A price of a million tokens: ``$0.27``."""
-    return f"${float(value):,.2f}"
+_PARTS = {
+    "system": ("the system prompt", "", "of system prompt"),
+    "tools": ("a tool schema", "", "of tool schemas"),
+    "user": ("a user message", "message", "of user messages"),
+    "assistant": ("an assistant message", "message", "of assistant messages"),
+    "tool_results": ("a tool result", "result", "of tool results"),
+    "images": ("an image", "image", "of images"),
+    "files": ("a file", "file", "of files"),
+    "framing": ("the framing", "", "of framing"),
+    "output": ("", "", "of answers"),
+    "reasoning": ("", "", "of reasoning"),
+}
+"""Of each part: what it is where it has no name, one of its contents, and what more calls consist of."""
 
-
-_CONTENT = {
-    "user": "message",
-    "assistant": "message",
-    "tool_results": "result",
-    "images": "image",
-    "files": "file",
-}
-_TITLE = {"tools": "the schema of {}", "tool_results": "a result of {}"}
-_UNNAMED = {
-    "system": "the system prompt",
-    "tools": "a tool schema",
-    "user": "a user message",
-    "assistant": "an assistant message",
-    "tool_results": "a tool result",
-    "images": "an image",
-    "files": "a file",
-    "framing": "the framing",
-}
-_DETAIL = {
-    "system": "of system prompt",
-    "tools": "of tool schemas",
-    "user": "of user messages",
-    "assistant": "of assistant messages",
-    "tool_results": "of tool results",
-    "images": "of images",
-    "files": "of files",
-    "framing": "of framing",
-    "output": "of answers",
-    "reasoning": "of reasoning",
-}
+_NAMED = {"tools": "the schema of {}", "tool_results": "a result of {}"}
 
 
 def say_detail(part: str) -> str:
     """A part as it stands in ``4 calls instead of 3: 3,350 of tool schemas``."""
-    return _DETAIL.get(part, part)
+    return _PARTS[part][2]
 
 
 def say_part(part: str, name: str) -> str:
     """A part as it stands in a sentence: ``the schema of search``."""
-    return _TITLE.get(part, part).format(clean_name(name)) if name else _UNNAMED.get(part, part)
+    return _NAMED.get(part, part).format(clean_name(name)) if name else _PARTS[part][0]
 
 
 def say_own_change(before: PartTotal | None, after: PartTotal | None) -> str:
-    """Say how a part of the input changed, the number of calls left out.
-
-    Args:
-        before: Its totals before, ``None`` where it was absent.
-        after: Its totals now, ``None`` where it is absent.
-    """
+    """Say how a part of the input changed, the number of calls left out."""
     present = after or before
     if present is None:
         return ""
@@ -116,7 +91,7 @@ def say_own_change(before: PartTotal | None, after: PartTotal | None) -> str:
 
 def _say_carried(part: PartTotal) -> str:
     if part.part not in FIXED and part.distinct > 1:
-        return f"{counted(part.distinct, _CONTENT[part.part])}, {say_tokens(part.tokens)} tokens in {counted(part.calls, 'call')}"
+        return f"{counted(part.distinct, _PARTS[part.part][1])}, {say_tokens(part.tokens)} tokens in {counted(part.calls, 'call')}"
     return f"{say_tokens(mean_size(part))} {say_in_calls(part.calls)}"
 
 
@@ -130,13 +105,13 @@ def _say_fixed(before: PartTotal, after: PartTotal) -> str:
 
 
 def _say_gathered(before: PartTotal, after: PartTotal) -> str:
-    contents = counted(after.distinct, _CONTENT[after.part])
+    contents = counted(after.distinct, _PARTS[after.part][1])
     sums = say_change(before.tokens, after.tokens)
     sizes = say_change(_mean(before), _mean(after))
     if _is_sent_twice(before, after):
         return f"the same {contents} {_say_direction(before, after)} often in each call, {sums}"
     if after.distinct != before.distinct:
-        said = say_instead(after.distinct, before.distinct, _CONTENT[after.part])
+        said = say_instead(after.distinct, before.distinct, _PARTS[after.part][1])
         return said if is_similar(_mean(before), _mean(after)) else f"{said}, {sizes} each"
     if not is_similar(_mean(before), _mean(after)):
         if after.distinct == 1:

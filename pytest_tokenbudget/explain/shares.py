@@ -90,18 +90,14 @@ class Share:
     @property
     def words(self) -> str:
         """Text and, where there are several, the largest details."""
-        shown = [(word, size) for word, size in merge_details(self.details) if abs(size) >= 1][:3]
+        sums: dict[str, Fraction] = {}
+        for word, size in self.details:
+            sums[word] = sums.get(word, Fraction(0)) + size
+        largest = sorted(sums.items(), key=lambda item: (-abs(item[1]), item[0]))
+        shown = [(word, size) for word, size in largest if abs(size) >= 1][:3]
         if len(shown) < 2:
             return self.text
         return f"{self.text}: {', '.join(f'{say_tokens(size)} {word}' for word, size in shown)}"
-
-
-def merge_details(details: Iterable[tuple[str, Fraction]]) -> list[tuple[str, Fraction]]:
-    """Details of the same word added up, the largest first."""
-    sums: dict[str, Fraction] = {}
-    for word, size in details:
-        sums[word] = sums.get(word, Fraction(0)) + size
-    return sorted(sums.items(), key=lambda item: (-abs(item[1]), item[0]))
 
 
 def merge_shares(shares: Iterable[Share]) -> list[Share]:
@@ -121,10 +117,6 @@ def merge_shares(shares: Iterable[Share]) -> list[Share]:
 def round_whole(deltas: Sequence[Fraction], total: int) -> list[int]:
     """Round shares to whole numbers that add up to ``total`` (largest remainder).
 
-    Args:
-        deltas: Exact shares that add up to ``total``.
-        total: Their sum.
-
     Returns:
         One whole number a share, less than 1 away from it. Of equal remainders the first is rounded up.
     """
@@ -142,10 +134,6 @@ def round_floats(deltas: Sequence[Fraction], total: Fraction) -> list[float]:
     All but the smallest are rounded to a multiple of one power of two that is coarse enough for every partial sum to be
     exact; the smallest takes the rest.
 
-    Args:
-        deltas: Exact shares that add up to ``total``.
-        total: Their sum.
-
     Returns:
         One float a share.
     """
@@ -161,11 +149,6 @@ def round_floats(deltas: Sequence[Fraction], total: Fraction) -> list[float]:
 
 def read_shares(before: StageComposition, after: StageComposition, parts: Collection[str] = PART_NAMES) -> list[Share]:
     """The shares in the difference of the input tokens of two compositions of one stage.
-
-    Args:
-        before: The composition before.
-        after: The composition now.
-        parts: The parts that the metric counts.
 
     Returns:
         Shares that add up to the difference of the sums of these parts.
@@ -185,12 +168,7 @@ def split_parts(
 ) -> tuple[list[tuple[str, Fraction]], list[Share], Fraction]:
     """Split the difference of each part: what the calls did, what it did itself, and what merely counts otherwise.
 
-    Args:
-        before: The composition before.
-        after: The composition now.
-        parts: The parts.
-        new: Whether contents count only where no earlier call had carried them.
-        more_framing: Tokens of framing that count beside these.
+    With ``new``, contents count only where no earlier call had carried them; ``more_framing`` counts beside these.
     """
     by_calls: list[tuple[str, Fraction]] = []
     shares: list[Share] = []
@@ -214,7 +192,7 @@ def split_parts(
 def calls_share(before: StageComposition, after: StageComposition, details: list[tuple[str, Fraction]]) -> Share:
     """More or fewer calls, and what they consist of."""
     text = say_instead(after.calls, before.calls, "call")
-    return Share("calls", "", sum((size for _, size in details), Fraction(0)), text, details=tuple(details))
+    return Share("calls", "", sum([size for _, size in details], Fraction(0)), text, details=tuple(details))
 
 
 def with_drift(shares: list[Share], drift: Fraction, before: StageComposition, after: StageComposition) -> list[Share]:

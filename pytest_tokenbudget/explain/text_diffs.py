@@ -21,6 +21,9 @@ MOST_LINES = 60
 LONGEST_LINE = 160
 """Characters of a line; a longer one is broken where a sentence ends, else anywhere."""
 
+WITHHELD = ("… the words that changed are not shown: they hold what looks like a key",)
+"""Stands for the diff of a text that no cassette may hold."""
+
 _MOST_COMPARED = 1000
 """Lines that are compared of a text, after what both begin and end with: comparing takes up to the square of it."""
 
@@ -33,13 +36,7 @@ _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+|(?<=\\n)")
 def with_text_diffs(
     causes: Sequence[Cause], before: Iterable[PromptText], after: Iterable[PromptText]
 ) -> tuple[Cause, ...]:
-    """Give the largest causes the diff of the text that changed.
-
-    Args:
-        causes: The causes of a test, those of a metric largest first.
-        before: The texts of the other side.
-        after: The texts of this run.
-    """
+    """Give the largest causes the diff of the text that changed."""
     then, now = _by_key(before), _by_key(after)
     stages = {key[0] for key in then} & {key[0] for key in now}
     diffs: dict[_Key, tuple[str, ...]] = {}
@@ -51,7 +48,7 @@ def with_text_diffs(
             continue
         # What one side alone has (a new tool) is all new; what may not be shown has no text on a side that knows it.
         sides = then.get(key, ("",)), now.get(key, ("",))
-        if all(sides) and (lines := diff_lines(*_changed_texts(*sides))):
+        if lines := diff_lines(*_changed_texts(*sides)) if all(sides) else WITHHELD:
             diffs[key] = lines
     return tuple(
         replace(cause, diff=diffs[key]) if (key := (cause.stage, cause.part, cause.name)) in diffs else cause

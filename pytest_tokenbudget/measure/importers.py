@@ -157,7 +157,7 @@ def rows_of_otel(path: Path) -> Iterator[ProductionRow]:
         )
     calls = [span for span in order if _is_call(_attributes(span))]
     # A framework and the SDK below it may both tell of one call: the outer span repeats the inner one.
-    outer = {id(holder) for span in calls for holder in _around(span, spans)}
+    outer = {id(holder) for span in calls for holder in _around(span, spans, "parentSpanId")}
     for span in calls:
         if id(span) in outer:
             continue
@@ -172,7 +172,7 @@ def rows_of_otel(path: Path) -> Iterator[ProductionRow]:
             _number(span.get("endTimeUnixNano"), place, "end"),
         )
         yield ProductionRow(
-            stage=_stage(_nearest(span, spans, _agent) or "main", place),
+            stage=_stage(next(filter(None, map(_agent, (span, *_around(span, spans, "parentSpanId")))), "main"), place),
             model=str(found["model"] or ""),
             run=str(span.get("traceId", "")),
             input_tokens=read,
@@ -353,25 +353,18 @@ def _has_failed(span: Mapping[str, Any]) -> bool:
     return isinstance(status, dict) and status.get("code") in (2, "2", "STATUS_CODE_ERROR")
 
 
-def _around(span: Mapping[str, Any], spans: Mapping[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The spans around one, from the inside out."""
+def _around(item: Mapping[str, Any], known: Mapping[str, dict[str, Any]], parent: str) -> Iterator[dict[str, Any]]:
+    """The spans or observations around one, from the inside out; ``parent`` is the field that names the next."""
     seen: set[int] = set()
-    current = spans.get(str(span.get("parentSpanId") or ""))
+    current = known.get(str(item.get(parent) or ""))
     while current is not None and id(current) not in seen:
         seen.add(id(current))
         yield current
-        current = spans.get(str(current.get("parentSpanId") or ""))
+        current = known.get(str(current.get(parent) or ""))
 
 
 def _agent(span: Mapping[str, Any]) -> str:
     return str(_attributes(span).get("gen_ai.agent.name") or "")
-
-
-def _nearest(
-    span: dict[str, Any], spans: Mapping[str, dict[str, Any]], name: Callable[[Mapping[str, Any]], str]
-) -> str:
-    """The first name on the way from a span to its root."""
-    return next((found for each in (span, *_around(span, spans)) if (found := name(each))), "")
 
 
 def _observations(document: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -383,14 +376,11 @@ def _observations(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _nearest_name(item: Mapping[str, Any], known: Mapping[str, dict[str, Any]]) -> str:
     """The name of the nearest span, agent or chain around an observation."""
-    seen: set[int] = set()
-    current = known.get(str(item.get("parentObservationId") or ""))
-    while current is not None and id(current) not in seen:
-        seen.add(id(current))
-        if str(current.get("type", "")).upper() in ("SPAN", "AGENT", "CHAIN") and current.get("name"):
-            return str(current["name"])
-        current = known.get(str(current.get("parentObservationId") or ""))
-    return ""
+    around = _around(item, known, "parentObservationId")
+    kinds = ("SPAN", "AGENT", "CHAIN")
+    return next(
+        (str(one["name"]) for one in around if str(one.get("type", "")).upper() in kinds and one.get("name")), ""
+    )
 
 
 def _duration(item: Mapping[str, Any], place: str) -> float | None:

@@ -13,19 +13,35 @@ from typing import Any
 
 import pytest
 
-from pytest_tokenbudget.plugin.controller import Controller, as_text
+from pytest_tokenbudget.option_table import MARKER, OPTIONS, marker_signature
 from pytest_tokenbudget.plugin.fixtures import budget, footprint, llm_proxy, scenario, scripted_llm
-from pytest_tokenbudget.plugin.options import add_options
-from pytest_tokenbudget.settings import MARKER, marker_signature
 
 __all__ = ["budget", "footprint", "llm_proxy", "scenario", "scripted_llm"]
+
+_ARGUMENTS: dict[str, dict[str, Any]] = {
+    "flag": {"action": "store_true"},
+    "repeat": {"action": "append"},
+    "count": {"type": int},
+}
+_INI_TYPES: dict[str, Any] = {"lines": "linelist", "flag": "bool"}
 
 MARKER_HELP = "fail the test when its model calls get more expensive or slower than its baseline."
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options."""
-    add_options(parser)
+    """Add every option of the table to the command line and to the ini file."""
+    group = parser.getgroup("tokenbudget", "token budgets of LLM agents")
+    for option in OPTIONS:
+        if option.flag:
+            argument: dict[str, Any] = dict(_ARGUMENTS.get(option.kind, {}))
+            if option.choices:
+                argument["choices"] = option.choices
+            elif option.metavar:
+                argument["metavar"] = option.metavar
+            # The default is None, so that a flag that was not given can be told from one that was: the ini comes next.
+            group.addoption(option.flag, dest=f"tokenbudget_{option.field}", default=None, help=option.help, **argument)
+        if option.ini:
+            parser.addini(option.ini, help=option.help, type=_INI_TYPES.get(option.kind, "string"), default=None)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -48,15 +64,23 @@ def _import_as_written(pluginmanager: pytest.PytestPluginManager) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker, and where this is not a worker of pytest-xdist the controller."""
+    """Register the marker, and whoever is to act although no test may be marked."""
     config.addinivalue_line("markers", f"{marker_signature()}: {MARKER_HELP}")
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Controller(config), "tokenbudget-controller")
+    if config.option.tokenbudget_reports:
+        _register_controller(config)
     # Not in a pytest that a test of the project starts itself.
     if "TOKENBUDGET_ARM" in os.environ and "PYTEST_CURRENT_TEST" not in os.environ:
         from pytest_tokenbudget.plugin.arm import ArmSide
 
         config.pluginmanager.register(ArmSide(config, Path(os.environ["TOKENBUDGET_ARM"])), "tokenbudget-arm")
+
+
+def _register_controller(config: pytest.Config) -> None:
+    """Have results collected, once there are any, where this is not a worker of pytest-xdist."""
+    if not hasattr(config, "workerinput") and not config.pluginmanager.has_plugin("tokenbudget-controller"):
+        from pytest_tokenbudget.plugin.controller import Controller
+
+        config.pluginmanager.register(Controller(config), "tokenbudget-controller")
 
 
 @pytest.hookimpl(trylast=True)
@@ -65,6 +89,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if any(item.get_closest_marker(MARKER) is not None for item in items):
         from pytest_tokenbudget.plugin.session import activate
 
+        _register_controller(config)
         activate(config, items)
 
 
@@ -72,16 +97,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_report_to_serializable(report: Any) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
     """Measurements travel on the test report, as plain data."""
     data = yield
-    text = as_text(report)
-    if data is not None and text is not None:
-        data["tokenbudget"] = text
+    if data is not None and getattr(report, "tokenbudget", None) is not None:
+        from pytest_tokenbudget.plugin.controller import as_text
+
+        data["tokenbudget"] = as_text(report)
     return data
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, Any, Any]:
+def pytest_report_from_serializable(config: pytest.Config, data: dict[str, Any]) -> Generator[None, Any, Any]:
     """And become a result again where they arrive."""
     report = yield
     if report is not None and "tokenbudget" in data:
+        _register_controller(config)
         report.tokenbudget = data["tokenbudget"]
     return report

@@ -8,20 +8,20 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_tokenbudget.baselines.paths import baseline_path
+from pytest_tokenbudget.option_table import MARKER
 from pytest_tokenbudget.plugin.controller import attached_to
 from pytest_tokenbudget.plugin.marker import has_budget
 from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.pytest_internals import plain_nodeid
 from pytest_tokenbudget.plugin.traffic import cassette_path
 from pytest_tokenbudget.plugin.writing import same_code_key
-from pytest_tokenbudget.settings import MARKER
 
 _LONGEST = 6000
 """Characters of a failure that travel; its end says most."""
@@ -34,13 +34,13 @@ class ArmSide:
         self._config = config
         self._transcript = place / "transcript.jsonl"
         wanted = json.loads((place / "wanted.json").read_text(encoding="utf-8"))
-        self._only: frozenset[str] | None = None if wanted["only"] is None else frozenset(wanted["only"])
+        self._only: frozenset[str] | None = None if wanted["tests"] is None else frozenset(wanted["tests"])
         self._own, self._other = wanted["own"], wanted["other"]
-        self._reports: list[str] = wanted.get("reports", [])
+        self._reports: list[str] = wanted["reports"]
         self._place = place
         self._writes = not hasattr(config, "workerinput")
-        config.stash[same_code_key] = bool(wanted.get("same_code"))
-        if wanted.get("stored"):
+        config.stash[same_code_key] = wanted["same_code"]
+        if wanted["stored"]:
             config.pluginmanager.register(CollectedTests(config, self._write), "tokenbudget-collected-tests")
 
     @pytest.hookimpl(tryfirst=True)
@@ -66,7 +66,9 @@ class ArmSide:
         self._write(
             collected=[[plain_nodeid(item), has_budget(item)] for item in session.items],
             metrics=[[spec.name, spec.unit, spec.help, spec.pooled is not None] for spec in further],
-            formats=sorted({suffix for given in self._formats() for suffix in given}),
+            formats=sorted(
+                {suffix for given in self._config.hook.pytest_tokenbudget_report_formats() for suffix in given}
+            ),
         )
         if self._reports:
             self._write_reports()
@@ -99,36 +101,23 @@ class ArmSide:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
         """Say which code came from the other side's tree: then what was measured is not this side's."""
-        foreign = [[name, file] for name, file in _imported() if self._is_foreign(file)]
+        other = self._other + os.sep
+        # One tree may lie in the other, and the environment in either.
+        mine = (self._own + os.sep, os.path.realpath(sys.prefix) + os.sep)
+        foreign = []
+        for name, module in sorted(sys.modules.copy().items()):
+            file = getattr(module, "__dict__", {}).get("__file__")
+            path = os.path.realpath(file) if isinstance(file, str) else ""
+            if path.startswith(other) and not path.startswith(mine):
+                foreign.append([name, path])
         if foreign:
             self._write(foreign=foreign)
-
-    def _formats(self) -> list[dict[str, Any]]:
-        formats: list[dict[str, Any]] = self._config.hook.pytest_tokenbudget_report_formats()
-        return formats
-
-    def _is_foreign(self, file: str) -> bool:
-        """Tell whether a file lies in the other tree; one tree may lie in the other, and the environment in either."""
-        mine = (self._own, os.path.realpath(sys.prefix))
-        return _lies_in(file, self._other) and not any(_lies_in(file, tree) for tree in mine)
 
     def _write(self, **line: Any) -> None:
         if self._writes:
             # Line by line, so that what was measured before a crash is there.
             with self._transcript.open("a", encoding="ascii") as file:
                 file.write(json.dumps(line) + "\n")
-
-
-def _imported() -> Iterator[tuple[str, str]]:
-    """Names and files of the modules that this process has imported."""
-    for name, module in sorted(sys.modules.copy().items()):
-        file = getattr(module, "__dict__", {}).get("__file__")
-        if isinstance(file, str):
-            yield name, os.path.realpath(file)
-
-
-def _lies_in(file: str, tree: str) -> bool:
-    return file.startswith(tree + os.sep)
 
 
 class CollectedTests:

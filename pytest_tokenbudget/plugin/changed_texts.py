@@ -43,11 +43,6 @@ def with_changed_texts(
     return result
 
 
-def texts_now(asked: Sequence[Call], context: SessionContext) -> tuple[PromptText, ...]:
-    """Give the texts of this run's prompts."""
-    return texts_of_calls(asked, TextRules.of(context.settings))
-
-
 def _recordings(recorded: bytes | None, cassette: Path, baseline: Path) -> Iterator[bytes]:
     """Give the recordings that may hold the earlier text, the likeliest first."""
     if recorded is not None:

@@ -14,8 +14,9 @@ from pytest_tokenbudget.compare.rules import parse_quantity, parse_reduction, pa
 from pytest_tokenbudget.errors import BaselineError, MarkerError
 from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.measure.metrics import PROVIDER_PACE, MetricSpec, parse_metric
+from pytest_tokenbudget.option_table import ARGUMENTS, MARKER, marker_signature
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
-from pytest_tokenbudget.settings import ARGUMENTS, MARKER, FixtureCallsMode, Place, marker_signature
+from pytest_tokenbudget.settings import FixtureCallsMode, Place
 
 _T = TypeVar("_T")
 _F = TypeVar("_F", bound=Callable[..., Any] | type)

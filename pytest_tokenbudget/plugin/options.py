@@ -1,4 +1,4 @@
-"""The table of options on pytest's command line and in its ini file."""
+"""The settings that pytest's command line and its ini file give."""
 
 from __future__ import annotations
 
@@ -8,30 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_tokenbudget.errors import SettingsError
-from pytest_tokenbudget.settings import OPTIONS, Option, Settings, is_ci, runs_per_month, server_slots
-
-_ARGUMENTS: dict[str, dict[str, Any]] = {
-    "flag": {"action": "store_true"},
-    "repeat": {"action": "append"},
-    "count": {"type": int},
-}
-_INI_TYPES: dict[str, Any] = {"lines": "linelist", "flag": "bool"}
-
-
-def add_options(parser: pytest.Parser) -> None:
-    """Add every option of the table to pytest's parser."""
-    group = parser.getgroup("tokenbudget", "token budgets of LLM agents")
-    for option in OPTIONS:
-        if option.flag:
-            argument: dict[str, Any] = dict(_ARGUMENTS.get(option.kind, {}))
-            if option.choices:
-                argument["choices"] = option.choices
-            elif option.metavar:
-                argument["metavar"] = option.metavar
-            # The default is None, so that a flag that was not given can be told from one that was: the ini comes next.
-            group.addoption(option.flag, dest=f"tokenbudget_{option.field}", default=None, help=option.help, **argument)
-        if option.ini:
-            parser.addini(option.ini, help=option.help, type=_INI_TYPES.get(option.kind, "string"), default=None)
+from pytest_tokenbudget.option_table import OPTIONS, Option
+from pytest_tokenbudget.settings import Settings, is_ci, runs_per_month, server_slots
 
 
 def read_settings(config: pytest.Config) -> Settings:

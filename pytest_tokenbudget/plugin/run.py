@@ -25,7 +25,6 @@ from pytest_tokenbudget.plugin.pytest_internals import (
     raise_kept,
     run_again,
 )
-from pytest_tokenbudget.plugin.repeat import SampleProgress, further_samples, needs_warm_up
 from pytest_tokenbudget.plugin.running_sample import RunningSample
 from pytest_tokenbudget.plugin.test_judge import TestJudge
 from pytest_tokenbudget.plugin.traffic import Traffic, traffic_for, unseen_of, write_cassette
@@ -286,19 +285,22 @@ class TestRun:
     def _warm_up(self) -> None:
         """Take the first live sample of a process apart where times are gated, and take another in its place."""
         __tracebackhide__ = True
-        if self.samples[-1].traffic != "live" or self._why_no_further_sample():
-            return
-        if needs_warm_up(self.budget, self.context.settings, self.context.table):
+        if self.samples[-1].traffic == "live" and self._judge.needs_warm_up() and not self._why_no_further_sample():
             self._discarded.append(self.samples.pop())
             self._run_again()
 
     def _repeat(self) -> None:
         """Take further samples: as many as the marker or the command line says, or until the gates are decided."""
         __tracebackhide__ = True
-        budget, settings = self.budget, self.context.settings
-        needed = further_samples(budget, settings, self.samples, partial(self._judge.gates, self.samples))
-        with SampleProgress(self.item, settings.samples or budget.samples or budget.max_samples) as progress:
-            for undecided in needed if self.result is None else ():
+        needed = self._judge.further_samples(self.samples)
+        undecided = next(needed, None) if self.result is None else None
+        if undecided is None:
+            return
+        from pytest_tokenbudget.plugin.sample_progress import SampleProgress
+
+        most = self.context.settings.samples or self.budget.samples or self.budget.max_samples
+        with SampleProgress(self.item, most) as progress:
+            while undecided is not None:
                 reason = self._why_no_further_sample()
                 if not reason:
                     progress.show(len(self.samples), undecided, self._longest)
@@ -313,6 +315,7 @@ class TestRun:
                     self._judge.is_final = True
                     self._judge.notices.append(reason)
                     return
+                undecided = next(needed, None)
 
     def _why_no_further_sample(self) -> str:
         """The reason why the test cannot be run again now, ``""`` where it can."""
@@ -364,13 +367,15 @@ class TestRun:
 
     def _with_texts(self, result: TestResult, cassette: Path | None, *, is_compared: bool) -> TestResult:
         """Say which words changed, or hand them over to the command that compares this run with another one."""
-        from pytest_tokenbudget.plugin import changed_texts
-
         asked, self._asked = self._asked, ()
         if is_compared or cassette is None:
-            return replace(result, texts=changed_texts.texts_now(asked, self.context))
+            from pytest_tokenbudget.replay.prompt_texts import TextRules, texts_of_calls
+
+            return replace(result, texts=texts_of_calls(asked, TextRules.of(self.context.settings)))
+        from pytest_tokenbudget.plugin.changed_texts import with_changed_texts
+
         earlier = self._overwritten if self._recorded else _content(cassette)
-        return changed_texts.with_changed_texts(result, asked, cassette, earlier, self.context)
+        return with_changed_texts(result, asked, cassette, earlier, self.context)
 
     def _fail(self, result: TestResult, cause: BaseException | None = None) -> None:
         """Fail the test with what is said of it."""

@@ -13,6 +13,7 @@ import pytest
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.capture.watch import keep_in_place
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
+from pytest_tokenbudget.option_table import MARKER
 from pytest_tokenbudget.plugin.context import SessionContext, register_builtins
 from pytest_tokenbudget.plugin.controller import attach
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
@@ -22,7 +23,6 @@ from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
 from pytest_tokenbudget.report.junit import properties
 from pytest_tokenbudget.report.test_result import failed_on_its_own, in_brief
-from pytest_tokenbudget.settings import MARKER
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.plugin.time_limit import TimeLimit

@@ -1,11 +1,12 @@
-"""Judges one test: its samples meet its baseline."""
+"""Judges one test: its samples meet its baseline, and further ones are asked for where that decides nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
+from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.compare.values import stored_sessions
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.constant_speed import at_speed_of
@@ -14,7 +15,7 @@ from pytest_tokenbudget.plugin.stored_baselines import TestLocation
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import GateResult, TestResult
+from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
 from pytest_tokenbudget.report.test_result import assemble
 from pytest_tokenbudget.settings import runs_per_month
 
@@ -49,6 +50,43 @@ class TestJudge:
     def gates(self, samples: Sequence[Sample]) -> tuple[GateResult, ...]:
         """Judge the gates by some samples; their ``more`` asks for further ones. Without a call there is no gate."""
         return self._compared(samples)[1]
+
+    def needs_warm_up(self) -> bool:
+        """Tell whether the first live sample of a process is taken apart: its times hold imports and the making of connections.
+
+        It costs a further run, so it is taken apart only where a time is gated by name and the number of samples is not 1.
+        """
+        settings, budget = self.context.settings, self.budget
+        if settings.mode == "report" or (settings.samples or budget.samples) == 1:
+            return False
+        return any(
+            self.context.table[metric.name].timed for metric, _ in (*budget.rules, *budget.limit, *budget.reduce)
+        )
+
+    def further_samples(self, samples: Sequence[Sample]) -> Iterator[tuple[GateResult, ...]]:
+        """Yield once for each further sample that is needed: the gates that are undecided, where they were just judged.
+
+        Args:
+            samples: The samples so far; the caller adds to them between two steps.
+        """
+        settings, budget = self.context.settings, self.budget
+        fixed = settings.samples or budget.samples
+        if fixed is not None:
+            while len(samples) < fixed:
+                yield ()
+            return
+        # What is replayed or scripted is the same in every sample, and what replaces the baseline needs no confirmation.
+        # A run that only reports fails nothing, so nothing in it has to be confirmed.
+        if settings.replaces or settings.mode == "report" or samples[-1].traffic != "live":
+            return
+        while any(sample.calls for sample in samples) and len(samples) < budget.max_samples:
+            gates = self.gates(samples)
+            # What has failed already is not made better by more samples.
+            wanted = 0 if any(gate.verdict in FAILING for gate in gates) else next_batch(gates)
+            for taken in range(min(wanted, budget.max_samples - len(samples))):
+                yield () if taken else tuple(gate for gate in gates if gate.more)
+            if not wanted:
+                return
 
     def result(self, samples: Sequence[Sample]) -> TestResult:
         """Give the whole result of the test, by the samples that are compared."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pytest_tokenbudget.errors import CollectionFailed
 from pytest_tokenbudget.processes.fresh_pytest import OPTIONS, Wanted, own_environment, run_pytest
@@ -64,15 +63,16 @@ def collect(arguments: Sequence[str], *, place: Path) -> Collection:
         CollectionFailed: If pytest cannot say which tests there are.
     """
     told = run_pytest(arguments, Wanted(None, stored=True), place=place, environment=own_environment())
+    shown = "\n".join(map(plain, told.output.splitlines()))
     unknown = "unrecognized arguments" in told.output and OPTIONS[0] in told.output
     if unknown or (told.stored is None and told.exit_code in (0, _NO_TESTS)):
         raise CollectionFailed(
-            f"pytest ran without the plugin:\n{_visible(told.output)}",
+            f"pytest ran without the plugin:\n{shown}",
             remedy="remove `-p no:tokenbudget`, and where plugins are not loaded by themselves add `-p tokenbudget`",
         )
     if told.stored is None or told.exit_code not in (0, _NO_TESTS):
         raise CollectionFailed(
-            f"pytest cannot collect the tests (exit code {told.exit_code}):\n{_visible(told.output)}",
+            f"pytest cannot collect the tests (exit code {told.exit_code}):\n{shown}",
             remedy="make `python -m pytest --collect-only` succeed, in this folder and with this Python",
         )
     if told.stored["narrowed"]:
@@ -80,14 +80,7 @@ def collect(arguments: Sequence[str], *, place: Path) -> Collection:
             f"pytest looked at some of the tests only: {told.stored['narrowed']}",
             remedy="remove it from addopts and PYTEST_ADDOPTS",
         )
-    return _read(told.stored)
-
-
-def _visible(output: str) -> str:
-    return "\n".join(map(plain, output.splitlines()))
-
-
-def _read(stored: Mapping[str, Any]) -> Collection:
+    stored = told.stored
     return Collection(
         tests=tuple(CollectedTest(Path(file), key, Path(cassette)) for file, key, cassette in stored["tests"]),
         files={Path(file): complete for file, complete in stored["files"]},

@@ -85,14 +85,7 @@ def run_pytest(arguments: Sequence[str], wanted: Wanted, *, place: Path, environ
     """
     with tempfile.TemporaryDirectory(prefix="tokenbudget-arm-") as name:
         files = Path(name)
-        told = {
-            "only": wanted.tests,
-            "own": wanted.own,
-            "other": wanted.other,
-            "reports": list(wanted.reports),
-            "stored": wanted.stored,
-            "same_code": wanted.same_code,
-        }
+        told = {name: getattr(wanted, name) for name in ("tests", "own", "other", "reports", "stored", "same_code")}
         (files / "wanted.json").write_text(json.dumps(told), encoding="utf-8")
         if wanted.run is not None:
             (files / "run.json").write_text(encode(wanted.run), encoding="ascii")

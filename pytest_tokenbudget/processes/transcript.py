@@ -53,51 +53,35 @@ def read_transcript(path: Path, *, exit_code: int, output: str, seconds: float) 
     Raises:
         ABError: If it cannot be understood.
     """
-    collected: dict[str, bool] = {}
-    metrics: list[MetricSpec] = []
-    results: dict[str, TestResult] = {}
-    failures: dict[str, tuple[str, str]] = {}
-    skipped: set[str] = set()
-    foreign: list[tuple[str, str]] = []
-    formats: list[str] = []
-    problems: list[str] = []
-    stored: Mapping[str, Any] | None = None
     try:
-        for line in path.read_text(encoding="ascii").splitlines() if path.exists() else ():
-            said: dict[str, Any] = json.loads(line)
-            collected.update({str(nodeid): bool(marked) for nodeid, marked in said.get("collected", ())})
-            metrics += [_spec(*spec) for spec in said.get("metrics", ())]
-            formats += said.get("formats", ())
-            problems += said.get("problems", ())
-            stored = said.get("stored", stored)
-            if "result" in said:
-                result = decode(said["result"])
-                results[result.nodeid] = result
-            if "failure" in said:
-                nodeid, when, text = said["failure"]
-                failures.setdefault(nodeid, (when, text))
-            if "skipped" in said:
-                skipped.add(said["skipped"])
-            foreign += [(str(name), str(file)) for name, file in said.get("foreign", ())]
-    except (ValueError, TypeError, OSError) as error:
+        lines = [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()] if path.exists() else []
+        all_of: dict[str, list[Any]] = {}
+        for key, said in (item for line in lines for item in line.items()):
+            # What comes line by line is a value; what is known at once is the list of all.
+            all_of.setdefault(key, []).extend([said] if key in ("result", "failure", "skipped", "stored") else said)
+        results = [decode(result) for result in all_of.get("result", ())]
+        failures: dict[str, tuple[str, str]] = {}
+        for nodeid, when, text in all_of.get("failure", ()):
+            failures.setdefault(nodeid, (when, text))
+        return Transcript(
+            exit_code,
+            output,
+            seconds,
+            collected={str(nodeid): bool(marked) for nodeid, marked in all_of.get("collected", ())},
+            metrics=tuple(_spec(*spec) for spec in all_of.get("metrics", ())),
+            formats=tuple(all_of.get("formats", ())),
+            problems=tuple(all_of.get("problems", ())),
+            results={result.nodeid: result for result in results},
+            failures=failures,
+            skipped=frozenset(all_of.get("skipped", ())),
+            foreign=tuple((str(name), str(file)) for name, file in all_of.get("foreign", ())),
+            stored=next(iter(all_of.get("stored", ())), None),
+        )
+    except (ValueError, TypeError, AttributeError, OSError) as error:
         raise ABError(
             f"what a side measured cannot be read: {error}",
             remedy="run both sides with this version of pytest-tokenbudget: none may come from the trees themselves",
         ) from error
-    return Transcript(
-        exit_code,
-        output,
-        seconds,
-        collected,
-        tuple(metrics),
-        tuple(formats),
-        tuple(problems),
-        results,
-        failures,
-        frozenset(skipped),
-        tuple(foreign),
-        stored,
-    )
 
 
 def _spec(name: str, unit: Any, text: str, pooled: bool) -> MetricSpec:

@@ -13,9 +13,10 @@ from pytest_tokenbudget.providers.prompt_parts import (
     has_sealed_reasoning,
     kept,
     named_choice,
+    parts_of,
     schema,
     texts,
-    turn_role,
+    turn,
     with_names,
 )
 from pytest_tokenbudget.providers.wire_format import (
@@ -61,10 +62,7 @@ def messages_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     system = _blocks(body.get("system"))
     if system:
         messages.append(Message("system", system, None, "system"))
-    for item in dicts(body.get("messages")):
-        wire_role = as_str(item.get("role"))
-        parts = _blocks(item.get("content"))
-        messages.append(Message(turn_role(wire_role, parts), parts, None, wire_role))
+    messages += [turn(as_str(item.get("role")), _blocks(item.get("content"))) for item in dicts(body.get("messages"))]
     choice = body.get("tool_choice")
     return Prompt(
         api=api,
@@ -79,15 +77,7 @@ def messages_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
 
 
 def _blocks(value: object) -> tuple[Part, ...]:
-    if not isinstance(value, list):
-        return texts(value)
-    parts: list[Part] = []
-    for item in value:
-        if isinstance(item, str):
-            parts.extend(texts(item))
-        elif isinstance(item, dict):
-            parts.extend(_block(item))
-    return tuple(parts)
+    return parts_of(value, _block)
 
 
 def _block(item: dict[str, Any]) -> tuple[Part, ...]:

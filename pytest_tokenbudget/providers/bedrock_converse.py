@@ -13,9 +13,10 @@ from pytest_tokenbudget.providers.prompt_parts import (
     description,
     has_sealed_reasoning,
     kept,
+    parts_of,
     schema,
     texts,
-    turn_role,
+    turn,
     with_names,
 )
 from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has
@@ -41,15 +42,11 @@ _TEXT_FORMATS = frozenset({"csv", "html", "md", "txt"})
 def converse_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     """Read what a Converse request asks; the model stands in the URL."""
     messages: list[Message] = []
-    given = body.get("system")
-    system = texts(given) if isinstance(given, str) else _blocks(given)
+    system = parts_of(body.get("system"), _block)
     if system:
         messages.append(Message("system", system, None, "system"))
-    for item in dicts(body.get("messages")):
-        wire_role = as_str(item.get("role"))
-        content = item.get("content")
-        parts = texts(content) if isinstance(content, str) else _blocks(content)
-        messages.append(Message(turn_role(wire_role, parts), parts, None, wire_role))
+    said = dicts(body.get("messages"))
+    messages += [turn(as_str(item.get("role")), parts_of(item.get("content"), _block)) for item in said]
     config = as_dict(body.get("toolConfig"))
     return Prompt(
         api=api,
@@ -61,10 +58,6 @@ def converse_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
         opaque_reasoning=has_sealed_reasoning(messages),
         extra=kept(body, ("additionalModelRequestFields", "promptVariables", "guardrailConfig")),
     )
-
-
-def _blocks(value: object) -> tuple[Part, ...]:
-    return tuple(part for item in dicts(value) for part in _block(item))
 
 
 def _block(item: dict[str, Any]) -> tuple[Part, ...]:
@@ -225,8 +218,7 @@ def _written_block(block: dict[str, Any], index: int, accumulator: ResponseAccum
         else:
             accumulator.call(use.get("name"), use.get("input"), index)
     accumulator.text(block.get("text"), index)
-    for piece in dicts(as_dict(block.get("citationsContent")).get("content")):
-        accumulator.text(piece.get("text"), index)
+    accumulator.texts_in(as_dict(block.get("citationsContent")).get("content"), index)
     accumulator.text(as_dict(as_dict(block.get("reasoningContent")).get("reasoningText")).get("text"), index)
 
 

@@ -9,10 +9,10 @@ from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import (
     completion_prompt,
-    description,
     embedding_prompt,
+    function_tool,
+    kept,
     role_of,
-    schema,
     texts,
     tools,
     with_names,
@@ -79,7 +79,7 @@ def _version_1(body: dict[str, Any], model: str, api: str) -> Prompt:
 
 def _extra(body: dict[str, Any]) -> dict[str, Any]:
     names = ("connectors", "citation_options", "citation_quality", "safety_mode", "thinking", "conversation_id")
-    return {name: body[name] for name in names if body.get(name) is not None}
+    return kept(body, names)
 
 
 def _documents(body: dict[str, Any]) -> tuple[Message, ...]:
@@ -96,12 +96,7 @@ def _result(result: dict[str, Any]) -> ToolResult:
 
 
 def _tool(item: dict[str, Any]) -> Tool:
-    return Tool(
-        name=as_str(item.get("name")),
-        description=description(item.get("description")),
-        parameters=schema(item.get("parameter_definitions")),
-        definition=item,
-    )
+    return function_tool(item, item, "parameter_definitions")
 
 
 def _output_schema(body: dict[str, Any]) -> OutputSchema | None:

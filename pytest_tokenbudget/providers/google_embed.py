@@ -72,8 +72,7 @@ def _completion(
     accumulator.read = True
     for prediction in dicts(document.get("predictions")):
         accumulator.text(prediction.get("content"), index)
-        for candidate in dicts(prediction.get("candidates")):
-            accumulator.text(candidate.get("content"), index)
+        accumulator.texts_in(prediction.get("candidates"), index, "content")
     accumulator.usage = Usage(
         input_tokens=count(as_dict(metadata.get("inputTokenCount")).get("totalTokens")),
         output_tokens=count(as_dict(metadata.get("outputTokenCount")).get("totalTokens")),

@@ -13,12 +13,11 @@ from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_list, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import (
-    description,
     function_tool,
     has_sealed_reasoning,
-    schema,
+    parts_of,
     texts,
-    turn_role,
+    turn,
     with_names,
 )
 from pytest_tokenbudget.providers.wire_format import (
@@ -62,11 +61,11 @@ def generate_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     if system:
         messages.append(Message("system", system, None, as_str(as_dict(instruction).get("role")) or "system"))
     contents = body.get("contents")
-    for item in contents if isinstance(contents, list) else [contents]:
-        if isinstance(item, dict | str):
-            wire_role = as_str(as_dict(item).get("role")) or "user"
-            parts = _parts(item)
-            messages.append(Message(turn_role(wire_role, parts), parts, None, wire_role))
+    messages += [
+        turn(as_str(as_dict(item).get("role")) or "user", _parts(item))
+        for item in (contents if isinstance(contents, list) else [contents])
+        if isinstance(item, dict | str)
+    ]
     config = as_dict(_either(body, "generationConfig", "generation_config"))
     cached = _either(body, "cachedContent", "cached_content")
     extra = {"cachedContent": cached} if cached else {}
@@ -95,13 +94,7 @@ def _parts(content: object) -> tuple[Part, ...]:
     if isinstance(content, str):
         return texts(content)
     held = as_dict(content).get("parts", content)
-    parts: list[Part] = []
-    for item in held if isinstance(held, list) else [held]:
-        if isinstance(item, str):
-            parts.extend(texts(item))
-        elif isinstance(item, dict):
-            parts.extend(_part(item))
-    return tuple(parts)
+    return parts_of(held if isinstance(held, list) else [held], _part)
 
 
 def _part(item: dict[str, Any]) -> tuple[Part, ...]:
@@ -177,15 +170,9 @@ def _tools(item: dict[str, Any]) -> list[Tool]:
 
 
 def _declared(declared: dict[str, Any]) -> Tool:
-    for key in ("parametersJsonSchema", "parameters_json_schema"):
-        if isinstance(declared.get(key), dict):
-            return function_tool(declared, declared, key)
-    return Tool(
-        name=as_str(declared.get("name")),
-        description=description(declared.get("description")),
-        parameters=schema(declared.get("parameters")),
-        definition=declared,
-    )
+    keys = ("parametersJsonSchema", "parameters_json_schema")
+    key = next((key for key in keys if isinstance(declared.get(key), dict)), "parameters")
+    return function_tool(declared, declared, key)
 
 
 def _choice(config: dict[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from pytest_tokenbudget.providers.prompt_parts import (
     has_sealed_reasoning,
     kept,
     texts,
-    turn_role,
+    turn,
     with_names,
 )
 from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat
@@ -40,14 +40,10 @@ def _interaction_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
         messages.append(Message("system", texts(body["system_instruction"]), None, "system"))
     given = body.get("input")
     turns = dicts(given) if isinstance(given, list) else dicts([given])
-    if any("role" in turn for turn in turns):
-        for turn in turns:
-            wire_role = as_str(turn.get("role")) or "user"
-            parts = _parts(turn.get("content"))
-            messages.append(Message(turn_role(wire_role, parts), parts, None, wire_role))
+    if any("role" in item for item in turns):
+        messages += [turn(as_str(item.get("role")) or "user", _parts(item.get("content"))) for item in turns]
     else:
-        parts = texts(given) if isinstance(given, str) else _parts(turns)
-        messages.append(Message(turn_role("user", parts), parts, None, "user"))
+        messages.append(turn("user", texts(given) if isinstance(given, str) else _parts(turns)))
     wanted = body.get("response_format")
     return Prompt(
         api=api,
@@ -126,8 +122,7 @@ def _step(step: dict[str, Any], index: int, accumulator: ResponseAccumulator) ->
     else:
         accumulator.text(step.get("text"), index)
         for key in ("content", "summary"):
-            for piece in dicts(step.get(key)):
-                accumulator.text(piece.get("text"), index)
+            accumulator.texts_in(step.get(key), index)
 
 
 def _asks_interaction(request: Request) -> bool:

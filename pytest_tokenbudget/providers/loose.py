@@ -6,9 +6,9 @@ import importlib
 import json
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from pytest_tokenbudget.records.exchange import Exchange, Headers
 
@@ -167,9 +167,8 @@ _PLAIN = (b"{", b"[", b"d", b"e", b":", b"<")
 """The first bytes of JSON, event streams and HTML; no compressed body begins so."""
 
 
-class _Decoder(Protocol):
-    def feed(self, data: bytes) -> bytes:
-        """Decode a piece; raises ``ValueError`` on damage."""
+Decode = Callable[[bytes], bytes]
+"""Decodes a piece of a body; raises ``ValueError`` on damage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +226,8 @@ def arrival(exchange: Exchange, offset: int) -> float | None:
     Returns:
         s on the sample's clock, ``None`` where the body never got that far.
     """
-    encoding = header(exchange.response_headers, "content-encoding") if exchange.encoded else ""
     length = 0
-    for time, piece in zip(exchange.chunk_times, _pieces(exchange.chunks, encoding, []), strict=False):
+    for time, piece in zip(exchange.chunk_times, response_pieces(exchange), strict=False):
         length += len(piece)
         if length >= offset:
             return time
@@ -260,8 +258,8 @@ def _pieces(chunks: Iterable[bytes], encoding: str, problems: list[str], most: i
         piece = chunk
         undecoded = b"" if length else undecoded + chunk
         try:
-            for decoder in chain:
-                piece = decoder.feed(piece)
+            for decode in chain:
+                piece = decode(piece)
         except ValueError:
             problems.append(f"the body is not valid {encoding}")
             plain = undecoded.lstrip()[:1] in _PLAIN
@@ -270,11 +268,11 @@ def _pieces(chunks: Iterable[bytes], encoding: str, problems: list[str], most: i
         yield piece
 
 
-def _decoder(name: str, most: int) -> _Decoder | None:
+def _decoder(name: str, most: int) -> Decode | None:
     if name in ("gzip", "x-gzip"):
-        return _Zlib(zlib.MAX_WBITS | 16, most)
+        return _Zlib(zlib.MAX_WBITS | 16, most).feed
     if name == "deflate":
-        return _Zlib(zlib.MAX_WBITS, most)
+        return _Zlib(zlib.MAX_WBITS, most).feed
     if name == "br":
         return _brotli()
     if name == "zstd":
@@ -318,21 +316,19 @@ class _Zlib:
         return bytes(done)
 
 
-class _Foreign:
-    """A decoder of an optional library behind one method."""
+def _foreign(decode: Callable[[bytes], Any], failure: type[Exception] | tuple[type[Exception], ...]) -> Decode:
+    """A decoder of an optional library, whose failures are ``ValueError``."""
 
-    def __init__(self, decode: Any, failure: type[Exception] | tuple[type[Exception], ...]) -> None:
-        self._decode = decode
-        self._failure = failure
-
-    def feed(self, data: bytes) -> bytes:
+    def feed(data: bytes) -> bytes:
         try:
-            return bytes(self._decode(data))
-        except self._failure as error:
+            return bytes(decode(data))
+        except failure as error:
             raise ValueError(str(error)) from error
 
+    return feed
 
-def _brotli() -> _Decoder | None:
+
+def _brotli() -> Decode | None:
     try:
         import brotli
     except ImportError:
@@ -341,23 +337,23 @@ def _brotli() -> _Decoder | None:
         except ImportError:
             return None
     inner = brotli.Decompressor()
-    return _Foreign(getattr(inner, "process", None) or inner.decompress, brotli.error)
+    return _foreign(getattr(inner, "process", None) or inner.decompress, brotli.error)
 
 
-def _zstd() -> _Decoder | None:
+def _zstd() -> Decode | None:
     try:
         import zstandard
     except ImportError:
         return _stdlib_zstd()
-    return _Foreign(zstandard.ZstdDecompressor().decompressobj().decompress, zstandard.ZstdError)
+    return _foreign(zstandard.ZstdDecompressor().decompressobj().decompress, zstandard.ZstdError)
 
 
-def _stdlib_zstd() -> _Decoder | None:
+def _stdlib_zstd() -> Decode | None:
     """Python 3.14's own, or its backport, which httpx2 uses."""
     for name in ("compression.zstd", "backports.zstd"):
         try:
             module = importlib.import_module(name)
         except ImportError:
             continue
-        return _Foreign(module.ZstdDecompressor().decompress, (module.ZstdError, EOFError))
+        return _foreign(module.ZstdDecompressor().decompress, (module.ZstdError, EOFError))
     return None

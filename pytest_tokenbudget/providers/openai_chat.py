@@ -224,8 +224,7 @@ def _blocks(content: list[Any], index: int, accumulator: ResponseAccumulator) ->
             for key in ("thinking", "summary"):
                 inner = block.get(key)
                 accumulator.text(inner, index)
-                for piece in dicts(inner):
-                    accumulator.text(piece.get("text"), index)
+                accumulator.texts_in(inner, index)
         else:
             accumulator.text(block, index)
 

@@ -20,6 +20,7 @@ from pytest_tokenbudget.providers.prompt_parts import (
     kept,
     named_choice,
     output_schema,
+    parts_of,
     role_of,
     schema,
     texts,
@@ -189,15 +190,7 @@ def _result(output: object) -> tuple[Text | Image | File, ...]:
 
 
 def _content(value: object) -> tuple[Part, ...]:
-    if not isinstance(value, list):
-        return texts(value)
-    parts: list[Part] = []
-    for item in value:
-        if isinstance(item, str):
-            parts.extend(texts(item))
-        elif isinstance(item, dict):
-            parts.extend(_part(item))
-    return tuple(parts)
+    return parts_of(value, _part)
 
 
 def _part(item: dict[str, Any]) -> tuple[Part, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pytest_tokenbudget.providers.inline_media import image_from_url, inline_file
@@ -39,12 +39,22 @@ ROLES: dict[str, Role] = {
 
 def role_of(wire_role: str) -> Role:
     """The role behind a wire role; one that is not known is read as the user's."""
-    return ROLES.get(wire_role.lower(), "user")
+    return ROLES.get(wire_role) or ROLES.get(wire_role.lower(), "user")
 
 
 def texts(value: object) -> tuple[Text, ...]:
     """A text as parts; an empty one costs nothing and is left out."""
     return (Text(value),) if isinstance(value, str) and value else ()
+
+
+def parts_of(value: object, read: Callable[[dict[str, Any]], Iterable[Part]]) -> tuple[Part, ...]:
+    """Parts of a content: a string, or a list of strings and of objects that ``read`` takes apart."""
+    if not isinstance(value, list):
+        return texts(value)
+    parts: list[Part] = []
+    for item in value:
+        parts.extend(read(item) if isinstance(item, dict) else texts(item))
+    return tuple(parts)
 
 
 def plain_texts(value: object) -> tuple[Text, ...]:
@@ -76,13 +86,7 @@ def output_schema(held: dict[str, Any], wanted: dict[str, Any]) -> OutputSchema:
 
 
 def function_tool(definition: dict[str, Any], function: dict[str, Any], parameters: str = "parameters") -> Tool:
-    """A function tool.
-
-    Args:
-        definition: The whole definition as on the wire.
-        function: The part of it that has the name.
-        parameters: Key of the arguments' schema.
-    """
+    """A function tool: its whole definition, the part of it that has the name, and the key of the arguments' schema there."""
     return Tool(
         name=as_str(function.get("name")),
         description=description(function.get("description")),
@@ -136,11 +140,10 @@ def has_sealed_reasoning(messages: Iterable[Message]) -> bool:
     return any(isinstance(part, Reasoning) and part.opaque for message in messages for part in message.parts)
 
 
-def turn_role(wire_role: str, parts: tuple[Part, ...]) -> Role:
-    """The role of a turn: one that holds nothing but tool results is the tool's, whatever the wire calls it."""
-    if parts and all(isinstance(part, ToolResult) for part in parts):
-        return "tool"
-    return role_of(wire_role)
+def turn(wire_role: str, parts: tuple[Part, ...]) -> Message:
+    """A turn: one that holds nothing but tool results is the tool's, whatever the wire calls it."""
+    is_result = bool(parts) and all(isinstance(part, ToolResult) for part in parts)
+    return Message("tool" if is_result else role_of(wire_role), parts, None, wire_role)
 
 
 _GIVEN = ("prompt", "input", "inputs", "inputText", "text", "input_ids")
@@ -260,12 +263,7 @@ def message(item: dict[str, Any]) -> Message:
 
 def content(value: object) -> tuple[Part, ...]:
     """Parts of a message's content: a string, or a list of strings and typed parts."""
-    if not isinstance(value, list):
-        return texts(value)
-    parts: list[Part] = []
-    for item in value:
-        parts.extend(texts(item) if isinstance(item, str) else _part(as_dict(item)))
-    return tuple(parts)
+    return parts_of(value, _part)
 
 
 def _part(item: dict[str, Any]) -> tuple[Part, ...]:

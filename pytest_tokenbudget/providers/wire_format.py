@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pytest_tokenbudget.providers.http_message import Request, Response, response_of
-from pytest_tokenbudget.providers.loose import as_dict, as_str, compact
+from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, dicts
 from pytest_tokenbudget.providers.names import finish_reason
 from pytest_tokenbudget.records.call import NOTHING_BILLED, Operation, Reading, Usage
 from pytest_tokenbudget.records.exchange import Exchange
@@ -77,6 +77,11 @@ class ResponseAccumulator:
             self.texts.append(value)
             if self.first is None:
                 self.first = index
+
+    def texts_in(self, pieces: object, index: int, key: str = "text") -> None:
+        """Take the text of each object of a list."""
+        for piece in dicts(pieces):
+            self.text(piece.get(key), index)
 
     def call(self, name: object, arguments: object, index: int) -> None:
         """Take a client-side tool call."""
@@ -397,8 +402,10 @@ class WireFormat:
 
     def url_model(self, request: Request) -> str:
         """The model that the URL names, for APIs whose body does not."""
-        marker = next((marker for marker in self.model_markers if f"/{marker}/" in request.path), "")
-        return request.segment_after(marker) if marker else ""
+        for marker in self.model_markers:
+            if f"/{marker}/" in request.path:
+                return request.segment_after(marker)
+        return ""
 
     def asks_stream(self, request: Request) -> bool:
         """Tell whether the request asks for a stream."""

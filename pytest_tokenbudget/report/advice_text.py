@@ -12,10 +12,7 @@ from pytest_tokenbudget.wording import plain
 def advice_lines(found: Sequence[Advice], *, top: int, runs_per_month: float | None = None) -> list[str]:
     """The advice as text: what could be saved, its share and how sure that is, and below it the evidence.
 
-    Args:
-        found: All advice, the largest first.
-        top: How many are shown.
-        runs_per_month: Runs a month, for the saving in a month; ``None`` or 0 where that is not known.
+    The first ``top`` are shown, with the saving in a month where ``runs_per_month`` is known.
     """
     if not found:
         return ["nothing to advise: no known kind of waste is 1 % of the tokens, the time or the money"]

@@ -80,14 +80,11 @@ def change(gate: GateResult) -> str:
     if gate.change is None or gate.allowed is None or not gate.baseline or gate.value == gate.allowed:
         return percent(gate.change)
     allowed = gate.allowed / gate.baseline - 1
-    return next(
-        (
-            text
-            for digits in range(1, 6)
-            if (text := percent(gate.change, digits=digits)) != percent(allowed, digits=digits)
-        ),
-        percent(gate.change),
-    )
+    for digits in range(1, 6):
+        text = percent(gate.change, digits=digits)
+        if text != percent(allowed, digits=digits):
+            return text
+    return percent(gate.change)
 
 
 def signed(value: float, unit: Unit = "count") -> str:
@@ -152,7 +149,7 @@ def by_stage(samples: Sequence[Sample]) -> dict[str, list[Values]]:
 def spent(samples: Iterable[Sample]) -> list[str]:
     """What samples spent: calls, tokens, and money where a price is known."""
     calls = [call for sample in samples for call in sample.calls if call.succeeded]
-    tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
+    tokens = sum([(call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls])
     costs = [call.cost for call in calls if call.cost is not None]
     return [counted(len(calls), "call"), counted(tokens, "token"), *([dollars(sum(costs))] if costs else [])]
 

@@ -54,10 +54,6 @@ def read_report(path: Path) -> RunView:
 def parse_report(data: bytes, name: str) -> RunView:
     """The run that a report's bytes tell of.
 
-    Args:
-        data: The bytes of the file.
-        name: Its name, for messages.
-
     Raises:
         ReportError: If they are no report of this format; the message says which field is wrong.
     """

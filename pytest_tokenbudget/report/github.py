@@ -27,9 +27,7 @@ def workspace_root(rootpath: Path) -> str:
 def error_lines(run: RunView, *, root: str = ".") -> Iterator[str]:
     """An ``::error`` line for each test that fails by its budget.
 
-    Args:
-        run: The run.
-        root: What stands before the file names of the run's node ids.
+    ``root`` is what stands before the file names of the run's node ids.
     """
     for result in run.results:
         if not result.failed:

@@ -39,12 +39,8 @@ class JoinedCause:
 
     Attributes:
         metric: The metric that it moved, without a stage: ``input_tokens``.
-        stage: Stage in which it lies.
-        part: As :class:`~pytest_tokenbudget.records.composition.Cause` has it.
-        name: Tool or stage name.
         delta: Its share of the difference, summed over the tests, in the metric's unit.
         text: The reason in words, from the test in which it weighs most.
-        tests: Node ids of the tests that it moved.
         diff: The words that changed, from the first of the tests that knows them.
     """
 
@@ -75,7 +71,7 @@ def main_causes(result: TestResult) -> list[Cause]:
         by_metric.setdefault(cause.metric, []).append(cause)
     kept: list[Cause] = []
     for metric in sorted(by_metric, key=metric_rank):
-        if not any(is_around(outer, metric) for outer in by_metric):
+        if not [outer for outer in by_metric if is_around(outer, metric)]:
             kept += by_metric[metric]
     return kept
 
@@ -93,16 +89,12 @@ def joined_causes(results: Iterable[TestResult]) -> list[JoinedCause]:
         for cause in main_causes(result):
             key = (split_key(cause.metric)[1], cause.stage, cause.part, cause.name, cause.delta < 0)
             joined.setdefault(key, []).append((result.nodeid, cause))
-    found = [
-        JoinedCause(
-            *key[:4],
-            delta=sum(cause.delta for _, cause in causes),
-            text=cause_words(max((cause for _, cause in causes), key=lambda cause: abs(cause.delta))),
-            tests=tuple(dict.fromkeys(nodeid for nodeid, _ in causes)),
-            diff=next((cause.diff for _, cause in causes if cause.diff), ()),
-        )
-        for key, causes in joined.items()
-    ]
+    found = []
+    for key, pairs in joined.items():
+        causes, nodeids = [cause for _, cause in pairs], {nodeid: None for nodeid, _ in pairs}
+        delta, diffs = sum([cause.delta for cause in causes]), [cause.diff for cause in causes if cause.diff]
+        heaviest = max(causes, key=lambda cause: abs(cause.delta))
+        found.append(JoinedCause(*key[:4], delta, cause_words(heaviest), tuple(nodeids), diffs[0] if diffs else ()))
     return sorted(found, key=lambda cause: (metric_rank(cause.metric)[0], -abs(cause.delta), cause.text))
 
 
@@ -117,7 +109,7 @@ def title(run: RunView) -> str:
     count = len(run.results)
     failed = sum(result.failed for result in run.results)
     if not count:
-        return "No budgeted test ran"
+        return "No budgeted test ran" if run.exit_ok else "No budgeted test came to its end"
     tests = f"{count:,} test" if count == 1 else f"{count:,} tests"
     if failed:
         return f"{failed:,} of {tests} {'is' if failed == 1 else 'are'} over budget"
@@ -190,12 +182,9 @@ class Total:
     """A metric summed over the tests: one run of each.
 
     Attributes:
-        metric: Its name.
         now: The sum of the tests' means; ``None`` where one is unknown.
         before: The sum of what was stored, over the tests that have something to compare with.
         after: The sum of what is, over the same tests.
-        compared: How many these are.
-        tests: How many tests made calls.
     """
 
     metric: str
@@ -219,16 +208,12 @@ def total(results: Sequence[TestResult], metric: str) -> Total:
     """
     told = [result for result in results if result.samples and result.verdict != "no_calls"]
     with_baseline = [result for result in told if result.against == "baseline"]
-    pairs = []
-    for result in with_baseline if any(result.before for result in with_baseline) else told:
+    is_stored = [result for result in with_baseline if result.before]
+    befores, afters = [], []
+    for result in with_baseline if is_stored else told:
         now, before = now_value(result, metric), result.before.total.get(metric) if result.before else None
         if now is not None and before is not None:
-            pairs.append((before, now))
-    return Total(
-        metric,
-        now=summed([now_value(result, metric) for result in told]),
-        before=sum(before for before, _ in pairs),
-        after=sum(now for _, now in pairs),
-        compared=len(pairs),
-        tests=len(told),
-    )
+            befores.append(before)
+            afters.append(now)
+    now_of_all = summed([now_value(result, metric) for result in told])
+    return Total(metric, now_of_all, sum(befores), sum(afters), compared=len(afters), tests=len(told))

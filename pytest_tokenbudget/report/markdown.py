@@ -60,11 +60,7 @@ def code(text: str) -> str:
 
 
 def marker(name: str = "") -> str:
-    """The last line of a comment: by it, the next run finds the comment that it is to replace. It shows nowhere.
-
-    Args:
-        name: Tells the comments of several jobs apart.
-    """
+    """The last line of a comment: by it, the next run finds the comment that it is to replace. It shows nowhere."""
     kept = re.sub(r"[^\w.-]+", "-", name, flags=re.ASCII).strip("-")
     return f"<!-- pytest-tokenbudget{f':{kept}' if kept else ''} -->"
 

@@ -32,13 +32,10 @@ class Node:
     Attributes:
         key: Stage path, part and name: where the same thing is found in another run.
         kind: ``test``, ``stage``, the part, or ``schema`` for a piece of a tool's schema.
-        label: What it is called.
-        tokens: Its tokens over all calls.
         repeated: Tokens that an earlier call of the stage had already sent.
         cached: Tokens that the provider read from its cache; known for stages only.
         calls: Calls that carried it.
         largest: Its tokens in the call in which it was largest.
-        children: What it consists of, in drawing order.
     """
 
     key: Key
@@ -58,13 +55,7 @@ def tree_of(sample: Sample) -> Node | None:
 
 
 def tree(composition: Compositions, stages: Mapping[str, Values], schemas: Mapping[str, SchemaAnatomy]) -> Node | None:
-    """The prompt of a run as a tree; ``None`` where its input is not known.
-
-    Args:
-        composition: Of each stage's own calls, by stage path.
-        stages: Metrics by stage path, for what came from a cache.
-        schemas: How the schemas of tools are made up, where that is known.
-    """
+    """The prompt of a run as a tree; ``None`` where its input is not known."""
     whole = within(composition, "")
     if whole is None or not whole.parts:
         return None

@@ -47,7 +47,7 @@ def fold_line(line: Line, width: int) -> list[Line]:
     if not width or len(text) <= width or line.toned:
         return [line]
     parts = text.split("`")
-    whole = "`".join(part.replace(" ", "\0") if index % 2 else part for index, part in enumerate(parts))
+    whole = "`".join([part.replace(" ", "\0") if index % 2 else part for index, part in enumerate(parts)])
     indent = " " * (len(text) - len(text.lstrip()) + 4)
     folded = textwrap.wrap(
         whole, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, expand_tabs=False
@@ -62,7 +62,7 @@ def tone_of(verdict: Verdict, *, loud: bool) -> Tone:
     return "good" if verdict == "improved" else "doubtful" if verdict == "inconclusive" else "plain"
 
 
-_TIMED = frozenset(spec.name for spec in BUILTIN_METRICS if spec.timed)
+_TIMED = {spec.name for spec in BUILTIN_METRICS if spec.timed}
 
 
 def remedies(result: TestResult, *, reports: Sequence[str] = (), with_update: bool = True) -> list[str]:
@@ -80,20 +80,17 @@ def remedies(result: TestResult, *, reports: Sequence[str] = (), with_update: bo
         else:
             imported = ", or `tokenbudget import` of what production recorded" if result.against == "production" else ""
             lines.append(f"write the reference first: `pytest --tokenbudget-reference={result.against}`{imported}")
-    if with_update and any(gate.verdict == "regression" and gate.value is not None for gate in result.gates):
+    grown = [gate for gate in result.gates if gate.verdict == "regression"]
+    if with_update and [gate for gate in grown if gate.value is not None]:
         record = " --tokenbudget-traffic=record" if result.has_estimates else ""
         lines.append(f"wanted? `pytest{record} --tokenbudget-update`, and commit the new numbers")
-    if any(_drifts(gate) for gate in result.gates):
+    # A live time against a stored one.
+    if [gate for gate in grown if not gate.exact and split_key(gate.metric)[1] in _TIMED]:
         lines.append(
             "unconfirmed: a time of today against one of another day. To confirm it without the provider's drift: "
             f"`{confirmation(result.nodeid, reports, os.environ.get('GITHUB_BASE_REF', ''))}`"
         )
     return lines
-
-
-def _drifts(gate: GateResult) -> bool:
-    """Tell whether a gate fails on a live time against a stored one."""
-    return gate.verdict == "regression" and not gate.exact and gate.metric.rpartition(".")[2] in _TIMED
 
 
 def confirmation(nodeid: str, reports: Sequence[str], target: str) -> str:
@@ -267,14 +264,11 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
 
 
 def brief_diff(diff: Sequence[str], most: int) -> list[str]:
-    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each.
-
-    Args:
-        diff: Lines of a diff.
-        most: How many lines there is room for.
-    """
+    """Choose the lines of a diff that a terminal shows: what goes and what comes, the first of each."""
     gone = [line for line in diff if line.startswith("-")]
     come = [line for line in diff if line.startswith("+")]
+    if not gone and not come:
+        return list(diff[:most])
     shown_come = come[: most - bool(gone)]
     shown = [*gone[: most - len(shown_come)], *shown_come]
     left_out = len(gone) + len(come) - len(shown)
@@ -288,7 +282,7 @@ def told_gates(gates: Iterable[GateResult]) -> list[GateResult]:
     )
     told: list[GateResult] = []
     for gate in ordered:
-        if not any(_tells_the_same(outer, gate) for outer in told):
+        if not [outer for outer in told if _tells_the_same(outer, gate)]:
             told.append(gate)
     return told
 
@@ -315,20 +309,15 @@ def is_around(outer: str, inner: str) -> bool:
 def failing_gates(result: TestResult) -> list[GateResult]:
     """The gates that fail a test, the worst first."""
     return sorted(
-        (gate for gate in result.gates if gate.verdict in FAILING),
+        [gate for gate in result.gates if gate.verdict in FAILING],
         key=lambda gate: (SEVERITY.index(gate.verdict), -abs(gate.change or 0), "." not in gate.metric),
     )
 
 
 def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
-    """The text of a failed test, as reports and logs hold it: what failed, why, and what to do.
-
-    Args:
-        result: What is said of the test.
-        reports: Paths of the reports that this run writes.
-    """
+    """The text of a failed test, as reports and logs hold it: what failed, why, and what to do."""
     lines = [line.text for line in failure_lines(result)]
-    return "\n".join([*lines, *(f"  {remedy}" for remedy in remedies(result, reports=reports))])
+    return "\n".join([*lines, *[f"  {remedy}" for remedy in remedies(result, reports=reports)]])
 
 
 def failure_lines(result: TestResult) -> list[Line]:
@@ -341,34 +330,26 @@ def failure_lines(result: TestResult) -> list[Line]:
     if month:
         often = f"{result.runs_per_month:,.0f} runs" if result.runs_per_month is not None else ""
         lines.append(Line(f"  estimate: {money_a_month(month)}, at list prices and {often}"))
-    return [*lines, *(Line(f"  note: {plain(message)}") for message in (*result.notices, *result.messages))]
+    return [*lines, *[Line(f"  note: {plain(message)}") for message in (*result.notices, *result.messages)]]
 
 
 def _tell_all(gates: Sequence[GateResult]) -> bool:
     """Tell whether the rows of these gates say what a headline would."""
-    return all(gate.value is not None and gate.verdict not in ("no_calls", "no_baseline") for gate in gates)
+    return not [gate for gate in gates if gate.value is None or gate.verdict in ("no_calls", "no_baseline")]
 
 
 def short_headline(result: TestResult, *, room: int) -> str:
-    """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room.
-
-    Args:
-        result: What is said of the test.
-        room: Columns that are left in the line.
-    """
+    """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room."""
     gates = told_gates(failing_gates(result))
     if not gates or not _tell_all(gates):
-        return _cut_to(headline(result, gates), room)
-    name, values, moved, allowed, _ = gate_row(gates[0])
-    what = f"{short_metric(name)} {moved or values}"
-    more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
-    longest_first = (f"{what}, {allowed}{more}", f"{what}, {allowed}", f"{what}{more}", what)
-    return next((text for text in longest_first if len(text) <= room), _cut_to(what, room))
-
-
-def _cut_to(text: str, room: int) -> str:
+        longest_first = [headline(result, gates)]
+    else:
+        name, values, moved, allowed, _ = gate_row(gates[0])
+        what = f"{short_metric(name)} {moved or values}"
+        more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""
+        longest_first = [f"{what}, {allowed}{more}", f"{what}, {allowed}", f"{what}{more}", what]
     room = max(room, 4)
-    return text if len(text) <= room else f"{text[: room - 1]}…"
+    return next((text for text in longest_first if len(text) <= room), f"{longest_first[-1][: room - 1]}…")
 
 
 def short_metric(metric: str) -> str:

@@ -116,15 +116,17 @@ def test_without_an_earlier_text_nothing_is_shown(project: Any, agent: Any) -> N
 
 
 def test_what_is_redacted_in_a_cassette_is_redacted_here(project: Any, agent: Any) -> None:
-    """The project's patterns hold for both sides; of a text with what looks like a key nothing is shown."""
+    """The project's patterns hold for both sides; of a text with what looks like a key nothing is shown, and that is said."""
     project.pytester.makeini(
         "[pytest]\nasyncio_default_fixture_loop_scope = function\ntokenbudget_redact = acct-\\d+\n"
     )
     secret = "sk-proj-" + "Zq8Rk2Lw9Tn4Vb7Xc3Ms6Yd1Hf5Jg0Pa" * 2
-    agent(text=LONGER + " Pay from acct-77120.", system=SYSTEM.replace("brief", f"brief, {secret}"))
+    result = agent(text=LONGER + " Pay from acct-77120.", system=SYSTEM.replace("brief", f"brief, {secret}"))
     diffs = _diffs(project)
     assert any("Pay from [redacted]." in line for line in diffs["tools", "calendar_write"])
-    assert diffs["system", ""] == []
+    (said,) = diffs["system", ""]
+    assert "what looks like a key" in said
+    assert said in result.stdout.str()
     written = "".join((project.pytester.path / name).read_text() for name in ("report.json", "page.html", "comment.md"))
     assert "77120" not in written
     assert secret[8:40] not in written

@@ -68,7 +68,7 @@ class Agent:
         """Run the test with a change of the code; gives its part of the report."""
         given = {"words": 200, "mail": True, "finalize": True, "model": self.model, "url": self.server.url} | changes
         self.pytester.makepyfile(test_agent=AGENT.format(**given))
-        options = ("--tokenbudget-report=report.json", "--tokenbudget=report", "-p", "no:randomly", *args)
+        options = ("--tokenbudget-report=report.json", "--tokenbudget=report", *args)
         self.pytester.runpytest_inprocess(*options).assert_outcomes(passed=1)
         (test,) = json.loads(Path(self.pytester.path, "report.json").read_text())["tests"]
         return dict(test)
@@ -164,6 +164,7 @@ def test_the_command_prints_the_table_and_refuses_what_was_not_recorded(
     for args, said in (
         ((NODEID, "--drop-tool", "calender_write"), "calendar_write"),
         ((NODEID, "--drop-stage", "finalize"), "worker/finalize"),
+        ((NODEID, "--drop-stage", "worker"), "nothing is left of the run"),
         ((NODEID, "--shrink", "calendar_write=half"), "=50%"),
         ((NODEID, "--shrink", "calendar_write=nan"), "=50%"),
         ((NODEID,), "--drop-tool"),

@@ -206,6 +206,7 @@ def test_2000_tests_are_written_in_3_s(tmp_path: Path) -> None:
 def test_a_run_without_tests_has_a_page() -> None:
     """Nothing is divided by nothing."""
     assert "No budgeted test ran" in render(RunView("1", "gate", ()))
+    assert "No budgeted test came to its end" in render(RunView("1", "gate", (), ended_ok=False))
     assert "1 of 1 test is over budget" in render(
         RunView("1", "gate", (TestResult("t.py::t", "no_baseline", failed=True),))
     )

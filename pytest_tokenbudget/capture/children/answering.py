@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.children.channel import Channel, connect, listen
-from pytest_tokenbudget.capture.children.frames import Frame
+from pytest_tokenbudget.capture.children.frames import Frame, pairs
 from pytest_tokenbudget.capture.children.spool_directory import Address
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 from pytest_tokenbudget.capture.recorder import Recorder
@@ -26,16 +26,7 @@ THREAD_NAME = "tokenbudget-children"
 
 
 class Answering:
-    """Answers the questions of child processes.
-
-    Args:
-        address: Where it listens; a port is found where it names no path.
-        let_out: Takes URL and body of the requests that children may send.
-
-    Attributes:
-        address: Where it listens.
-        asked_by: Ids of the processes that asked something in this sample.
-    """
+    """Answers the questions of child processes; URL and body of requests that may leave are added to ``let_out``."""
 
     def __init__(self, address: Address, let_out: list[tuple[str, bytes | None]]) -> None:
         self._listener, self.address = listen(address)
@@ -177,7 +168,7 @@ def _outgoing(frame: Frame) -> Outgoing:
         client=str(head["client"]),
         method=str(head["method"]),
         url=str(head["url"]),
-        headers=tuple((str(name), str(value)) for name, value in head["headers"]),
+        headers=pairs(head["headers"]),
         body=blob if head["body"] else None,
         stage=str(head["stage"]),
         streamed=bool(head["streamed"]),

@@ -6,12 +6,13 @@ import os
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from pytest_tokenbudget import errors
 from pytest_tokenbudget.capture.children.channel import Channel, connect
-from pytest_tokenbudget.capture.children.frames import Frame
+from pytest_tokenbudget.capture.children.frames import Frame, pairs, pieces
 from pytest_tokenbudget.capture.children.spool_directory import Address
 from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 
@@ -19,31 +20,19 @@ Result = TypeVar("Result")
 
 
 class Asking:
-    """Asks the session about each request, and gives what it answers.
-
-    Args:
-        address: Where the session listens.
-    """
+    """Asks the session about each request, and gives what it answers."""
 
     def __init__(self, address: Address) -> None:
         self._address = address
 
     def answer(self, outgoing: Outgoing) -> LocalAnswer | None:
-        """Ask, and wait for the answer; ``None`` where the request is to leave.
-
-        Raises:
-            TokenBudgetError: If it may not leave, or if the session has gone.
-        """
+        """Ask, and wait for the answer; ``None`` where the request is to leave, our own error where it may not."""
         what = f"{outgoing.method} {outgoing.url.partition('?')[0]}"
         channel, frame = self._ask(_question(outgoing), outgoing.body or b"", what)
         return None if "live" in frame.head else _local_answer(frame, channel)
 
     def check_connection(self, host: str, port: int | None, opened_by: str) -> None:
-        """Ask whether a connection may be opened.
-
-        Raises:
-            TokenBudgetError: If it may not be, or if the session has gone.
-        """
+        """Ask whether a connection may be opened; raises our own error where it may not."""
         self._ask({"pid": os.getpid(), "connection": [host, port, opened_by]}, b"", f"a connection to {host}")
 
     def _ask(self, question: dict[str, Any], blob: bytes, what: str) -> tuple[Channel, Frame]:
@@ -67,25 +56,14 @@ class Asking:
 
 
 def _question(outgoing: Outgoing) -> dict[str, Any]:
-    return {
-        "pid": os.getpid(),
-        "client": outgoing.client,
-        "method": outgoing.method,
-        "url": outgoing.url,
-        "headers": outgoing.headers,
-        "body": outgoing.body is not None,
-        "stage": outgoing.stage,
-        "streamed": outgoing.streamed,
-    }
+    names = ("client", "method", "url", "headers", "stage", "streamed")
+    asked = {name: getattr(outgoing, name) for name in names}
+    return {"pid": os.getpid(), "body": outgoing.body is not None} | asked
 
 
 def _local_answer(frame: Frame, channel: Channel) -> LocalAnswer:
     """The session's answer; it is asked again when each chunk may go, since it alone knows the time."""
     head, blob = frame
-    chunks, at = [], 0
-    for length in head["lengths"]:
-        chunks.append(blob[at : at + length])
-        at += length
 
     def before_chunk(number: int) -> None:
         with suppress(OSError):  # the sample has ended: nobody holds anything any more
@@ -97,8 +75,8 @@ def _local_answer(frame: Frame, channel: Channel) -> LocalAnswer:
 
     return LocalAnswer(
         status=head["status"],
-        headers=tuple((str(name), str(value)) for name, value in head["headers"]),
-        chunks=tuple(chunks),
+        headers=pairs(head["headers"]),
+        chunks=pieces(blob, head["lengths"]),
         before_chunk=before_chunk,
         before_chunk_async=before_chunk_async,
         fault=head["fault"],
@@ -114,26 +92,17 @@ async def _in_thread(work: Callable[[], Result]) -> Result:
         return result
     import asyncio
 
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Result] = loop.create_future()
-
-    def settle(done: Callable[[], None]) -> None:
-        if not future.done():
-            done()
+    outcome: Future[Result] = Future()
 
     def run() -> None:
-        try:
-            result = work()
-        except BaseException as error:
-            problem = error
-            outcome: Callable[[], None] = lambda: future.set_exception(problem)  # noqa: E731  # one of two outcomes
-        else:
-            outcome = lambda: future.set_result(result)  # noqa: E731  # the other
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, outcome)
+        if outcome.set_running_or_notify_cancel():
+            try:
+                outcome.set_result(work())
+            except BaseException as error:
+                outcome.set_exception(error)
 
     threading.Thread(target=run, name="tokenbudget-question", daemon=True).start()
-    return await future
+    return await asyncio.wrap_future(outcome)
 
 
 def _runs_trio(trio: Any) -> bool:

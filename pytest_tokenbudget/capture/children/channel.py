@@ -22,11 +22,7 @@ def listen(address: Address) -> tuple[socket.socket, Address]:
 
 
 def connect(address: Address) -> Channel:
-    """Connect to a session.
-
-    Raises:
-        OSError: If it does not listen.
-    """
+    """Connect to a session; raises ``OSError`` where it does not listen."""
     if isinstance(address.place, str):
         connected = socket.socket(socket.AF_UNIX)
         connected.connect(address.place)
@@ -46,20 +42,11 @@ class Channel:
         self._buffer = b""
 
     def send(self, head: dict[str, Any], blob: bytes = b"") -> None:
-        """Send a frame.
-
-        Raises:
-            OSError: If the other side has gone.
-        """
+        """Send a frame; raises ``OSError`` where the other side has gone."""
         self._socket.sendall(encode(head, blob))
 
     def receive(self) -> Frame:
-        """Wait for a frame.
-
-        Raises:
-            OSError: If the other side has gone.
-            ValueError: If what it sent is no frame.
-        """
+        """Wait for a frame; raises ``OSError`` where the other side has gone, ``ValueError`` where it sent none."""
         while True:
             for frame, end in decode(self._buffer):
                 self._buffer = self._buffer[end:]
@@ -70,11 +57,7 @@ class Channel:
             self._buffer += data
 
     def is_allowed(self, secret: str) -> bool:
-        """Tell whether the other side knows the secret, which it sends first.
-
-        Raises:
-            OSError, ValueError: See :meth:`receive`.
-        """
+        """Tell whether the other side knows the secret, which it sends first; raises as :meth:`receive` does."""
         return hmac.compare_digest(str(self.receive().head.get("secret", "")), secret)
 
     def close(self) -> None:

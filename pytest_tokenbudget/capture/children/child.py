@@ -163,11 +163,7 @@ class ChildRecorder:
 
 
 class ChildConnections(ConnectionLog):
-    """The connections of this process that belong to no watched client: the session decides, and is told.
-
-    Args:
-        recorder: This process's recorder.
-    """
+    """The connections of this process that belong to no watched client: the session decides, and is told."""
 
     def __init__(self, recorder: ChildRecorder) -> None:
         super().__init__()
@@ -175,11 +171,7 @@ class ChildConnections(ConnectionLog):
         self._busy = threading.local()
 
     def check(self, host: str, port: int | None, opened_by: Callable[[], str]) -> None:
-        """Refuse a connection to a host that may not be reached.
-
-        Raises:
-            ConnectionNotAllowed: If it may not be.
-        """
+        """Refuse a connection where the session does; see :meth:`ConnectionLog.check`."""
         # Where there are no Unix sockets, asking opens a connection itself.
         if self._recorder.asking is None or getattr(self._busy, "asking", False):
             return
@@ -217,12 +209,7 @@ def new_path(spool: str) -> str:
 
 
 def watch(spool: str, path: str) -> None:
-    """Watch this process until it ends.
-
-    Args:
-        spool: The directory of the session.
-        path: This process's file in it.
-    """
+    """Watch this process until it ends; it writes into a file of the session's directory."""
     if not os.path.basename(path).startswith(f"{os.getpid()}-"):
         path = new_path(spool)  # it was forked while it waited for something to watch (a worker of a server)
     with open(os.path.join(spool, "config.json"), encoding="utf-8") as file:

@@ -5,30 +5,50 @@ So a child that is killed in between leaves the request behind. Credentials are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from pytest_tokenbudget.capture.children.frames import encode
-from pytest_tokenbudget.records.exchange import Exchange, Headers, TokenBasis
+from pytest_tokenbudget.capture.children.frames import encode, pairs, pieces
+from pytest_tokenbudget.records.exchange import Exchange, TokenBasis
 
 LEFT_OUT = "left-out"
 _CREDENTIAL_WORDS = ("auth", "cookie", "credential", "key", "secret", "security-token", "signature")
 _NO_CREDENTIALS = frozenset({"idempotency-key", "x-amzn-bedrock-cache-key"})
 
 
+def _as_is(value: Any) -> Any:
+    return value
+
+
+# Fields that stand in a frame's head under their own names, and what makes them of what stands there.
+_BEGUN: dict[str, Callable[[Any], Any]] = {
+    "client": str,
+    "method": str,
+    "streamed": bool,
+    "stage": str,
+    "started": float,
+}
+_ENDED: dict[str, Callable[[Any], Any]] = {
+    "status": _as_is,
+    "encoded": bool,
+    "body_cut": bool,
+    "ended": float,
+    "error": _as_is,
+    "agent": _as_is,
+    "answered_by": str,
+}
+
+
 def begin_frame(exchange: Exchange) -> bytes:
     """The frame of a request that is about to leave; its ``sequence`` counts the exchanges of its process."""
-    head: dict[str, Any] = {
+    head = {name: getattr(exchange, name) for name in _BEGUN} | {
         "begin": exchange.sequence,
         "within": exchange.within,
-        "client": exchange.client,
-        "method": exchange.method,
         "url": without_credentials(exchange.url),
         "headers": [_pair(name, value) for name, value in exchange.request_headers],
         "body": exchange.request_body is not None,
-        "streamed": exchange.streamed,
-        "stage": exchange.stage,
-        "started": exchange.started,
     }
     return encode(head, exchange.request_body or b"")
 
@@ -36,45 +56,30 @@ def begin_frame(exchange: Exchange) -> bytes:
 def end_frame(exchange: Exchange) -> bytes:
     """The frame of an exchange that has ended; see :func:`begin_frame`."""
     basis = exchange.token_basis
-    head: dict[str, Any] = {
+    head = {name: getattr(exchange, name) for name in _ENDED} | {
         "end": exchange.sequence,
         "how": exchange.end,
-        "ended": exchange.ended,
-        "status": exchange.status,
         "headers": [_pair(name, value) for name, value in exchange.response_headers],
         "lengths": [len(chunk) for chunk in exchange.chunks],
         "times": exchange.chunk_times,
-        "encoded": exchange.encoded,
-        "body_cut": exchange.body_cut,
-        "error": exchange.error,
-        "agent": exchange.agent,
-        "answered_by": exchange.answered_by,
         "basis": None if basis is None else [basis.recorded, basis.counted, basis.estimated],
     }
     return encode(head, b"".join(exchange.chunks))
 
 
 def begun_exchange(head: dict[str, Any], blob: bytes, *, base: int) -> Exchange:
-    """The exchange of a request that has left; it is open.
-
-    Args:
-        head: The frame's head.
-        blob: The frame's blob.
-        base: What is added to the numbers of its process, so that they are unique in the session.
+    """The exchange of a request that has left, numbered from ``base`` on, unique in the session; it is open.
 
     Raises:
         KeyError, TypeError, ValueError: If the frame holds something else.
     """
+    known = {name: kind(head[name]) for name, kind in _BEGUN.items()}
     return Exchange(
-        client=str(head["client"]),
-        method=str(head["method"]),
+        **known,
         url=str(head["url"]),
-        request_headers=_pairs(head["headers"]),
+        request_headers=pairs(head["headers"]),
         request_body=blob if head["body"] else None,
-        streamed=bool(head["streamed"]),
-        stage=str(head["stage"]),
-        started=float(head["started"]),
-        ended=float(head["started"]),
+        ended=known["started"],
         end="open",
         sequence=base + int(head["begin"]),
         within=None if head["within"] is None else base + int(head["within"]),
@@ -82,31 +87,15 @@ def begun_exchange(head: dict[str, Any], blob: bytes, *, base: int) -> Exchange:
 
 
 def ended_exchange(begun: Exchange, head: dict[str, Any], blob: bytes) -> Exchange:
-    """The exchange that has ended.
-
-    Raises:
-        KeyError, TypeError, ValueError: If the frame holds something else.
-    """
-    from dataclasses import replace
-
-    chunks, at = [], 0
-    for length in head["lengths"]:
-        chunks.append(blob[at : at + length])
-        at += length
+    """The exchange that has ended; raises as :func:`begun_exchange` does."""
     basis = head["basis"]
     return replace(
         begun,
-        status=head["status"],
-        response_headers=_pairs(head["headers"]),
-        chunks=tuple(chunks),
-        chunk_times=tuple(map(float, head["times"])),
-        encoded=bool(head["encoded"]),
-        body_cut=bool(head["body_cut"]),
-        ended=float(head["ended"]),
+        **{name: kind(head[name]) for name, kind in _ENDED.items()},
         end=head["how"],
-        error=head["error"],
-        agent=head["agent"],
-        answered_by=head["answered_by"],
+        response_headers=pairs(head["headers"]),
+        chunks=pieces(blob, head["lengths"]),
+        chunk_times=tuple(map(float, head["times"])),
         token_basis=None if basis is None else TokenBasis(*basis),
     )
 
@@ -126,7 +115,3 @@ def _pair(name: str, value: str) -> tuple[str, str]:
 
 def _is_credential(name: str) -> bool:
     return any(word in name for word in _CREDENTIAL_WORDS)
-
-
-def _pairs(pairs: Any) -> Headers:
-    return tuple((str(name), str(value)) for name, value in pairs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 _LENGTHS = 16
@@ -32,11 +33,7 @@ def encode(head: dict[str, Any], blob: bytes = b"") -> bytes:
 
 
 def decode(data: bytes) -> Iterator[tuple[Frame, int]]:
-    """The whole frames at the beginning of some bytes, each with the offset of its end.
-
-    Raises:
-        BrokenFile: If they are no frames.
-    """
+    """The whole frames at the beginning of some bytes, each with the offset of its end; raises where they are none."""
     at = 0
     while len(data) - at >= _LENGTHS:
         try:
@@ -56,3 +53,14 @@ def decode(data: bytes) -> Iterator[tuple[Frame, int]]:
             raise BrokenFile(f"the head of the frame at byte {at} is no object")
         at = blob_at + blob_length
         yield Frame(head, data[blob_at:at]), at
+
+
+def pieces(blob: bytes, lengths: Any) -> tuple[bytes, ...]:
+    """The chunks that stand in a blob one after the other."""
+    ends = list(accumulate(lengths))
+    return tuple(blob[end - length : end] for end, length in zip(ends, lengths, strict=True))
+
+
+def pairs(listed: Any) -> tuple[tuple[str, str], ...]:
+    """Header pairs that stand in a head."""
+    return tuple((str(name), str(value)) for name, value in listed)

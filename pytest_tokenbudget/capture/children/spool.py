@@ -107,12 +107,7 @@ class Spool:
         self._lock = threading.Lock()
 
     def belongs_to(self, since: float, time_at: Callable[[float], float] | None) -> None:
-        """Say what belongs to the sample: what began after a time.
-
-        Args:
-            since: The time, s on the clock of ``time.perf_counter``.
-            time_at: Gives the time on the sample's clock from that one, where they differ.
-        """
+        """Say since when (``time.perf_counter``, s) things belong to the sample, and what its clock says then."""
         self._since, self._time_at, self._told = since, time_at, 0
 
     @property

@@ -46,11 +46,7 @@ class Address(NamedTuple):
 
 
 class SpoolDirectory:
-    """A private directory with a file for each child process.
-
-    Attributes:
-        path: The directory; only the user can look into it.
-    """
+    """A private directory with a file for each child process: only the user can look into its ``path``."""
 
     def __init__(self) -> None:
         from tempfile import mkdtemp
@@ -63,13 +59,7 @@ class SpoolDirectory:
             self._state = mmap.mmap(file.fileno(), 1)
 
     def announce(self, config: dict[str, Any], *, package: str, wanted: Iterable[str]) -> None:
-        """Write down what children are told.
-
-        Args:
-            config: What a child needs when it begins to watch.
-            package: Directory of this package.
-            wanted: Full names of the modules that a child waits for.
-        """
+        """Write down what children are told: what to wait for, where our package is, and how to watch."""
         start = [str(os.getpid()), package, " ".join(sorted(wanted))]
         (self.path / "start").write_text("\n".join(start), encoding="utf-8")
         (self.path / "config.json").write_text(json.dumps(config), encoding="utf-8")

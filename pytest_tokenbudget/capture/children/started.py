@@ -7,13 +7,22 @@ import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.patching import Patch, Watched, is_watched
+from pytest_tokenbudget.capture.patching import Patch, Watched
 
 _ENV_POSITION = 10
 """Position of ``env`` among the arguments of ``subprocess.Popen`` (``self`` not counted: 0 is ``args``)."""
+
+
+_NO_MODEL = frozenset({
+    "cat", "chmod", "cp", "date", "df", "du", "echo", "find", "gcc", "head", "hostname", "id", "ldconfig", "ldd", "ls",
+    "lsb_release", "mkdir", "mv", "nproc", "objdump", "ps", "pwd", "rm", "sleep", "sort", "stat", "stty", "tail", "tar",
+    "test", "touch", "tput", "true", "tty", "uname", "wc", "which", "whoami",
+})  # fmt: skip
+"""Programs of the system that connect to nothing; the standard library starts some by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +41,9 @@ class StartedProcess:
 
 
 class StartedProcesses:
-    """Notices processes that are started through ``subprocess`` (asyncio's among them), ``os.system``, ``os.posix_spawn``.
+    """Notices processes that are started: through ``subprocess`` (asyncio's too), ``os.system``, ``os.posix_spawn``.
 
-    Args:
-        environment: Gives the environment that a child needs, from the one that it would have.
-        before: Called before a process is started.
+    ``environment`` gives what a child needs, and ``before`` is called before one is started.
     """
 
     def __init__(self, environment: Callable[[Mapping[str, str]], dict[str, str]], before: Callable[[], None]) -> None:
@@ -58,25 +65,30 @@ class StartedProcesses:
             import _posixsubprocess
 
             doors.append((_posixsubprocess, "fork_exec", self._fork_exec))
-        self._standing = [
-            Patch(Watched(owner, name, door, always=True))
-            for owner, name, door in doors
-            if hasattr(owner, name) and not is_watched(owner, getattr(owner, name))
+        patches = [
+            Patch(Watched(owner, name, door, always=True)) for owner, name, door in doors if hasattr(owner, name)
         ]
+        self._standing = [patch for patch in patches if patch.put_in_place()]
 
     def end(self) -> None:
         """Notice them no more."""
         while self._standing:
             self._standing.pop().put_back()
 
+    def may_call_models(self) -> list[StartedProcess]:
+        """The processes that were started, without those of which it is known that they connect to nothing."""
+        return [process for process in self.started if program_of(process.command) not in _NO_MODEL]
+
     def _fork_exec(self, original: Callable[..., int], *args: Any) -> int:
         self._before()
         return original(*args)
 
     def _note(self, pid: int, command: tuple[str, ...], environment: Mapping[Any, Any] | None) -> None:
-        given = os.environ if environment is None else environment
-        texts = (*command, *(value for value in given.values() if isinstance(value, str)))
-        through = bool(ACTIVE.forwarders) and any(map(ACTIVE.names_forwarder, texts))
+        through = False
+        if ACTIVE.forwarders:
+            given = os.environ if environment is None else environment
+            texts = (*command, *(value for value in given.values() if isinstance(value, str)))
+            through = any(map(ACTIVE.names_forwarder, texts))
         self.started.append(StartedProcess(pid, command, through))
 
     def _popen(self, original: Callable[..., None], process: Any, *args: Any, **kwargs: Any) -> None:
@@ -146,3 +158,8 @@ def _words(command: Any) -> tuple[str, ...]:
             os.fsdecode(word) if isinstance(word, str | bytes | os.PathLike) else str(word) for word in command
         )
     return (str(command),)
+
+
+def program_of(command: Sequence[str]) -> str:
+    """The name of the program that a command line runs."""
+    return PurePath(command[0]).name.lower().removesuffix(".exe") if command else ""

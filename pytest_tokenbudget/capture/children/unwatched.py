@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import PurePath
+from typing import TYPE_CHECKING
 
-from pytest_tokenbudget.capture.children.spool import ChildProcess
-from pytest_tokenbudget.capture.children.started import StartedProcess
+from pytest_tokenbudget.capture.children.started import StartedProcess, program_of
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.children.spool import ChildProcess
 
 REMEDY = "where it calls a model, start it with the environment of the llm_proxy fixture"
 
@@ -18,13 +20,6 @@ _WRAPPERS = frozenset({
 })  # fmt: skip
 """Programs that run others, and have nothing to say to a model themselves."""
 
-_NO_MODEL = frozenset({
-    "cat", "chmod", "cp", "date", "df", "du", "echo", "find", "gcc", "head", "hostname", "id", "ldconfig", "ldd", "ls",
-    "lsb_release", "mkdir", "mv", "nproc", "objdump", "ps", "pwd", "rm", "sleep", "sort", "stat", "stty", "tail", "tar",
-    "test", "touch", "tput", "true", "tty", "uname", "wc", "which", "whoami",
-})  # fmt: skip
-"""Programs of the system that connect to nothing; the standard library starts some by itself."""
-
 _SHOWN = 5
 _LONGEST = 60
 
@@ -32,14 +27,7 @@ _LONGEST = 60
 def child_notes(
     children: Sequence[ChildProcess], started: Sequence[StartedProcess], *, since: float, forwarded: int
 ) -> tuple[str, ...]:
-    """The notes.
-
-    Args:
-        children: The processes that have said that they are there.
-        started: The processes that this one started in the sample.
-        since: Start of the sample, s on the clock of ``time.perf_counter``.
-        forwarded: Number of requests that came through the recording proxy.
-    """
+    """The notes on the children that said that they are there, and on what else was started in the sample."""
     notes = [
         f"a child process is not watched: {_shown(child.command)}: {_problem(child)}; {REMEDY}"
         for child in children
@@ -66,8 +54,8 @@ def _unwatched(
     isolated: Counter[str] = Counter()
     silent: Counter[str] = Counter()
     for process in started:
-        program = _program(process.command)
-        if process.pid in there or program in _NO_MODEL or (program in _WRAPPERS and process.pid in above):
+        program = program_of(process.command)
+        if process.pid in there or (program in _WRAPPERS and process.pid in above):
             continue
         if process.goes_through_proxy:
             silent[_shown(process.command)] += not forwarded
@@ -86,12 +74,8 @@ def _unwatched(
     return tuple(notes)
 
 
-def _program(command: Sequence[str]) -> str:
-    return PurePath(command[0]).name.lower().removesuffix(".exe") if command else ""
-
-
 def _shown(command: Sequence[str]) -> str:
-    text = " ".join([_program(command), *command[1:]])
+    text = " ".join([program_of(command), *command[1:]])
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 

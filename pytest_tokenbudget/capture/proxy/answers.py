@@ -13,15 +13,7 @@ class ConnectionDropped(Exception):
 
 
 def play_answer(request: ServerRequest, answer: LocalAnswer, builder: ExchangeBuilder | None) -> bool:
-    """Write an answer, each piece when it is due.
-
-    Args:
-        request: What it answers.
-        answer: The answer.
-        builder: The exchange, where one is recorded.
-
-    Returns:
-        Whether the connection may be used again.
+    """Write an answer, each piece when it is due; says whether the connection may be used again.
 
     Raises:
         OSError: If the client went away.

@@ -16,11 +16,7 @@ SIGNED = "AWS4-HMAC-SHA256"
 
 
 def signed(request: ServerRequest, upstream: Upstream, target: str, headers: Pairs) -> Pairs:
-    """The headers with a signature for the upstream, by the credentials that botocore finds in this process.
-
-    Raises:
-        SettingsError: If botocore is not installed, or finds no credentials.
-    """
+    """The headers with a signature for the upstream, by the credentials that botocore finds here; or our error."""
     try:
         from botocore.auth import SigV4Auth
         from botocore.awsrequest import AWSRequest

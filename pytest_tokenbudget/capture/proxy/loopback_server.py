@@ -16,13 +16,7 @@ THREAD_NAME = "tokenbudget-proxy"
 
 @dataclass(frozen=True, slots=True)
 class ServerRequest:
-    """A request that was read whole.
-
-    Attributes:
-        wire: The client's connection, for the answer.
-        head: Its head.
-        body: Its body.
-    """
+    """A request that was read whole, and the connection (``wire``) on which to answer it."""
 
     wire: Wire
     head: Head
@@ -60,11 +54,7 @@ Handler = Callable[[ServerRequest], bool]
 
 
 class LoopbackServer:
-    """Listens on a free port of 127.0.0.1, and refuses requests that name another host.
-
-    Args:
-        handler: Answers requests; called in the connection's own thread.
-    """
+    """Listens on a free port of 127.0.0.1, and refuses requests to another host; each connection has a thread."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
@@ -124,10 +114,7 @@ class LoopbackServer:
             return False
         if head.get("expect").lower() == "100-continue":
             wire.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        framing = request_framing(head)
-        body: list[bytes] = []
-        for _ in wire.pieces(framing):
-            body += framing.payload
+        body = [piece for _, pieces in wire.body(request_framing(head)) for piece in pieces]
         request = ServerRequest(wire, head, b"".join(body))
         if not self._is_meant(head.get("host")):
             # A page of the web that has its name resolve to this machine could ask otherwise.

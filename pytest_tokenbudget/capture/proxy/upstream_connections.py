@@ -42,11 +42,7 @@ class UpstreamConnections:
         wire.close()
 
     def open(self, upstream: Upstream) -> Wire:
-        """Open a connection, through the proxy that the environment names for others than this machine.
-
-        Raises:
-            OSError: If it cannot be opened.
-        """
+        """Open a connection, through the proxy that the environment names for others than this machine."""
         connection: http.client.HTTPConnection
         host, port = upstream.host, upstream.port
         tunnel = None if proxy_bypass(host) else getproxies().get(upstream.scheme)

@@ -74,11 +74,7 @@ class Upstream:
 
 
 def upstream_of(name: str, url: str) -> Upstream:
-    """An upstream from its base URL.
-
-    Raises:
-        SettingsError: If the name or the URL is none.
-    """
+    """An upstream from its base URL; raises ``SettingsError`` where the name or the URL is none."""
     if not name or not all(char.isalnum() or char in "-_." for char in name) or name in ("-", "stage"):
         raise SettingsError(
             f"llm_proxy: {name!r} is no name of an upstream", remedy='llm_proxy.upstream("gateway", "https://...")'
@@ -97,11 +93,7 @@ def upstream_of(name: str, url: str) -> Upstream:
 
 
 def upstreams_from(environment: Mapping[str, str] = os.environ) -> dict[str, Upstream]:
-    """The known upstreams: where the environment sends an SDK already, else the provider itself.
-
-    Args:
-        environment: Environment variables; a gateway or a local engine is named there.
-    """
+    """The known upstreams: where the environment sends an SDK already, else the provider itself."""
     found: dict[str, Upstream] = {}
     for name, known in KNOWN.items():
         for url in (

@@ -65,8 +65,7 @@ def _output(output: dict[str, Any], index: int, accumulator: ResponseAccumulator
         message = as_dict(choice.get("message"))
         accumulator.text(message.get("reasoning_content"), index)
         accumulator.text(message.get("content"), index)
-        for piece in dicts(message.get("content")):
-            accumulator.text(piece.get("text"), index)
+        accumulator.texts_in(message.get("content"), index)
         tool_calls(message.get("tool_calls"), 0, index, accumulator, calls)
         _finish(choice, accumulator)
 

@@ -51,17 +51,9 @@ class Row:
     """A test in the list.
 
     Attributes:
-        name: Name within its file.
-        file: Its file.
         verdict: Verdict, for the colour.
-        said: Verdict in words.
         failed: Whether it fails the run, by its budget or on its own.
-        sentence: What happened, in one sentence.
-        tokens: Input before and now.
-        change: Change of the input.
         tone: ``worse``, ``better`` or ``same``, of the input.
-        latency: Latency now.
-        cost: Cost now.
     """
 
     name: str
@@ -83,17 +75,9 @@ class Detail:
     """The details that unfold below a row.
 
     Attributes:
-        figures: Totals of the test.
         gates: Gates that are not within their bounds, and those that chance left undecided.
-        held: Gates that hold.
-        causes: Why it changed.
-        prompt: The prompt now.
         prompt_before: The prompt of what it was compared with.
-        calls: The waterfall.
-        trends: Its metrics over the revisions of its baseline file.
-        messages: Notes.
         compared: What it was compared with, and how.
-        month: Change of money a month.
     """
 
     figures: tuple[Figure, ...]
@@ -133,13 +117,7 @@ def row(result: TestResult) -> Row:
 
 
 def detail(result: TestResult, colours: Mapping[str, str], revisions: Sequence[Revision] = ()) -> Detail:
-    """Give the details that unfold below a test's row.
-
-    Args:
-        result: The test.
-        colours: Class of the colour by stage path.
-        revisions: The past of its baseline file.
-    """
+    """Give the details that unfold below a test's row."""
     last = result.samples[-1] if result.samples else Sample()
     now = tree_of(last)
     before = tree(result.before.composition, {}, {}) if result.before is not None else None
@@ -233,9 +211,7 @@ class Brief:
 
     Attributes:
         figures: Its totals that do not stand in its row.
-        lines: Gates that do not hold, causes and notes.
         paths: The prompt by part, and below it the calls on the test's clock: a class and a path each, 1,000 units wide.
-        height: Height of the drawing, px.
     """
 
     figures: str
@@ -245,12 +221,7 @@ class Brief:
 
 
 def brief(result: TestResult, colours: Mapping[str, str]) -> Brief:
-    """A test's details in few bytes.
-
-    Args:
-        result: The test.
-        colours: Class of the colour by stage path.
-    """
+    """A test's details in few bytes."""
     last = result.samples[-1] if result.samples else Sample()
     figures = [
         f"{label} {number(value, unit_of(name))}"

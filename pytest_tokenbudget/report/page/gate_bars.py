@@ -22,22 +22,11 @@ class GateBar:
     """A gate as a row of the table. Positions are per cents of the bar's width.
 
     Attributes:
-        metric: Its name, with the statistic where that is not the mean.
-        before: What it was.
-        now: What it is.
-        change: The change.
-        allowed: The rule in words.
-        verdict: What it says.
-        kind: What kind of gate it is.
         zone: Where the zone of what is allowed ends (for a target: begins at the left and ends here).
         start: Where the bar begins: at the value before, or at nothing for limits.
         mark: Where the value is; ``None`` where it is unknown.
         low: Lower end of the interval, ``None`` where nothing is left to chance.
-        high: Upper end of it.
         beyond: Whether the value lies beyond the right edge.
-        title: Text of the tooltip.
-        reason: A sentence that the verdict needs.
-        source: How the value was obtained where not from the provider.
     """
 
     metric: str

@@ -22,12 +22,8 @@ class Box:
     """A rectangle of the icicle. Positions and widths are per cents of the drawing's width.
 
     Attributes:
-        x: Left edge.
-        width: Width.
-        kind: As in :class:`Node`.
         label: Text in the box; empty where there is no room.
         wide: Whether the label has room on wide screens only.
-        title: Text of the tooltip.
         repeated: Per cent of the box's own width that was sent again.
         cached: Per cent of the box's own width that came from the provider's cache.
         moved: ``grew``, ``shrank`` or nothing, against the run before.
@@ -46,12 +42,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Icicle:
-    """One run's prompt, drawn.
-
-    Attributes:
-        tokens: All input tokens.
-        rows: The rectangles, row by row from the top.
-    """
+    """One run's prompt, drawn."""
 
     tokens: int
     rows: tuple[tuple[Box, ...], ...] = ()

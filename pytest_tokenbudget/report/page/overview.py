@@ -34,13 +34,9 @@ class Tile:
     """A total of the run.
 
     Attributes:
-        label: What it is.
-        value: Its value now.
         note: How it compares.
-        tone: ``worse``, ``better`` or ``same``.
         some: How many tests could be compared, where it was not all.
         before: Width of the bar of what was, per cent; ``None`` where that is not known.
-        now: Width of the bar of what is, per cent.
     """
 
     label: str

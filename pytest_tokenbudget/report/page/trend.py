@@ -44,14 +44,8 @@ class Trend:
     """One metric of a test over time.
 
     Attributes:
-        metric: Its name in words.
-        first: Its oldest value.
-        last: Its value in this run.
-        change: From the oldest to this run.
-        tone: ``worse``, ``better`` or ``same``.
         path: The line, in a drawing 100 wide and :data:`HEIGHT` high.
         points: The revisions at which it jumped, and this run.
-        jumps: The commits of the jumps, newest first.
     """
 
     metric: str

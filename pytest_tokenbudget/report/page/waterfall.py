@@ -39,18 +39,10 @@ class Bar:
     """One call. Positions and widths are per cents of the drawing's width, heights pixels.
 
     Attributes:
-        x: Start.
-        width: Duration.
         wait: The part of the duration that passed before the first generated chunk; 0 where it is not known.
-        y: Top.
-        height: Height.
         stage: Class of its stage's colour.
-        failed: Whether it is an attempt that failed.
         label: Text beside the bar; empty in dense drawings.
         label_x: Where the text begins or ends.
-        anchor: ``start`` or ``end``.
-        title: Text of the tooltip.
-        name: The stage, in front of the text beside the bar.
     """
 
     x: float
@@ -95,12 +87,7 @@ class Waterfall:
 
 
 def draw(calls: Sequence[Call], colours: Mapping[str, str]) -> Waterfall:
-    """Draw the calls of a sample.
-
-    Args:
-        calls: Calls and failed attempts.
-        colours: Class of the colour by stage path.
-    """
+    """Draw the calls of a sample."""
     if not calls:
         return Waterfall()
     end = max(call.started + call.latency for call in calls)
