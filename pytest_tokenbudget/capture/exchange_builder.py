@@ -257,7 +257,7 @@ class ExchangeBuilder:
             error=self.error,
             stage=stage,
             surrounding_stage=self.surrounding_stage,
-            agent=_agent_name(self.span),
+            agent=None if self.span is None else _agent_name(self.span),
             answered_by=answer.answered_by if answer is not None else "mock" if self.mocked else "network",
             token_basis=None if answer is None else answer.token_basis,
             sequence=self.number,

@@ -132,12 +132,10 @@ class _Patches:
                 if builder.end is None and (builder.status is None or len(builder.chunks) > chunks)
             }
             recorder.watch_begins(self._running)
-            if not ACTIVE.recorders:
-                ACTIVE.epoch = Epoch()
-                if not self._stand():
-                    self._take_away()
-                    self._imports.start()
-                    self._place()
+            if not ACTIVE.recorders and not self._stand():
+                self._take_away()
+                self._imports.start()
+                self._place()
             ACTIVE.recorders = (*ACTIVE.recorders, recorder)
 
     def end(self, recorder: ActiveRecorder) -> None:
@@ -149,7 +147,7 @@ class _Patches:
             ACTIVE.recorders = tuple(left)
             self._running |= dict.fromkeys(recorder.running(), -1)
             if not left:
-                ACTIVE.epoch = None
+                ACTIVE.epoch = Epoch()
                 self.keep(self._kept)
 
     def take_over(self, recorder: ActiveRecorder) -> None:

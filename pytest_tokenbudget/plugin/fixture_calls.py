@@ -135,9 +135,11 @@ class FixtureCalls:
             if where not in self._names:
                 earlier.setdefault(where, []).append(exchange)
         found += [self._read(where, "earlier", exchanges) for where, exchanges in earlier.items()]
-        return tuple(calls for calls in found if calls.calls)
+        return tuple([calls for calls in found if calls.calls])
 
     def _used_by(self, item: pytest.Item, mode: FixtureCallsMode) -> list[_Use]:
+        if not self._uses:
+            return []
         used = [self._uses[fixturedef] for fixturedef in fixtures_in_use(item) if fixturedef in self._uses]
         for use in used if mode == "shared" else ():
             use.owner = use.owner or item.nodeid

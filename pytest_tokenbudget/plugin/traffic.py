@@ -258,7 +258,7 @@ def unseen_of(item: pytest.Item, recorder: Recorder, budget: Budget, context: Se
     rules = host_rules(context) if connections else None
     return Unseen(
         connections=connections,
-        model_connections=tuple(one for one in connections if rules and rules.serves_models(one.host, one.port)),
+        model_connections=tuple([one for one in connections if rules and rules.serves_models(one.host, one.port)]),
         clients=unwatched_clients(),
         bypasses=(*bypasses(), *dict.fromkeys(recorder.connections.bypasses)),
         outside=context.fixture_calls.seen_by(item, recorder, mode=budget.fixture_calls),

@@ -12,7 +12,6 @@ from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 from pytest_tokenbudget.capture.proxy.aws_signature import SIGNED, signed
 from pytest_tokenbudget.capture.proxy.http1 import (
     RECEIVE,
-    Closed,
     Head,
     Pairs,
     ProtocolError,
@@ -25,7 +24,7 @@ from pytest_tokenbudget.capture.proxy.upstream_connections import UpstreamConnec
 from pytest_tokenbudget.capture.proxy.upstreams import Upstream
 
 _OF_ONE_HOP = frozenset(
-    (
+    [
         "connection",
         "expect",
         "host",
@@ -35,7 +34,7 @@ _OF_ONE_HOP = frozenset(
         "te",
         "trailer",
         "upgrade",
-    )
+    ]
 )
 _OF_THE_BODY = frozenset(("content-length", "transfer-encoding"))
 LOOK_SECONDS = 0.2
@@ -100,15 +99,15 @@ class Forwarding:
         framing = response_framing(head, request.method)
         # HTTP/1.0 knows no chunks: a body of unknown length ends with its connection.
         unchunked = request.is_old and head.is_chunked
-        until_closed = unchunked or isinstance(framing, Closed)
+        until_closed = unchunked or framing == "until closed"
         pending = _response_head(head, unchunked=unchunked, close=until_closed)
         send = request.wire.socket.sendall
         try:
-            for piece in wire.pieces(framing):
+            for data, pieces in wire.body(framing):
                 if builder is not None:
-                    for payload in framing.payload:
-                        builder.chunk(payload)
-                send(pending + (b"".join(framing.payload) if unchunked else piece))
+                    for piece in pieces:
+                        builder.chunk(piece)
+                send(pending + (b"".join(pieces) if unchunked else data))
                 pending = b""
             if pending:
                 send(pending)
@@ -120,7 +119,7 @@ class Forwarding:
         if builder is not None:
             builder.finish("complete")
         wire.while_waiting = None
-        if head.closes or isinstance(framing, Closed) or wire.has_read_ahead:
+        if head.closes or framing == "until closed" or wire.has_read_ahead:
             wire.close()
         else:
             self._connections.keep(upstream, wire)

@@ -114,10 +114,7 @@ class LoopbackServer:
             return False
         if head.get("expect").lower() == "100-continue":
             wire.socket.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-        framing = request_framing(head)
-        body: list[bytes] = []
-        for _ in wire.pieces(framing):
-            body += framing.payload
+        body = [piece for _, pieces in wire.body(request_framing(head)) for piece in pieces]
         request = ServerRequest(wire, head, b"".join(body))
         if not self._is_meant(head.get("host")):
             # A page of the web that has its name resolve to this machine could ask otherwise.
