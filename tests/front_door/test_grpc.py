@@ -130,9 +130,7 @@ def run(pytester: pytest.Pytester, body: str, **outcomes: int) -> dict[str, Any]
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_agent=CLIENTS + body)
     quiet = ("-W", "ignore::DeprecationWarning", "-W", "ignore::FutureWarning", "-W", "ignore::ResourceWarning")
-    result = pytester.runpytest_inprocess(
-        "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *quiet
-    )
+    result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider", *quiet)
     result.assert_outcomes(**outcomes)
     return {
         test["nodeid"].partition("::")[2]: test

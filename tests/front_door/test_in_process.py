@@ -52,9 +52,7 @@ def run(pytester: pytest.Pytester, llm_server: LedgerServer, monkeypatch: pytest
 
     def run(tests: str, *options: str) -> tuple[pytest.RunResult, dict[str, Any]]:
         pytester.makepyfile(test_app=APP + tests)
-        result = pytester.runpytest_inprocess(
-            "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *options
-        )
+        result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider", *options)
         report = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
         return result, {test["nodeid"].partition("::")[2]: test for test in report["tests"]}
 

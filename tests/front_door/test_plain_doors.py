@@ -138,9 +138,7 @@ def answer(asked: Asked) -> Reply:
 
 def run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, dict[str, Any]]:
     """Run the tests; gives the outcome and the report's tests by name."""
-    result = pytester.runpytest_inprocess(
-        "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *options
-    )
+    result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider", *options)
     report = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
     return result, {test["nodeid"].rpartition("::")[2]: test for test in report["tests"]}
 

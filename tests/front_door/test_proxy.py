@@ -44,7 +44,7 @@ class Project:
         self.pytester.makepyfile(test_agent=f"import json, os, subprocess, sys\nimport pytest\n{IMPORTS}{body}")
         shutil.rmtree(self.pytester.path / "__pycache__", ignore_errors=True)
         result = self.pytester.runpytest_inprocess(
-            "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *options
+            "--tokenbudget-report=report.json", "-p", "no:cacheprovider", *options
         )
         result.assert_outcomes(**(outcomes or {"passed": 1}))
         return result

@@ -173,9 +173,7 @@ def test_the_library_websocket_client(
     monkeypatch.setenv("SERVER", socket_server)
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_agent=BODY.partition("@token_budget")[0] + WEBSOCKET_CLIENT)
-    result = pytester.runpytest_inprocess(
-        "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider"
-    )
+    result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=2)
     tests = json.loads((pytester.path / "report.json").read_text())["tests"]
     calls = [(c["stage"], c["input_tokens"], c["output_tokens"], c["tool_calls"]) for t in tests for c in t["calls"]]
@@ -189,9 +187,7 @@ def test_each_response_is_a_call(
     monkeypatch.setenv("SERVER", socket_server)
     pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_agent=BODY)
-    result = pytester.runpytest_inprocess(
-        "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider"
-    )
+    result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=4)
     tests = json.loads((pytester.path / "report.json").read_text())["tests"]
     calls = {
@@ -230,6 +226,6 @@ def test_agent(scripted_llm):
             pass
 """
     )
-    result = pytester.runpytest_inprocess("-p", "no:randomly", "-p", "no:cacheprovider")
+    result = pytester.runpytest_inprocess("-p", "no:cacheprovider")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*a call over a WebSocket*was refused*"])

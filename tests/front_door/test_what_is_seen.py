@@ -59,9 +59,7 @@ def run(pytester: pytest.Pytester, llm_server: Any, monkeypatch: pytest.MonkeyPa
     def run(tests: str, *options: str, ini: str = "") -> tuple[pytest.RunResult, dict[str, Any]]:
         pytester.makeini(f"[pytest]\nasyncio_default_fixture_loop_scope = function\n{ini}\n")
         pytester.makepyfile(test_agent=HEAD + tests)
-        result = pytester.runpytest_inprocess(
-            "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *options
-        )
+        result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider", *options)
         report = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
         return result, {test["nodeid"].rpartition("::")[2]: test for test in report["tests"]}
 

@@ -161,6 +161,8 @@ def test_agent(monkeypatch):
         client.invoke_model(modelId="anthropic.claude-3", body=json.dumps(body))["body"].read()
 """,
 }
+FIXTURES_OF = {"pytest_httpx": ("pytest_httpx",), "requests_mock.mocker": ("requests_mock",)}
+"""The plugins whose fixtures are used."""
 
 
 def _write(project: Any, source: str, prompt: str) -> None:
@@ -194,13 +196,14 @@ def test_a_mock(project: Any, module: str) -> None:
         pytest.skip(f"{module} is not installed")
     if module == "aioresponses" and "stream_writer" in _parameters("aiohttp", "ClientResponse"):
         pytest.skip("aioresponses does not know this aiohttp")
+    plugins = FIXTURES_OF.get(module, ())
     _write(project, MOCKS[module], '"hello"')
-    project.run(subprocess=module == "moto").assert_outcomes(passed=1)
+    project.run(subprocess=module == "moto", plugins=plugins).assert_outcomes(passed=1)
     (call,) = project.test["calls"]
     assert call["input_source"] == "counted"
     assert call["input_tokens"] < 20
     _write(project, MOCKS[module], f'"word " * {WORDS}')
-    project.run(subprocess=module == "moto").assert_outcomes(failed=1)
+    project.run(subprocess=module == "moto", plugins=plugins).assert_outcomes(failed=1)
     assert project.gate("input_tokens")["verdict"] == "regression"
     assert project.gate("input_tokens")["value"] >= WORDS
 

@@ -65,7 +65,7 @@ def test_agent(ask, span):
     with span("a/b*c"):
         ask()
 """)
-    project.run("-p", "no:randomly").assert_outcomes(passed=1)
+    project.run().assert_outcomes(passed=1)
     assert [call["stage"] for call in project.test["calls"]] == [
         "code",
         "code/named",

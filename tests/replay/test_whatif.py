@@ -68,7 +68,7 @@ class Agent:
         """Run the test with a change of the code; gives its part of the report."""
         given = {"words": 200, "mail": True, "finalize": True, "model": self.model, "url": self.server.url} | changes
         self.pytester.makepyfile(test_agent=AGENT.format(**given))
-        options = ("--tokenbudget-report=report.json", "--tokenbudget=report", "-p", "no:randomly", *args)
+        options = ("--tokenbudget-report=report.json", "--tokenbudget=report", *args)
         self.pytester.runpytest_inprocess(*options).assert_outcomes(passed=1)
         (test,) = json.loads(Path(self.pytester.path, "report.json").read_text())["tests"]
         return dict(test)
