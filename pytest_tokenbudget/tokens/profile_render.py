@@ -11,7 +11,7 @@ from pytest_tokenbudget.records.composition import PartName
 from pytest_tokenbudget.records.prompt import File, Image, Message, Prompt, Reasoning, Text, Tool, ToolCall, ToolResult
 from pytest_tokenbudget.tokens.counts import MILLI, Fragment, Memo, Rendering
 from pytest_tokenbudget.tokens.media import file_fragment, image_fragment
-from pytest_tokenbudget.tokens.openai_chat_tokens import PART_OF
+from pytest_tokenbudget.tokens.openai_tokens import PART_OF
 from pytest_tokenbudget.tokens.profiles import Profile
 
 _DEEP = 16
