@@ -127,9 +127,9 @@ class Counter:
 
     def prepare(self) -> None:
         """Import every way of counting a prompt."""
-        from pytest_tokenbudget.tokens import media, profile_render, typescript
+        from pytest_tokenbudget.tokens import media, profiles, typescript
 
-        _ = media, profile_render, typescript
+        _ = media, profiles, typescript
 
     def prompt_to(self, answered_by: str, prompt: Prompt, *, provider: str) -> Prompt:
         """Give a prompt the model that answered, where the requested name says nothing: a deployment, an alias.
@@ -262,14 +262,13 @@ class Counter:
     def _render(self, prompt: Prompt, provider: str, scale: _Scale) -> tuple[Rendering, str]:
         """Render a prompt by its model's own rules, else by its chat template, else by its family's profile."""
         if scale.exact and is_openai(prompt.api, prompt.model):
-            render = render_responses if prompt.api.startswith("openai.responses") else render_chat
-            return render(prompt, self._memo), scale.encoding
-        from pytest_tokenbudget.tokens import profile_render
-        from pytest_tokenbudget.tokens.profiles import DEFAULT, profile_of
+            by_rules = render_responses if prompt.api.startswith("openai.responses") else render_chat
+            return by_rules(prompt, self._memo), scale.encoding
+        from pytest_tokenbudget.tokens.profiles import BARE_APIS, DEFAULT, profile_of, render_bare, render_profiled
 
         # Rules that were fitted to another tokenizer than the model's own make its prompts worse.
         profile = DEFAULT if scale.own else profile_of(provider, prompt.api, prompt.model)
-        if scale.template is not None and prompt.api not in profile_render.BARE_APIS:
+        if scale.template is not None and prompt.api not in BARE_APIS:
             from pytest_tokenbudget.tokens.chat_template import TemplateProblem
 
             try:
@@ -277,11 +276,11 @@ class Counter:
             except TemplateProblem:
                 # What the template refuses, the engine would have refused too, or it has another template.
                 pass
-        if prompt.api in profile_render.BARE_APIS:
+        if prompt.api in BARE_APIS:
             weight = MILLI if scale.exact else round(profile.text * MILLI)
-            rendering = profile_render.render_bare(prompt, weight=weight, estimated=not scale.exact)
+            rendering = render_bare(prompt, weight=weight, estimated=not scale.exact)
             return rendering, scale.encoding if scale.exact else _profiled(scale.encoding, profile.name)
-        rendering = profile_render.render(prompt, self._memo, profile, provider, exact_text=scale.own)
+        rendering = render_profiled(prompt, self._memo, profile, provider, exact_text=scale.own)
         return rendering, _profiled(scale.encoding, profile.name)
 
     def _scale(self, provider: str, model: str) -> _Scale:
