@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pytest_tokenbudget.files import write_atomically
-from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
+from pytest_tokenbudget.records.verdict import FAILING, GateResult, RunView, TestResult
 from pytest_tokenbudget.report.figures import money_a_month, month_change, number, percent, signed, unit_of
-from pytest_tokenbudget.report.formats import RunView, unattributed_text
+from pytest_tokenbudget.report.formats import unattributed_text
 from pytest_tokenbudget.report.highlights import (
     JoinedCause,
     joined_causes,

@@ -8,10 +8,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from pytest_tokenbudget.records.gate import Unit, split_key
-from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult, Verdict
+from pytest_tokenbudget.records.verdict import FAILING, GateResult, RunView, TestResult, Verdict
 from pytest_tokenbudget.report.advice_text import advice_lines
 from pytest_tokenbudget.report.figures import number, percent, signed, spent, unit_of
-from pytest_tokenbudget.report.formats import RunView, unattributed_text
+from pytest_tokenbudget.report.formats import unattributed_text
 from pytest_tokenbudget.report.highlights import JoinedCause, joined_causes, total
 from pytest_tokenbudget.report.table import (
     PART_WORDS,
