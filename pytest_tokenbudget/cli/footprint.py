@@ -66,7 +66,8 @@ def _run(arguments: argparse.Namespace) -> int:
     found = measure_footprint(
         Counter(cache=counts), tools=tools, system=[text for _, text in texts], model=arguments.model
     )
-    counts.save()
+    if counts is not None:
+        counts.save()
     rows = _rows(found, [name for name, text in texts if text])
     if arguments.json:
         print(json.dumps(_as_json(found, rows), indent=2))

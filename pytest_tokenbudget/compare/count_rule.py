@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_tokenbudget.compare.exact_rule import Comparison, judge_exact
+from pytest_tokenbudget.compare.exact_rule import comparison, judge_exact
 from pytest_tokenbudget.compare.sequential import QUIET
 from pytest_tokenbudget.compare.terms import Judged, Terms
 from pytest_tokenbudget.records.verdict import Verdict
@@ -65,9 +65,10 @@ def _judge_quiet(base: Sequence[float], new: Sequence[float], sessions: int, ter
     what = "an increase in live traffic is confirmed before it fails"
     if judged.verdict == "improved":
         what = "an improvement in live traffic is confirmed before it is kept"
-    evidence = Comparison(judged.ratio, float(terms.increase), more > 0)
-    note = f"{missing} would decide it: {what}"
-    return Judged("inconclusive", judged.ratio, n, len(base), sessions, terms, evidence, more, note)
+    evidence = comparison(judged.ratio, terms, suspicious=more > 0)
+    return replace(
+        judged, verdict="inconclusive", evidence=evidence, more=more, note=f"{missing} would decide it: {what}"
+    )
 
 
 def _judge_noisy(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> Judged:
@@ -102,7 +103,8 @@ def _judge_noisy(base: Sequence[float], new: Sequence[float], sessions: int, ter
         more = terms.more(n)
         if n < terms.plan.minimum:
             note = f"{counted(terms.plan.minimum - n, 'more sample')} would decide it: these counts vary"
-    evidence = LogRatioEvidence(terms, sessions, fitted, fitted, allowed, allowed, base_logs, new_logs)
+    decided = verdict != "inconclusive"
+    evidence = LogRatioEvidence(terms, sessions, fitted, fitted, allowed, allowed, base_logs, new_logs, decided)
     return Judged(
         verdict, math.exp(fitted.estimate), n, fitted.m, sessions, terms, evidence, more, note, baseline_missing=missing
     )

@@ -10,7 +10,11 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.compare.terms import Judged
+    from pytest_tokenbudget.records.verdict import GateResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +85,7 @@ QUIET = Plan(looks=(1, 3), level=1.0, guards=(1.0, 1.0), passing=(0.0, 0.0), min
 """Counts that show no noise: a suspicion is confirmed twice."""
 
 
-class Undecided(Protocol):
-    """A result that may want further values."""
-
-    @property
-    def more(self) -> int:
-        """Further new values that are wanted; 0 where it is decided, or cannot be."""
-
-
-def next_batch(results: Iterable[Undecided]) -> int:
+def next_batch(results: Iterable[GateResult | Judged]) -> int:
     """Number of further samples that a test needs; 0 where all its gates are decided.
 
     The smallest number that any of them asks for, so that sampling stops as soon as possible.

@@ -54,7 +54,7 @@ def stored_sessions(entry: BaselineEntry, metric: Metric, spec: MetricSpec) -> t
         return ((tokens,),) if tokens else ()
     records = entry.pooled if spec.pooled is not None else entry.metrics
     record = records.get(metric.key)
-    return () if record is None else tuple(session for session in record.sessions if session)
+    return () if record is None else tuple(filter(None, record.sessions))
 
 
 def why_unknown(metric: str, spec: MetricSpec) -> str:
@@ -69,21 +69,24 @@ def why_unknown(metric: str, spec: MetricSpec) -> str:
     return f"{reason}: a call carried no usage and could not be counted"
 
 
-def has_estimates(samples: Sequence[Sample], stage: str) -> bool:
-    """Tell whether a replay had no answer to a call of a stage, and gave that of another one."""
-    return any(call.estimated and inside(call.stage, stage) for sample in samples for call in sample.calls)
+def sources(samples: Sequence[Sample], stage: str) -> tuple[str, str, bool]:
+    """How the figures of a stage were obtained.
 
-
-def token_sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:
-    """The least sure source of a stage's input tokens and of its output tokens: ``counted``, ``calibrated`` or ``""``."""
+    Returns:
+        The least sure source of its input tokens and of its output tokens (``counted``, ``calibrated`` or ``""``), and
+        whether a replay had no answer to one of its calls, and gave that of another one.
+    """
     read: set[str | None] = set()
     written: set[str | None] = set()
+    estimated = False
     for sample in samples:
         for call in sample.calls:
-            if call.error is None and inside(call.stage, stage):
-                read.add(call.input_source)
-                written.add(call.output_source)
-    return _least_sure(read), _least_sure(written)
+            if inside(call.stage, stage):
+                estimated = estimated or call.estimated
+                if call.error is None:
+                    read.add(call.input_source)
+                    written.add(call.output_source)
+    return _least_sure(read), _least_sure(written), estimated
 
 
 def _least_sure(found: set[str | None]) -> str:
@@ -124,5 +127,4 @@ def is_far_from_origin(gate: Gate, recent: Sequence[Sequence[Number]], entry: Ba
     if record is None or record.origin is None or gate.metric.statistic != "mean":
         return False
     highest = max(map(max, recent))
-    allowed = record.origin * (1 + ORIGIN_MULTIPLE * float(gate.rule.fraction))
-    return highest > record.origin and highest >= allowed
+    return highest > record.origin and highest >= record.origin * (1 + ORIGIN_MULTIPLE * float(gate.rule.fraction))

@@ -65,14 +65,6 @@ def union_length(intervals: Iterable[tuple[float, float]]) -> float:
     return total
 
 
-def _has_all(view: StageView, whole: StageView) -> bool:
-    """Tell whether a stage has every call of the test, and every paid request."""
-    return all(
-        len(mine) == len(every)
-        for mine, every in ((view.calls, whole.calls), (view.attempts, whole.attempts), (view.paid, whole.paid))
-    )
-
-
 def measure(
     calls: Sequence[Call],
     spans: Sequence[Span],
@@ -125,15 +117,13 @@ def measure(
             own_time=None if path else own_time,
             paid=[request for request in paid if inside(request.stage, path)],
         )
-    total = values(views[""], table)
-    return Measured(
-        total=total,
-        stages={
-            path: values(view, table, same_calls=total if _has_all(view, views[""]) else None)
-            for path, view in views.items()
-            if path
-        },
-        composition=own,
-        pooled={path: pooled_values(view, table) for path, view in views.items()},
-        windows={path: opened for path, opened in windows.items() if opened},
-    )
+    whole = views[""]
+    total, pooled = values(whole, table), {"": pooled_values(whole, table)}
+    stages = {}
+    for path in paths:
+        view = views[path]
+        sizes = [(len(each.calls), len(each.attempts), len(each.paid)) for each in (view, whole)]
+        has_all = sizes[0] == sizes[1]
+        stages[path] = values(view, table, same_calls=total if has_all else None)
+        pooled[path] = pooled[""] if has_all else pooled_values(view, table)
+    return Measured(total, stages, own, pooled, windows)

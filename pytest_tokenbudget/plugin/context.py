@@ -55,7 +55,7 @@ class Builtins:
 
     def save_caches(self) -> None:
         """Keep for the next session what was worked out in this one."""
-        for cache in (self.counts, self.prices, self._checked_files):
+        for cache in filter(None, (self.counts, self.prices, self._checked_files)):
             cache.save()
 
     @pytest.hookimpl(trylast=True)

@@ -39,7 +39,7 @@ ROLES: dict[str, Role] = {
 
 def role_of(wire_role: str) -> Role:
     """The role behind a wire role; one that is not known is read as the user's."""
-    return ROLES.get(wire_role.lower(), "user")
+    return ROLES.get(wire_role) or ROLES.get(wire_role.lower(), "user")
 
 
 def texts(value: object) -> tuple[Text, ...]:

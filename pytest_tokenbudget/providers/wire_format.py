@@ -402,8 +402,10 @@ class WireFormat:
 
     def url_model(self, request: Request) -> str:
         """The model that the URL names, for APIs whose body does not."""
-        marker = next((marker for marker in self.model_markers if f"/{marker}/" in request.path), "")
-        return request.segment_after(marker) if marker else ""
+        for marker in self.model_markers:
+            if f"/{marker}/" in request.path:
+                return request.segment_after(marker)
+        return ""
 
     def asks_stream(self, request: Request) -> bool:
         """Tell whether the request asks for a stream."""

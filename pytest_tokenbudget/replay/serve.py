@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
-from pytest_tokenbudget.capture.proxy.answers import play_answer
-from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest
+from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest, play_answer
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
 from pytest_tokenbudget.errors import TokenBudgetError

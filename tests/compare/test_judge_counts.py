@@ -9,7 +9,7 @@ import pytest
 
 from pytest_tokenbudget.compare import judge, judge_origin
 from pytest_tokenbudget.compare.sequential import next_batch
-from pytest_tokenbudget.compare.shared_shift import called_in_report, suite_shift
+from pytest_tokenbudget.compare.shared_shift import suite_shift
 
 
 @pytest.mark.parametrize(
@@ -227,11 +227,6 @@ def test_the_suite_shifts_together() -> None:
     assert doubled is not None
     assert doubled.verdict == "regression"
     assert doubled.lower > 1.0
-
-
-def test_a_finished_report_is_read_as_a_family() -> None:
-    """Gates without a p-value are no part of the family, and never called by it."""
-    assert called_in_report([0.0001, None, 0.9, 0.02]) == (True, False, False, True)
 
 
 def test_the_next_batch_is_the_smallest_that_helps() -> None:

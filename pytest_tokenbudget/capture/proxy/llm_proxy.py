@@ -10,10 +10,8 @@ from urllib.parse import quote, unquote
 
 from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.local_answer import Outgoing
-from pytest_tokenbudget.capture.proxy.answers import play_answer
 from pytest_tokenbudget.capture.proxy.forward import STAGE_HEADER, Forwarding
-from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest
-from pytest_tokenbudget.capture.proxy.upstream_connections import UpstreamConnections
+from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest, play_answer
 from pytest_tokenbudget.capture.proxy.upstreams import KNOWN, Upstream, upstream_of, upstreams_from
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
@@ -33,8 +31,7 @@ class LlmProxy:
 
     def __init__(self) -> None:
         self._upstreams = upstreams_from(os.environ)
-        self._connections = UpstreamConnections()
-        self._forwarding = Forwarding(self._connections)
+        self._forwarding = Forwarding()
         self._server = LoopbackServer(self._handle)
         ACTIVE.forwarders = (*ACTIVE.forwarders, self)
 
@@ -50,7 +47,7 @@ class LlmProxy:
         """Stop it."""
         ACTIVE.forwarders = tuple(one for one in ACTIVE.forwarders if one is not self)
         self._server.close()
-        self._connections.close()
+        self._forwarding.close()
 
     @property
     def url(self) -> str:
