@@ -14,8 +14,7 @@ import pytest
 
 import pytest_tokenbudget
 from pytest_tokenbudget.errors import SettingsError
-from pytest_tokenbudget.plugin.context import register_builtins, session_prices
-from pytest_tokenbudget.plugin.options import read_settings
+from pytest_tokenbudget.plugin.context import read_settings, register_builtins, session_prices
 from pytest_tokenbudget.plugin.writing import REPORT, Written, keep_last_run, report_formats, store_of, write_baselines
 from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.verdict import RunView, TestResult, Verdict
