@@ -107,34 +107,6 @@ class ExchangeBuilder:
         end: How it ended, ``None`` while it runs.
     """
 
-    __slots__ = (
-        "_ask_at",
-        "_built",
-        "answer",
-        "body_cut",
-        "chunk_times",
-        "chunks",
-        "encoded",
-        "end",
-        "ended",
-        "error",
-        "headers",
-        "library",
-        "mocked",
-        "number",
-        "outside",
-        "owner",
-        "request",
-        "size",
-        "span",
-        "stage",
-        "started",
-        "status",
-        "streamed",
-        "surrounding_stage",
-        "within",
-    )
-
     def __init__(
         self,
         owner: ActiveRecorder,

@@ -14,13 +14,12 @@ import pytest
 
 import pytest_tokenbudget
 from pytest_tokenbudget.errors import SettingsError
-from pytest_tokenbudget.plugin.context import register_builtins, session_prices
-from pytest_tokenbudget.plugin.options import read_settings
+from pytest_tokenbudget.plugin.context import read_settings, register_builtins, session_prices
 from pytest_tokenbudget.plugin.writing import REPORT, Written, keep_last_run, report_formats, store_of, write_baselines
 from pytest_tokenbudget.records.advice import Advice
-from pytest_tokenbudget.records.verdict import TestResult, Verdict
+from pytest_tokenbudget.records.verdict import RunView, TestResult, Verdict
 from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
-from pytest_tokenbudget.report.formats import RunView, write_reports
+from pytest_tokenbudget.report.formats import write_reports
 from pytest_tokenbudget.report.table import Line, Tone, failure_lines, failure_text, fold_line, remedies, short_headline
 from pytest_tokenbudget.report.test_result import pace_lines, pooled_paces
 from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
@@ -159,14 +158,11 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
         ended_ok=ended_ok,
     )
     register_builtins(config).save_caches()
-    run = write_reports(
-        run,
-        settings.reports,
-        report_formats(config) if settings.reports else {},
-        option=REPORT,
-        directory=config.invocation_params.dir,
-        summary=os.environ.get("GITHUB_STEP_SUMMARY", ""),
-    )
+    summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    if settings.reports or summary:
+        formats = report_formats(config) if settings.reports else {}
+        directory = config.invocation_params.dir
+        run = write_reports(run, settings.reports, formats, option=REPORT, directory=directory, summary=summary)
     return replace(run, compare=keep_last_run(config, settings, run))
 
 

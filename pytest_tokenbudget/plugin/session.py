@@ -14,10 +14,9 @@ from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.capture.watch import keep_in_place
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
 from pytest_tokenbudget.option_table import MARKER
-from pytest_tokenbudget.plugin.context import SessionContext, register_builtins
+from pytest_tokenbudget.plugin.context import SessionContext, read_settings, register_builtins
 from pytest_tokenbudget.plugin.controller import attach
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
-from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.run import TestRun, run_key
 from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget

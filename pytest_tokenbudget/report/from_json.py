@@ -21,9 +21,9 @@ from pytest_tokenbudget.records.composition import Cause, PartTotal, StageCompos
 from pytest_tokenbudget.records.exchange import Unattributed
 from pytest_tokenbudget.records.gate import Unit
 from pytest_tokenbudget.records.sample import Sample, Traffic, Turn, Values
-from pytest_tokenbudget.records.verdict import Before, ExactPart, GateResult, TestResult, Verdict
+from pytest_tokenbudget.records.verdict import Before, ExactPart, GateResult, RunView, TestResult, Verdict
 from pytest_tokenbudget.report.figures import unit_of
-from pytest_tokenbudget.report.formats import REPORT_FORMAT, RunView
+from pytest_tokenbudget.report.formats import REPORT_FORMAT
 from pytest_tokenbudget.settings import Mode
 
 LARGEST_REPORT = 256 * 2**20

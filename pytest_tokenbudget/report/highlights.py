@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import split_key
-from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, TestResult
+from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, RunView, TestResult
 from pytest_tokenbudget.report.figures import now_value, number, percent, summed
-from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.table import failing_gates, is_around
 from pytest_tokenbudget.wording import plain
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import RunView
 from pytest_tokenbudget.report.prompt_tree import Node, tree
 from pytest_tokenbudget.wording import plain
 

@@ -7,8 +7,7 @@ from dataclasses import asdict
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import RunView, TestResult
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.records.composition import Composition, Piece, split
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.tokens import openai_chat_tokens
 from pytest_tokenbudget.tokens.aggregate import fixed_part
 from pytest_tokenbudget.tokens.counts import (
     MILLI,
@@ -23,7 +22,7 @@ from pytest_tokenbudget.tokens.counts import (
     digest,
     whole_tokens,
 )
-from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
+from pytest_tokenbudget.tokens.openai_tokens import is_openai, render_chat, render_responses
 from pytest_tokenbudget.tokens.vocabularies import (
     EncodingChoice,
     available,
@@ -128,9 +127,9 @@ class Counter:
 
     def prepare(self) -> None:
         """Import every way of counting a prompt."""
-        from pytest_tokenbudget.tokens import media, openai_responses_tokens, profile_render, typescript
+        from pytest_tokenbudget.tokens import media, profiles, typescript
 
-        _ = media, openai_responses_tokens, profile_render, typescript
+        _ = media, profiles, typescript
 
     def prompt_to(self, answered_by: str, prompt: Prompt, *, provider: str) -> Prompt:
         """Give a prompt the model that answered, where the requested name says nothing: a deployment, an alias.
@@ -261,22 +260,15 @@ class Counter:
         return rendering, encoding, measured
 
     def _render(self, prompt: Prompt, provider: str, scale: _Scale) -> tuple[Rendering, str]:
+        """Render a prompt by its model's own rules, else by its chat template, else by its family's profile."""
         if scale.exact and is_openai(prompt.api, prompt.model):
-            if prompt.api.startswith("openai.responses"):
-                from pytest_tokenbudget.tokens import openai_responses_tokens
-
-                return openai_responses_tokens.render(prompt, self._memo), scale.encoding
-            return openai_chat_tokens.render(prompt, self._memo), scale.encoding
-        return self._render_by_profile(prompt, provider, scale)
-
-    def _render_by_profile(self, prompt: Prompt, provider: str, scale: _Scale) -> tuple[Rendering, str]:
-        """Render a prompt whose model's own rules are not known: by its chat template, else by its family's profile."""
-        from pytest_tokenbudget.tokens import profile_render
-        from pytest_tokenbudget.tokens.profiles import DEFAULT, profile_of
+            by_rules = render_responses if prompt.api.startswith("openai.responses") else render_chat
+            return by_rules(prompt, self._memo), scale.encoding
+        from pytest_tokenbudget.tokens.profiles import BARE_APIS, DEFAULT, profile_of, render_bare, render_profiled
 
         # Rules that were fitted to another tokenizer than the model's own make its prompts worse.
         profile = DEFAULT if scale.own else profile_of(provider, prompt.api, prompt.model)
-        if scale.template is not None and prompt.api not in profile_render.BARE_APIS:
+        if scale.template is not None and prompt.api not in BARE_APIS:
             from pytest_tokenbudget.tokens.chat_template import TemplateProblem
 
             try:
@@ -284,11 +276,11 @@ class Counter:
             except TemplateProblem:
                 # What the template refuses, the engine would have refused too, or it has another template.
                 pass
-        if prompt.api in profile_render.BARE_APIS:
+        if prompt.api in BARE_APIS:
             weight = MILLI if scale.exact else round(profile.text * MILLI)
-            rendering = profile_render.render_bare(prompt, weight=weight, estimated=not scale.exact)
+            rendering = render_bare(prompt, weight=weight, estimated=not scale.exact)
             return rendering, scale.encoding if scale.exact else _profiled(scale.encoding, profile.name)
-        rendering = profile_render.render(prompt, self._memo, profile, provider, exact_text=scale.own)
+        rendering = render_profiled(prompt, self._memo, profile, provider, exact_text=scale.own)
         return rendering, _profiled(scale.encoding, profile.name)
 
     def _scale(self, provider: str, model: str) -> _Scale:

@@ -107,7 +107,7 @@ def test_a_reference_and_a_report_are_sides(tmp_path: Path) -> None:
     """The reference by its name, the report by its path; what one side alone has is named."""
     from report_runs import exact_test
 
-    from pytest_tokenbudget.report.formats import RunView
+    from pytest_tokenbudget.records.verdict import RunView
     from pytest_tokenbudget.report.json_report import write as write_report
 
     path = write(tmp_path, 100)

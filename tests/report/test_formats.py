@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from report_runs import many, showcase
 
-from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.verdict import RunView, TestResult
 from pytest_tokenbudget.report import json_report
 from pytest_tokenbudget.report.figures import number, percent
-from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.github import error_lines
 from pytest_tokenbudget.report.markdown import markdown
 from pytest_tokenbudget.report.table import failure_text

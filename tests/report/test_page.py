@@ -22,9 +22,8 @@ from pytest_tokenbudget.cli.main import main
 from pytest_tokenbudget.errors import ReportError
 from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
-from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.verdict import RunView, TestResult
 from pytest_tokenbudget.report import json_report
-from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.from_json import parse_report
 from pytest_tokenbudget.report.page.document import render, write
 
