@@ -126,5 +126,5 @@ def is_far_from_origin(gate: Gate, recent: Sequence[Sequence[Number]], entry: Ba
     record = entry.metrics.get(gate.metric.key)
     if record is None or record.origin is None or gate.metric.statistic != "mean":
         return False
-    highest = max(map(max, recent))
-    return highest > record.origin and highest >= record.origin * (1 + ORIGIN_MULTIPLE * float(gate.rule.fraction))
+    highest, origin = max(map(max, recent)), record.origin
+    return highest > origin and highest >= origin * (1 + ORIGIN_MULTIPLE * float(gate.rule.fraction))

@@ -89,11 +89,10 @@ def timeline(calls: Sequence[TimedCall], pace: float = 1.0) -> Timeline:
         pace: Seconds on the virtual clock for each second in which the agent's own code ran.
     """
     # Starts come behind ends of the same time, and a call's end never before its start.
-    events = sorted(
-        event
-        for index, call in enumerate(calls)
-        for event in ((call.started, 1, index), (max(call.started, call.ended - _slack(call)), 2, index))
-    )
+    events = []
+    for index, call in enumerate(calls):
+        events += [(call.started, 1, index), (max(call.started, call.ended - _slack(call)), 2, index)]
+    events.sort()
     found: list[tuple[float, float]] = [(0.0, 0.0)] * len(calls)
     times: list[float] = []
     ends: list[tuple[float, float]] = []
@@ -291,9 +290,12 @@ def clock_noise_of(samples: Sequence[Sample], stage: str) -> Fraction:
 
 
 def _pauses_before_starts_beside_others(sample: Sample, stage: str) -> float:
-    calls = [call for call in sample.calls if inside(call.stage, stage)]
-    timed = [TimedCall(call.started, call.started + call.latency, 0.0) for call in calls]
-    events = sorted(event for call in timed for event in ((call.started, 1), (call.ended - _slack(call), -1)))
+    events = []
+    for call in sample.calls:
+        if inside(call.stage, stage):
+            timed = TimedCall(call.started, call.started + call.latency, 0.0)
+            events += [(timed.started, 1), (timed.ended - _slack(timed), -1)]
+    events.sort()
     pauses, before, in_flight = 0.0, 0.0, 0
     for time, change in events:
         if change > 0 and in_flight:
@@ -366,7 +368,7 @@ def pool_paces(paces: Sequence[ProviderPace]) -> ProviderPace:
     weights = [max(1e-6, math.log(pace.upper / pace.ratio)) ** -2 for pace in paces]
     location = sum(w * math.log(pace.ratio) for w, pace in zip(weights, paces, strict=True)) / sum(weights)
     margin = sum(weights) ** -0.5
-    lower, ratio, upper = (math.exp(location + offset) for offset in (-margin, 0.0, margin))
+    lower, ratio, upper = [math.exp(location + offset) for offset in (-margin, 0.0, margin)]
     return replace(paces[0], ratio=ratio, lower=lower, upper=upper, calls=sum(pace.calls for pace in paces))
 
 
@@ -376,5 +378,5 @@ def _pace(model: str, provider: str, logs: Sequence[float], stored: int) -> Prov
     location = huber_location(logs, centre, math.sqrt(variance))
     error = math.sqrt(_DEFF * variance * (1.0 / n + 1.0 / max(1, stored)))
     margin = upper_quantile(0.025, NOISE_DF + n - 1) * error
-    lower, ratio, upper = (math.exp(location + offset) for offset in (-margin, 0.0, margin))
+    lower, ratio, upper = [math.exp(location + offset) for offset in (-margin, 0.0, margin)]
     return ProviderPace(model, provider, ratio, lower, upper, n)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.measure.metrics import MetricSpec, StageView, clock_time, pooled_values, values
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import StageComposition, inside, within
+from pytest_tokenbudget.records.composition import StageComposition, all_stages, inside, within
 from pytest_tokenbudget.records.sample import Span, Values
 
 Compose = Callable[[Sequence[Call], float], StageComposition]
@@ -33,17 +33,6 @@ class Measured:
     composition: dict[str, StageComposition]
     pooled: dict[str, dict[str, tuple[float, ...]]]
     windows: dict[str, tuple[tuple[float, float], ...]]
-
-
-def stage_paths(calls: Iterable[Call], spans: Iterable[Span]) -> list[str]:
-    """All stages that a run opened or that a rule gave to a call, with those around them, sorted."""
-    paths: set[str] = set()
-    for innermost in {*(call.stage for call in calls), *(span.stage for span in spans)}:
-        path = innermost
-        while path:
-            paths.add(path)
-            path = path.rpartition("/")[0]
-    return sorted(paths)
 
 
 def union_length(intervals: Iterable[tuple[float, float]]) -> float:
@@ -92,7 +81,7 @@ def measure(
         The figures. A stage that only a rule opened (no code) is open while its calls run.
     """
     answered = min((call.started + (call.ttft or call.latency) for call in calls if call.succeeded), default=math.inf)
-    paths = stage_paths(calls, spans)
+    paths = all_stages([*(call.stage for call in calls), *(span.stage for span in spans)])
     own = {path: compose([call for call in calls if call.stage == path], answered) for path in paths}
     windows: dict[str, tuple[tuple[float, float], ...]] = {"": ((begun, begun + call_phase),)}
     views: dict[str, StageView] = {}

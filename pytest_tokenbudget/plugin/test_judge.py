@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
-from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.compare.values import stored_sessions
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.constant_speed import at_speed_of
@@ -15,7 +14,7 @@ from pytest_tokenbudget.plugin.stored_baselines import TestLocation
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
+from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult, next_batch
 from pytest_tokenbudget.report.test_result import assemble
 from pytest_tokenbudget.settings import runs_per_month
 

@@ -137,6 +137,14 @@ def has_open_target(gates: Iterable[GateResult]) -> bool:
     return any(gate.kind == "reduce" and gate.verdict == "inconclusive" for gate in gates)
 
 
+def next_batch(gates: Iterable[GateResult]) -> int:
+    """Number of further samples that a test needs; 0 where all its gates are decided.
+
+    The smallest number that any of them asks for, so that sampling stops as soon as possible.
+    """
+    return min((gate.more for gate in gates if gate.more), default=0)
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderPace:
     """The speed of a model in a run beside the baseline's: what is left of the latency without the code's part.

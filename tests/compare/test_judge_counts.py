@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from pytest_tokenbudget.compare import judge, judge_origin
-from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.compare.shared_shift import suite_shift
+from pytest_tokenbudget.records.verdict import GateResult, next_batch
 
 
 @pytest.mark.parametrize(
@@ -235,6 +235,10 @@ def test_the_next_batch_is_the_smallest_that_helps() -> None:
     noisy = judge([[98, 101, 100, 99, 120]], [200], max_increase=0.1, kind="count")
     done = judge([100], [100], max_increase=0.1, kind="exact")
     assert (open_count.more, noisy.more, done.more) == (1, 4, 0)
-    assert next_batch([open_count, noisy, done]) == 1
-    assert next_batch([done]) == 0
+    gates = [
+        GateResult("calls", "mean", "+10%", "max_increase", 1, 2, judged.verdict, more=judged.more)
+        for judged in (open_count, noisy, done)
+    ]
+    assert next_batch(gates) == 1
+    assert next_batch(gates[2:]) == 0
     assert next_batch([]) == 0
