@@ -9,7 +9,7 @@ from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
 from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest, play_answer
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
+from pytest_tokenbudget.capture.remote import begin_remote
 from pytest_tokenbudget.errors import TokenBudgetError
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ class Served:
             if recorder is None:
                 answer = self._model.answer(outgoing)
             else:
-                builder = begin_remote(recorder, outgoing)
-                answer = answer_remote(recorder, builder, outgoing)
+                builder, answer = begin_remote(recorder, outgoing)
         except TokenBudgetError as problem:
             return request.answer(400, str(problem), kind=_KIND)
         if answer is None:

@@ -14,7 +14,7 @@ from pytest_tokenbudget.capture.proxy.forward import STAGE_HEADER, Forwarding
 from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest, play_answer
 from pytest_tokenbudget.capture.proxy.upstreams import KNOWN, Upstream, upstream_of, upstreams_from
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
+from pytest_tokenbudget.capture.remote import begin_remote
 from pytest_tokenbudget.capture.stage import checked_path
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 
@@ -180,8 +180,7 @@ class LlmProxy:
             stage=stage,
             streamed=True,
         )
-        builder = begin_remote(recorder, outgoing)
-        answer = answer_remote(recorder, builder, outgoing)
+        builder, answer = begin_remote(recorder, outgoing)
         if answer is not None:
             return play_answer(request, answer, builder)
         try:
