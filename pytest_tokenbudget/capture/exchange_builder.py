@@ -6,7 +6,7 @@ A model call's body is kept whole, a body that may be one up to a bound, and oth
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -291,10 +291,19 @@ def tee(chunks: Iterator[bytes], builder: ExchangeBuilder) -> Iterator[bytes]:
 
 async def async_tee(chunks: AsyncIterator[bytes], builder: ExchangeBuilder) -> AsyncIterator[bytes]:
     """Pass on what is read of a body asynchronously; see :func:`tee`."""
-    with builder as keep:
-        async for chunk in chunks:
-            keep(chunk)
-            yield chunk
+    try:
+        with builder as keep:
+            async for chunk in chunks:
+                keep(chunk)
+                yield chunk
+    finally:
+        await close_generator(chunks)
+
+
+async def close_generator(chunks: Any) -> None:
+    """Close a generator that is left behind, as httpx2 does, so that it is not left to the garbage collector."""
+    if isinstance(chunks, AsyncGenerator):
+        await chunks.aclose()
 
 
 def is_cancellation(error: BaseException) -> bool:

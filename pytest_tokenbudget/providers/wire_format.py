@@ -134,18 +134,7 @@ def reading(
     asked_stream: bool = False,
     request_model: str = "",
 ) -> Reading:
-    """The reading of what was gathered.
-
-    Args:
-        accumulator: What was gathered.
-        response: The response that it was gathered from.
-        api: Name of the wire format.
-        status: HTTP status.
-        provider: Who answered; ``""`` where the caller puts it in.
-        operation: What kind of call it was.
-        asked_stream: Whether a stream was asked for.
-        request_model: Model that was asked for.
-    """
+    """The reading of what was gathered; ``provider`` may be left empty for the caller to put in."""
     failed = status is not None and status >= 400
     usage = Usage() if failed else accumulator.usage
     error = accumulator.error or (_error_in(response, status) if failed else None)
@@ -187,10 +176,7 @@ def reading(
 def keep_told(told: list[dict[str, Any]], usage: dict[str, Any], input_key: str) -> None:
     """Keep the usages of a stream that matter to :meth:`ResponseAccumulator.note_usage`, where each event tells one.
 
-    Args:
-        told: The last usage that tells an input, and behind it the last of those that came later.
-        usage: The next one.
-        input_key: Where the input's tokens stand in it.
+    ``told`` is the last usage that tells an input, by its key, and behind it the last of those that came later.
     """
     if told and not usage.get(input_key):
         told[1:] = [usage]
