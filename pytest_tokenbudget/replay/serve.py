@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
+from pytest_tokenbudget.capture.local_answer import Answerer
 from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest, play_answer
 from pytest_tokenbudget.capture.recorder import Recorder
 from pytest_tokenbudget.capture.remote import begin_remote
@@ -64,15 +64,7 @@ class Served:
             self._server = None
 
     def _respond(self, request: ServerRequest) -> bool:
-        outgoing = Outgoing(
-            client="http",
-            method=request.method,
-            url=self.host_url + request.target,
-            headers=request.head.pairs,
-            body=request.body,
-            stage="",
-            streamed=True,
-        )
+        outgoing = request.outgoing(self.host_url + request.target)
         recorder = self._recorder()
         builder: ExchangeBuilder | None = None
         try:
