@@ -333,13 +333,7 @@ def _exchange(plan: _Planned, number: int, started: float, ended: float) -> Exch
 
 
 def _with_cache(calls: Sequence[Call], reader: Reader, *, stage: str | None) -> tuple[Call, ...]:
-    """Count as cached what a call has in common with the beginning of an earlier one of the same model.
-
-    Args:
-        calls: The calls of a run.
-        reader: Prices what is cached.
-        stage: The stage whose own calls alone are served; ``None``: all are.
-    """
+    """Count as cached what a call (of one stage, where one is given) begins with in common with an earlier one of its model."""
     served = [0] * len(calls)
     wanted = [0] * len(calls)
     for number, call in enumerate(calls):

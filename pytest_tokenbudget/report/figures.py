@@ -13,6 +13,9 @@ from pytest_tokenbudget.records.verdict import GateResult, TestResult
 from pytest_tokenbudget.stats.statistic import mean
 from pytest_tokenbudget.wording import counted
 
+STAGE_METRICS = ("input_tokens", "output_tokens", "calls", "failed_attempts", "latency", "cost")
+"""The metrics of a table with a row a stage."""
+
 _UNITS = {spec.name: spec.unit for spec in BUILTIN_METRICS}
 
 

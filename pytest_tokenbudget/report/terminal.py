@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from pytest_tokenbudget.records.gate import Unit, split_key
+from pytest_tokenbudget.records.gate import split_key
 from pytest_tokenbudget.records.verdict import FAILING, GateResult, RunView, TestResult, Verdict
 from pytest_tokenbudget.report.advice_text import advice_lines
-from pytest_tokenbudget.report.figures import number, percent, signed, spent, unit_of
+from pytest_tokenbudget.report.figures import STAGE_METRICS, number, percent, signed, spent, unit_of
 from pytest_tokenbudget.report.formats import unattributed_text
 from pytest_tokenbudget.report.highlights import JoinedCause, joined_causes, total
 from pytest_tokenbudget.report.table import (
@@ -41,14 +41,6 @@ SHOWN_REASONS = 2
 SHOWN_ACCEPTED = 20
 """Tests of an update that are told one by one."""
 
-STAGE_COLUMNS: Mapping[str, Unit] = {
-    "input_tokens": "tokens",
-    "output_tokens": "tokens",
-    "calls": "count",
-    "failed_attempts": "count",
-    "latency": "s",
-    "cost": "USD",
-}
 _QUIET: tuple[Verdict, ...] = ("ok", "new", "inconclusive")
 _SHORTEST_NAME = 20
 _OVER = {"regression": "OVER", "over_limit": "OVER LIMIT", "target_missed": "TARGET MISSED"}
@@ -315,7 +307,7 @@ def _stage_lines(result: TestResult) -> list[str]:
         return []
     last = result.samples[-1]
     cells = [
-        (plain(stage) or "(test)", *(number(values.get(name), unit) for name, unit in STAGE_COLUMNS.items()))
+        (plain(stage) or "(test)", *(number(values.get(name), unit_of(name)) for name in STAGE_METRICS))
         for stage, values in (*sorted(last.stages.items()), ("", last.total))
     ]
     headers = ("stage", "input", "output", "calls", "failed", "latency", "cost")

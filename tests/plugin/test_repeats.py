@@ -212,7 +212,7 @@ def test_own_work_is_not_on_the_tests_timer(quick_project: Any) -> None:
 import time
 
 def pytest_tokenbudget_price(provider, model, usage):
-    time.sleep(1.5)
+    time.sleep(1.1)
 """
     )
     quick_project.write("""

@@ -68,12 +68,14 @@ CELERY = """
 @pytest.fixture(scope="session")
 def worker(tmp_path_factory):
     child = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-P", "prefork", "-c", "2", "-l", "ERROR"]
+        [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-P", "prefork", "-c", "2", "-l", "ERROR"],
+        start_new_session=True,
     )
     import tasks
     tasks.ask.delay("warm up").get(timeout=60, interval=0.02)
     yield tasks.ask
-    stop(child)
+    os.killpg(child.pid, signal.SIGKILL)  # to shut down takes it six seconds
+    child.wait()
 
 
 @budget
