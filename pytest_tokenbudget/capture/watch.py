@@ -190,12 +190,11 @@ class _Patches:
         """The patches of a family's methods: those of earlier watches, where they still fit."""
         known = self._made.get(family.module)
         if known is None or not all(map(is_current, [patch.owner for patch in known])):
+            home = import_module(f"{__package__}.{family.home}")
             try:
-                known = list(map(Patch, import_module(f"{__package__}.{family.home}").watched(module, _label(family))))
-            except (
-                AttributeError
-            ):  # it is being imported by another thread, and not complete yet: its arrival will be told
-                return []
+                known = list(map(Patch, home.watched(module, _label(family))))
+            except AttributeError:
+                return []  # it is being imported by another thread, and not complete yet: its arrival will be told
             self._made[family.module] = known
         return known
 
