@@ -6,7 +6,7 @@ A model call's body is kept whole, a body that may be one up to a bound, and oth
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -182,19 +182,6 @@ class ExchangeBuilder:
         """End it where reading the body raised: the connection broke, or the reader was cancelled."""
         self.finish("cut" if isinstance(error, Exception) and not is_cancellation(error) else "cancelled", error)
 
-    def __enter__(self) -> Callable[[bytes], None]:
-        """Give the function that notes a piece; the exchange ends as the reading of its body in this context ends."""
-        return self.chunk
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """End it: whole, closed by its reader, or cut."""
-        if error is None:
-            self.finish("complete")
-        elif isinstance(error, GeneratorExit):
-            self.finish("closed")
-        else:
-            self.cut(error)
-
     def abandon(self) -> None:
         """End it where the response was collected unclosed; the garbage collector calls this at any time, in any thread."""
         self.finish("closed", collected=True)
@@ -282,19 +269,44 @@ class ExchangeBuilder:
 
 
 def tee(chunks: Iterator[bytes], builder: ExchangeBuilder) -> Iterator[bytes]:
-    """Pass on what is read of a body, and note it; the exchange ends as the reading ends."""
-    with builder as keep:
+    """Pass on what is read of a body, and note it; the exchange ends as the reading does: whole, closed, or cut."""
+    keep = builder.chunk
+    try:
         for chunk in chunks:
             keep(chunk)
             yield chunk
+    except GeneratorExit:
+        builder.finish("closed")
+        raise
+    except BaseException as error:
+        builder.cut(error)
+        raise
+    builder.finish("complete")
 
 
 async def async_tee(chunks: AsyncIterator[bytes], builder: ExchangeBuilder) -> AsyncIterator[bytes]:
     """Pass on what is read of a body asynchronously; see :func:`tee`."""
-    with builder as keep:
+    keep = builder.chunk
+    try:
         async for chunk in chunks:
             keep(chunk)
             yield chunk
+    except GeneratorExit:
+        builder.finish("closed")
+        raise
+    except BaseException as error:
+        builder.cut(error)
+        raise
+    else:
+        builder.finish("complete")
+    finally:
+        await close_generator(chunks)
+
+
+async def close_generator(chunks: Any) -> None:
+    """Close a generator that is left behind, as httpx2 does, so that it is not left to the garbage collector."""
+    if isinstance(chunks, AsyncGenerator):
+        await chunks.aclose()
 
 
 def is_cancellation(error: BaseException) -> bool:

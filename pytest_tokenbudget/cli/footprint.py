@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import shlex
@@ -89,6 +88,8 @@ def _cache_folder() -> Path | None:
 
 
 def _read_server(command: str) -> tuple[Sequence[Any], Sequence[tuple[str, str]]]:
+    import asyncio
+
     try:
         words = shlex.split(command)
     except ValueError as error:

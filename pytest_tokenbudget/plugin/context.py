@@ -11,14 +11,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_tokenbudget.baselines.format import checked_cache
 from pytest_tokenbudget.baselines.store import BaselineStore, JsonStore
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
-from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules
 from pytest_tokenbudget.errors import SettingsError
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader, StageFinder
@@ -32,6 +31,9 @@ from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer
 from pytest_tokenbudget.settings import Settings, is_ci, pairs, runs_per_month, server_slots
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.tokens.counts import count_cache
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.stage_rules import StageRule
 
 NAME = "tokenbudget-builtins"
 
@@ -185,7 +187,11 @@ class SessionContext:
         builtins = register_builtins(config)
         hook = config.hook
         named = hook.pytest_tokenbudget_stage
-        rules = parse_stage_rules(settings.stages)
+        rules: tuple[StageRule, ...] = ()
+        if settings.stages:
+            from pytest_tokenbudget.capture.stage_rules import parse_stage_rules
+
+            rules = parse_stage_rules(settings.stages)
         encodings = pairs(
             settings.encodings, option="tokenbudget_encodings", example="deepseek-* = path/to/tokenizer.json"
         )

@@ -339,15 +339,7 @@ def _events(body: bytes) -> tuple[list[bytes], list[bytes], bool]:
 
 
 def _end_of_event(body: bytes, number: int) -> int:
-    """Offset just behind the blank line that ends an event.
-
-    Args:
-        body: The whole body, decoded.
-        number: Number of the event among those that carry data, from 0.
-
-    Returns:
-        The offset, or the body's length where the event is not ended.
-    """
+    """Offset just behind the blank line that ends an event (by its number among those that carry data), or the body's end."""
     offset, seen, has_data = 0, -1, False
     for line in body.splitlines(keepends=True):
         offset += len(line)
@@ -367,12 +359,7 @@ def _lines(body: bytes) -> list[bytes]:
 
 
 def _end_of_line(body: bytes, number: int) -> int:
-    """Offset just behind a line.
-
-    Args:
-        body: The whole body, decoded.
-        number: Number of the line among those that hold something, from 0.
-    """
+    """Offset just behind a line, by its number among those that hold something."""
     offset, seen = 0, -1
     for line in body.splitlines(keepends=True):
         offset += len(line)

@@ -181,8 +181,8 @@ class Counter:
         Raises:
             TokenizerError: If a configured vocabulary cannot be loaded.
         """
-        rendering, encoding, measured = self._measured(prompt, provider)
-        return Count(max(0, whole_tokens(sum([milli for milli, _ in measured]))), encoding, rendering.estimated)
+        rendering, encoding, milli, _ = self._measured(prompt, provider)
+        return Count(max(0, whole_tokens(sum(milli))), encoding, rendering.estimated)
 
     def estimate_prompt(self, prompt: Prompt, *, provider: str, seen: Calibration) -> Count:
         """Input tokens of a prompt whose provider reported none: the count, an estimate times the sample's own ratio.
@@ -227,37 +227,36 @@ class Counter:
         Raises:
             TokenizerError: If a configured vocabulary cannot be loaded.
         """
-        rendering, encoding, measured = self._measured(prompt, provider)
-        counted = max(0, whole_tokens(sum([milli for milli, _ in measured])))
-        # a profile may count less than nothing for a part of the framing; no piece can
-        weights = [milli if milli > 0 else 0 for milli, _ in measured]
+        rendering, encoding, milli, digests = self._measured(prompt, provider)
+        counted = max(0, whole_tokens(sum(milli)))
         total = input_tokens
         if total is None:
             ratio = seen.ratio(provider, prompt.model) if seen and rendering.estimated else None
             total = counted if ratio is None else round(counted * ratio)
         total = max(0, total)
+        # a profile may count less than nothing for a part of the framing; no piece can
+        weights = [each if each > 0 else 0 for each in milli]
         pieces = [
             Piece(fragment.part, fragment.name, tokens, found[:SHOWN], weight)
-            for fragment, tokens, weight, (_, found) in zip(
-                rendering.fragments, split(total, weights), weights, measured, strict=True
+            for fragment, tokens, weight, found in zip(
+                rendering.fragments, split(total, weights), weights, digests, strict=True
             )
         ]
-        fixed = fixed_part(rendering.fragments, [milli for milli, _ in measured])
+        fixed = fixed_part(rendering.fragments, milli)
         return Composition(tuple(pieces), total, counted, encoding, rendering.estimated, fixed)
 
-    def _measured(self, prompt: Prompt, provider: str) -> tuple[Rendering, str, list[tuple[int, str]]]:
+    def _measured(self, prompt: Prompt, provider: str) -> tuple[Rendering, str, list[int], list[str]]:
         """A prompt's rendering, the name of what counted it, and thousandths of a token and digest of each fragment."""
         scale = self._scale(provider, prompt.model)
         rendering, encoding = self._render(prompt, provider, scale)
-        counts = scale.counts.measure([fragment.text for fragment in rendering.fragments])
-        measured = [
-            (
-                fragment.weight * tokens + fragment.fixed,
-                self._digest(fragment.identity) if fragment.identity else found,
-            )
-            for fragment, (tokens, found) in zip(rendering.fragments, counts, strict=True)
+        fragments = rendering.fragments
+        counts = scale.counts.measure([fragment.text for fragment in fragments])
+        milli = [one.weight * tokens + one.fixed for one, (tokens, _) in zip(fragments, counts, strict=True)]
+        digests = [
+            self._digest(one.identity) if one.identity else found
+            for one, (_, found) in zip(fragments, counts, strict=True)
         ]
-        return rendering, encoding, measured
+        return rendering, encoding, milli, digests
 
     def _render(self, prompt: Prompt, provider: str, scale: _Scale) -> tuple[Rendering, str]:
         """Render a prompt by its model's own rules, else by its chat template, else by its family's profile."""

@@ -273,15 +273,7 @@ class _Writer:
 
 
 def render_profiled(prompt: Prompt, memo: Memo, profile: Profile, provider: str, *, exact_text: bool) -> Rendering:
-    """A prompt as fragments by its family's profile.
-
-    Args:
-        prompt: The prompt.
-        memo: Renders each definition once.
-        profile: The family's profile.
-        provider: Provider, which decides the images' formula.
-        exact_text: Whether the texts are counted by the model's own vocabulary, so that no ratio applies.
-    """
+    """A prompt as fragments by its family's profile; ``exact_text``: its own vocabulary counts, so that no ratio applies."""
     writer = _Writer(profile, provider, prompt.model.lower(), memo, exact_text)
     fragments = [Fragment("framing", identity="start", fixed=_milli(_start(prompt, profile))), *_tools(prompt, writer)]
     if prompt.output_schema is not None:
@@ -374,13 +366,7 @@ BARE_APIS = frozenset(
 
 
 def render_bare(prompt: Prompt, *, weight: int, estimated: bool) -> Rendering:
-    """The texts of a prompt, and as many tokens as it has ids in place of texts.
-
-    Args:
-        prompt: The prompt.
-        weight: Thousandths of a token per token of a text.
-        estimated: Whether that is a guess.
-    """
+    """The texts of a prompt, ``weight`` thousandths of a token per token of a text, and the ids that it has in place of texts."""
     ids = prompt.extra.get("token_ids", 0)
     fragments = [Fragment("user", identity=f"{ids} token ids", fixed=ids * MILLI)] if ids else []
     for message in prompt.messages:

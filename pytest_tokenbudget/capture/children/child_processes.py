@@ -16,13 +16,13 @@ import pytest_tokenbudget
 from pytest_tokenbudget.capture.children.spool_directory import ANSWERED, ASKED, IDLE, WATCHED, Address, SpoolDirectory
 from pytest_tokenbudget.capture.children.started import StartedProcesses, with_descendants
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.stage_rules import StageRule
 from pytest_tokenbudget.capture.watch import CLIENTS
 
 if TYPE_CHECKING:
     # Most samples start no process; what reads and answers children is imported with the first that does.
     from pytest_tokenbudget.capture.children.answering import Answering
     from pytest_tokenbudget.capture.children.spool import Spool
+    from pytest_tokenbudget.capture.stage_rules import StageRule
 
 _LOOK_SECONDS = 0.02
 """The least time, s, between two looks for processes that the started ones have started."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
-from pytest_tokenbudget.capture.local_answer import LocalAnswer
+from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 from pytest_tokenbudget.capture.proxy.http1 import Head, Pairs, ProtocolError, Wire, head_bytes, request_framing
 
 THREAD_NAME = "tokenbudget-proxy"
@@ -38,6 +38,10 @@ class ServerRequest:
     def is_old(self) -> bool:
         """Tell whether the client speaks HTTP/1.0, which knows no chunks."""
         return self.head.start[2] == "HTTP/1.0"
+
+    def outgoing(self, url: str, *, client: str = "http", stage: str = "") -> Outgoing:
+        """The request, of a URL that is meant, as those see it who may refuse or answer it."""
+        return Outgoing(client, self.method, url, self.head.pairs, self.body, stage, streamed=True)
 
     def answer(self, status: int, message: str, *, kind: str = "llm_proxy") -> bool:
         """Send an error in the form in which model APIs send theirs; whether the connection may be used again."""
