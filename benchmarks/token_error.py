@@ -27,7 +27,7 @@ from wire_prompts import prompt_for
 
 from pytest_tokenbudget.providers.names import current_provider
 from pytest_tokenbudget.tokens.counter import Counter
-from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
+from pytest_tokenbudget.tokens.openai_tokens import is_openai
 from pytest_tokenbudget.tokens.profiles import profile_of
 
 Row = dict[str, Any]

@@ -17,7 +17,7 @@ from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.call import BilledUsage, Call, Reading, Usage
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text, Tool
 from pytest_tokenbudget.records.reply import Reply
-from pytest_tokenbudget.records.verdict import GateResult, TestResult
+from pytest_tokenbudget.records.verdict import GateResult, RunView, TestResult
 from pytest_tokenbudget.replay.replies import (
     cut,
     error,
@@ -27,7 +27,6 @@ from pytest_tokenbudget.replay.replies import (
     tool_call,
     unreachable,
 )
-from pytest_tokenbudget.report.formats import RunView
 
 __all__ = [
     "BaselineEntry",

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from pytest_tokenbudget.measure.metrics import MetricSpec
     from pytest_tokenbudget.providers.wire_format import WireFormat
     from pytest_tokenbudget.records.call import Call, Usage
-    from pytest_tokenbudget.records.verdict import TestResult
-    from pytest_tokenbudget.report.formats import RunView
+    from pytest_tokenbudget.records.verdict import RunView, TestResult
 
 
 @pytest.hookspec

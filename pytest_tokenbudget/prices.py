@@ -23,9 +23,11 @@ PriceHook = Callable[..., float | None]
 """Called with ``provider``, ``model`` and ``usage`` by name; USD, or ``None`` to leave it to the tables."""
 
 
-def price_cache(folder: Path | None) -> DiskCache:
+def price_cache(folder: Path | None) -> DiskCache | None:
     """Keep prices between sessions in a folder; ``None`` keeps none."""
-    return DiskCache(folder and folder / "prices.json", libraries=("genai-prices",), form=1, most=1_000)
+    return (
+        None if folder is None else DiskCache(folder / "prices.json", libraries=("genai-prices",), form=1, most=1_000)
+    )
 
 
 # Names of the price table where they are others than ours or OpenTelemetry's (gen_ai.provider.name, 2026-11).
@@ -67,19 +69,6 @@ class PriceBook:
 
     def __post_init__(self) -> None:
         self._own = parse_prices(self.own, root=self.root)
-
-    def cost(
-        self,
-        provider: str,
-        model: str,
-        usage: Usage,
-        *,
-        api: str = "",
-        billed: BilledUsage = NOTHING_BILLED,
-        timestamp: datetime | None = None,
-    ) -> float | None:
-        """Give the USD of a call; ``None`` where it is not known. See :meth:`price`."""
-        return self.price(provider, model, usage, api=api, billed=billed, timestamp=timestamp).usd
 
     def price(
         self,

@@ -32,6 +32,11 @@ settings.register_profile("fuzz", max_examples=1000, deadline=None, suppress_hea
 settings.load_profile("steady")
 
 
+MOST_TO_LOOK_AT = 20_000
+"""Objects that the collection of garbage looks at after each test; where more are left, modules were imported, and they stay
+for good."""
+
+
 @pytest.fixture(scope="session")
 def inner_imports() -> None:
     """Import what inner sessions import: each of them puts ``sys.modules`` back, and would load it all over again.
@@ -60,7 +65,6 @@ def inner_imports() -> None:
         with contextlib.suppress(ImportError), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             importlib.import_module(name)
-    # These stay for good. Else each collection of garbage, one a test, would look at all of their objects again.
     gc.collect()
     gc.freeze()
 
@@ -110,9 +114,11 @@ def _inner_agents_leave_no_litter(
     has_inner_sessions = "pytester" in request.fixturenames
     if has_inner_sessions:
         request.getfixturevalue("inner_imports")
-        request.getfixturevalue("pytester")  # it removes the variable that is set here
-        # Its fixtures are used by no test, and each inner session would import it anew.
-        monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:pook")
+        request.getfixturevalue("pytester")  # it removes a variable that is set here
+        # All plugins that happen to be installed take as long to load as the rest of a session.
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        options = "-p tokenbudget -p pytest_asyncio.plugin -o asyncio_default_fixture_loop_scope=function"
+        monkeypatch.setenv("PYTEST_ADDOPTS", options)
     yield
     if has_inner_sessions:
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:
@@ -120,6 +126,8 @@ def _inner_agents_leave_no_litter(
             # A client of aiohttp complains of its closed loop by an exception in its destructor.
             patch.setattr(sys, "unraisablehook", lambda _: None)
             gc.collect()
+        if len(gc.get_objects()) > MOST_TO_LOOK_AT:
+            gc.freeze()
 
 
 @pytest.fixture

@@ -93,10 +93,8 @@ def test_an_example_keeps_its_budget_and_a_change_breaks_it(
     """The committed budget is met as it stands; after the change the first cause is named."""
     for library in NEEDS.get(name, ("openai",)):
         pytest.importorskip(library)
-    # What happens to be installed here need not be at a newcomer's desk.
-    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     # A framework may keep its event loop for good; at a desk no warning is an error.
-    options = ("-q", "-p", "no:cacheprovider", "-p", "pytest_tokenbudget.plugin", "-W", "ignore::ResourceWarning")
+    options = ("-q", "-p", "no:cacheprovider", "-W", "ignore::ResourceWarning")
     folder = pytester.path / name
     shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns("__pycache__", ".pytest_cache"))
     stored = {path: path.read_bytes() for path in (folder / "__budgets__").rglob("*") if path.is_file()}

@@ -8,7 +8,6 @@ from fractions import Fraction
 from random import Random
 
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
-from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.measure.repeats import why_no_repeat
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
@@ -16,6 +15,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import Composition, FixedPart, PartName, Piece
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 from pytest_tokenbudget.records.sample import Sample
+from pytest_tokenbudget.records.verdict import next_batch
 from pytest_tokenbudget.tokens.aggregate import stage_composition
 
 TABLE = metric_table()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from pytest_tokenbudget.stats.distributions import t_quantile
+from pytest_tokenbudget.stats.distributions import upper_quantile
 
 Rule = Callable[[Sequence[float], Sequence[float]], bool]
 """Base and new values, to whether the new ones are called a regression."""
@@ -34,7 +34,7 @@ def bencher_t_test(base: Sequence[float], new: Sequence[float]) -> bool:
     m = len(base)
     mean = sum(base) / m
     deviation = math.sqrt(sum((v - mean) ** 2 for v in base) / (m - 1))
-    return sum(new) / len(new) > mean + t_quantile(0.99, m - 1.0) * deviation
+    return sum(new) / len(new) > mean + upper_quantile(0.01, m - 1.0) * deviation
 
 
 def kayenta(base: Sequence[float], new: Sequence[float]) -> bool:

@@ -138,7 +138,7 @@ def _break(copy: Path, svg: Path | None) -> str:
 
 def _pytest(place: Path, *arguments: str) -> tuple[int, str]:
     """Run pytest without the plugins that happen to be installed."""
-    quiet = ("-p", "no:cacheprovider", "-p", "no:randomly", "-p", "no:asyncio", "--no-header")
+    quiet = ("-p", "tokenbudget", "-p", "no:cacheprovider", "--no-header")
     color = "--color=yes" if _color() else "--color=no"
     return _run(place, "pytest", *arguments, hidden=(*quiet, color))
 
@@ -150,6 +150,7 @@ def _run(place: Path, program: str, *arguments: str, hidden: tuple[str, ...] = (
         for name, value in os.environ.items()
         if name != "CI" and not name.startswith(("GITHUB_", "PYTEST_"))
     }
+    clean["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     if ARGUMENTS.parse_args().svg is not None:
         clean["COLUMNS"] = str(WIDTH)
     print(_dim(f"  $ {program} {' '.join(arguments)}") + "\n", flush=True)

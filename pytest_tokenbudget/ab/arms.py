@@ -12,7 +12,7 @@ from pytest_tokenbudget.ab.worktree import Sides
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.processes.fresh_pytest import Wanted, own_environment, run_pytest
 from pytest_tokenbudget.processes.transcript import Transcript
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import RunView
 
 _NOTHING_COLLECTED = 5
 

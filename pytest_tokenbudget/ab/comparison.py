@@ -15,7 +15,8 @@ from pytest_tokenbudget.ab.progress import Progress, quantile_needs, why_stopped
 from pytest_tokenbudget.errors import ABError
 from pytest_tokenbudget.measure.metrics import metric_table
 from pytest_tokenbudget.processes.transcript import Transcript
-from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, RunView, Writer, write_reports, writer_for
+from pytest_tokenbudget.records.verdict import RunView
+from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer, write_reports, writer_for
 from pytest_tokenbudget.wording import counted
 
 _NAMED = 10

@@ -9,9 +9,8 @@ from pytest_tokenbudget.ab.ab_options import AbOptions
 from pytest_tokenbudget.ab.arms import Arm, sample
 from pytest_tokenbudget.ab.paired_test import PairedJudge, PairedTest
 from pytest_tokenbudget.ab.progress import Progress, look_at, quantile_outlook
-from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.records.gate import Budget, Metric
-from pytest_tokenbudget.records.verdict import FAILING
+from pytest_tokenbudget.records.verdict import FAILING, next_batch
 
 
 def interleave(

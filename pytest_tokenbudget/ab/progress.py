@@ -9,9 +9,8 @@ from typing import Protocol
 from pytest_tokenbudget.ab.paired_test import PairedTest
 from pytest_tokenbudget.compare.sequential import PAIRED
 from pytest_tokenbudget.records.gate import Metric
-from pytest_tokenbudget.records.verdict import FAILING, GateResult
+from pytest_tokenbudget.records.verdict import FAILING, GateResult, RunView
 from pytest_tokenbudget.report.figures import bound, percent
-from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.highlights import lead, title
 from pytest_tokenbudget.stats.ranks import values_needed
 from pytest_tokenbudget.stats.statistic import LEVELS, level_of

@@ -165,7 +165,8 @@ class Completed(Mapping[str, MetricRecord]):
     def _find(self, key: str) -> MetricRecord | None:
         if key not in self._known:
             rule = self._rules.get(key)
-            found = None if rule is None else _given(key, rule, self._find, self._stored, self._tokens)
+            tokens = self._tokens if rule is not None and rule.operation == "composition" else {}
+            found = None if rule is None else _given(key, rule, self._find, self._stored, tokens)
             if found is not None and key in self._origins:
                 found = MetricRecord(found.sessions, self._origins[key])
             self._known[key] = found

@@ -6,88 +6,15 @@ stand in one place of the process, where stages and watched clients find them. I
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.exchange_builder import BodyLimit, ExchangeBuilder, Library
-    from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
-    from pytest_tokenbudget.capture.network import ConnectionLog
-    from pytest_tokenbudget.capture.recorder import OpenSpan
+    from pytest_tokenbudget.capture.children.child import ChildRecorder
+    from pytest_tokenbudget.capture.proxy.llm_proxy import LlmProxy
+    from pytest_tokenbudget.capture.recorder import Recorder
 
-
-class ActiveRecorder(Protocol):
-    """A recorder as stages and watched clients know it; a sample has one, and so has a child process."""
-
-    @property
-    def recording(self) -> bool:
-        """Tell whether it records now."""
-
-    def watch_begins(self, running: Mapping[ExchangeBuilder, int]) -> None:
-        """Begin to record in this thread; requests sent before still run, with the chunks that came until now."""
-
-    def outside_of(self, library: Library, request: Any) -> str:
-        """Name what a request that is sent now belongs to, if it is not to be recorded as a sample's; ``""`` if it is."""
-
-    @property
-    def request_usage(self) -> bool:
-        """Tell whether OpenAI-style streams are asked for their usage."""
-
-    @property
-    def answerer(self) -> Answerer | None:
-        """The player that answers instead of the network, if there is one."""
-
-    @property
-    def replays(self) -> bool:
-        """Tell whether answers come from a script or a recording."""
-
-    @property
-    def before_send(self) -> Callable[[Outgoing], None] | None:
-        """A function that may refuse a request before it leaves."""
-
-    @property
-    def connections(self) -> ConnectionLog:
-        """The connections that belong to no watched client."""
-
-    @property
-    def clock(self) -> Callable[[], float]:
-        """The sample's clock, s."""
-
-    @property
-    def body_limit(self) -> BodyLimit | None:
-        """Tells how much of a body is kept; ``None`` where all is."""
-
-    def begin(self, builder: ExchangeBuilder) -> ExchangeBuilder:
-        """Begin an exchange, and give its builder back: its request is about to be sent."""
-
-    def ended(self, builder: ExchangeBuilder) -> None:
-        """Take note that an exchange ended."""
-
-    def abandoned(self, builder: ExchangeBuilder) -> None:
-        """Take note that the garbage collector ended an exchange; it may hold any lock."""
-
-    def running(self) -> Iterable[ExchangeBuilder]:
-        """The exchanges that have not ended."""
-
-    def forget(self, builder: ExchangeBuilder) -> None:
-        """Drop an exchange whose request never left."""
-
-    def open_span(self, path: str) -> OpenSpan | None:
-        """Open a stage's span."""
-
-    def note(self, text: str) -> None:
-        """Keep a note for the reader: something of the sample could not be seen."""
-
-
-class Forwarder(Protocol):
-    """A server of the plugin that forwards what is sent to it."""
-
-    @property
-    def address(self) -> str:
-        """Its address on this machine, with the port."""
-
-    def meant_address(self, url: str) -> tuple[str, str] | None:
-        """The URL and the stage that a URL of this server stands for; ``None`` for the URL of another server."""
+ActiveRecorder: TypeAlias = "Recorder | ChildRecorder"
+"""A recorder as stages and watched clients know it; a sample has one, and so has a child process."""
 
 
 class Epoch:
@@ -110,7 +37,7 @@ class Active:
 
     Attributes:
         recorders: The recorders; replaced as a whole, so that a reader needs no lock.
-        epoch: The epoch of now; ``None`` where nobody watches.
+        epoch: The epoch of now, also where nobody watches.
         forwarders: The servers of the plugin that forward what is sent to them.
     """
 
@@ -118,8 +45,8 @@ class Active:
 
     def __init__(self) -> None:
         self.recorders: tuple[ActiveRecorder, ...] = ()
-        self.epoch: Epoch | None = None
-        self.forwarders: tuple[Forwarder, ...] = ()
+        self.epoch = Epoch()
+        self.forwarders: tuple[LlmProxy, ...] = ()
 
     def meant_address(self, url: str, stage: str) -> tuple[str, str]:
         """The URL that is meant by one of a server that forwards, and the stage that it names where none is open."""

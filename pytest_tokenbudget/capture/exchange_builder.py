@@ -6,7 +6,7 @@ A model call's body is kept whole, a body that may be one up to a bound, and oth
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -107,34 +107,6 @@ class ExchangeBuilder:
         end: How it ended, ``None`` while it runs.
     """
 
-    __slots__ = (
-        "_ask_at",
-        "_built",
-        "answer",
-        "body_cut",
-        "chunk_times",
-        "chunks",
-        "encoded",
-        "end",
-        "ended",
-        "error",
-        "headers",
-        "library",
-        "mocked",
-        "number",
-        "outside",
-        "owner",
-        "request",
-        "size",
-        "span",
-        "stage",
-        "started",
-        "status",
-        "streamed",
-        "surrounding_stage",
-        "within",
-    )
-
     def __init__(
         self,
         owner: ActiveRecorder,
@@ -210,19 +182,6 @@ class ExchangeBuilder:
         """End it where reading the body raised: the connection broke, or the reader was cancelled."""
         self.finish("cut" if isinstance(error, Exception) and not is_cancellation(error) else "cancelled", error)
 
-    def __enter__(self) -> Callable[[bytes], None]:
-        """Give the function that notes a piece; the exchange ends as the reading of its body in this context ends."""
-        return self.chunk
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        """End it: whole, closed by its reader, or cut."""
-        if error is None:
-            self.finish("complete")
-        elif isinstance(error, GeneratorExit):
-            self.finish("closed")
-        else:
-            self.cut(error)
-
     def abandon(self) -> None:
         """End it where the response was collected unclosed; the garbage collector calls this at any time, in any thread."""
         self.finish("closed", collected=True)
@@ -257,7 +216,7 @@ class ExchangeBuilder:
             error=self.error,
             stage=stage,
             surrounding_stage=self.surrounding_stage,
-            agent=_agent_name(self.span),
+            agent=None if self.span is None else _agent_name(self.span),
             answered_by=answer.answered_by if answer is not None else "mock" if self.mocked else "network",
             token_basis=None if answer is None else answer.token_basis,
             sequence=self.number,
@@ -310,19 +269,44 @@ class ExchangeBuilder:
 
 
 def tee(chunks: Iterator[bytes], builder: ExchangeBuilder) -> Iterator[bytes]:
-    """Pass on what is read of a body, and note it; the exchange ends as the reading ends."""
-    with builder as keep:
+    """Pass on what is read of a body, and note it; the exchange ends as the reading does: whole, closed, or cut."""
+    keep = builder.chunk
+    try:
         for chunk in chunks:
             keep(chunk)
             yield chunk
+    except GeneratorExit:
+        builder.finish("closed")
+        raise
+    except BaseException as error:
+        builder.cut(error)
+        raise
+    builder.finish("complete")
 
 
 async def async_tee(chunks: AsyncIterator[bytes], builder: ExchangeBuilder) -> AsyncIterator[bytes]:
     """Pass on what is read of a body asynchronously; see :func:`tee`."""
-    with builder as keep:
+    keep = builder.chunk
+    try:
         async for chunk in chunks:
             keep(chunk)
             yield chunk
+    except GeneratorExit:
+        builder.finish("closed")
+        raise
+    except BaseException as error:
+        builder.cut(error)
+        raise
+    else:
+        builder.finish("complete")
+    finally:
+        await close_generator(chunks)
+
+
+async def close_generator(chunks: Any) -> None:
+    """Close a generator that is left behind, as httpx2 does, so that it is not left to the garbage collector."""
+    if isinstance(chunks, AsyncGenerator):
+        await chunks.aclose()
 
 
 def is_cancellation(error: BaseException) -> bool:

@@ -12,7 +12,8 @@ from functools import lru_cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from pytest_tokenbudget.capture.httpx_client import Around, close_generator
+from pytest_tokenbudget.capture.exchange_builder import close_generator
+from pytest_tokenbudget.capture.httpx_client import Around
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer

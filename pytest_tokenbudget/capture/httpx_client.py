@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import lru_cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library, is_encoded
+from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library, async_tee, is_encoded, tee
 from pytest_tokenbudget.capture.in_flight import InFlightRequest, in_flight_request
 from pytest_tokenbudget.capture.patching import Watched
 
@@ -124,9 +124,9 @@ def _arrived(
     in_flight.arrived(response.status_code, response.headers, network=network)
     hides_usage = in_flight.request is not request and _shows_usage(library, in_flight, response, request)
     if streamed and not response.is_closed:
-        tee = _tees_of(module)[kind]
+        noting = _tees_of(module)[kind]
         for builder in in_flight.builders:
-            response.stream = tee(response.stream, builder)
+            response.stream = noting(response.stream, builder)
         if hides_usage:
             from pytest_tokenbudget.capture.httpx_answers import hidings_of
 
@@ -172,14 +172,7 @@ def _tees_of(module: ModuleType) -> tuple[Callable[[Any, ExchangeBuilder], Any],
             self._builder = builder
 
         def __iter__(self) -> Iterator[bytes]:
-            builder = self._builder
-            if builder.end is not None:
-                yield from self._stream
-                return
-            with builder as keep:
-                for chunk in self._stream:
-                    keep(chunk)
-                    yield chunk
+            return tee(self._stream, self._builder) if self._builder.end is None else iter(self._stream)
 
         def close(self) -> None:
             try:
@@ -195,20 +188,9 @@ def _tees_of(module: ModuleType) -> tuple[Callable[[Any, ExchangeBuilder], Any],
             self._stream = stream
             self._builder = builder
 
-        async def __aiter__(self) -> AsyncIterator[bytes]:
-            builder = self._builder
-            chunks = self._stream.__aiter__()
-            if builder.end is not None:
-                async for chunk in chunks:
-                    yield chunk
-                return
-            try:
-                with builder as keep:
-                    async for chunk in chunks:
-                        keep(chunk)
-                        yield chunk
-            finally:
-                await close_generator(chunks)
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            chunks: AsyncIterator[bytes] = self._stream.__aiter__()
+            return async_tee(chunks, self._builder) if self._builder.end is None else chunks
 
         async def aclose(self) -> None:
             try:
@@ -222,12 +204,6 @@ def _tees_of(module: ModuleType) -> tuple[Callable[[Any, ExchangeBuilder], Any],
             self._builder.abandon()
 
     return Tee, AsyncTee
-
-
-async def close_generator(chunks: Any) -> None:
-    """Close a generator that is left behind, as httpx2 does, so that it is not left to the garbage collector."""
-    if isinstance(chunks, AsyncGenerator):
-        await chunks.aclose()
 
 
 def _note_partial(

@@ -29,20 +29,6 @@ class InFlightRequest:
         carried: Whether bytes of it were written to a network; whoever writes them says so.
     """
 
-    __slots__ = (
-        "_contains",
-        "_done",
-        "_library",
-        "_outer",
-        "_recorders",
-        "_streamed",
-        "answer",
-        "builders",
-        "carried",
-        "request",
-        "sender",
-    )
-
     def __init__(
         self, library: Library, sender: Any, request: Any, *, streamed: bool, outer: InFlightRequest | None
     ) -> None:

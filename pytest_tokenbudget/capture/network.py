@@ -66,7 +66,7 @@ def _noting_bytes(send: Callable[..., Any], connection: Any, data: Any, *args: A
 def _connecting(stream: int, connect: Callable[..., Any], connection: Any, address: Any) -> Any:
     if isinstance(address, tuple) and len(address) >= 2 and connection.type == stream:
         host = str(address[0])
-        _tell(_host_names().get(host, host), address[1])
+        _tell(ACTIVE.epoch.host_names.get(host, host), address[1])
     return connect(connection, address)
 
 
@@ -81,14 +81,9 @@ def _looking_up(look_up: Callable[..., Any], host: Any, *args: Any, **options: A
     except OSError:
         _tell(name, port)  # it will not come to a connection
         raise
-    if len(names := _host_names()) < _MOST_NAMES:
+    if len(names := ACTIVE.epoch.host_names) < _MOST_NAMES:
         names.update([(str(entry[4][0]), name) for entry in found])
     return found
-
-
-def _host_names() -> dict[str, str]:
-    epoch = ACTIVE.epoch
-    return {} if epoch is None else epoch.host_names
 
 
 def _naming_the_server(place: int, wrap: Callable[..., Any], context: Any, *args: Any, **options: Any) -> Any:

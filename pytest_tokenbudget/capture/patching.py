@@ -66,9 +66,9 @@ class Patch:
         return True
 
     def put_back(self) -> bool:
-        """Put back what was there; says whether it could."""
+        """Put back what was there, where nobody else has; says whether ours is gone."""
         if vars(self.owner).get(self.name) is not self.replacement:
-            return False
+            return getattr(self.owner, self.name) is self._original
         if self._before is None:
             delattr(self.owner, self.name)
         else:

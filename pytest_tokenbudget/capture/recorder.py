@@ -6,11 +6,11 @@ import itertools
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from pytest_tokenbudget.capture.exchange_builder import HELD, BodyLimit, ExchangeBuilder, Library, request_size
@@ -19,6 +19,7 @@ from pytest_tokenbudget.capture.ownership import SampleWork
 
 if TYPE_CHECKING:
     # Child processes load this module as soon as they import a client library, and the records only when they need them.
+    from pytest_tokenbudget.capture.children.spool import Spool
     from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
     from pytest_tokenbudget.records.exchange import Exchange
     from pytest_tokenbudget.records.sample import Span
@@ -30,23 +31,7 @@ _LAST = 64
 """The number of last exchanges among which one may wait for a server of this machine."""
 
 
-class Elsewhere(Protocol):
-    """The part of a sample that was seen in other processes."""
-
-    def exchanges(self) -> Sequence[Exchange]:
-        """Give the exchanges that began in the sample; those still running end now."""
-
-    def newly_ended(self) -> Sequence[Exchange]:
-        """Give those that have ended since the last call."""
-
-    def spans(self) -> Sequence[Span]:
-        """Give the times in which stages were open there."""
-
-    def is_sending(self, url: str, body: bytes) -> bool:
-        """Tell whether a request with this URL and body is on its way there."""
-
-
-def _nowhere() -> Elsewhere | None:
+def _nowhere() -> Spool | None:
     return None
 
 
@@ -101,7 +86,7 @@ class Recorder:
         self.connections = ConnectionLog(host_rules)
         self.replays = answerer is not None
         self.recording = True
-        self.elsewhere: Callable[[], Elsewhere | None] = _nowhere
+        self.elsewhere: Callable[[], Spool | None] = _nowhere
         self._builders: list[ExchangeBuilder] = []
         self._maybe_running: dict[int, ExchangeBuilder] = {}
         self._spans: list[OpenSpan] = []

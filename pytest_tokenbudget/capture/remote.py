@@ -19,10 +19,16 @@ class RemoteLibrary(Library):
         return request.method, request.url, request.headers, request.body
 
 
-def begin_remote(recorder: Recorder, outgoing: Outgoing) -> ExchangeBuilder:
-    """Begin the exchange of a request from another process, after whoever may refuse it was asked."""
+def begin_remote(recorder: Recorder, outgoing: Outgoing) -> tuple[ExchangeBuilder, LocalAnswer | None]:
+    """Begin the exchange of a request from another process, and give the answer where one is given locally, when it is due.
+
+    Raises:
+        TokenBudgetError: If it may not leave; its exchange is forgotten then.
+    """
+    # In the stage that is open here, where the other process opened none.
+    asked = outgoing if outgoing.stage else replace(outgoing, stage=recorder.open_stage())
     if recorder.before_send is not None:
-        recorder.before_send(_in_stage(recorder, outgoing))
+        recorder.before_send(asked)
     library = RemoteLibrary(outgoing.client)
     # While a fixture of a wider scope is set up, what is asked belongs to it, whoever asks.
     outside = "" if recorder.recording else recorder.outside_of(library, outgoing)
@@ -30,24 +36,9 @@ def begin_remote(recorder: Recorder, outgoing: Outgoing) -> ExchangeBuilder:
         ExchangeBuilder(recorder, library, outgoing, streamed=outgoing.streamed, stage=outgoing.stage, outside=outside)
     )
     builder.surrounding_stage = recorder.open_stage()
-    return builder
-
-
-def answer_remote(recorder: Recorder, builder: ExchangeBuilder, outgoing: Outgoing) -> LocalAnswer | None:
-    """The answer that is given locally, when it is due; ``None`` where the request is to leave.
-
-    Raises:
-        TokenBudgetError: If it may not leave; its exchange is forgotten then.
-    """
     try:
-        answer = None if recorder.answerer is None else recorder.answerer.answer(_in_stage(recorder, outgoing))
+        builder.answer = None if recorder.answerer is None else recorder.answerer.answer(asked)
     except TokenBudgetError:
         recorder.forget(builder)
         raise
-    builder.answer = answer
-    return answer
-
-
-def _in_stage(recorder: Recorder, outgoing: Outgoing) -> Outgoing:
-    """The request in the stage that is open here, where the other process opened none."""
-    return outgoing if outgoing.stage else replace(outgoing, stage=recorder.open_stage())
+    return builder, builder.answer

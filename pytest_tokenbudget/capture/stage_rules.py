@@ -48,7 +48,7 @@ def parse_stage_rules(lines: Sequence[str]) -> tuple[StageRule, ...]:
     Raises:
         SettingsError: If a line cannot be understood; it names the line and shows one that can.
     """
-    return tuple(_parse(line.strip()) for line in lines if line.strip() and not line.lstrip().startswith("#"))
+    return tuple([_parse(line.strip()) for line in lines if line.strip() and not line.lstrip().startswith("#")])
 
 
 def _parse(line: str) -> StageRule:

@@ -6,7 +6,7 @@ Tools for tests put other file-like objects in the place of urllib3's responses.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
@@ -25,7 +25,7 @@ def teed_body(raw: Any, builders: list[ExchangeBuilder]) -> Any:
 
 
 class _TeedBody:
-    """Stands in front of a body. Methods that read stand in subclasses, as far as the body has them."""
+    """Stands in front of a body; the special methods that read stand in subclasses, as far as the body has them."""
 
     __slots__ = ("__weakref__", "_builders", "_raw")
 
@@ -36,7 +36,10 @@ class _TeedBody:
     def __getattr__(self, name: str) -> Any:
         if name in ("_raw", "_builders"):  # it is being copied or unpickled, and has none yet
             raise AttributeError(name)
-        return getattr(self._raw, name)
+        if name == "data":
+            return self._whole()
+        found = getattr(self._raw, name)
+        return partial(_NOTING[name], self, found) if name in _NOTING else found
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._raw, name, value)
@@ -97,137 +100,119 @@ class _TeedBody:
             raise
         self._finish("complete")
 
-
-def _read(name: str, *, at_most: bool) -> Callable[..., Any]:
-    """Make a method that reads once; ``at_most`` says that its first argument is the number of bytes."""
-
-    def read(self: Any, *args: Any, **options: Any) -> Any:
-        wanted = (args[0] if args else options.get("amt", options.get("size"))) if at_most else 1
-        self._decodes(options["decode_content"] if "decode_content" in options else args[1] if len(args) > 1 else None)
+    def _whole(self) -> Any:
+        unread = not any(builder.chunks for builder in self._builders)
         try:
-            data = getattr(self._raw, name)(*args, **options)
+            data = self._raw.data
+        except BaseException as error:
+            self._cut(error)
+            raise
+        if isinstance(data, bytes):
+            self._decodes(None)
+            self._note(data if unread else b"", wanted=None)
+        return data
+
+    def _read(self, read: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        return self._read_once(args[0] if args else options.get("amt", options.get("size")), read, args, options)
+
+    def _read_some(self, read: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        return self._read_once(1, read, args, options)
+
+    def _read_once(
+        self, wanted: int | None, read: Callable[..., Any], args: tuple[Any, ...], options: dict[str, Any]
+    ) -> Any:
+        self._decodes(_decoding(args, options))
+        try:
+            data = read(*args, **options)
         except BaseException as error:
             self._cut(error)
             raise
         self._note(data, wanted=wanted)
         return data
 
-    return read
-
-
-def _read_into(name: str) -> Callable[..., Any]:
-    def read(self: Any, buffer: Any, *args: Any, **options: Any) -> Any:
+    def _read_into(self, read: Callable[..., Any], buffer: Any, *args: Any, **options: Any) -> Any:
         self._decodes(None)
         try:
-            count = getattr(self._raw, name)(buffer, *args, **options)
+            count = read(buffer, *args, **options)
         except BaseException as error:
             self._cut(error)
             raise
         self._note(bytes(memoryview(buffer).cast("B")[: count or 0]), wanted=len(buffer))
         return count
 
-    return read
+    def _read_lines(self, read: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        return list(self._pieces(iter(read(*args, **options))))
 
+    def _stream(self, stream: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        self._decodes(_decoding(args, options))
+        return self._pieces(iter(stream(*args, **options)))
 
-def _read_lines(self: Any, *args: Any, **options: Any) -> Any:
-    return list(self._pieces(iter(self._raw.readlines(*args, **options))))
+    def _json(self, json: Callable[[], Any]) -> Any:
+        self._whole()
+        return json()
 
-
-def _stream(name: str) -> Callable[..., Any]:
-    """Make a method that gives an iterator of pieces; both its arguments may be given by name or by place."""
-
-    def stream(self: Any, *args: Any, **options: Any) -> Any:
-        self._decodes(options["decode_content"] if "decode_content" in options else args[1] if len(args) > 1 else None)
-        return self._pieces(iter(getattr(self._raw, name)(*args, **options)))
-
-    return stream
-
-
-def _iterate(self: Any) -> Any:
-    self._decodes(True)
-    return self._pieces(iter(self._raw))
-
-
-def _whole(self: Any) -> Any:
-    unread = not any(builder.chunks for builder in self._builders)
-    try:
-        data = self._raw.data
-    except BaseException as error:
-        self._cut(error)
-        raise
-    if isinstance(data, bytes):
-        self._decodes(None)
-        self._note(data if unread else b"", wanted=None)
-    return data
-
-
-def _json(self: Any) -> Any:
-    _whole(self)
-    return self._raw.json()
-
-
-def _next(self: Any) -> Any:
-    try:
-        data = next(self._raw)
-    except StopIteration:
-        self._finish("complete")
-        raise
-    self._note(data, wanted=1)
-    return data
-
-
-def _end(name: str) -> Callable[..., Any]:
-    def end(self: Any, *args: Any, **options: Any) -> Any:
+    def _end(self, end: Callable[..., Any], *args: Any, **options: Any) -> Any:
         try:
-            return getattr(self._raw, name)(*args, **options)
+            return end(*args, **options)
         finally:
             self._finish("closed")
 
-    return end
+    def _iterate(self) -> Any:
+        self._decodes(True)
+        return self._pieces(iter(self._raw))
+
+    def _next(self) -> Any:
+        try:
+            data = next(self._raw)
+        except StopIteration:
+            self._finish("complete")
+            raise
+        self._note(data, wanted=1)
+        return data
+
+    def _enter(self) -> Any:
+        self._raw.__enter__()
+        return self
+
+    def _leave(self, *error: Any) -> Any:
+        return self._end(self._raw.__exit__, *error)
 
 
-def _enter(self: Any) -> Any:
-    self._raw.__enter__()
-    return self
+def _decoding(args: tuple[Any, ...], options: dict[str, Any]) -> bool | None:
+    """What a caller says of ``decode_content``, by name or by place; ``None`` where nothing."""
+    return options["decode_content"] if "decode_content" in options else args[1] if len(args) > 1 else None
 
 
-def _leave(self: Any, *error: Any) -> Any:
-    try:
-        return self._raw.__exit__(*error)
-    finally:
-        self._finish("closed")
-
-
-_METHODS: dict[str, Any] = {
-    "data": property(_whole),
-    "json": _json,
-    "read": _read("read", at_most=True),
-    "read1": _read("read1", at_most=False),
-    "readline": _read("readline", at_most=False),
-    "readinto": _read_into("readinto"),
-    "readinto1": _read_into("readinto1"),
-    "readlines": _read_lines,
-    "stream": _stream("stream"),
-    "read_chunked": _stream("read_chunked"),
-    "close": _end("close"),
-    "release_conn": _end("release_conn"),
-    "__iter__": _iterate,
-    "__next__": _next,
-    "__enter__": _enter,
-    "__exit__": _leave,
+_NOTING: dict[str, Callable[..., Any]] = {
+    "json": _TeedBody._json,
+    "read": _TeedBody._read,
+    "read1": _TeedBody._read_some,
+    "readline": _TeedBody._read_some,
+    "readinto": _TeedBody._read_into,
+    "readinto1": _TeedBody._read_into,
+    "readlines": _TeedBody._read_lines,
+    "stream": _TeedBody._stream,
+    "read_chunked": _TeedBody._stream,
+    "close": _TeedBody._end,
+    "release_conn": _TeedBody._end,
+}
+_SPECIAL: dict[str, Any] = {
+    "__iter__": _TeedBody._iterate,
+    "__next__": _TeedBody._next,
+    "__enter__": _TeedBody._enter,
+    "__exit__": _TeedBody._leave,
+    "__len__": lambda self: len(self._raw),
 }
 
 
 @lru_cache(maxsize=64)
 def _class_for(kind: type) -> type[_TeedBody]:
-    """The class that stands in front of bodies of one type: it has the methods that they have."""
-    methods: dict[str, Any] = {name: method for name, method in _METHODS.items() if hasattr(kind, name)}
+    """The class that stands in front of bodies of one type: it has the special methods that they have."""
+    methods = {name: method for name, method in _SPECIAL.items() if hasattr(kind, name)}
     # ``isinstance`` asks for it too.
-    methods["__class__"] = property(lambda self: type(self._raw))
-    methods["__slots__"] = ()
-    if hasattr(kind, "__len__"):
-        methods["__len__"] = lambda self: len(self._raw)
-    return type("TeedBody", (_TeedBody,), methods)
+    return type(
+        "TeedBody", (_TeedBody,), {**methods, "__class__": property(lambda self: type(self._raw)), "__slots__": ()}
+    )
 
 
 _REQUESTS_FAULTS: dict[Fault, str] = {"connect_timeout": "ConnectTimeout", "read_timeout": "ReadTimeout"}

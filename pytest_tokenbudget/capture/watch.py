@@ -33,7 +33,7 @@ class Family(NamedTuple):
     home: str
 
 
-# One more library is one more line, and one more file beside this one.
+# One more library is one more line, and a module beside this one that knows it.
 FAMILIES: tuple[Family, ...] = (
     Family("httpx", "httpx", "httpx_client"),
     Family("httpx2", "httpx2", "httpx_client"),
@@ -71,30 +71,21 @@ CLIENTS = frozenset({family.module for family in FAMILIES if family.package or f
 
 
 _UNWATCHED = (
-    ("curl_cffi", "curl_cffi"),
-    ("niquests", "niquests"),
-    ("pycurl", "pycurl"),
-    ("primp", "primp"),
-    ("tls_client", "tls_client"),
-    ("pyreqwest", "pyreqwest"),
-    ("rnet", "rnet"),
-    ("treq", "treq"),
-    ("aiosonic", "aiosonic"),
-    ("tornado.simple_httpclient", "tornado"),
-    ("tornado.curl_httpclient", "tornado"),
+    *("curl_cffi", "niquests", "pycurl", "primp", "tls_client", "pyreqwest", "rnet", "treq", "aiosonic"),
+    *("tornado.simple_httpclient", "tornado.curl_httpclient"),
 )
-"""Modules of client libraries that are not watched, and their packages."""
+"""Modules of client libraries that are not watched."""
 
 WATCHED_PACKAGES = tuple(dict.fromkeys([family.package for family in FAMILIES if family.package]))
 """The client libraries that are watched."""
 
-UNWATCHED_PACKAGES = tuple(dict.fromkeys([package for _, package in _UNWATCHED]))
+UNWATCHED_PACKAGES = tuple(dict.fromkeys([module.partition(".")[0] for module in _UNWATCHED]))
 """Client libraries that are known and not watched."""
 
 
 def unwatched_clients() -> tuple[str, ...]:
     """The client libraries that are imported and not watched."""
-    return tuple(dict.fromkeys([package for module, package in _UNWATCHED if module in sys.modules]))
+    return tuple(dict.fromkeys([module.partition(".")[0] for module in _UNWATCHED if module in sys.modules]))
 
 
 def _imported() -> list[ModuleType | None]:
@@ -132,12 +123,10 @@ class _Patches:
                 if builder.end is None and (builder.status is None or len(builder.chunks) > chunks)
             }
             recorder.watch_begins(self._running)
-            if not ACTIVE.recorders:
-                ACTIVE.epoch = Epoch()
-                if not self._stand():
-                    self._take_away()
-                    self._imports.start()
-                    self._place()
+            if not ACTIVE.recorders and not self._stand():
+                self._take_away()
+                self._imports.start()
+                self._place()
             ACTIVE.recorders = (*ACTIVE.recorders, recorder)
 
     def end(self, recorder: ActiveRecorder) -> None:
@@ -149,7 +138,7 @@ class _Patches:
             ACTIVE.recorders = tuple(left)
             self._running |= dict.fromkeys(recorder.running(), -1)
             if not left:
-                ACTIVE.epoch = None
+                ACTIVE.epoch = Epoch()
                 self.keep(self._kept)
 
     def take_over(self, recorder: ActiveRecorder) -> None:
@@ -201,12 +190,11 @@ class _Patches:
         """The patches of a family's methods: those of earlier watches, where they still fit."""
         known = self._made.get(family.module)
         if known is None or not all(map(is_current, [patch.owner for patch in known])):
+            home = import_module(f"{__package__}.{family.home}")
             try:
-                known = list(map(Patch, import_module(f"{__package__}.{family.home}").watched(module, _label(family))))
-            except (
-                AttributeError
-            ):  # it is being imported by another thread, and not complete yet: its arrival will be told
-                return []
+                known = list(map(Patch, home.watched(module, _label(family))))
+            except AttributeError:
+                return []  # it is being imported by another thread, and not complete yet: its arrival will be told
             self._made[family.module] = known
         return known
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.baselines.paths import DIRECTORY, is_production, production_path
 from pytest_tokenbudget.baselines.production_file import read_production
@@ -17,7 +18,6 @@ from pytest_tokenbudget.cli.recordings import cassettes_of
 from pytest_tokenbudget.cli.targets import choose_keys, find_targets, node_id, read_stored
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.explain.advice import advise
-from pytest_tokenbudget.plugin.context import SessionContext, project_context
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.records.advice import TestEvidence
 from pytest_tokenbudget.records.baseline import BaselineEntry
@@ -29,6 +29,9 @@ from pytest_tokenbudget.report.advice_text import advice_lines, weight_lines
 from pytest_tokenbudget.report.evidence import evidence_of, production_weights, read_tests, stored_evidence
 from pytest_tokenbudget.report.json_report import advice_json, test_json
 from pytest_tokenbudget.settings import runs_per_month
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.plugin.context import SessionContext
 
 MOST_READ = 40
 """Cassettes that are read for what their calls show; the tests of a larger suite show what their baselines hold."""
@@ -136,6 +139,8 @@ class _Suite:
     @cached_property
     def context(self) -> SessionContext:
         """The project's stages, tokenizers and prices."""
+        from pytest_tokenbudget.plugin.context import project_context  # imports pytest
+
         return project_context(self._stored[0].test_file.parent if self._stored else Path())
 
     def evidence(self, reported: Sequence[Mapping[str, object]]) -> tuple[TestEvidence, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pytest_tokenbudget import git
 from pytest_tokenbudget.baselines.paths import DIRECTORY
@@ -12,11 +13,13 @@ from pytest_tokenbudget.cli.recordings import marked_cassettes, own_cassette
 from pytest_tokenbudget.cli.shown_tests import ShownTest
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.explain.text_diffs import with_text_diffs
-from pytest_tokenbudget.plugin.context import SessionContext, project_context
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.prompt import PromptText
 from pytest_tokenbudget.replay.cassette import parse_cassette
 from pytest_tokenbudget.replay.prompt_texts import TextRules, texts_of_cassette
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.plugin.context import SessionContext
 
 _Texts = tuple["tuple[PromptText, ...]", "tuple[PromptText, ...]"]
 
@@ -76,6 +79,8 @@ class ComparedTexts:
         return self._marked[test_file]
 
     def _texts_of(self, data: bytes, folder: Path) -> tuple[PromptText, ...]:
+        from pytest_tokenbudget.plugin.context import project_context  # imports pytest
+
         if self._context is None:
             self._context = project_context(folder if folder.is_dir() else Path())
         context = self._context

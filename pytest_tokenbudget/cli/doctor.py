@@ -122,10 +122,10 @@ def _lines(found: list[Finding]) -> Iterator[str]:
     yield f"{counted(errors, 'error')}, {counted(findings, 'finding')}" if errors or findings else "all is well"
 
 
-def _version(package: str) -> str:
+def _version(package: str, distribution: str = "") -> str:
     """Name and version of a package, ``""`` where it is not installed."""
     try:
-        return f"{package} {version(package)}"
+        return f"{package} {version(distribution or package)}"
     except PackageNotFoundError:
         return ""
 
@@ -165,10 +165,7 @@ def _client(package: str) -> str:
     # The distribution of a module may have another name (`grpc` is of grpcio): the module decides.
     if find_spec(package) is None:
         return ""
-    try:
-        return f"{package} {version({'grpc': 'grpcio'}.get(package, package))}"
-    except PackageNotFoundError:
-        return package
+    return _version(package, {"grpc": "grpcio"}.get(package, "")) or package
 
 
 def _wire_formats() -> Iterator[Finding]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import os
 import shlex
@@ -66,7 +65,8 @@ def _run(arguments: argparse.Namespace) -> int:
     found = measure_footprint(
         Counter(cache=counts), tools=tools, system=[text for _, text in texts], model=arguments.model
     )
-    counts.save()
+    if counts is not None:
+        counts.save()
     rows = _rows(found, [name for name, text in texts if text])
     if arguments.json:
         print(json.dumps(_as_json(found, rows), indent=2))
@@ -88,6 +88,8 @@ def _cache_folder() -> Path | None:
 
 
 def _read_server(command: str) -> tuple[Sequence[Any], Sequence[tuple[str, str]]]:
+    import asyncio
+
     try:
         words = shlex.split(command)
     except ValueError as error:

@@ -10,11 +10,9 @@ from pytest_tokenbudget import __version__
 from pytest_tokenbudget.cli import Command
 from pytest_tokenbudget.cli.recordings import find_cassette, tests_folder
 from pytest_tokenbudget.errors import WhatIfError
-from pytest_tokenbudget.plugin.context import project_context
-from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.verdict import RunView, TestResult
 from pytest_tokenbudget.replay.cassette import read_cassette
 from pytest_tokenbudget.replay.recount import Cuts, Recording, recount
-from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.json_report import run_json
 from pytest_tokenbudget.report.table import Line, gate_lines, told_gates
 from pytest_tokenbudget.wording import plain
@@ -46,6 +44,8 @@ def _arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    from pytest_tokenbudget.plugin.context import project_context  # imports pytest
+
     cuts = Cuts(
         drop_tools=tuple(arguments.drop_tool),
         shrink=dict(map(_share, arguments.shrink)),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pytest_tokenbudget.compare.exact_rule import Comparison, judge_exact
+from pytest_tokenbudget.compare.exact_rule import comparison, judge_exact
 from pytest_tokenbudget.compare.sequential import QUIET
 from pytest_tokenbudget.compare.terms import Judged, Terms
 from pytest_tokenbudget.records.verdict import Verdict
@@ -65,9 +65,10 @@ def _judge_quiet(base: Sequence[float], new: Sequence[float], sessions: int, ter
     what = "an increase in live traffic is confirmed before it fails"
     if judged.verdict == "improved":
         what = "an improvement in live traffic is confirmed before it is kept"
-    evidence = Comparison(judged.ratio, float(terms.increase), more > 0)
-    note = f"{missing} would decide it: {what}"
-    return Judged("inconclusive", judged.ratio, n, len(base), sessions, terms, evidence, more, note)
+    evidence = comparison(judged.ratio, terms, suspicious=more > 0)
+    return replace(
+        judged, verdict="inconclusive", evidence=evidence, more=more, note=f"{missing} would decide it: {what}"
+    )
 
 
 def _judge_noisy(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> Judged:
@@ -95,14 +96,17 @@ def _judge_noisy(base: Sequence[float], new: Sequence[float], sessions: int, ter
     ):
         verdict = "regression"
     elif missing := baseline_samples_missing(terms, fitted.m, n):
-        more = _more_to_separate(terms, base_logs, new_logs)
+        # Another value may still separate the new ones from a baseline of few: all of them have to lie above.
+        can_separate = new_logs[0] - base_logs[-1] > terms.log_allowed and terms.more(n, _SEPARATED_FROM) > 0
+        more = int(can_separate)
         has = counted(fitted.m, "baseline sample")
         note = f"these counts vary, and {has} cannot tell a change from chance: `tokenbudget calibrate` records more"
     else:
         more = terms.more(n)
         if n < terms.plan.minimum:
             note = f"{counted(terms.plan.minimum - n, 'more sample')} would decide it: these counts vary"
-    evidence = LogRatioEvidence(terms, sessions, fitted, fitted, allowed, allowed, base_logs, new_logs)
+    decided = verdict != "inconclusive"
+    evidence = LogRatioEvidence(terms, sessions, fitted, fitted, allowed, allowed, base_logs, new_logs, decided)
     return Judged(
         verdict, math.exp(fitted.estimate), n, fitted.m, sessions, terms, evidence, more, note, baseline_missing=missing
     )
@@ -116,12 +120,6 @@ def baseline_samples_missing(terms: Terms, m: int, n: int) -> int:
         return 0
     at = max(n, terms.plan.cap if terms.cap is None else min(terms.cap, terms.plan.cap))
     return next((more for more in range(_MOST_MISSING) if guard_attainable(terms, m + more, n, at)), _MOST_MISSING)
-
-
-def _more_to_separate(terms: Terms, base: Ordered, new: Ordered) -> int:
-    """Tell whether another value may still separate the new values from a baseline of few: all of them have to lie above."""
-    can_separate = new[0] - base[-1] > terms.log_allowed and terms.more(len(new), _SEPARATED_FROM) > 0
-    return int(can_separate)
 
 
 def _is_separated(terms: Terms, fitted: LogRatio, base: Ordered, new: Ordered) -> bool:

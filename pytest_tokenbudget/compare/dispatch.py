@@ -135,13 +135,30 @@ def _stated(
 
 def judge_values(baseline_sessions: Sessions, new_values: Iterable[float], terms: Terms) -> Judged:
     """Judge an increase on given terms: see :func:`judge`."""
-    base, sessions = _pooled(baseline_sessions)
-    new = new_values if isinstance(new_values, list) else list(new_values)
-    if terms.kind == "latency" and terms.statistic == "mean":
-        judged = _judge_logarithms(base, new, sessions, terms)
-        if judged is not None:
-            return judged
-    return _judge_numbers(numbers(base), numbers(new), sessions, terms)
+    pooled, sessions = _pooled(baseline_sessions)
+    base, new = numbers(pooled), numbers(new_values)
+    m, n = len(base), len(new)
+    if not m:
+        return nothing_to_compare(terms, m, n, sessions, "the baseline has no values to compare with")
+    if not n:
+        first = terms.plan.looks[0]
+        note = f"no new values: {counted(first, 'sample')} would be a start"
+        return nothing_to_compare(terms, m, n, sessions, note, first)
+    if terms.kind == "exact":
+        return judge_exact(base, new, sessions, terms)
+    if terms.kind == "count":
+        return judge_counts(base, new, sessions, terms)
+    if terms.statistic != "mean" or median(base) <= 0 or median(new) <= 0:
+        from pytest_tokenbudget.compare.tail_rule import judge_by_ranks, judge_tail
+
+        judge_ranks = judge_by_ranks if terms.statistic == "mean" else judge_tail
+        return judge_ranks(base, new, sessions, terms)
+    from pytest_tokenbudget.compare.latency_rule import judge_latency
+
+    # A time of 0 is one below the clock's resolution: as short as the shortest that was measured.
+    least = min([value for value in (*base, *new) if value > 0])
+    base_logs, new_logs = [[math.log(max(value, least)) for value in values] for values in (base, new)]
+    return judge_latency(base_logs, new_logs, sessions, terms)
 
 
 def _pooled(sessions: Sessions) -> tuple[list[float], int]:
@@ -158,19 +175,6 @@ def _pooled(sessions: Sessions) -> tuple[list[float], int]:
     return pooled, filled
 
 
-def _judge_logarithms(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> Judged | None:
-    """The usual case of a time; ``None`` where a value is missing, not finite or not positive."""
-    try:
-        base_logs, new_logs = sorted(map(math.log, base)), sorted(map(math.log, new))
-    except (TypeError, ValueError, OverflowError):
-        return None
-    if not base_logs or not new_logs or not math.isfinite(sum(base_logs) + sum(new_logs)):
-        return None
-    from pytest_tokenbudget.compare.latency_rule import judge_latency
-
-    return judge_latency(base_logs, new_logs, sessions, terms)
-
-
 def numbers(values: Iterable[object]) -> list[float]:
     """The finite numbers among some values, ascending; integers stay integers."""
     found: list[float] = []
@@ -183,32 +187,6 @@ def numbers(values: Iterable[object]) -> list[float]:
             found.append(value)  # type: ignore[arg-type]  # a Fraction sorts and compares like a float
     found.sort()
     return found
-
-
-def _judge_numbers(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> Judged:
-    """Judge values as they are: counts, exact values, quantiles, and times that have no logarithm."""
-    m, n = len(base), len(new)
-    if not m:
-        return nothing_to_compare(terms, m, n, sessions, "the baseline has no values to compare with")
-    if not n:
-        first = terms.plan.looks[0]
-        note = f"no new values: {counted(first, 'sample')} would be a start"
-        return nothing_to_compare(terms, m, n, sessions, note, first)
-    if terms.kind == "exact":
-        return judge_exact(base, new, sessions, terms)
-    if terms.kind == "count":
-        return judge_counts(base, new, sessions, terms)
-    from pytest_tokenbudget.compare.latency_rule import judge_latency
-    from pytest_tokenbudget.compare.tail_rule import judge_by_ranks, judge_tail
-
-    if terms.statistic != "mean":
-        return judge_tail(base, new, sessions, terms)
-    if median(base) <= 0 or median(new) <= 0:
-        return judge_by_ranks(base, new, sessions, terms)
-    # A time of 0 is one below the clock's resolution: as short as the shortest that was measured.
-    least = min(value for value in (*base, *new) if value > 0)
-    base_logs, new_logs = ([math.log(max(value, least)) for value in values] for values in (base, new))
-    return judge_latency(base_logs, new_logs, sessions, terms)
 
 
 def judge_improvement(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
-from pytest_tokenbudget.compare.exact_rule import Comparison, nothing_to_compare
+from pytest_tokenbudget.compare.exact_rule import comparison, nothing_to_compare
 from pytest_tokenbudget.compare.terms import Judged, Terms, change, quotient
 from pytest_tokenbudget.compare.values import ORIGIN_MULTIPLE
 from pytest_tokenbudget.records.verdict import Verdict
@@ -46,7 +46,7 @@ def judge_drift(origin: float, recent: Sequence[Sequence[float]], terms: Terms, 
     verdict: Verdict = "regression" if above and (p is None or p < ORIGIN_ALPHA) else "ok"
     note = f"{change(ratio)} since the origin, allowed {change(1.0 + float(terms.increase))}"
     n = sum(map(len, sessions))
-    evidence = Comparison(ratio, float(terms.increase), p=p)
+    evidence = comparison(ratio, terms, p=p)
     return Judged(verdict, ratio, n, origin_samples, len(sessions), terms, evidence, note=note)
 
 

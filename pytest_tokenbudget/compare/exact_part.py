@@ -6,7 +6,6 @@ A prompt that grew carries no noise, whatever the rest does: it is judged on one
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import Compositions, FixedPrompt, fixed_within, inside
 from pytest_tokenbudget.records.sample import Sample
@@ -39,14 +38,16 @@ def exact_part(stored: Compositions, samples: Sequence[Sample], stage: str) -> E
     if not pairs:
         return None
     scale = _scale(samples, stage)
-    then = sum(pair.before * pair.calls for pair in pairs)
-    growth = sum((pair.after - pair.before) * pair.calls for pair in pairs)
-    grown = [pair for pair in pairs if pair.after != pair.before]
-    return ExactPart(
-        baseline=round(scale * then),
-        value=round(scale * (then + growth)),
-        calls=sum(pair.calls for pair in grown or pairs),
-    )
+    then, growth, grown = 0, 0, 0
+    for old, new in pairs:
+        more = new.tokens - old.tokens
+        if old.user_tokens is not None and new.user_tokens is not None:
+            more += new.user_tokens - old.user_tokens
+        then += (old.tokens + (old.user_tokens or 0)) * old.calls
+        growth += more * old.calls
+        grown += old.calls if more else 0
+    calls = grown or sum([old.calls for old, _ in pairs])
+    return ExactPart(baseline=round(scale * then), value=round(scale * (then + growth)), calls=calls)
 
 
 def decided_by_the_prompt(part: ExactPart) -> str:
@@ -61,26 +62,23 @@ def decided_by_the_prompt(part: ExactPart) -> str:
     return f"decided by the prompt alone: {each}, whatever the model answers"
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """One kind of prompts on both sides: local tokens of each of its calls, and the baseline's number of calls."""
-
-    before: int
-    after: int
-    calls: int
+Kinds = dict[tuple[str, str], list[FixedPrompt]]
+"""Prompts by how their text begins, and by what counted them."""
 
 
-def _pairs(before: Sequence[FixedPrompt], samples: Sequence[Sequence[FixedPrompt]]) -> list[_Pair]:
-    """The kinds of prompts that are on both sides.
+def _pairs(
+    before: Sequence[FixedPrompt], samples: Sequence[Sequence[FixedPrompt]]
+) -> list[tuple[FixedPrompt, FixedPrompt]]:
+    """The kinds of prompts that are on both sides, then and now.
 
     A kind is known by how its text begins. One that was sent before any answer is the same also where its text begins in
     another way: nothing but the code can have chosen it. Where samples of this run differ, chance has a part in it.
     """
-    first = _by_opening(samples[0])
-    if any(
-        _sizes(_by_opening(sample), opening) != _sizes(first, opening) for sample in samples[1:] for opening in first
-    ):
-        return []
+    first, *others = map(_by_opening, samples)
+    sizes = {opening: {prompt.tokens for prompt in same} for opening, same in first.items()}
+    for other in others:
+        if sizes != {opening: {prompt.tokens for prompt in other[opening]} for opening in first if opening in other}:
+            return []
     stored = _by_opening(before)
     matched = [(stored[opening], first[opening]) for opening in stored.keys() & first.keys()]
     rewritten = [
@@ -94,47 +92,32 @@ def _pairs(before: Sequence[FixedPrompt], samples: Sequence[Sequence[FixedPrompt
     return [pair for old, new in matched for pair in _same_kind(old, new)]
 
 
-def _by_opening(prompts: Sequence[FixedPrompt]) -> dict[tuple[str, str], list[FixedPrompt]]:
-    found: dict[tuple[str, str], list[FixedPrompt]] = {}
+def _by_opening(prompts: Sequence[FixedPrompt]) -> Kinds:
+    found: Kinds = {}
     for prompt in prompts:
         found.setdefault((prompt.opening, prompt.encoding), []).append(prompt)
     return found
 
 
-def _sizes(prompts: dict[tuple[str, str], list[FixedPrompt]], opening: tuple[str, str]) -> set[int] | None:
-    same = prompts.get(opening)
-    return None if same is None else {prompt.tokens for prompt in same}
-
-
-def _same_kind(before: Sequence[FixedPrompt], after: Sequence[FixedPrompt]) -> list[_Pair]:
+def _same_kind(before: Sequence[FixedPrompt], after: Sequence[FixedPrompt]) -> list[tuple[FixedPrompt, FixedPrompt]]:
     """Prompts of one kind: equal sizes belong together, and of the others the smaller ones and the larger ones.
 
     Where one side has more of these than the other, it is not known which of them grew.
     """
-    sizes = [{prompt.tokens for prompt in side} for side in (before, after)]
-    both = sizes[0] & sizes[1]
-    pairs = [_pair(old, new) for old in before for new in after if old.tokens == new.tokens]
+    pairs = [(old, new) for old in before for new in after if old.tokens == new.tokens]
+    both = {old.tokens for old, _ in pairs}
     rest = [[prompt for prompt in side if prompt.tokens not in both] for side in (before, after)]
     if len(rest[0]) == len(rest[1]) <= _MOST_SIZES:
-        pairs += [_pair(old, new) for old, new in zip(*rest, strict=True)]
+        pairs += zip(*rest, strict=True)
     return pairs
-
-
-def _pair(before: FixedPrompt, after: FixedPrompt) -> _Pair:
-    then = before.tokens + (before.user_tokens or 0)
-    growth = after.tokens - before.tokens
-    if before.user_tokens is not None and after.user_tokens is not None:
-        growth += after.user_tokens - before.user_tokens
-    return _Pair(then, then + growth, before.calls)
 
 
 def _scale(samples: Sequence[Sample], stage: str) -> float:
     """The provider's tokens for each locally counted one."""
-    composed = [
-        call.composition
-        for sample in samples
-        for call in sample.calls
-        if call.succeeded and call.composition is not None and inside(call.stage, stage)
-    ]
-    counted = sum(composition.counted_tokens for composition in composed)
-    return sum(composition.input_tokens for composition in composed) / counted if counted else 1.0
+    reported = counted = 0
+    for sample in samples:
+        for call in sample.calls:
+            if call.succeeded and call.composition is not None and inside(call.stage, stage):
+                reported += call.composition.input_tokens
+                counted += call.composition.counted_tokens
+    return reported / counted if counted else 1.0

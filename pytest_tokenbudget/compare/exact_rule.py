@@ -4,66 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
-from pytest_tokenbudget.compare.terms import Judged, Terms, change, quotient
+from pytest_tokenbudget.compare.terms import Evidence, Judged, Terms, change, quotient
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.statistic import Number, exceeds, falls_short, level_of, quantile, rational, rational_mean
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A comparison of two numbers: every bound is the ratio itself.
+def comparison(ratio: float, terms: Terms, *, suspicious: bool = False, p: float | None = None) -> Evidence:
+    """The evidence of a comparison of two numbers: every bound is the ratio itself, and any increase beyond the allowed is seen.
 
-    Attributes:
+    Args:
         ratio: New over base, ``nan`` where a side has no values.
-        increase: Allowed increase, beyond which any is seen.
-        suspicious: Whether a live count grew beyond it, and is to be confirmed.
+        terms: The terms.
+        suspicious: Whether a live count grew beyond what is allowed, and is to be confirmed.
         p: p-value against no increase, where the numbers are means of noisy values.
     """
-
-    ratio: float
-    increase: float
-    suspicious: bool = False
-    p: float | None = None
-
-    @property
-    def exact(self) -> bool:
-        """Tell whether the numbers carry no noise."""
-        return self.p is None
-
-    @property
-    def sigma(self) -> None:
-        """None was assumed."""
-
-    @property
-    def lower(self) -> float:
-        """The ratio."""
-        return self.ratio
-
-    @property
-    def upper(self) -> float:
-        """The ratio."""
-        return self.ratio
-
-    @property
-    def upper_99(self) -> float:
-        """The ratio."""
-        return self.ratio
-
-    @property
-    def detectable(self) -> float:
-        """The allowed increase; ``inf`` where there was nothing to compare."""
-        return math.inf if math.isnan(self.ratio) else self.increase
-
-    def in_words(self) -> str:
-        """The change."""
-        return f"compared exactly: {change(self.ratio)}"
-
-    def would_decide(self) -> str:
-        """More samples."""
-        return ""
+    detectable = math.inf if math.isnan(ratio) else float(terms.increase)
+    words = f"compared exactly: {change(ratio)}"
+    return Evidence(words, p is None, ratio, ratio, ratio, detectable, p, suspicious=suspicious)
 
 
 def judge_exact(base: Sequence[Number], new: Sequence[Number], sessions: int, terms: Terms) -> Judged:
@@ -86,7 +45,7 @@ def judge_exact(base: Sequence[Number], new: Sequence[Number], sessions: int, te
     elif falls_short(now, then, terms.increase, terms.slack):
         verdict = "improved"
     ratio = quotient(float(now), float(then))
-    return Judged(verdict, ratio, len(new), len(base), sessions, terms, Comparison(ratio, float(terms.increase)))
+    return Judged(verdict, ratio, len(new), len(base), sessions, terms, comparison(ratio, terms))
 
 
 def exact_statistic(ordered: Sequence[Number], name: str) -> Fraction:
@@ -100,14 +59,5 @@ def exact_statistic(ordered: Sequence[Number], name: str) -> Fraction:
 
 def nothing_to_compare(terms: Terms, m: int, n: int, sessions: int, note: str, more: int = 0) -> Judged:
     """The result where a side has no values."""
-    return Judged(
-        "inconclusive",
-        math.nan,
-        n,
-        m,
-        sessions,
-        terms,
-        Comparison(math.nan, float(terms.increase), more > 0),
-        more,
-        note,
-    )
+    evidence = comparison(math.nan, terms, suspicious=more > 0)
+    return Judged("inconclusive", math.nan, n, m, sessions, terms, evidence, more, note)

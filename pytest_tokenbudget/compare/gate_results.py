@@ -11,12 +11,11 @@ from pytest_tokenbudget.compare.exact_part import METRICS, decided_by_the_prompt
 from pytest_tokenbudget.compare.other_model import WhoAnswers, cost_gates, who_answers
 from pytest_tokenbudget.compare.rules import expand, names_any_tool, why_absent
 from pytest_tokenbudget.compare.values import (
-    has_estimates,
     is_far_from_origin,
     offered_tools,
     sample_values,
+    sources,
     stored_sessions,
-    token_sources,
     why_unknown,
 )
 from pytest_tokenbudget.measure.constant_speed import CLOCK_NOISE_S, clock_noise_of, has_unusual_own_time
@@ -115,13 +114,15 @@ class _Facts:
     Attributes:
         answering: Who answers, set against the baseline.
         part: What the code alone decides of live input; ``None`` where that is not known.
-        sources: How input and output tokens were obtained.
+        read: How input tokens were obtained where not from the provider.
+        written: How output tokens were.
         estimated: Whether an answer is that of another call.
     """
 
     answering: WhoAnswers
     part: ExactPart | None
-    sources: tuple[str, str]
+    read: str
+    written: str
     estimated: bool
 
 
@@ -327,27 +328,22 @@ class _Gates:
             return "estimated"
         if self._given.table[name].unit not in ("tokens", "USD"):
             return ""
-        read, written = known.sources
         if name in ("input_tokens", "fresh_input_tokens"):
-            return read
+            return known.read
         if name == "output_tokens":
-            return written
-        return "counted" if "counted" in (read, written) else read or written
+            return known.written
+        return "counted" if "counted" in (known.read, known.written) else known.read or known.written
 
     def _known(self, stage: str) -> _Facts:
         """What the gates of a stage are judged by, worked out once."""
         scope, given, entry = self._scope(stage), self._given, self._given.entry
         if scope not in self._facts:
-            # Interleaved runs are there to compare models.
-            compared = entry is not None and not given.paired
-            self._facts[scope] = _Facts(
-                who_answers(entry, given.samples, scope) if entry is not None and compared else WhoAnswers(),
-                exact_part(entry.composition, given.samples, scope)
-                if entry is not None and not self._replayed
-                else None,
-                token_sources(given.samples, scope),
-                has_estimates(given.samples, scope),
-            )
+            answering, part = WhoAnswers(), None
+            if entry is not None and not given.paired:  # interleaved runs are there to compare models
+                answering = who_answers(entry, given.samples, scope)
+            if entry is not None and not self._replayed:
+                part = exact_part(entry.composition, given.samples, scope)
+            self._facts[scope] = _Facts(answering, part, *sources(given.samples, scope))
         return self._facts[scope]
 
     def _scope(self, stage: str) -> str:
@@ -371,6 +367,8 @@ def _forgives_clock(gate: Gate, entry: BaselineEntry) -> bool:
 
 def _verdict_of_the_prompt(gate: Gate, base: Number, value: Number, part: ExactPart) -> Verdict | None:
     """The verdict where the exact part alone leaves what is allowed, at the baseline's number of calls."""
+    if part.value == part.baseline:
+        return None
     then, rule = rational(base), gate.rule
     moved = then + part.value - part.baseline
     if exceeds(moved, then, rule.fraction, rule.slack):
@@ -393,8 +391,10 @@ def _allowed(gate: Gate, baseline: Number | None, forgiven: Fraction) -> tuple[N
     base, rule = rational(baseline), gate.rule
     if gate.reduction is not None:
         return as_number(base * (1 - gate.reduction)), gate.text
-    allowed = max(base * (1 + rule.fraction), base + rule.slack)
-    if base + forgiven > allowed:
+    allowed = base * (1 + rule.fraction)
+    if rule.slack:
+        allowed = max(allowed, base + rule.slack)
+    if forgiven and base + forgiven > allowed:
         return as_number(base + forgiven), f"{gate.text} +{float(forgiven) * 1000:g} ms"
     return as_number(allowed), gate.text
 

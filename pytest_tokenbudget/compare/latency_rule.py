@@ -37,6 +37,7 @@ class LogRatioEvidence:
         log_excluded: Log-ratio that ``ok`` must rule out.
         base: Ascending logarithms of the baseline.
         new: Ascending logarithms of the new values.
+        decided: Whether there is a verdict.
     """
 
     terms: Terms
@@ -47,6 +48,7 @@ class LogRatioEvidence:
     log_excluded: float
     base: Ordered
     new: Ordered
+    decided: bool
 
     @property
     def exact(self) -> bool:
@@ -91,12 +93,15 @@ class LogRatioEvidence:
         """Tell whether the estimate is above what is allowed and chance alone would seldom put it there."""
         return self.increase.estimate > self.log_allowed and self.increase.p_increase() < self.terms.screen
 
-    def in_words(self) -> str:
-        """The change and its bounds."""
+    @property
+    def words(self) -> str:
+        """The change and its bounds; where it is not decided, what would decide it."""
+        if not self.decided:
+            return self._would_decide()
         samples = counted(self.increase.n, "sample")
         return f"{change(exp(self.increase.estimate))}, {change(self.lower)} to {change(self.upper)} from {samples}"
 
-    def would_decide(self) -> str:
+    def _would_decide(self) -> str:
         """Say how many more samples would decide it, or what else would."""
         terms, fitted, passing = self.terms, self.increase, self.passing
         m, n = fitted.m, fitted.n
@@ -185,7 +190,8 @@ def judge_latency(base: Ordered, new: Ordered, sessions: int, terms: Terms) -> J
         verdict = "improved"
     elif estimate < log_excluded and passing.bound(terms.passing(n)) < log_excluded:
         verdict = "ok"
-    evidence = LogRatioEvidence(terms, sessions, fitted, passing, log_allowed, log_excluded, base, new)
+    decided = verdict != "inconclusive"
+    evidence = LogRatioEvidence(terms, sessions, fitted, passing, log_allowed, log_excluded, base, new, decided)
     more = terms.more(n) if verdict == "inconclusive" and _is_worth_sampling(evidence) else 0
     return Judged(verdict, exp(estimate), n, m, sessions, terms, evidence, more)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import isfinite
 from typing import TypeVar
 
@@ -46,12 +46,15 @@ def parse_rule(value: object, *, unit: str) -> Rule:
     Raises:
         ValueError: If it is none of these; the message says what is allowed.
     """
-    if isinstance(value, bool) or value is None:
-        raise ValueError(f"{value!r} is no rule; write {RULE_FORMS}")
-    if isinstance(value, (int, float, Fraction)):
-        return Rule(_fraction_of_number(value))
+    refused = ValueError(f"{value!r} is no rule; write {RULE_FORMS}")
+    if isinstance(value, (int, float, Fraction)) and not isinstance(value, bool):
+        if not isfinite(value) or value < 0:
+            raise refused
+        if isinstance(value, int) and value != 0:
+            raise ValueError(f'{value!r} would mean +{value * 100} %; write "{value}%" or "+{value}"')
+        return Rule(value if isinstance(value, Fraction) else Fraction(str(value)))
     if not isinstance(value, str):
-        raise ValueError(f"{value!r} is no rule; write {RULE_FORMS}")
+        raise refused
     text = value.strip()
     if text == "off":
         return Rule(off=True)
@@ -64,17 +67,9 @@ def parse_rule(value: object, *, unit: str) -> Rule:
         if not rest:
             return Rule(fraction)
     if not rest.startswith("+"):
-        raise ValueError(f"{value!r} is no rule; write {RULE_FORMS}")
+        raise refused
     slack = parse_quantity(rest[1:].strip(), unit=unit)
     return Rule(fraction, slack)
-
-
-def _fraction_of_number(value: float | Fraction) -> Fraction:
-    if not isfinite(value) or value < 0:
-        raise ValueError(f"{value!r} is no rule; write {RULE_FORMS}")
-    if isinstance(value, int) and value != 0:
-        raise ValueError(f'{value!r} would mean +{value * 100} %; write "{value}%" or "+{value}"')
-    return value if isinstance(value, Fraction) else Fraction(str(value))
 
 
 def parse_quantity(value: object, *, unit: str) -> Fraction:
@@ -148,65 +143,55 @@ def expand(
         The gates, in the order limits, targets, increases; each sorted by stage and metric. A rule for a metric beats
         one for ``*``, which beats the default one; ``off`` removes a gate.
     """
-    return _expanded(_with_tools(budget, tools), tuple(stages), tuple(default_metrics))
+    if names_any_tool(budget):
+        each = partial(_with_tools, tools=sorted(tools))
+        budget = replace(budget, rules=each(budget.rules), limit=each(budget.limit), reduce=each(budget.reduce))
+    return _expanded(budget, tuple(stages), tuple(default_metrics))
 
 
 def names_any_tool(budget: Budget) -> bool:
     """Tell whether a budget has a rule for each tool."""
-    return any(metric.name == ANY_TOOL for pairs in (budget.rules, budget.limit, budget.reduce) for metric, _ in pairs)
+    return ANY_TOOL in [metric.name for metric, _ in (*budget.rules, *budget.limit, *budget.reduce)]
 
 
-def _with_tools(budget: Budget, tools: Collection[tuple[str, str]]) -> Budget:
-    """The budget with each ``tools.*`` replaced by the tools that are known; a rule for a tool by its name stays."""
-    if not names_any_tool(budget):
-        return budget
-
-    def each(pairs: tuple[tuple[Metric, T], ...]) -> tuple[tuple[Metric, T], ...]:
-        found: list[tuple[Metric, T]] = []
-        own = {metric for metric, _ in pairs}
-        for metric, value in pairs:
-            if metric.name != ANY_TOOL:
-                found.append((metric, value))
-                continue
-            for stage, tool in sorted(tools):
-                one = Metric(stage, f"{TOOL_PREFIX}{tool}", metric.statistic)
-                if metric.stage in (stage, "*") and one not in own:
-                    found.append((one, value))
-        return tuple(found)
-
-    return replace(budget, rules=each(budget.rules), limit=each(budget.limit), reduce=each(budget.reduce))
+def _with_tools(pairs: tuple[tuple[Metric, T], ...], tools: Iterable[tuple[str, str]]) -> tuple[tuple[Metric, T], ...]:
+    """Pairs with each ``tools.*`` replaced by the tools that are known; a rule for a tool by its name stays."""
+    found: list[tuple[Metric, T]] = []
+    own = {metric for metric, _ in pairs}
+    for metric, value in pairs:
+        if metric.name != ANY_TOOL:
+            found.append((metric, value))
+            continue
+        for stage, tool in tools:
+            one = Metric(stage, f"{TOOL_PREFIX}{tool}", metric.statistic)
+            if metric.stage in (stage, "*") and one not in own:
+                found.append((one, value))
+    return tuple(found)
 
 
 @lru_cache(maxsize=256)
 def _expanded(budget: Budget, stages: tuple[str, ...], default_metrics: tuple[str, ...]) -> tuple[Gate, ...]:
     """Expand a budget, once for all tests of a session that have the same marker and stages."""
-    increases: dict[Metric, tuple[int, Rule, bool]] = {}
-
-    def put(metric: Metric, rule: Rule, rank: int, *, explicit: bool) -> None:
-        if metric not in increases or increases[metric][0] <= rank:
-            increases[metric] = (rank, rule, explicit)
-
+    increases: dict[Metric, tuple[Rule, bool]] = {}
     if budget.default_rule is not None:
         for name in default_metrics:
-            for stage in ("", *stages):
-                put(Metric(stage, name), budget.default_rule, 0, explicit=False)
-    for metric, rule in budget.rules:
+            increases |= {Metric(stage, name): (budget.default_rule, False) for stage in ("", *stages)}
+    # A rule for each stage first, so that one for a stage by its name beats it.
+    for metric, rule in sorted(budget.rules, key=lambda pair: pair[0].stage != "*"):
         if metric.stage == "*":
-            for stage in stages:
-                put(replace(metric, stage=stage), rule, 1, explicit=False)
+            increases |= {replace(metric, stage=stage): (rule, False) for stage in stages}
         else:
-            put(metric, rule, 2, explicit=True)
-    gates = [
-        *(Gate(metric, "limit", ceiling=ceiling) for metric, ceiling in _expand_stars(budget.stop_at, stages)),
-        *(Gate(metric, "limit", ceiling=ceiling) for metric, ceiling in _expand_stars(budget.limit, stages)),
-        *(Gate(metric, "reduce", reduction=reduction) for metric, reduction in _expand_stars(budget.reduce, stages)),
-        *(
+            increases[metric] = (rule, True)
+    limits = [*_expand_stars(budget.stop_at, stages), *_expand_stars(budget.limit, stages)]
+    return (
+        *[Gate(metric, "limit", ceiling=ceiling) for metric, ceiling in limits],
+        *[Gate(metric, "reduce", reduction=reduction) for metric, reduction in _expand_stars(budget.reduce, stages)],
+        *[
             Gate(metric, "max_increase", rule=rule, explicit=explicit)
-            for metric, (_, rule, explicit) in sorted(increases.items(), key=lambda pair: pair[0])
+            for metric, (rule, explicit) in sorted(increases.items())
             if not rule.off
-        ),
-    ]
-    return tuple(gates)
+        ],
+    )
 
 
 def _expand_stars(pairs: Iterable[tuple[Metric, Fraction]], stages: Collection[str]) -> list[tuple[Metric, Fraction]]:

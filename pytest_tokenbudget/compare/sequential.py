@@ -8,9 +8,7 @@ once at n values and one who looks after each batch are both held to the level.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,19 +77,3 @@ COUNTS = Plan(
 
 QUIET = Plan(looks=(1, 3), level=1.0, guards=(1.0, 1.0), passing=(0.0, 0.0), minimum=3)
 """Counts that show no noise: a suspicion is confirmed twice."""
-
-
-class Undecided(Protocol):
-    """A result that may want further values."""
-
-    @property
-    def more(self) -> int:
-        """Further new values that are wanted; 0 where it is decided, or cannot be."""
-
-
-def next_batch(results: Iterable[Undecided]) -> int:
-    """Number of further samples that a test needs; 0 where all its gates are decided.
-
-    The smallest number that any of them asks for, so that sampling stops as soon as possible.
-    """
-    return min((result.more for result in results if result.more), default=0)

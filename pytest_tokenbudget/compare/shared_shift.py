@@ -1,4 +1,4 @@
-"""A whole session: the noise that its baselines teach, the shift that its gates share, which gates of a report are called."""
+"""A whole session: the noise that its baselines teach, and the shift that its gates share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_tokenbudget.compare.terms import ALPHA, STORED_TAU, change
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.stats.distributions import upper_quantile
 from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES, ScalePrior, learn_prior
-from pytest_tokenbudget.stats.statistic import benjamini_hochberg, median
+from pytest_tokenbudget.stats.statistic import median
 
 _MEDIAN_INFLATION = 1.2533
 """Standard error of a median over that of a mean, under normality."""
@@ -85,20 +85,6 @@ def suite_shift(
     else:
         verdict = "ok"
     return SuiteShift(verdict, centre, math.exp(centre), len(logs), math.exp(lower), text)
-
-
-def called_in_report(p_values: Sequence[float | None]) -> tuple[bool, ...]:
-    """Find the gates of a finished report of fixed samples that are called, at a false discovery rate of 5 %.
-
-    Args:
-        p_values: A p-value per gate, ``None`` for gates without one (exact ones are not part of the family).
-
-    Returns:
-        For each gate, in the order given, whether it is called.
-    """
-    known = [p for p in p_values if p is not None]
-    called = iter(benjamini_hochberg(known))
-    return tuple(p is not None and next(called) for p in p_values)
 
 
 LEARNED_FROM = "latency"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
 from pytest_tokenbudget.compare.values import sample_values, stored_sessions
 from pytest_tokenbudget.measure.metrics import MetricSpec
@@ -13,19 +13,6 @@ from pytest_tokenbudget.records.gate import Gate, Metric
 from pytest_tokenbudget.records.sample import Sample
 from pytest_tokenbudget.records.verdict import GateResult
 from pytest_tokenbudget.stats.statistic import falls_short, mean, rational
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """The gain of other stages in a metric while one stage lost it.
-
-    Attributes:
-        amount: The gain, at most what the stage lost, in the metric's unit.
-        stages: The stages that gained, the one with the most first.
-    """
-
-    amount: Number
-    stages: tuple[str, ...]
 
 
 def without_moves(
@@ -56,13 +43,13 @@ def without_moves(
         or spec.pooled is not None
     ):
         return result
-    move = _move(gate.metric, base - value, spec, samples, entry)
-    if move is None:
+    lost = base - value
+    gains = _gains(gate.metric, spec, samples, entry)
+    moved = min(lost, sum(gains.values()))
+    if not gains or lost <= 0 or not _is_less(gate, value, base) or _is_less(gate, value + moved, base):
         return result
-    if not _is_less(gate, value, base) or _is_less(gate, value + move.amount, base):
-        return result
-    where = " and ".join(move.stages)
-    reason = f"moved to {where}, not saved: {_shown(move.amount)} of {_shown(base - value)} {spec.unit} are there now"
+    where = " and ".join(sorted(gains, key=lambda stage: -gains[stage])[:3])
+    reason = f"moved to {where}, not saved: {_shown(moved)} of {_shown(lost)} {spec.unit} are there now"
     return replace(result, verdict="target_missed" if gate.kind == "reduce" else "ok", reason=reason)
 
 
@@ -74,28 +61,21 @@ def _is_less(gate: Gate, value: Number, base: Number) -> bool:
     return falls_short(rational(value), rational(base), gate.rule.fraction, gate.rule.slack)
 
 
-def _move(
-    metric: Metric, lost: Number, spec: MetricSpec, samples: Sequence[Sample], entry: BaselineEntry
-) -> Move | None:
-    """Find what other stages gained; ``None`` where nothing moved."""
+def _gains(metric: Metric, spec: MetricSpec, samples: Sequence[Sample], entry: BaselineEntry) -> dict[str, Number]:
+    """What other stages gained in a metric, in its unit."""
     gains: dict[str, Number] = {}
     for stage in _unrelated(metric.stage, samples, entry):
         other = Metric(stage, metric.name)
         now, then = sample_values(samples, other, spec), stored_sessions(entry, other, spec)
-        if now:
-            gain = mean(now) - (mean(then[-1]) if then else 0)
-            if gain > 0:
-                gains[stage] = gain
-    if not gains or lost <= 0:
-        return None
-    return Move(min(lost, sum(gains.values())), tuple(sorted(gains, key=lambda stage: -gains[stage])[:3]))
+        gain = mean(now) - (mean(then[-1]) if then else 0) if now else 0
+        if gain > 0:
+            gains[stage] = gain
+    return gains
 
 
 def _unrelated(stage: str, samples: Sequence[Sample], entry: BaselineEntry) -> list[str]:
     """The outermost stages that neither hold a stage nor lie in it: their figures do not overlap."""
-    known: Mapping[str, None] = dict.fromkeys(
-        [path for sample in samples for path in sample.stages] + list(entry.stages)
-    )
+    known = dict.fromkeys([path for sample in samples for path in sample.stages] + list(entry.stages))
     apart = [path for path in known if not inside(path, stage) and not inside(stage, path)]
     return [path for path in apart if not any(other != path and inside(path, other) for other in apart)]
 

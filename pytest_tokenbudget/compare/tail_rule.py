@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
-from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN, Judged, Terms, change, quotient
+from pytest_tokenbudget.compare.terms import NON_INFERIORITY_MARGIN, Evidence, Judged, Terms, change, quotient
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.ranks import exceedance_test, mann_whitney, upper_bound, values_needed
 from pytest_tokenbudget.stats.statistic import exceeds, falls_short, level_of, quantile, rational, statistic
@@ -16,54 +15,18 @@ from pytest_tokenbudget.wording import counted
 _ENOUGH_FOR_RANKS = 5
 
 
-@dataclass(frozen=True, slots=True)
-class RankEvidence:
-    """The evidence of a test that assumes nothing about the distribution.
+def _by_ranks(ratio: float, n: int, p: float, upper: float, *, suspicious: bool) -> Evidence:
+    """The evidence of a test that assumes nothing about the distribution: what can be seen depends on that.
 
-    Attributes:
-        ratio: New over base.
+    Args:
+        ratio: New over base. Its lower bound is 1 where an increase is significant at 1 %, else 0, as no more is known.
         n: New values.
         p: p-value against no increase.
         upper: 95 % upper bound of the ratio, ``inf`` where there are too few values for one.
         suspicious: Whether more values are wanted because it looks like an increase.
-        lower: Lower bound of the ratio.
-        upper_99: 99 % upper bound of the ratio, where it is known.
     """
-
-    ratio: float
-    n: int
-    p: float
-    upper: float
-    suspicious: bool
-    lower: float
-    upper_99: float = math.inf
-
-    @property
-    def exact(self) -> bool:
-        """Never: the values are noisy."""
-        return False
-
-    @property
-    def sigma(self) -> None:
-        """None was assumed."""
-
-    @property
-    def detectable(self) -> float:
-        """Not known without a distribution: ``nan``."""
-        return math.nan
-
-    def in_words(self) -> str:
-        """The change and its p-value."""
-        return f"{change(self.ratio)}, p = {self.p:.2g} from {counted(self.n, 'value')}"
-
-    def would_decide(self) -> str:
-        """More values."""
-        return self.in_words()
-
-
-def known_lower(p: float) -> float:
-    """Lower bound of a ratio: 1 where an increase is significant at 1 %, else 0, as no more is known."""
-    return 1.0 if p < 0.01 else 0.0
+    words = f"{change(ratio)}, p = {p:.2g} from {counted(n, 'value')}"
+    return Evidence(words, False, 1.0 if p < 0.01 else 0.0, upper, math.inf, p=p, suspicious=suspicious)
 
 
 def judge_by_ranks(base: Sequence[float], new: Sequence[float], sessions: int, terms: Terms) -> Judged:
@@ -104,7 +67,7 @@ def judge_by_ranks(base: Sequence[float], new: Sequence[float], sessions: int, t
         wanted = counted(more, "more sample") if more else "more samples"
         note = f"{change(ratio)}, p = {p:.2g}: {wanted} may decide it"
     highest = math.inf if bound is None else quotient(bound, then)
-    evidence = RankEvidence(ratio, n, p, highest, more > 0, known_lower(p))
+    evidence = _by_ranks(ratio, n, p, highest, suspicious=more > 0)
     return Judged(verdict, ratio, n, len(base), sessions, terms, evidence, more, note)
 
 
@@ -156,7 +119,7 @@ def judge_tail(base: Sequence[float], new: Sequence[float], sessions: int, terms
         note = _what_is_missing(name, n, ratio, p)
     highest = math.inf if bound is None else quotient(bound, then)
     wanted = verdict == "inconclusive" and above and p < terms.screen and not terms.fixed
-    evidence = RankEvidence(ratio, n, p, highest, wanted, known_lower(p))
+    evidence = _by_ranks(ratio, n, p, highest, suspicious=wanted)
     return Judged(verdict, ratio, n, len(base), sessions, terms, evidence, 1 if wanted else 0, note)
 
 

@@ -4,61 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 
 from pytest_tokenbudget.compare.exact_rule import exact_statistic
 from pytest_tokenbudget.compare.sequential import QUIET
 from pytest_tokenbudget.compare.tail_rule import REPEATED, session_factor
-from pytest_tokenbudget.compare.terms import Judged, Standard, Terms, change, quotient
+from pytest_tokenbudget.compare.terms import Evidence, Judged, Standard, Terms, change, quotient
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.log_ratio import fit
 from pytest_tokenbudget.stats.ranks import exceedance_test, mann_whitney, upper_bound, values_needed
 from pytest_tokenbudget.stats.statistic import level_of, quantile, rational
 from pytest_tokenbudget.wording import counted
-
-
-@dataclass(frozen=True, slots=True)
-class TargetEvidence:
-    """The evidence of a reduction.
-
-    Attributes:
-        words: The reason.
-        exact: Whether values were compared exactly.
-        lower: Lower bound of the ratio, missed as seldom as this look may call a target missed.
-        upper: 95 % upper bound of the ratio.
-        upper_99: 99 % upper bound of the ratio.
-        sigma: Standard deviation of a single logarithm, where one was estimated.
-    """
-
-    words: str
-    exact: bool
-    lower: float
-    upper: float
-    upper_99: float
-    sigma: float | None = None
-
-    @property
-    def p(self) -> None:
-        """None was computed."""
-
-    @property
-    def detectable(self) -> float:
-        """Not computed: ``nan``."""
-        return math.nan
-
-    @property
-    def suspicious(self) -> bool:
-        """Never: a target is no suspicion."""
-        return False
-
-    def in_words(self) -> str:
-        """The reason."""
-        return self.words
-
-    def would_decide(self) -> str:
-        """The reason."""
-        return self.words
 
 
 def judge_target(
@@ -79,7 +35,7 @@ def judge_target(
     """
     if not base or not new:
         missing = "there are no new values" if base else "there are no baseline values"
-        nothing = TargetEvidence(missing, True, math.nan, math.nan, math.nan)
+        nothing = Evidence(missing, True, math.nan, math.nan, math.nan)
         more = terms.plan.looks[0] if base else 0
         return _result("inconclusive", math.nan, (len(base), len(new), sessions), reduction, terms, nothing, more=more)
     quiet = base[0] == base[-1] and new[0] == new[-1]
@@ -96,7 +52,7 @@ def _result(
     sizes: tuple[int, int, int],
     reduction: Fraction,
     terms: Terms,
-    evidence: TargetEvidence,
+    evidence: Evidence,
     *,
     standard: Standard | None = None,
     more: int = 0,
@@ -117,7 +73,7 @@ def _judge_exactly(
     if more:
         words = f"{change(ratio)}: {counted(more, 'more sample')} would confirm it"
     standard: Standard | None = "proven" if verdict == "improved" else None
-    evidence = TargetEvidence(words, True, ratio, ratio, ratio)
+    evidence = Evidence(words, True, ratio, ratio, ratio)
     return _result(verdict, ratio, (len(base), n, sessions), reduction, terms, evidence, standard=standard, more=more)
 
 
@@ -142,7 +98,7 @@ def _judge_log_ratio(
         text += f", between {change(lower)} and {change(upper)}: {counted(more, 'more sample')} may decide it"
     else:
         text += f", between {change(lower)} and {change(upper)} with {counted(n, 'sample')}: neither reached nor missed for sure"
-    evidence = TargetEvidence(text, False, lower, upper, upper_99, fitted.sigma)
+    evidence = Evidence(text, False, lower, upper, upper_99, sigma=fitted.sigma)
     return _result(verdict, ratio, (fitted.m, n, sessions), reduction, terms, evidence, standard=standard, more=more)
 
 
@@ -197,7 +153,7 @@ def _judge_quantile(
         words += f": not reached in {counted(n, 'value')}"
     else:
         words += f": not shown with {counted(n, 'value')}" + _needs(name, n)
-    evidence = TargetEvidence(
+    evidence = Evidence(
         words, False, target if missed else 0.0, upper, math.nextafter(1.0, 0.0) if improved else math.inf
     )
     return _result(verdict, ratio, (m, n, sessions), reduction, terms, evidence, standard=standard, more=more)

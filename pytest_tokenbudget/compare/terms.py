@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from pytest_tokenbudget.compare.rules import parse_rule
 from pytest_tokenbudget.compare.sequential import COUNTS, PAIRED, STORED, Plan
@@ -17,7 +17,9 @@ from pytest_tokenbudget.records.gate import Rule
 from pytest_tokenbudget.records.verdict import Verdict
 from pytest_tokenbudget.stats.log_ratio import NoisePrior
 from pytest_tokenbudget.stats.statistic import SCREENING_LEVEL, shared_level
-from pytest_tokenbudget.wording import counted
+
+if TYPE_CHECKING:
+    from pytest_tokenbudget.compare.latency_rule import LogRatioEvidence
 
 Kind = Literal["latency", "count", "exact"]
 Allowance = float | str | Fraction | Rule
@@ -220,46 +222,31 @@ def noise_prior(
 Standard = Literal["proven", "demonstrated"]
 
 
-class Evidence(Protocol):
-    """The evidence of a verdict. Each rule has a class of its own, which computes only what is asked for."""
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """The evidence of a verdict, where all of it is known at once.
 
-    @property
-    def exact(self) -> bool:
-        """Tell whether values were compared exactly, as opposed to statistically."""
+    Attributes:
+        words: What it rests on, or what would decide it.
+        exact: Whether values were compared exactly, as opposed to statistically.
+        lower: Lower bound of the ratio.
+        upper: 95 % upper bound of the ratio.
+        upper_99: 99 % upper bound of the ratio.
+        detectable: Smallest true increase that is seen with a power of 80 %, as a fraction; ``nan`` where that is not known.
+        p: p-value against no increase; ``None`` where none was computed.
+        sigma: Standard deviation of a single logarithm that was assumed; ``None`` where none was.
+        suspicious: Whether the values look like an increase that chance would seldom make.
+    """
 
-    @property
-    def sigma(self) -> float | None:
-        """Standard deviation of a single logarithm that was assumed; ``None`` where none was."""
-
-    @property
-    def p(self) -> float | None:
-        """p-value against no increase; ``None`` where none was computed."""
-
-    @property
-    def lower(self) -> float:
-        """Lower bound of the ratio."""
-
-    @property
-    def upper(self) -> float:
-        """95 % upper bound of the ratio."""
-
-    @property
-    def upper_99(self) -> float:
-        """99 % upper bound of the ratio."""
-
-    @property
-    def detectable(self) -> float:
-        """Smallest true increase that is seen with a power of 80 %, as a fraction."""
-
-    @property
-    def suspicious(self) -> bool:
-        """Tell whether the values look like an increase that chance would seldom make."""
-
-    def in_words(self) -> str:
-        """Say what a decided verdict rests on."""
-
-    def would_decide(self) -> str:
-        """Say what would decide it; empty where only more samples would."""
+    words: str
+    exact: bool
+    lower: float
+    upper: float
+    upper_99: float
+    detectable: float = math.nan
+    p: float | None = None
+    sigma: float | None = None
+    suspicious: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +275,7 @@ class Judged:
     m: int
     sessions: int
     terms: Terms = field(repr=False)
-    evidence: Evidence = field(repr=False, compare=False)
+    evidence: Evidence | LogRatioEvidence = field(repr=False, compare=False)
     more: int = 0
     note: str = ""
     standard: Standard | None = None
@@ -352,11 +339,7 @@ class Judged:
     @property
     def reason(self) -> str:
         """One sentence: what would decide it where it is inconclusive, else what it rests on."""
-        if self.note:
-            return self.note
-        if self.verdict != "inconclusive":
-            return self.evidence.in_words()
-        return self.evidence.would_decide() or f"{counted(self.more, 'more sample')} would decide it"
+        return self.note or self.evidence.words
 
 
 def change(ratio: float) -> str:

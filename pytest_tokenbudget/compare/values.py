@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 from pytest_tokenbudget.measure.metrics import OPTIONAL_USAGE, PROVIDER_PACE, MetricSpec, tool_tokens
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
@@ -23,10 +24,11 @@ def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -
 
     Returns:
         A value a sample (or a call, for pooled metrics); 0 where the stage was not opened in a sample; none where a
-        sample's value is unknown.
+        sample's value is unknown, or is no finite number.
     """
     if spec.pooled is not None:
-        return [value for sample in samples for value in sample.pooled.get(metric.stage, {}).get(metric.name, ())]
+        pooled = [sample.pooled.get(metric.stage, {}).get(metric.name, ()) for sample in samples]
+        return [value for values in pooled for value in values if isfinite(value)]
     if is_tool_metric(metric.name):
         tool = metric.name.removeprefix(TOOL_PREFIX)
         return [tool_tokens(found, tool) for sample in samples if (found := within(sample.composition, metric.stage))]
@@ -34,7 +36,7 @@ def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -
     for sample in samples:
         figures = sample.stages.get(metric.stage) if metric.stage else sample.total
         value = 0 if figures is None else figures.get(metric.name)
-        if value is None:
+        if value is None or not isfinite(value):  # a metric of a hook may give anything
             return []
         values.append(value)
     return values
@@ -54,7 +56,7 @@ def stored_sessions(entry: BaselineEntry, metric: Metric, spec: MetricSpec) -> t
         return ((tokens,),) if tokens else ()
     records = entry.pooled if spec.pooled is not None else entry.metrics
     record = records.get(metric.key)
-    return () if record is None else tuple(session for session in record.sessions if session)
+    return () if record is None else tuple(filter(None, record.sessions))
 
 
 def why_unknown(metric: str, spec: MetricSpec) -> str:
@@ -69,21 +71,24 @@ def why_unknown(metric: str, spec: MetricSpec) -> str:
     return f"{reason}: a call carried no usage and could not be counted"
 
 
-def has_estimates(samples: Sequence[Sample], stage: str) -> bool:
-    """Tell whether a replay had no answer to a call of a stage, and gave that of another one."""
-    return any(call.estimated and inside(call.stage, stage) for sample in samples for call in sample.calls)
+def sources(samples: Sequence[Sample], stage: str) -> tuple[str, str, bool]:
+    """How the figures of a stage were obtained.
 
-
-def token_sources(samples: Sequence[Sample], stage: str) -> tuple[str, str]:
-    """The least sure source of a stage's input tokens and of its output tokens: ``counted``, ``calibrated`` or ``""``."""
+    Returns:
+        The least sure source of its input tokens and of its output tokens (``counted``, ``calibrated`` or ``""``), and
+        whether a replay had no answer to one of its calls, and gave that of another one.
+    """
     read: set[str | None] = set()
     written: set[str | None] = set()
+    estimated = False
     for sample in samples:
         for call in sample.calls:
-            if call.error is None and inside(call.stage, stage):
-                read.add(call.input_source)
-                written.add(call.output_source)
-    return _least_sure(read), _least_sure(written)
+            if inside(call.stage, stage):
+                estimated = estimated or call.estimated
+                if call.error is None:
+                    read.add(call.input_source)
+                    written.add(call.output_source)
+    return _least_sure(read), _least_sure(written), estimated
 
 
 def _least_sure(found: set[str | None]) -> str:
@@ -123,6 +128,5 @@ def is_far_from_origin(gate: Gate, recent: Sequence[Sequence[Number]], entry: Ba
     record = entry.metrics.get(gate.metric.key)
     if record is None or record.origin is None or gate.metric.statistic != "mean":
         return False
-    highest = max(map(max, recent))
-    allowed = record.origin * (1 + ORIGIN_MULTIPLE * float(gate.rule.fraction))
-    return highest > record.origin and highest >= allowed
+    highest, origin = max(map(max, recent)), record.origin
+    return highest > origin and highest >= origin * (1 + ORIGIN_MULTIPLE * float(gate.rule.fraction))

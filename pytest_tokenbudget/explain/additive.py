@@ -106,7 +106,7 @@ class Leaf:
 
 def leaves(stage: str, before: Compositions, after: Compositions) -> list[Leaf]:
     """Pair the compositions of a stage and of those inside it, before and after, in the order of their paths."""
-    paths = sorted(path for path in {*before, *after} if inside(path, stage))
+    paths = sorted([path for path in {*before, *after} if inside(path, stage)])
     found = [Leaf(path, present(before.get(path)), present(after.get(path))) for path in paths]
     return [leaf for leaf in found if leaf.before is not None or leaf.after is not None]
 

@@ -52,13 +52,9 @@ def behind_breaks(composition: StageComposition) -> int:
     Framing is alike in many places, so that much of it stands behind a prefix although nothing is broken: 0 where framing
     can be all that there is.
     """
-    behind = _repeated_behind(composition)
-    framing = sum(part.repeated_tokens for part in composition.parts if part.part == "framing")
+    behind = sum([part.behind_tokens for part in composition.parts])
+    framing = sum([part.repeated_tokens for part in composition.parts if part.part == "framing"])
     return behind if behind > framing else 0
-
-
-def _repeated_behind(composition: StageComposition) -> int:
-    return sum(part.behind_tokens for part in composition.parts)
 
 
 def find_break(composition: StageComposition, other: StageComposition | None = None) -> Break | None:
@@ -109,7 +105,7 @@ def fresh_shares(before: StageComposition, after: StageComposition) -> list[Shar
 
 def _framing_behind(composition: StageComposition) -> int:
     """Framing behind a prefix that nothing breaks."""
-    return 0 if behind_breaks(composition) else _repeated_behind(composition)
+    return 0 if behind_breaks(composition) else sum(part.behind_tokens for part in composition.parts)
 
 
 def _break_shares(before: StageComposition, after: StageComposition) -> tuple[list[Share], Fraction]:

@@ -69,7 +69,7 @@ def explain(
     totals = present(within(before, stage)), present(within(after, stage))
     found = leaves(stage, before, after)
     # A value without a composition is no stage that appeared, but one of which nothing was stored.
-    if any(total is None and value for total, value in zip(totals, values, strict=True)):
+    if [value for total, value in zip(totals, values, strict=True) if total is None and value]:
         found = []
     shares = _shares(metric, stage, found, totals, values)
     if shares is None:
@@ -77,7 +77,7 @@ def explain(
     # Where one stage made all calls, even the whole test's causes need not say which.
     place = found[0].stage if len(found) == 1 else stage
     shares = [share if share.stage else replace(share, stage=place) for share in shares]
-    rest = values[1] - values[0] - sum((share.delta for share in shares), Fraction(0))
+    rest = values[1] - values[0] - sum([share.delta for share in shares], Fraction(0))
     if rest:
         shares = [*shares, _rest(metric, stage, rest, totals, values)]
     return _causes(f"{stage}.{metric}" if stage else metric, merge_shares(shares), values)
@@ -156,13 +156,11 @@ def _rest(metric: str, stage: str, rest: Fraction, totals: _Totals, values: _Val
 
 def _causes(metric: str, shares: list[Share], values: _Values) -> tuple[Cause, ...]:
     name = split_key(metric)[1]
-    counted = (name in (*ADDITIVE, *_CACHED) or is_tool_metric(name)) and all(
-        value.denominator == 1 for value in values
-    )
+    is_count = name in (*ADDITIVE, *_CACHED) or is_tool_metric(name)
     shares = sorted(shares, key=lambda share: (-abs(share.delta), share.stage, share.part, share.name))
     total = values[1] - values[0]
     deltas: list[int] | list[float]
-    if counted:
+    if is_count and values[0].denominator == values[1].denominator == 1:
         deltas = round_whole([share.delta for share in shares], int(total))
     else:
         shares = _merge_negligible(shares)
@@ -231,7 +229,7 @@ def notes(before: Compositions, after: Compositions) -> tuple[str, ...]:
             continue
         place = f"{clean_name(leaf.stage)}: " if len(found) > 1 else ""
         ranked += [(rank, place + note) for rank, note in _ranked(leaf.before, leaf.after)]
-    return tuple(dict.fromkeys(note for _, note in sorted(ranked, key=lambda item: item[0])))
+    return tuple(dict.fromkeys([note for _, note in sorted(ranked, key=lambda item: item[0])]))
 
 
 def _ranked(before: StageComposition, after: StageComposition) -> Iterator[tuple[int, str]]:
@@ -253,13 +251,17 @@ def _ranked(before: StageComposition, after: StageComposition) -> Iterator[tuple
 
 def _first_moved(before: StageComposition, after: StageComposition) -> PartTotal | None:
     """Find the first system prompt or tool schema that stands elsewhere although all of them say the same."""
-    was, now = (
-        [part for part in side.parts if part.part in ("system", "tools") and part.digest] for side in (before, after)
-    )
-    order_then, order_now = ([(part.part, part.name, part.digest) for part in side] for side in (was, now))
-    if sorted(order_then) != sorted(order_now):
+    then, now = [
+        {
+            (part.part, part.name, part.digest): part
+            for part in side.parts
+            if part.part in ("system", "tools") and part.digest
+        }
+        for side in (before, after)
+    ]
+    if then.keys() != now.keys():
         return None
-    return next((part for part, then, here in zip(now, order_then, order_now, strict=True) if then != here), None)
+    return next((now[here] for here, there in zip(now, then, strict=True) if here != there), None)
 
 
 def _same_size_other_text(before: StageComposition, after: StageComposition) -> Iterator[str]:

@@ -117,7 +117,7 @@ def split_by_calls(pair: Pair, calls_before: int, calls_after: int, *, new: bool
     With ``new``, contents count only where no earlier call of the stage had carried them.
     """
     before, after = pair.before, pair.after
-    was, now = ((0 if part is None else _new(part) if new else part.tokens) for part in (before, after))
+    was, now = [0 if part is None else _new(part) if new else part.tokens for part in (before, after)]
     difference, by_calls = Fraction(now - was), Fraction(0)
     if pair.key[0] in FIXED:
         if before is not None and after is not None and before.calls and after.calls:

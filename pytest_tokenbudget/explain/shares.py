@@ -192,7 +192,7 @@ def split_parts(
 def calls_share(before: StageComposition, after: StageComposition, details: list[tuple[str, Fraction]]) -> Share:
     """More or fewer calls, and what they consist of."""
     text = say_instead(after.calls, before.calls, "call")
-    return Share("calls", "", sum((size for _, size in details), Fraction(0)), text, details=tuple(details))
+    return Share("calls", "", sum([size for _, size in details], Fraction(0)), text, details=tuple(details))
 
 
 def with_drift(shares: list[Share], drift: Fraction, before: StageComposition, after: StageComposition) -> list[Share]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
@@ -89,11 +89,10 @@ def timeline(calls: Sequence[TimedCall], pace: float = 1.0) -> Timeline:
         pace: Seconds on the virtual clock for each second in which the agent's own code ran.
     """
     # Starts come behind ends of the same time, and a call's end never before its start.
-    events = sorted(
-        event
-        for index, call in enumerate(calls)
-        for event in ((call.started, 1, index), (max(call.started, call.ended - _slack(call)), 2, index))
-    )
+    events = []
+    for index, call in enumerate(calls):
+        events += [(call.started, 1, index), (max(call.started, call.ended - _slack(call)), 2, index)]
+    events.sort()
     found: list[tuple[float, float]] = [(0.0, 0.0)] * len(calls)
     times: list[float] = []
     ends: list[tuple[float, float]] = []
@@ -146,13 +145,17 @@ def at_speed_of(entry: BaselineEntry | None, samples: Sequence[Sample]) -> tuple
         samples: The samples of the run.
     """
     if entry is None:
-        speeds = fit_speeds(samples)
-        own = [value for sample in samples if (value := sample.total.get("own_time")) is not None]
-        return tuple(at_constant_speed(sample, speeds, float(mean(own)) if own else None) for sample in samples)
-    if not entry.speeds:
-        return tuple(samples)
-    speeds, usual = complete(entry.speeds, samples), usual_own_time(entry)
-    return tuple(at_constant_speed(sample, speeds, usual) for sample in samples)
+        own = _own_times(samples)
+        speeds, usual = fit_speeds(samples), float(mean(own)) if own else None
+    else:
+        speeds = complete(entry.speeds, samples) if entry.speeds else {}
+        usual = usual_own_time(entry)
+    return tuple([at_constant_speed(sample, speeds, usual) for sample in samples])
+
+
+def _own_times(samples: Sequence[Sample]) -> list[float | int]:
+    """s of the agent's own code in some samples, where they are known."""
+    return [value for sample in samples if (value := sample.total.get("own_time")) is not None]
 
 
 def usual_own_time(entry: BaselineEntry) -> float | None:
@@ -166,27 +169,23 @@ def usual_own_time(entry: BaselineEntry) -> float | None:
 
 def fit_speeds(samples: Sequence[Sample]) -> dict[str, dict[str, Speed]]:
     """Fit the speed of each stage and model to the calls of some samples, three significant digits each."""
-    groups: dict[str, dict[str, list[tuple[float, float, float]]]] = {}
-    for call in _answered(samples):
-        tokens = _tokens(call)
-        if tokens is not None:
-            groups.setdefault(call.stage, {}).setdefault(_model(call), []).append((call.latency, *tokens))
+    groups: dict[tuple[str, str], list[tuple[float, float, float]]] = {}
+    for call, model, tokens in _known_calls(samples):
+        groups.setdefault((call.stage, model), []).append((call.latency, *tokens))
     speeds: dict[str, dict[str, Speed]] = {}
-    for stage, models in groups.items():
-        for model, calls in models.items():
-            fitted = fit_speed(calls)
-            if fitted is not None:
-                a, b, c = (float(f"{value:.{_DIGITS}g}") for value in fitted)
-                speeds.setdefault(stage, {})[model] = Speed(a, b, c, len(calls))
+    for (stage, model), calls in groups.items():
+        fitted = fit_speed(calls)
+        if fitted is not None:
+            a, b, c = map(_rounded, fitted)
+            speeds.setdefault(stage, {})[model] = Speed(a, b, c, len(calls))
     return speeds
 
 
 def with_own_code(speeds: Speeds, samples: Sequence[Sample], stored: Speeds) -> dict[str, dict[str, Speed]]:
     """Speeds with the time of the agent's own code: the stored one, or that of these samples where none is stored."""
     kept = stored.get("", {}).get(OWN_CODE)
-    own = [value for sample in samples if (value := sample.total.get("own_time")) is not None]
-    if kept is None and own:
-        kept = Speed(float(f"{float(mean(own)):.{_DIGITS}g}"), 0.0, 0.0, len(own))
+    if kept is None and (own := _own_times(samples)):
+        kept = Speed(_rounded(float(mean(own))), 0.0, 0.0, len(own))
     found = {stage: dict(models) for stage, models in speeds.items()}
     if kept is not None and found:
         found.setdefault("", {})[OWN_CODE] = kept
@@ -202,9 +201,9 @@ def complete(stored: Speeds, samples: Sequence[Sample]) -> dict[str, dict[str, S
                 by_model[model] = speed
     found: dict[str, dict[str, Speed]] = {}
     fitted: Speeds | None = None
-    for call in _answered(samples):
-        stage, model = call.stage, _model(call)
-        if model in found.get(stage, {}) or _tokens(call) is None:
+    for call, model, _ in _known_calls(samples):
+        stage = call.stage
+        if model in found.get(stage, {}):
             continue
         known = stored.get(stage, {}).get(model) or by_model.get(model)
         if known is None:
@@ -229,22 +228,41 @@ def at_constant_speed(sample: Sample, speeds: Speeds, usual_own_time: float | No
     """
     if sample.traffic != "live" or not speeds:
         return sample
-    calls, line = _on_virtual_clock(sample, speeds, usual_own_time)
-    stages = {
-        stage: {**figures, "latency": _latency(sample, stage, calls, line)} for stage, figures in sample.stages.items()
-    }
-    return replace(sample, total={**sample.total, "latency": _latency(sample, "", calls, line)}, stages=stages)
-
-
-def _on_virtual_clock(sample: Sample, speeds: Speeds, usual_own_time: float | None) -> tuple[Sequence[Call], Timeline]:
     own = sample.total.get("own_time")
     pace = 1.0 if own is None or usual_own_time is None else own_pace(own, usual_own_time)
-    calls, begun = _without_failed_attempts(sample.calls)
-    timed = [
-        TimedCall(start, max(start, call.started + call.latency), seconds(call, speeds))
-        for call, start in zip(calls, begun, strict=True)
-    ]
-    return calls, timeline(timed, pace)
+    calls = _on_virtual_clock(sample.calls, speeds)
+    line = timeline([timed for _, timed in calls], pace)
+
+    def latency(stage: str) -> float:
+        """The time in which the test ran, or a stage was open, on the virtual clock."""
+        windows = sample.windows.get(stage, ())
+        if windows:
+            return _rounded(union_length([(line.at(start), line.at(end)) for start, end in windows]))
+        mine = zip(calls, line.calls, strict=True)
+        return _rounded(union_length([times for (within, _), times in mine if inside(within, stage)]))
+
+    stages = {stage: {**figures, "latency": latency(stage)} for stage, figures in sample.stages.items()}
+    return replace(sample, total={**sample.total, "latency": latency("")}, stages=stages)
+
+
+def _on_virtual_clock(calls: Sequence[Call], speeds: Speeds) -> list[tuple[str, TimedCall]]:
+    """Stage and times of the answered calls, from when each was first tried: retries and their pauses are the provider's."""
+    found = []
+    first: dict[tuple[str, str], float] = {}
+    for call in sorted(calls, key=lambda call: call.started):
+        model = call.model or call.request_model
+        key = (call.stage, model)
+        if not call.succeeded:
+            if call.attempt == 0 or key not in first:
+                first[key] = call.started
+            continue
+        start = first.pop(key, call.started) if call.attempt else call.started
+        speed, tokens = speeds.get(call.stage, {}).get(model), _tokens(call)
+        seconds = call.latency
+        if speed is not None and tokens is not None:
+            seconds = expected_seconds(speed.coefficients, *tokens)
+        found.append((call.stage, TimedCall(start, max(start, call.started + call.latency), seconds)))
+    return found
 
 
 def has_unusual_own_time(sample: Sample, entry: BaselineEntry) -> bool:
@@ -252,7 +270,12 @@ def has_unusual_own_time(sample: Sample, entry: BaselineEntry) -> bool:
     own, usual = sample.total.get("own_time"), usual_own_time(entry)
     if own is None or usual is None:
         return False
-    return own > OWN_TIME_MOST * usual + OWN_TIME_SLACK or own < OWN_TIME_LEAST * usual - OWN_TIME_SLACK
+    least, most = _usual_range(usual)
+    return own > most or own < least
+
+
+def _usual_range(usual: float) -> tuple[float, float]:
+    return OWN_TIME_LEAST * usual - OWN_TIME_SLACK, OWN_TIME_MOST * usual + OWN_TIME_SLACK
 
 
 def clock_noise_of(samples: Sequence[Sample], stage: str) -> Fraction:
@@ -267,9 +290,12 @@ def clock_noise_of(samples: Sequence[Sample], stage: str) -> Fraction:
 
 
 def _pauses_before_starts_beside_others(sample: Sample, stage: str) -> float:
-    calls = [call for call in sample.calls if inside(call.stage, stage)]
-    timed = [TimedCall(call.started, call.started + call.latency, 0.0) for call in calls]
-    events = sorted(event for call in timed for event in ((call.started, 1), (call.ended - _slack(call), -1)))
+    events = []
+    for call in sample.calls:
+        if inside(call.stage, stage):
+            timed = TimedCall(call.started, call.started + call.latency, 0.0)
+            events += [(timed.started, 1), (timed.ended - _slack(timed), -1)]
+    events.sort()
     pauses, before, in_flight = 0.0, 0.0, 0
     for time, change in events:
         if change > 0 and in_flight:
@@ -287,27 +313,9 @@ def own_pace(measured: float, usual: float) -> float:
     """
     if measured <= 0.0:
         return 1.0
-    most, least = OWN_TIME_MOST * usual + OWN_TIME_SLACK, OWN_TIME_LEAST * usual - OWN_TIME_SLACK
+    least, most = _usual_range(usual)
     counted = usual + max(0.0, measured - most) - max(0.0, least - measured)
     return counted / measured
-
-
-def seconds(call: Call, speeds: Speeds) -> float:
-    """The duration of a call at constant speed, s; the measured one where no speed or no tokens are known."""
-    speed = speeds.get(call.stage, {}).get(_model(call))
-    tokens = _tokens(call)
-    if speed is None or tokens is None:
-        return call.latency
-    return expected_seconds(speed.coefficients, *tokens)
-
-
-def _latency(sample: Sample, stage: str, calls: Sequence[Call], line: Timeline) -> float:
-    """The time in which the test ran, or a stage was open, on the virtual clock."""
-    windows = sample.windows.get(stage, ())
-    if windows:
-        return _rounded(union_length([(line.at(start), line.at(end)) for start, end in windows]))
-    mine = [line.calls[index] for index, call in enumerate(calls) if inside(call.stage, stage)]
-    return _rounded(union_length(mine))
 
 
 def _rounded(time: float) -> float:
@@ -315,28 +323,13 @@ def _rounded(time: float) -> float:
     return float(f"{time:.{_DIGITS}g}")
 
 
-def _without_failed_attempts(calls: Sequence[Call]) -> tuple[list[Call], list[float]]:
-    """The answered calls and when each was first tried: retries and the pauses before them are the provider's."""
-    answered, begun = [], []
-    first: dict[tuple[str, str], float] = {}
-    for call in sorted(calls, key=lambda call: call.started):
-        key = (call.stage, _model(call))
-        if not call.succeeded:
-            if call.attempt == 0 or key not in first:
-                first[key] = call.started
-            continue
-        answered.append(call)
-        begun.append(first.pop(key, call.started) if call.attempt else call.started)
-    return answered, begun
-
-
-def _answered(samples: Iterable[Sample]) -> Iterable[Call]:
-    """The calls that a model answered: a mock in the same process has no speed."""
-    return (call for sample in samples for call in sample.calls if call.succeeded and call.answered_by != "mock")
-
-
-def _model(call: Call) -> str:
-    return call.model or call.request_model
+def _known_calls(samples: Iterable[Sample]) -> Iterator[tuple[Call, str, tuple[int, int]]]:
+    """The calls that a model answered, with its name and the tokens, where they are known; a mock in the process has no speed."""
+    for sample in samples:
+        for call in sample.calls:
+            tokens = _tokens(call)
+            if call.succeeded and call.answered_by != "mock" and tokens is not None:
+                yield call, call.model or call.request_model, tokens
 
 
 def _tokens(call: Call) -> tuple[int, int] | None:
@@ -357,10 +350,10 @@ def provider_paces(samples: Sequence[Sample], speeds: Speeds) -> tuple[ProviderP
     """
     logs: dict[tuple[str, str], list[float]] = {}
     rests_on: dict[tuple[str, str], int] = {}
-    for call in _answered([sample for sample in samples if sample.traffic == "live"]):
-        speed, tokens = speeds.get(call.stage, {}).get(_model(call)), _tokens(call)
-        if speed is not None and tokens is not None and call.latency > 0:
-            key = (_model(call), call.provider)
+    for call, model, tokens in _known_calls([sample for sample in samples if sample.traffic == "live"]):
+        speed = speeds.get(call.stage, {}).get(model)
+        if speed is not None and call.latency > 0:
+            key = (model, call.provider)
             logs.setdefault(key, []).append(math.log(call.latency / expected_seconds(speed.coefficients, *tokens)))
             rests_on[key] = max(rests_on.get(key, 0), speed.calls)
     return tuple(_pace(*key, sorted(values), rests_on[key]) for key, values in sorted(logs.items()))
@@ -375,7 +368,7 @@ def pool_paces(paces: Sequence[ProviderPace]) -> ProviderPace:
     weights = [max(1e-6, math.log(pace.upper / pace.ratio)) ** -2 for pace in paces]
     location = sum(w * math.log(pace.ratio) for w, pace in zip(weights, paces, strict=True)) / sum(weights)
     margin = sum(weights) ** -0.5
-    lower, ratio, upper = (math.exp(location + offset) for offset in (-margin, 0.0, margin))
+    lower, ratio, upper = [math.exp(location + offset) for offset in (-margin, 0.0, margin)]
     return replace(paces[0], ratio=ratio, lower=lower, upper=upper, calls=sum(pace.calls for pace in paces))
 
 
@@ -385,5 +378,5 @@ def _pace(model: str, provider: str, logs: Sequence[float], stored: int) -> Prov
     location = huber_location(logs, centre, math.sqrt(variance))
     error = math.sqrt(_DEFF * variance * (1.0 / n + 1.0 / max(1, stored)))
     margin = upper_quantile(0.025, NOISE_DF + n - 1) * error
-    lower, ratio, upper = (math.exp(location + offset) for offset in (-margin, 0.0, margin))
+    lower, ratio, upper = [math.exp(location + offset) for offset in (-margin, 0.0, margin)]
     return ProviderPace(model, provider, ratio, lower, upper, n)

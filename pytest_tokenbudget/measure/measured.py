@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.measure.metrics import MetricSpec, StageView, clock_time, pooled_values, values
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.composition import StageComposition, inside, within
+from pytest_tokenbudget.records.composition import StageComposition, all_stages, inside, within
 from pytest_tokenbudget.records.sample import Span, Values
 
 Compose = Callable[[Sequence[Call], float], StageComposition]
@@ -35,17 +35,6 @@ class Measured:
     windows: dict[str, tuple[tuple[float, float], ...]]
 
 
-def stage_paths(calls: Iterable[Call], spans: Iterable[Span]) -> list[str]:
-    """All stages that a run opened or that a rule gave to a call, with those around them, sorted."""
-    paths: set[str] = set()
-    for innermost in {*(call.stage for call in calls), *(span.stage for span in spans)}:
-        path = innermost
-        while path:
-            paths.add(path)
-            path = path.rpartition("/")[0]
-    return sorted(paths)
-
-
 def union_length(intervals: Iterable[tuple[float, float]]) -> float:
     """Length of the union of intervals.
 
@@ -63,14 +52,6 @@ def union_length(intervals: Iterable[tuple[float, float]]) -> float:
         total += end - max(start, covered_until)
         covered_until = end
     return total
-
-
-def _has_all(view: StageView, whole: StageView) -> bool:
-    """Tell whether a stage has every call of the test, and every paid request."""
-    return all(
-        len(mine) == len(every)
-        for mine, every in ((view.calls, whole.calls), (view.attempts, whole.attempts), (view.paid, whole.paid))
-    )
 
 
 def measure(
@@ -100,7 +81,7 @@ def measure(
         The figures. A stage that only a rule opened (no code) is open while its calls run.
     """
     answered = min((call.started + (call.ttft or call.latency) for call in calls if call.succeeded), default=math.inf)
-    paths = stage_paths(calls, spans)
+    paths = all_stages([*(call.stage for call in calls), *(span.stage for span in spans)])
     own = {path: compose([call for call in calls if call.stage == path], answered) for path in paths}
     windows: dict[str, tuple[tuple[float, float], ...]] = {"": ((begun, begun + call_phase),)}
     views: dict[str, StageView] = {}
@@ -125,15 +106,13 @@ def measure(
             own_time=None if path else own_time,
             paid=[request for request in paid if inside(request.stage, path)],
         )
-    total = values(views[""], table)
-    return Measured(
-        total=total,
-        stages={
-            path: values(view, table, same_calls=total if _has_all(view, views[""]) else None)
-            for path, view in views.items()
-            if path
-        },
-        composition=own,
-        pooled={path: pooled_values(view, table) for path, view in views.items()},
-        windows={path: opened for path, opened in windows.items() if opened},
-    )
+    whole = views[""]
+    total, pooled = values(whole, table), {"": pooled_values(whole, table)}
+    stages = {}
+    for path in paths:
+        view = views[path]
+        sizes = [(len(each.calls), len(each.attempts), len(each.paid)) for each in (view, whole)]
+        has_all = sizes[0] == sizes[1]
+        stages[path] = values(view, table, same_calls=total if has_all else None)
+        pooled[path] = pooled[""] if has_all else pooled_values(view, table)
+    return Measured(total, stages, own, pooled, windows)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import attrgetter
 
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
@@ -74,38 +75,32 @@ class MetricSpec:
         return self.unit == "s"
 
 
-def _sum_of_calls(name: str, unit: Unit, text: str, of_call: OfCall, *, partial: bool = False) -> MetricSpec:
+def _sum_of_calls(name: str, text: str, of_call: OfCall, *, unit: Unit = "tokens", partial: bool = False) -> MetricSpec:
     """A metric that is a sum over the successful calls.
 
     Args:
         name: Its name.
-        unit: Its unit.
         text: One line for the docs.
         of_call: The value of one call, ``None`` where it is unknown.
+        unit: Its unit.
         partial: Whether the sum is known where some call's value is; else one unknown value makes it unknown.
     """
 
     def compute(view: StageView) -> float | int | None:
-        total: float | int = 0
-        known = 0
-        for call in view.calls:
-            value = of_call(call)
-            if value is not None:
-                total += value
-                known += 1
-            elif not partial:
-                return None
-        return total if known or not view.calls else None
+        values = [of_call(call) for call in view.calls]
+        known = [value for value in values if value is not None]
+        return sum(known) if len(known) == len(values) or (partial and known) else None
 
     return MetricSpec(name, unit, text, compute, of_call=_of_success(of_call))
 
 
+def _sum_of_known(name: str, text: str) -> MetricSpec:
+    """A part of the usage, which is known where some call tells it."""
+    return _sum_of_calls(name, text, attrgetter(f"usage.{name}"), partial=True)
+
+
 def _of_success(of_call: OfCall) -> OfCall:
     return lambda call: of_call(call) if call.succeeded else 0
-
-
-def _input(call: Call) -> int | None:
-    return call.usage.input_tokens
 
 
 def _output(call: Call) -> int | None:
@@ -114,7 +109,7 @@ def _output(call: Call) -> int | None:
 
 
 def _both(call: Call) -> int | None:
-    read, written = _input(call), _output(call)
+    read, written = call.usage.input_tokens, _output(call)
     return None if read is None or written is None else read + written
 
 
@@ -157,11 +152,15 @@ def _per_output_token(view: StageView) -> float | None:
     return view.model_time / written if written else None
 
 
-def _single_calls(name: str, text: str, of_call: Callable[[Call], float | None]) -> MetricSpec:
+def _single_calls(name: str, text: str, time_of: Callable[[Call], float | None]) -> MetricSpec:
     """A time of single calls, pooled over calls and samples."""
 
+    def of_call(call: Call) -> float | None:
+        time = time_of(call)
+        return None if time is None else clock_time(time)
+
     def compute(view: StageView) -> float | None:
-        values = [v for v in map(of_call, view.calls) if v is not None]
+        values = [value for value in map(of_call, view.calls) if value is not None]
         return mean(values) if values else None
 
     return MetricSpec(name, "s", text, compute, of_call)
@@ -172,41 +171,23 @@ def clock_time(seconds: float) -> float:
     return round(seconds, 9)
 
 
-_OUTPUT = _sum_of_calls("output_tokens", "tokens", "All that the model wrote, reasoning included.", _output)
+_OUTPUT = _sum_of_calls("output_tokens", "All that the model wrote, reasoning included.", _output)
 
 PROVIDER_PACE = "provider_pace"
 """The one metric that is no figure of a sample: only beside a baseline is it known what a call should have taken."""
 
 BUILTIN_METRICS: tuple[MetricSpec, ...] = (
-    _sum_of_calls("input_tokens", "tokens", "All that the model read, cached tokens included.", _input),
+    _sum_of_calls("input_tokens", "All that the model read, cached tokens included.", attrgetter("usage.input_tokens")),
     _OUTPUT,
-    _sum_of_calls("total_tokens", "tokens", "Input plus output.", _both),
-    _sum_of_calls(
-        "cached_input_tokens",
-        "tokens",
-        "Input read from a cache.",
-        lambda call: call.usage.cached_input_tokens,
-        partial=True,
-    ),
-    _sum_of_calls(
-        "cache_write_tokens",
-        "tokens",
-        "Input written to a cache.",
-        lambda call: call.usage.cache_write_tokens,
-        partial=True,
-    ),
-    _sum_of_calls(
-        "reasoning_tokens",
-        "tokens",
-        "Output that is reasoning.",
-        lambda call: call.usage.reasoning_tokens,
-        partial=True,
-    ),
+    _sum_of_calls("total_tokens", "Input plus output.", _both),
+    _sum_of_known("cached_input_tokens", "Input read from a cache."),
+    _sum_of_known("cache_write_tokens", "Input written to a cache."),
+    _sum_of_known("reasoning_tokens", "Output that is reasoning."),
     _parts("tool_schema_tokens", "Input that is tool schemas.", "tools"),
     _parts("system_tokens", "Input that is system prompt.", "system"),
     _parts("history_tokens", "Input that is history.", "assistant", "tool_results"),
     MetricSpec("fresh_input_tokens", "tokens", "Input that no provider cache can serve.", _fresh),
-    _sum_of_calls("calls", "count", "Model calls that succeeded.", lambda call: 1),
+    _sum_of_calls("calls", "Model calls that succeeded.", lambda call: 1, unit="count"),
     MetricSpec(
         "failed_attempts",
         "count",
@@ -214,26 +195,22 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
         lambda view: len(view.attempts),
         of_call=lambda call: int(not call.succeeded),
     ),
-    _sum_of_calls("tool_calls", "count", "Tools that the model called.", lambda call: len(call.tool_calls)),
+    _sum_of_calls("tool_calls", "Tools that the model called.", lambda call: len(call.tool_calls), unit="count"),
     MetricSpec(
         "latency",
         "s",
         "The time that the run would take at the baseline's speed: what the code decides.",
-        lambda view: view.open_time,
+        attrgetter("open_time"),
     ),
     MetricSpec(
         "measured_latency",
         "s",
         "The time it took: the test's call phase; a stage's time open.",
-        lambda view: view.open_time,
+        attrgetter("open_time"),
     ),
-    MetricSpec("model_time", "s", "Union of the calls' intervals.", lambda view: view.model_time),
-    _single_calls("call_latency", "Duration of single calls, pooled.", lambda call: clock_time(call.latency)),
-    _single_calls(
-        "ttft",
-        "Time to first generated chunk of single calls, pooled.",
-        lambda call: None if call.ttft is None else clock_time(call.ttft),
-    ),
+    MetricSpec("model_time", "s", "Union of the calls' intervals.", attrgetter("model_time")),
+    _single_calls("call_latency", "Duration of single calls, pooled.", attrgetter("latency")),
+    _single_calls("ttft", "Time to first generated chunk of single calls, pooled.", attrgetter("ttft")),
     MetricSpec("own_time", "s", "The agent's own code.", _own_time),
     MetricSpec(
         PROVIDER_PACE,
@@ -242,7 +219,7 @@ BUILTIN_METRICS: tuple[MetricSpec, ...] = (
         lambda view: None,
     ),
     MetricSpec("latency_per_output_token", "s", "Model time per output token.", _per_output_token),
-    MetricSpec("cost", "USD", "What the calls cost.", _cost, of_call=_of_success(lambda call: call.cost)),
+    MetricSpec("cost", "USD", "What the calls cost.", _cost, of_call=_of_success(attrgetter("cost"))),
 )
 
 RENAMED = {"attempts": "failed_attempts"}
@@ -260,19 +237,11 @@ class MetricTable(dict[str, MetricSpec]):
     """The known metrics by name. Each tool's schema is a metric too, ``tools.NAME``, without a row of its own."""
 
     def __missing__(self, name: str) -> MetricSpec:
-        if is_tool_metric(name):
-            return tool_metric(name.removeprefix(TOOL_PREFIX))
-        raise KeyError(name)
-
-
-def tool_metric(tool: str) -> MetricSpec:
-    """The metric of one tool: the tokens of its schema in a call that offers it, 0 where none does."""
-    return MetricSpec(
-        f"{TOOL_PREFIX}{tool}",
-        "tokens",
-        "One tool's schema, per call that offers it.",
-        lambda view: tool_tokens(view.composition, tool),
-    )
+        if not is_tool_metric(name):
+            raise KeyError(name)
+        tool = name.removeprefix(TOOL_PREFIX)
+        text = "One tool's schema, per call that offers it."
+        return MetricSpec(name, "tokens", text, lambda view: tool_tokens(view.composition, tool))
 
 
 def tool_tokens(composition: StageComposition, tool: str) -> int:

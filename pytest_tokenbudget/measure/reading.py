@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.network import is_loopback, split_port
 from pytest_tokenbudget.capture.stage import checked_path, name_of
-from pytest_tokenbudget.capture.stage_rules import StageRule, resolve_stage
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 from pytest_tokenbudget.prices import PriceBook
 from pytest_tokenbudget.providers.classify import ReadExchange, polled, read, settled
@@ -22,6 +21,7 @@ from pytest_tokenbudget.records.prompt import Message, Prompt, Text
 from pytest_tokenbudget.tokens.counter import Calibration, Counter
 
 if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.stage_rules import StageRule
     from pytest_tokenbudget.tokens.anatomy import SchemaReader
 
 StageOf = Callable[[Exchange, Callable[[], Call], Callable[[], Prompt | None]], str]
@@ -359,6 +359,8 @@ class StageFinder:
         if exchange.stage:
             return exchange.stage
         if self.rules:
+            from pytest_tokenbudget.capture.stage_rules import resolve_stage
+
             asked = prompt() if any(rule.kind == "system" for rule in self.rules) else None
             model = call().model or call().request_model
             found = resolve_stage(

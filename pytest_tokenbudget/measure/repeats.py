@@ -88,7 +88,6 @@ def _kept_answer(first: Sample, again: Sample) -> Call | None:
 
     A loop that ends earlier is no such case: the answer after which it ends is another one.
     """
-    waiting = Counter(_prompt_key(call) for call in again.calls if call.succeeded)
     answers: dict[object, list[object]] = {}
     for call in again.calls:
         if call.succeeded:
@@ -98,8 +97,7 @@ def _kept_answer(first: Sample, again: Sample) -> Call | None:
         if not call.succeeded or call.composition is None:
             continue
         key = _prompt_key(call)
-        if waiting[key]:
-            waiting[key] -= 1
+        if answers.get(key):
             if answers[key].pop(0) != _answer_key(call):
                 return None  # the model answered in another way: from here on the run is another one
         elif others[_kind_key(call)]:

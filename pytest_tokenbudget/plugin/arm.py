@@ -16,9 +16,9 @@ import pytest
 
 from pytest_tokenbudget.baselines.paths import baseline_path
 from pytest_tokenbudget.option_table import MARKER
+from pytest_tokenbudget.plugin.context import read_settings
 from pytest_tokenbudget.plugin.controller import attached_to
 from pytest_tokenbudget.plugin.marker import has_budget
-from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.pytest_internals import plain_nodeid
 from pytest_tokenbudget.plugin.traffic import cassette_path
 from pytest_tokenbudget.plugin.writing import same_code_key

@@ -11,28 +11,81 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_tokenbudget.baselines.format import checked_cache
 from pytest_tokenbudget.baselines.store import BaselineStore, JsonStore
 from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
-from pytest_tokenbudget.capture.stage_rules import StageRule, parse_stage_rules
 from pytest_tokenbudget.errors import SettingsError
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS, MetricSpec, metric_table
 from pytest_tokenbudget.measure.reading import Reader, StageFinder
+from pytest_tokenbudget.option_table import OPTIONS, Option
 from pytest_tokenbudget.plugin.fixture_calls import FixtureCalls
-from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.stored_baselines import StoredBaselines
 from pytest_tokenbudget.prices import PriceBook, price_cache
 from pytest_tokenbudget.providers.registry import builtin_formats
 from pytest_tokenbudget.providers.wire_format import WireFormat
 from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, Writer
-from pytest_tokenbudget.settings import Settings, pairs
+from pytest_tokenbudget.settings import Settings, is_ci, pairs, runs_per_month, server_slots
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.tokens.counts import count_cache
 
+if TYPE_CHECKING:
+    from pytest_tokenbudget.capture.stage_rules import StageRule
+
 NAME = "tokenbudget-builtins"
+
+
+def read_settings(config: pytest.Config) -> Settings:
+    """Settings of a session: the command line first, then the ini file, then the defaults.
+
+    Raises:
+        SettingsError: If an ini value is not allowed; it names the key and the allowed words.
+    """
+    defaults = Settings._field_defaults | {"missing": "fail" if is_ci(os.environ) else "create"}
+    settings = Settings(*[_value(config, option, defaults[option.field]) for option in OPTIONS])
+    asked = [name for name in ("update", "ratchet", "accept") if getattr(settings, name)]
+    if len(asked) > 1:
+        flags = " and ".join(f"--tokenbudget-{name}" for name in asked)
+        raise SettingsError(f"{flags} exclude each other", remedy="give one of them")
+    if settings.samples is not None and settings.samples < 1:
+        raise SettingsError(
+            f"--tokenbudget-samples={settings.samples}: at least 1 is needed", remedy="--tokenbudget-samples=3"
+        )
+    for line in settings.runs_per_month:
+        runs_per_month((line,), "")
+    for line in settings.server_slots:
+        server_slots((line,), "")
+    return settings
+
+
+def _value(config: pytest.Config, option: Option, default: Any) -> Any:
+    given = config.getoption(f"tokenbudget_{option.field}", None) if option.flag else None
+    if given is not None:
+        return tuple(given) if option.kind == "repeat" else given
+    stored = config.getini(option.ini) if option.ini else None
+    if stored is None or stored in ("", []):
+        return default
+    if option.kind == "lines":
+        return tuple(line.strip() for line in stored if line.strip())
+    if option.kind == "choice" and stored not in option.choices:
+        raise SettingsError(
+            f"ini option {option.ini} = {stored!r} is not one of {', '.join(option.choices)}",
+            remedy=f"{option.ini} = {option.choices[0]}",
+        )
+    if option.kind == "number":
+        try:
+            number = float(stored)
+        except ValueError:
+            number = -1.0
+        if not 0 < number < float("inf"):
+            raise SettingsError(
+                f"ini option {option.ini} = {stored!r} is no positive number", remedy=f"{option.ini} = {default:.10g}"
+            )
+        return number
+    return stored
 
 
 class Builtins:
@@ -55,7 +108,7 @@ class Builtins:
 
     def save_caches(self) -> None:
         """Keep for the next session what was worked out in this one."""
-        for cache in (self.counts, self.prices, self._checked_files):
+        for cache in filter(None, (self.counts, self.prices, self._checked_files)):
             cache.save()
 
     @pytest.hookimpl(trylast=True)
@@ -134,7 +187,11 @@ class SessionContext:
         builtins = register_builtins(config)
         hook = config.hook
         named = hook.pytest_tokenbudget_stage
-        rules = parse_stage_rules(settings.stages)
+        rules: tuple[StageRule, ...] = ()
+        if settings.stages:
+            from pytest_tokenbudget.capture.stage_rules import parse_stage_rules
+
+            rules = parse_stage_rules(settings.stages)
         encodings = pairs(
             settings.encodings, option="tokenbudget_encodings", example="deepseek-* = path/to/tokenizer.json"
         )

@@ -6,16 +6,23 @@ Registered where a test is marked or a report is asked for.
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    import pytest
-
-    from pytest_tokenbudget.records.verdict import TestResult
-    from pytest_tokenbudget.report.formats import RunView
-
+import pytest_tokenbudget
+from pytest_tokenbudget.errors import SettingsError
+from pytest_tokenbudget.plugin.context import read_settings, register_builtins, session_prices
+from pytest_tokenbudget.plugin.writing import REPORT, Written, keep_last_run, report_formats, store_of, write_baselines
+from pytest_tokenbudget.records.advice import Advice
+from pytest_tokenbudget.records.verdict import RunView, TestResult, Verdict
+from pytest_tokenbudget.report.figures import for_terminal, terminal_encoding
+from pytest_tokenbudget.report.formats import write_reports
+from pytest_tokenbudget.report.table import Line, Tone, failure_lines, failure_text, fold_line, remedies, short_headline
+from pytest_tokenbudget.report.test_result import pace_lines, pooled_paces
+from pytest_tokenbudget.stats.log_ratio import ENOUGH_GATES
 
 _HERE = os.getpid()
 
@@ -67,9 +74,6 @@ class Controller:
             return
         self._results[result.nodeid] = result
         if result.failed and report.failed:
-            from pytest_tokenbudget.plugin.finish import colour_failure
-            from pytest_tokenbudget.plugin.options import read_settings
-
             width = self._config.get_terminal_writer().fullwidth
             colour_failure(report, result, read_settings(self._config).reports, width)
         if report.when == "call":
@@ -84,9 +88,6 @@ class Controller:
         """Write what is to be written; what cannot be written, and a suite that got slower, fail the session."""
         if not self._results and not self._asked_for_reports():
             return
-        from pytest_tokenbudget.errors import SettingsError
-        from pytest_tokenbudget.plugin.finish import finish
-
         results = tuple(self._results[nodeid] for nodeid in sorted(self._results))
         try:
             self._view = finish(
@@ -108,8 +109,145 @@ class Controller:
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Show the section; nothing at all where nothing was marked."""
-        if self._view is None:
-            return
-        from pytest_tokenbudget.plugin.finish import show
+        if self._view is not None:
+            show(self._view, terminalreporter)
 
-        show(self._view, terminalreporter)
+
+def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: bool, interrupted: bool) -> RunView:
+    """Write baselines and reports.
+
+    Args:
+        config: The session's.
+        results: What is said of each test, sorted by node id.
+        ended_ok: Whether the session ends well as far as pytest knows.
+        interrupted: Whether somebody ended it (Ctrl-C): the stored numbers stay as they were.
+
+    Returns:
+        The run as it is reported, with what could not be written.
+    """
+    settings = read_settings(config)
+    suite: list[tuple[Verdict, str]] = []
+    # Not where this run becomes what others are compared with.
+    if not settings.replaces and sum(len(result.gates) for result in results) >= ENOUGH_GATES:
+        from pytest_tokenbudget.plugin.suite import shifts
+
+        suite = shifts(results, store_of(config))
+    if interrupted:
+        written = Written(notes=("interrupted: the stored numbers stand as they were",))
+    else:
+        written = write_baselines(config, settings, results)
+    advice: tuple[Advice, ...] = ()
+    if settings.reports or config.get_verbosity() > 1:
+        from pytest_tokenbudget.report.evidence import advice_of
+
+        advice = advice_of(results, session_prices(config, settings))
+    run = RunView(
+        pytest_tokenbudget.__version__,
+        settings.mode,
+        results,
+        messages=tuple(text for verdict, text in suite if verdict != "ok"),
+        suite=tuple(verdict for verdict, _ in suite),
+        problems=written.problems,
+        notes=(
+            *(text for verdict, text in suite if verdict == "ok"),
+            *pace_lines(pooled_paces(results), what="these changes"),
+            *written.notes,
+        ),
+        advice=advice,
+        accepted=written.accepted,
+        ended_ok=ended_ok,
+    )
+    register_builtins(config).save_caches()
+    summary = os.environ.get("GITHUB_STEP_SUMMARY", "")
+    if settings.reports or summary:
+        formats = report_formats(config) if settings.reports else {}
+        directory = config.invocation_params.dir
+        run = write_reports(run, settings.reports, formats, option=REPORT, directory=directory, summary=summary)
+    return replace(run, compare=keep_last_run(config, settings, run))
+
+
+def show(run: RunView, terminal: pytest.TerminalReporter) -> None:
+    """Show the section at the end of the terminal's output, and in GitHub Actions the annotations."""
+    from pytest_tokenbudget.report.terminal import section_lines
+
+    verbosity = terminal.config.get_verbosity()
+    if os.environ.get("GITHUB_ACTIONS"):
+        from pytest_tokenbudget.report.github import error_lines, workspace_root
+
+        for line in error_lines(run, root=workspace_root(terminal.config.rootpath)):
+            terminal.write_line(line)
+    lines = section_lines(run, verbosity=verbosity, width=terminal._tw.fullwidth)
+    if lines:
+        terminal.write_sep("=", "token budget")
+    terminal.ensure_newline()
+    for shown in lines:
+        write_line(terminal._tw, shown)
+
+
+_MARKUP: dict[Tone, dict[str, bool]] = {
+    "bad": {"red": True},
+    "good": {"green": True},
+    "doubtful": {"yellow": True},
+    "faint": {"light": True},
+    "plain": {},
+}
+
+
+def write_line(writer: Any, line: Line) -> None:
+    """Write a line on a pytest ``TerminalWriter``, the part that has the tone in its colour."""
+    encoding = getattr(writer._file, "encoding", None) or terminal_encoding()
+    text, toned = for_terminal(line.text, encoding), for_terminal(line.toned or line.text, encoding)
+    writer.write(text.removesuffix(toned))
+    writer.line(toned, **_MARKUP[line.tone])
+
+
+@dataclass
+class ColouredFailure:
+    """The ``longrepr`` that pytest shows of a test that its budget failed.
+
+    Attributes:
+        text: The whole text, for reports that are no terminal.
+        result: What is said of the test.
+        reports: Paths of the reports that this run writes.
+        reprcrash: Where the failure was raised, as pytest's summary reads it.
+    """
+
+    text: str
+    result: TestResult
+    reports: Sequence[str]
+    reprcrash: Any
+
+    def __str__(self) -> str:
+        return self.text
+
+    def toterminal(self, tw: Any) -> None:
+        """Write it. How new numbers are accepted is left out: the end of the run says it once for all tests."""
+        left = remedies(self.result, reports=self.reports, with_update=False)
+        for line in [*failure_lines(self.result), *(Line(f"  {text}") for text in left)]:
+            for part in fold_line(line, tw.fullwidth):
+                write_line(tw, part)
+
+
+def colour_failure(report: pytest.TestReport, result: TestResult, reports: Sequence[str], width: int) -> None:
+    """Give a report whose text is the budget's failure, and nothing else, its colours and a short line for the summary.
+
+    Args:
+        report: pytest's report of the test.
+        result: What is said of the test.
+        reports: Paths of the reports that this run writes.
+        width: Columns of the terminal.
+    """
+    encoding = terminal_encoding()
+    text = for_terminal(failure_text(result, reports=reports), encoding)
+    shown = str(report.longrepr).strip()
+    if not shown.endswith(text.strip()):
+        return
+    place = getattr(report.longrepr, "reprcrash", None)
+    if place is not None:
+        # pytest cuts the line at the edge, but not in colour.
+        short = short_headline(result, room=width - len(f"FAILED {report.nodeid} - "))
+        place = replace(place, message=for_terminal(short, encoding))
+    if shown == text.strip():
+        report.longrepr = ColouredFailure(text, result, reports, place)  # type: ignore[assignment]  # pytest shows any
+    elif place is not None:
+        report.longrepr.reprcrash = place  # type: ignore[union-attr]  # the agent's own exception is shown beside it

@@ -68,14 +68,7 @@ class FixtureCalls:
         clock: Callable[[], float],
         mode: FixtureCallsMode | None,
     ) -> Iterator[None]:
-        """Watch a fixture of a wider scope while it is set up.
-
-        Args:
-            fixturedef: The fixture.
-            recorder: The recorder of the sample that is being taken, if one is.
-            clock: Its clock, s.
-            mode: What the marker of its test says.
-        """
+        """Watch a fixture of a wider scope while it is set up, perhaps in a sample, whose recorder and clock are given."""
         where = _shown(fixturedef)
         self._names.add(where)
         mine = Recorder(clock=clock, body_limit=partial(body_limit, formats=self._reader.formats))
@@ -99,14 +92,7 @@ class FixtureCalls:
     def charged_to(
         self, item: pytest.Item, recorder: Recorder, *, origin: float, mode: FixtureCallsMode | None
     ) -> tuple[Exchange, ...]:
-        """Give what fixtures sent before the sample and what is charged to it, as if it had been sent at its start.
-
-        Args:
-            item: The test.
-            recorder: The recorder of its sample.
-            origin: The sample's start on its clock, s.
-            mode: What the marker of the test says.
-        """
+        """Give what fixtures sent before the sample and what is charged to it, as if it had been sent at its start."""
         exchanges: list[Exchange] = []
         mode = mode or self._mode
         for number, use in enumerate(self._used_by(item, mode), start=1):
@@ -118,13 +104,7 @@ class FixtureCalls:
     def seen_by(
         self, item: pytest.Item, recorder: Recorder, *, mode: FixtureCallsMode | None
     ) -> tuple[OutsideCalls, ...]:
-        """List the calls of the fixtures that a test uses, and of work that began before it.
-
-        Args:
-            item: The test.
-            recorder: The recorder of its sample.
-            mode: What the marker of the test says.
-        """
+        """List the calls of the fixtures that a test uses, and of work that began before it."""
         mode = mode or self._mode
         found = [
             self._read(use.where, "fixture", use.exchanges, _to_whom(use, item, mode))
@@ -135,9 +115,11 @@ class FixtureCalls:
             if where not in self._names:
                 earlier.setdefault(where, []).append(exchange)
         found += [self._read(where, "earlier", exchanges) for where, exchanges in earlier.items()]
-        return tuple(calls for calls in found if calls.calls)
+        return tuple([calls for calls in found if calls.calls])
 
     def _used_by(self, item: pytest.Item, mode: FixtureCallsMode) -> list[_Use]:
+        if not self._uses:
+            return []
         used = [self._uses[fixturedef] for fixturedef in fixtures_in_use(item) if fixturedef in self._uses]
         for use in used if mode == "shared" else ():
             use.owner = use.owner or item.nodeid

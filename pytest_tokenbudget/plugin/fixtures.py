@@ -55,7 +55,7 @@ def scripted_llm(request: pytest.FixtureRequest) -> Iterator[ScriptedModel]:
     from pytest_tokenbudget.capture.recorder import Recorder
     from pytest_tokenbudget.capture.stage_rules import parse_stage_rules
     from pytest_tokenbudget.capture.watch import watching
-    from pytest_tokenbudget.plugin.options import read_settings
+    from pytest_tokenbudget.plugin.context import read_settings
     from pytest_tokenbudget.plugin.traffic import scripted_model
     from pytest_tokenbudget.replay.clock import VirtualClock
     from pytest_tokenbudget.tokens.counter import Counter

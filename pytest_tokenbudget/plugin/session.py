@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack
@@ -14,10 +15,9 @@ from pytest_tokenbudget.capture.children.child_processes import ChildProcesses
 from pytest_tokenbudget.capture.watch import keep_in_place
 from pytest_tokenbudget.errors import MarkerError, TokenBudgetError
 from pytest_tokenbudget.option_table import MARKER
-from pytest_tokenbudget.plugin.context import SessionContext, register_builtins
+from pytest_tokenbudget.plugin.context import SessionContext, read_settings, register_builtins
 from pytest_tokenbudget.plugin.controller import attach
 from pytest_tokenbudget.plugin.marker import budget_of, has_budget
-from pytest_tokenbudget.plugin.options import read_settings
 from pytest_tokenbudget.plugin.run import TestRun, run_key
 from pytest_tokenbudget.plugin.writing import check_outputs
 from pytest_tokenbudget.records.gate import Budget
@@ -198,10 +198,15 @@ class BudgetSession:
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> Generator[None, object, object]:
         """Keep chance steady where time is projected."""
         run = pyfuncitem.stash.get(run_key, None)
-        if run is None or run.traffic is None:
+        if run is None or run.traffic is None or run.traffic.virtual is None:
             return (yield)
-        with run.traffic.seeded():
+        # Clients wait for a random time before they retry.
+        before = random.getstate()
+        random.seed(0)
+        try:
             return (yield)
+        finally:
+            random.setstate(before)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None]:

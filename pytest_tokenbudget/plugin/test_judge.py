@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from pytest_tokenbudget.compare.gate_results import GateInput, judge_gates
-from pytest_tokenbudget.compare.sequential import next_batch
 from pytest_tokenbudget.compare.values import stored_sessions
 from pytest_tokenbudget.errors import TokenBudgetError
 from pytest_tokenbudget.measure.constant_speed import at_speed_of
@@ -15,7 +14,7 @@ from pytest_tokenbudget.plugin.stored_baselines import TestLocation
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Budget, is_tool_metric
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
+from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult, next_batch
 from pytest_tokenbudget.report.test_result import assemble
 from pytest_tokenbudget.settings import runs_per_month
 
@@ -88,15 +87,6 @@ class TestJudge:
             if not wanted:
                 return
 
-    def _compared(self, samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[GateResult, ...]]:
-        """Give the samples at the speed of the baseline, and judge the gates by them."""
-        known = (tuple(samples), self.is_final)
-        if self._judged is None or self._judged[:2] != known:
-            called = any(sample.calls for sample in samples)
-            compared = at_speed_of(self.entry, samples)
-            self._judged = (*known, compared, judge_gates(self._input(compared)) if called else ())
-        return self._judged[2:]
-
     def result(self, samples: Sequence[Sample]) -> TestResult:
         """Give the whole result of the test, by the samples that are compared."""
         entry, problem = self.entry, self.problem
@@ -111,6 +101,28 @@ class TestJudge:
             notices=[*([] if problem is None else [f"{problem.message}; {problem.remedy}"]), *self.notices],
             details=self.context.details,
         )
+
+    def _compared(self, samples: Sequence[Sample]) -> tuple[tuple[Sample, ...], tuple[GateResult, ...]]:
+        """Give the samples at the speed of the baseline, and judge the gates by them."""
+        known = (tuple(samples), self.is_final)
+        if self._judged is None or self._judged[:2] != known:
+            context, settings = self.context, self.context.settings
+            compared = at_speed_of(self.entry, samples)
+            given = GateInput(
+                self.budget,
+                compared,
+                self.entry,
+                self._may_create() or settings.replaces,
+                context.table,
+                suite=context.baselines,
+                confirms_improvements=settings.ratchet,
+                fixed=self.is_final or (settings.samples or self.budget.samples) is not None,
+                # A run that a ceiling stopped fails, whatever its gates say, and shows them.
+                brief=not context.details and not self.budget.stop_at,
+            )
+            called = any(sample.calls for sample in samples)
+            self._judged = (*known, compared, judge_gates(given) if called else ())
+        return self._judged[2:]
 
     def without_baseline(self) -> TestResult | None:
         """The result of a test whose gates have nothing to be compared with, before anything is spent; ``None`` else."""
@@ -139,21 +151,6 @@ class TestJudge:
     def _may_create(self) -> bool:
         settings = self.context.settings
         return settings.missing == "create" and self.budget.against == "baseline" and self.problem is None
-
-    def _input(self, samples: Sequence[Sample]) -> GateInput:
-        settings = self.context.settings
-        return GateInput(
-            self.budget,
-            samples,
-            self.entry,
-            self._may_create() or settings.replaces,
-            self.context.table,
-            suite=self.context.baselines,
-            confirms_improvements=settings.ratchet,
-            fixed=self.is_final or (settings.samples or self.budget.samples) is not None,
-            # A run that a ceiling stopped fails, whatever its gates say, and shows them.
-            brief=not self.context.details and not self.budget.stop_at,
-        )
 
     def _blank(self) -> TestResult:
         """Give the result of the test before it has run."""

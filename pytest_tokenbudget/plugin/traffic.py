@@ -76,31 +76,10 @@ class Traffic:
     failure: Callable[[], TokenBudgetError | None] = lambda: None
     left_over: Callable[[], TokenBudgetError | None] = lambda: None
 
-    @contextmanager
-    def seeded(self) -> Iterator[None]:
-        """Seed ``random`` where time is projected: clients wait for a random time before they retry."""
-        if self.virtual is None:
-            yield
-            return
-        import random
-
-        before = random.getstate()
-        random.seed(0)
-        try:
-            yield
-        finally:
-            random.setstate(before)
-
 
 @contextmanager
 def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, recorded: bool) -> Iterator[Traffic]:
-    """Open the traffic of one sample.
-
-    Args:
-        item: The test.
-        budget: What its markers say.
-        context: The session's tools.
-        recorded: Whether this run has recorded the test's cassette already, and so plays it.
+    """Open the traffic of one sample; a cassette that this run has recorded already is played.
 
     Raises:
         CassetteError: If a cassette is to be played that is not there or cannot be read.
@@ -154,12 +133,7 @@ def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, r
 
 
 def host_rules(context: SessionContext, *, recorded: Iterable[str] = ()) -> HostRules:
-    """Tell which hosts a run may not reach whose model is answered for.
-
-    Args:
-        context: The session's tools.
-        recorded: Hosts, with ports where there are any, of the recorded model calls.
-    """
+    """Tell which hosts a run may not reach whose model is answered for; those of recorded calls are among them."""
     settings, formats = context.settings, context.reader.formats
     return HostRules(
         is_model_host=lambda host: serves_models(host, formats),
@@ -172,12 +146,6 @@ def choose_cassette(
     item: pytest.Item, budget: Budget, settings: Settings, *, recorded: bool = False
 ) -> ChosenCassette | None:
     """Choose the cassette of a test and what becomes of it; ``None`` where its traffic is live.
-
-    Args:
-        item: The test.
-        budget: What its markers say.
-        settings: The session's options.
-        recorded: Whether this run has recorded it already.
 
     Raises:
         CassetteError: If it is to be played and is not there, and may not be recorded.
@@ -246,19 +214,12 @@ def scripted_model(
 
 
 def unseen_of(item: pytest.Item, recorder: Recorder, budget: Budget, context: SessionContext) -> Unseen:
-    """Put together what a sample's recorder and the watched clients know.
-
-    Args:
-        item: The test.
-        recorder: The recorder of its sample.
-        budget: What its markers say.
-        context: The session's tools.
-    """
+    """Put together what a sample's recorder and the watched clients know of what was not seen."""
     connections = recorder.connections.noted()
     rules = host_rules(context) if connections else None
     return Unseen(
         connections=connections,
-        model_connections=tuple(one for one in connections if rules and rules.serves_models(one.host, one.port)),
+        model_connections=tuple([one for one in connections if rules and rules.serves_models(one.host, one.port)]),
         clients=unwatched_clients(),
         bypasses=(*bypasses(), *dict.fromkeys(recorder.connections.bypasses)),
         outside=context.fixture_calls.seen_by(item, recorder, mode=budget.fixture_calls),

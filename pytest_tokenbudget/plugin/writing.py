@@ -19,9 +19,9 @@ from pytest_tokenbudget.files import shown_path
 from pytest_tokenbudget.plugin.context import register_builtins
 from pytest_tokenbudget.records.baseline import BaselineEntry
 from pytest_tokenbudget.records.gate import Unit
-from pytest_tokenbudget.records.verdict import FAILING, TestResult
+from pytest_tokenbudget.records.verdict import FAILING, RunView, TestResult
 from pytest_tokenbudget.report.figures import number, percent
-from pytest_tokenbudget.report.formats import RunView, Writer, is_json_report, writer_for
+from pytest_tokenbudget.report.formats import Writer, is_json_report, writer_for
 from pytest_tokenbudget.settings import Settings
 from pytest_tokenbudget.stats.statistic import mean
 from pytest_tokenbudget.wording import counted

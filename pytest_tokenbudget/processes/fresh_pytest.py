@@ -16,7 +16,7 @@ from pathlib import Path
 
 from pytest_tokenbudget.processes.interrupts import deferred
 from pytest_tokenbudget.processes.transcript import Transcript, read_transcript
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import RunView
 from pytest_tokenbudget.report.transport import encode
 
 PLACE = "TOKENBUDGET_ARM"

@@ -34,15 +34,7 @@ def billed(
     speed: object = None,
     cost: float | None = None,
 ) -> BilledUsage:
-    """Put together what an answer says of its price.
-
-    Args:
-        quantities: What has a price of its own; what is no number above 0 is left out.
-        tier: The service tier as it was sent.
-        region: Where it was answered, as it was sent.
-        speed: The speed as it was sent.
-        cost: USD that the provider says it takes.
-    """
+    """Put together what an answer says of its price, in its own words; quantities that are no numbers above 0 are left out."""
     found = [(name, number) for name, value in quantities.items() if value and (number := _number(value))]
     if not (found or tier or region or speed) and cost is None:
         return NOTHING_BILLED
@@ -129,12 +121,7 @@ def _told_cost(usage: dict[str, Any]) -> float | None:
 
 
 def modality_tokens(details: object, side: str) -> dict[str, object]:
-    """Tokens by modality, as Google lists them, under the names of their prices.
-
-    Args:
-        details: A list of objects with ``modality`` and ``tokenCount`` (or ``tokens``).
-        side: ``"input_{}_tokens"``, with the modality in the braces.
-    """
+    """Tokens by modality, as Google lists them, by their prices: ``"input_{}_tokens"`` with the modality in the braces."""
     found: dict[str, object] = {}
     for item in dicts(details):
         modality = _MODALITIES.get(as_str(item.get("modality")).lower())

@@ -278,15 +278,7 @@ def _unattributed(found: Classified, reason: str) -> Unattributed:
 
 
 def polled(exchanges: Iterable[Exchange], formats: Sequence[WireFormat]) -> dict[str, Reading]:
-    """The answers that polls brought.
-
-    Args:
-        exchanges: All exchanges of a sample.
-        formats: The formats.
-
-    Returns:
-        Response id -> the last reading that has usage.
-    """
+    """The answers that polls brought: response id -> the last reading that has usage."""
     found: dict[str, Reading] = {}
     for exchange in exchanges:
         if exchange.method != "GET":
@@ -300,12 +292,7 @@ def polled(exchanges: Iterable[Exchange], formats: Sequence[WireFormat]) -> dict
 
 
 def settled(reading: Reading, polls: Mapping[str, Reading]) -> Reading:
-    """A reading with what a later poll brought, where it was still pending.
-
-    Args:
-        reading: The reading of the call.
-        polls: What :func:`polled` found.
-    """
+    """A reading with what a later poll brought (see :func:`polled`), where it was still pending."""
     is_open = reading.finish_reason in _PENDING or (reading.operation == "other" and reading.usage == Usage())
     later = polls.get(reading.id) if is_open and reading.id else None
     if later is None:

@@ -7,7 +7,6 @@ Cohere's version 1 send a JSON value a line; Google sends an array; Amazon a bin
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -50,7 +49,10 @@ class Request:
     @property
     def host(self) -> str:
         """The host in lower case, without port; ``""`` where the URL has none or is damaged."""
-        return _host_of(self.url.netloc)
+        try:
+            return (self.url.hostname or "").rstrip(".")
+        except ValueError:
+            return ""
 
     @property
     def port(self) -> int | None:
@@ -85,14 +87,6 @@ class Request:
         """The path segment behind a marker, percent-decoded: ``abc`` of ``/model/abc/converse``."""
         _, found, rest = self.path.rpartition(f"/{marker}/")
         return unquote(rest.split("/", 1)[0]) if found else ""
-
-
-@lru_cache(maxsize=256)
-def _host_of(netloc: str) -> str:
-    try:
-        return (SplitResult("", netloc, "", "", "").hostname or "").rstrip(".")
-    except ValueError:
-        return ""
 
 
 def parse_request(method: str, url: str, headers: Headers = (), body: bytes | None = None) -> Request:
@@ -199,36 +193,36 @@ def _framed(body: bytes, content_type: str) -> Response:
 
         if eventstream.CONTENT_TYPE in content_type or eventstream.looks_like(body[:12]):
             return _from_eventstream(body)
-    if _looks_like_sse(body[:64]) or "text/event-stream" in content_type:
+    if body[:64].lstrip(b"\xef\xbb\xbf\r\n \t").startswith(_STARTS) or "text/event-stream" in content_type:
         return _from_sse(body)
     return _from_json(body)
 
 
 def _from_sse(body: bytes) -> Response:
-    events = _events(body)
-    wanted = [n for n, payload in enumerate(events.payloads) if _is_json(payload)]
-    values = parse_many([events.payloads[n] for n in wanted])
+    payloads, names, ended = _events(body)
+    wanted = [n for n, payload in enumerate(payloads) if _is_json(payload)]
+    values = parse_many([payloads[n] for n in wanted])
     documents: list[dict[str, Any]] = []
     numbers: list[int] = []
     problems: list[str] = []
     broken = 0
     for number, value in zip(wanted, values, strict=True):
-        if events.names[number] == b"error" and value is not BROKEN:
+        if names[number] == b"error" and value is not BROKEN:
             value = {"error": value.get("error", value) if isinstance(value, dict) else value}  # noqa: PLW2901 - wrapped
         if isinstance(value, dict):
             documents.append(value)
             numbers.append(number)
         elif value is BROKEN:
-            for line in _lines_of_event(events.payloads[number]):
+            for line in _lines_of_event(payloads[number]):
                 documents.append(line)
                 numbers.append(number)
             broken += 1
-    if broken == 1 and not events.ended:
+    if broken == 1 and not ended:
         problems.append("the stream was cut inside an event")
     elif broken:
         problems.append(f"{broken} events are not JSON")
     if not documents:
-        if body.lstrip()[:1] == b"{" or not events.payloads:
+        if body.lstrip()[:1] == b"{" or not payloads:
             return _from_json(body)
         problems.append("no event holds a JSON object")
     return Response(documents, "sse", numbers, body, (), tuple(problems))
@@ -313,33 +307,13 @@ def _from_eventstream(body: bytes) -> Response:
 _STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
-@dataclass(frozen=True, slots=True)
-class _Events:
-    """The events of a stream that carry data.
-
-    Attributes:
-        payloads: The data of each; lines of one event are joined with a line feed.
-        names: The ``event`` field of each, ``b""`` where it has none.
-        ended: Whether the last event was ended by a blank line, as the standard demands.
-    """
-
-    payloads: list[bytes]
-    names: list[bytes]
-    ended: bool
-
-
-def _looks_like_sse(head: bytes) -> bool:
-    """Tell whether a body begins like an event stream."""
-    return head.lstrip(b"\xef\xbb\xbf\r\n \t").startswith(_STARTS)
-
-
-def _events(body: bytes) -> _Events:
-    """Split a body into events.
+def _events(body: bytes) -> tuple[list[bytes], list[bytes], bool]:
+    """Split a body into the events that carry data.
 
     Lines may end in CR LF, LF or CR. An event at the end that no blank line ends is kept: many servers forget it.
 
-    Args:
-        body: The whole body, decoded.
+    Returns:
+        The data of each, its lines joined with a line feed; the ``event`` field of each; whether a blank line ended the last.
     """
     payloads: list[bytes] = []
     names: list[bytes] = []
@@ -361,19 +335,11 @@ def _events(body: bytes) -> _Events:
     if data is not None:
         payloads.append(data)
         names.append(name)
-    return _Events(payloads, names, ended)
+    return payloads, names, ended
 
 
 def _end_of_event(body: bytes, number: int) -> int:
-    """Offset just behind the blank line that ends an event.
-
-    Args:
-        body: The whole body, decoded.
-        number: Number of the event among those that carry data, from 0.
-
-    Returns:
-        The offset, or the body's length where the event is not ended.
-    """
+    """Offset just behind the blank line that ends an event (by its number among those that carry data), or the body's end."""
     offset, seen, has_data = 0, -1, False
     for line in body.splitlines(keepends=True):
         offset += len(line)
@@ -393,12 +359,7 @@ def _lines(body: bytes) -> list[bytes]:
 
 
 def _end_of_line(body: bytes, number: int) -> int:
-    """Offset just behind a line.
-
-    Args:
-        body: The whole body, decoded.
-        number: Number of the line among those that hold something, from 0.
-    """
+    """Offset just behind a line, by its number among those that hold something."""
     offset, seen = 0, -1
     for line in body.splitlines(keepends=True):
         offset += len(line)

@@ -226,9 +226,8 @@ def arrival(exchange: Exchange, offset: int) -> float | None:
     Returns:
         s on the sample's clock, ``None`` where the body never got that far.
     """
-    encoding = header(exchange.response_headers, "content-encoding") if exchange.encoded else ""
     length = 0
-    for time, piece in zip(exchange.chunk_times, _pieces(exchange.chunks, encoding, []), strict=False):
+    for time, piece in zip(exchange.chunk_times, response_pieces(exchange), strict=False):
         length += len(piece)
         if length >= offset:
             return time

@@ -219,12 +219,7 @@ def provider_of(host: str, port: int | None, path: str, *, maker: str, hosts: Ma
 
 
 def is_model_host(host: str, hosts: Mapping[str, str]) -> bool:
-    """Tell whether a host serves models, as far as it is known.
-
-    Args:
-        host: The host, in lower case, without port.
-        hosts: Suffix of a host -> provider.
-    """
+    """Tell whether a host (in lower case, without port) serves models, as far as it is known."""
     return (_by_service(host, "") or by_suffix(host, hosts)) is not None
 
 

@@ -241,12 +241,7 @@ def _executed(tools: object, choice: object, accumulator: ResponseAccumulator, c
 def tool_calls(value: object, choice: object, index: int, accumulator: ResponseAccumulator, calls: Calls) -> None:
     """Gather a message's tool calls, or pieces of them; a few servers leave out the object around name and arguments.
 
-    Args:
-        value: The list of calls.
-        choice: Which of several answers they belong to.
-        index: Index of the document.
-        accumulator: Takes them.
-        calls: The calls so far, which this keeps.
+    ``choice`` tells which of several answers they belong to; ``calls`` are those so far, which this keeps.
     """
     for position, call in enumerate(dicts(value)):
         function = as_dict(call.get("function")) or as_dict(call.get("custom")) or call

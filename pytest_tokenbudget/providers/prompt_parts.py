@@ -39,7 +39,7 @@ ROLES: dict[str, Role] = {
 
 def role_of(wire_role: str) -> Role:
     """The role behind a wire role; one that is not known is read as the user's."""
-    return ROLES.get(wire_role.lower(), "user")
+    return ROLES.get(wire_role) or ROLES.get(wire_role.lower(), "user")
 
 
 def texts(value: object) -> tuple[Text, ...]:
@@ -206,13 +206,7 @@ _EXTRA = (
 
 
 def chat_prompt(body: dict[str, Any], model: str = "", api: str = "openai.chat") -> Prompt:
-    """Read what a chat completions request asks.
-
-    Args:
-        body: The request's JSON object.
-        model: Model by the URL where the body names none.
-        api: Name of the API.
-    """
+    """Read what a chat completions request asks; ``model`` is the URL's, where the body names none."""
     messages = with_names([message(item) for item in dicts(body.get("messages"))])
     choice = body.get("tool_choice", body.get("function_call"))
     extra = kept(body, _EXTRA)

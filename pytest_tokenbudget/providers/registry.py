@@ -29,9 +29,8 @@ class CommonFormats(FormatGroup):
         from pytest_tokenbudget.providers.bedrock_converse import BedrockConverse
         from pytest_tokenbudget.providers.bedrock_invoke import BedrockAgents, BedrockInvoke
         from pytest_tokenbudget.providers.cohere import CohereChatV1, CohereChatV2, CohereEmbed, CohereGenerate
-        from pytest_tokenbudget.providers.google_embed import GoogleEmbed, VertexPredict
+        from pytest_tokenbudget.providers.google_beside_generate import GoogleEmbed, GoogleInteractions, VertexPredict
         from pytest_tokenbudget.providers.google_generate import GoogleGenerate
-        from pytest_tokenbudget.providers.google_interactions import GoogleInteractions
         from pytest_tokenbudget.providers.mistral_conversations import MistralConversations
         from pytest_tokenbudget.providers.ollama import OllamaChat, OllamaEmbed, OllamaGenerate
         from pytest_tokenbudget.providers.openai_beside_chat import OpenAICompletions, OpenAIEmbeddings

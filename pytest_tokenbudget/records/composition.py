@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 PartName = Literal["system", "tools", "user", "assistant", "tool_results", "images", "files", "framing"]
 PART_NAMES: tuple[PartName, ...] = (
@@ -20,8 +20,7 @@ PART_NAMES: tuple[PartName, ...] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A piece of a prompt in the order in which the provider's cache sees it.
 
     Attributes:

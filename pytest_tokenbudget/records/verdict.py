@@ -1,4 +1,4 @@
-"""The results of gates and tests."""
+"""The results of gates, tests and a run."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.composition import Cause, StageComposition
 from pytest_tokenbudget.records.gate import Budget, GateKind, Unit
 from pytest_tokenbudget.records.prompt import PromptText
@@ -136,6 +137,14 @@ def has_open_target(gates: Iterable[GateResult]) -> bool:
     return any(gate.kind == "reduce" and gate.verdict == "inconclusive" for gate in gates)
 
 
+def next_batch(gates: Iterable[GateResult]) -> int:
+    """Number of further samples that a test needs; 0 where all its gates are decided.
+
+    The smallest number that any of them asks for, so that sampling stops as soon as possible.
+    """
+    return min((gate.more for gate in gates if gate.more), default=0)
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderPace:
     """The speed of a model in a run beside the baseline's: what is left of the latency without the code's part.
@@ -240,3 +249,47 @@ class TestResult:
     def has_estimates(self) -> bool:
         """Tell whether a replay had no answer to one of its calls, and gave that of another one: such numbers are not stored."""
         return any(call.estimated for sample in self.samples for call in sample.calls)
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """One run.
+
+    Attributes:
+        version: Version of the plugin.
+        mode: ``gate`` or ``report``.
+        results: What the plugin says of each marked test, in the order of their node ids.
+        messages: Notes on the whole run.
+        suite: Verdicts on the suite's shift, one for each provider and model; the sentences stand in ``messages``, and in
+            ``notes`` where all is well.
+        problems: What could not be written, and why.
+        notes: What a person at the terminal wants to know and a program does not: which files were written.
+        advice: What could be saved, the largest first; empty where nobody asked for it.
+        accepted: Node ids of the tests whose stored numbers this run replaced, each with what changed, in words.
+        compare: The command that shows what changed in this run; ``""`` where there is none.
+        ended_ok: Whether everything else in the session went well: other tests, fixtures, workers.
+    """
+
+    version: str
+    mode: Literal["gate", "report", "off"]
+    results: tuple[TestResult, ...]
+    messages: tuple[str, ...] = ()
+    suite: tuple[Verdict, ...] = ()
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    advice: tuple[Advice, ...] = ()
+    accepted: tuple[tuple[str, str], ...] = ()
+    compare: str = ""
+    ended_ok: bool = True
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst verdict of all tests, and of the whole suite."""
+        return worst_verdict([*(result.verdict for result in self.results), *self.suite])
+
+    @property
+    def exit_ok(self) -> bool:
+        """Tell whether the session ends well: no test failed, all was written, and the suite did not get slower."""
+        slower = self.mode == "gate" and "regression" in self.suite
+        failed = any(result.failed or not result.passed for result in self.results)
+        return self.ended_ok and not (slower or failed or self.problems)

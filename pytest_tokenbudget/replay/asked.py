@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_tokenbudget.providers.classify import Classified
@@ -97,17 +97,3 @@ def _text(parts: Iterable[Part]) -> str:
         elif isinstance(part, ToolResult):
             found.append(_text(part.parts))
     return "".join(found)
-
-
-@dataclass(slots=True)
-class Numbering:
-    """Deterministic ids: ``call_3_0`` is the first tool call of the fourth answer."""
-
-    prefix: str
-    answer: int
-    given: int = field(default=0)
-
-    def next(self) -> str:
-        """The next id."""
-        self.given += 1
-        return f"{self.prefix}_{self.answer}_{self.given - 1}"

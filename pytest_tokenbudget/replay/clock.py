@@ -68,13 +68,20 @@ class Waiter(Protocol):
 
 
 class _HeldThread:
-    """A thread that waits."""
+    """A thread that waits; a context manager for the time in which it is not given up."""
 
     def __init__(self, due: float) -> None:
         self.tid = threading.get_native_id()
         self.due: float | None = due
         self.is_given_up = False
         self._woken = threading.Event()
+
+    def __enter__(self) -> _HeldThread:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.is_given_up = True
+        self.wake()
 
     def wait(self, seconds: float | None) -> bool:
         self._woken.wait(seconds)
@@ -225,29 +232,22 @@ class VirtualClock:
         """Let a thread wait in the task's place: to the clock, trio's own thread is one like any other."""
         import trio
 
-        held = _HeldThread(due)
-        try:
+        with _HeldThread(due) as held:
             limiter = trio.CapacityLimiter(1)
             await trio.to_thread.run_sync(self._wait_for, held, abandon_on_cancel=True, limiter=limiter)
-        finally:
-            held.is_given_up = True
-            held.wake()
 
     async def _hold_foreign_task(self, due: float, loop: Any) -> None:
         """Do the same for an event loop that cannot be hooked, such as uvloop's."""
-        held, future = _HeldThread(due), loop.create_future()
+        future = loop.create_future()
 
         def wait() -> None:
             self._wait_for(held)
             if not held.is_given_up:
                 loop.call_soon_threadsafe(future.set_result, None)
 
-        threading.Thread(target=wait, name="tokenbudget-clock", daemon=True).start()
-        try:
+        with _HeldThread(due) as held:
+            threading.Thread(target=wait, name="tokenbudget-clock", daemon=True).start()
             await future
-        finally:
-            held.is_given_up = True
-            held.wake()
 
     def _wait_for(self, held: _HeldThread) -> None:
         held.tid = threading.get_native_id()

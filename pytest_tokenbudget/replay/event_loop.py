@@ -12,24 +12,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop, Future
 
+    from pytest_tokenbudget.replay.clock import VirtualClock
+
 
 asks_a_model: ContextVar[bool] = ContextVar("tokenbudget_asks_a_model", default=False)
 """Set in a task that has asked a model in this run, or was begun by one that had."""
-
-
-class Clock(Protocol):
-    """The virtual clock as a loop sees it."""
-
-    def __call__(self) -> float:
-        """Now, virtual s."""
-
-    def loop_is_idle(self, loop: VirtualLoop, timeout: float | None) -> list[Any]:
-        """Wait until the loop has something to do; gives what its selector gave."""
 
 
 class VirtualLoop:
@@ -47,7 +39,7 @@ class VirtualLoop:
         events: What the selector gave last.
     """
 
-    def __init__(self, loop: Any, clock: Clock, *, serves_others: bool = False) -> None:
+    def __init__(self, loop: Any, clock: VirtualClock, *, serves_others: bool = False) -> None:
         self.tid = threading.get_native_id()
         self.due: float | None = None
         self.events: list[Any] = []

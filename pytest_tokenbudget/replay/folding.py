@@ -54,14 +54,7 @@ class Folded:
 
 @dataclass(frozen=True, slots=True)
 class _List:
-    """A list of an earlier request.
-
-    Attributes:
-        number: The number of its interaction.
-        members: Its members as they were sent.
-        folded: Its members as they are written.
-        redacted: Whether something in it was redacted.
-    """
+    """A list of an earlier request: its members as they were sent, and as they are written."""
 
     number: int
     members: list[Any]

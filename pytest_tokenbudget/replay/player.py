@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from pytest_tokenbudget.replay.matching import RECORD_AGAIN, AuxiliaryAnswers, M
 from pytest_tokenbudget.replay.projection import ServerLoad, Slope, slopes
 from pytest_tokenbudget.replay.redaction import Redactor
 from pytest_tokenbudget.replay.response_caches import active_response_caches
-from pytest_tokenbudget.replay.timing import Holder, Schedule
+from pytest_tokenbudget.replay.timing import Holder, Prepared, Schedule, TimedAnswerer
 from pytest_tokenbudget.tokens.counter import Counter
 from pytest_tokenbudget.wording import counted
 
@@ -33,22 +33,7 @@ NEVER_ANSWERED_S = 1e6
 """Virtual s for which a call is held whose answer the agent did not wait for when it was recorded."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Played:
-    """A recorded interaction that answers a request.
-
-    Attributes:
-        interaction: What was recorded.
-        schedule: When its pieces are due.
-        token_basis: What the request's tokens are reckoned from.
-    """
-
-    interaction: Interaction
-    schedule: Schedule
-    token_basis: TokenBasis | None
-
-
-class Player:
+class Player(TimedAnswerer):
     """Answers every model call from a cassette; none can leave.
 
     Args:
@@ -95,30 +80,6 @@ class Player:
         self._corrected: Tally[str] = Tally()
         self._not_corrected: Tally[str] = Tally()
 
-    def answer(self, outgoing: Outgoing) -> LocalAnswer | None:
-        """Answer a synchronous client; ``None`` for what is no model call.
-
-        Raises:
-            Diverged: If the cassette has no answer that fits.
-        """
-        played = self._prepare(outgoing)
-        if played is None:
-            return None
-        played.schedule.before_head()
-        return self._given(played)
-
-    async def answer_async(self, outgoing: Outgoing) -> LocalAnswer | None:
-        """Answer an asynchronous client; ``None`` for what is no model call.
-
-        Raises:
-            Diverged: If the cassette has no answer that fits.
-        """
-        played = self._prepare(outgoing)
-        if played is None:
-            return None
-        await played.schedule.before_head_async()
-        return self._given(played)
-
     def failure(self) -> TokenBudgetError | None:
         """Give the error of the first request that has no answer, also where the agent swallowed it; ``None`` for none."""
         return self._failures[0] if self._failures else None
@@ -159,7 +120,8 @@ class Player:
         ]
         return (*corrected, *left)
 
-    def _prepare(self, outgoing: Outgoing) -> _Played | None:
+    def prepare(self, outgoing: Outgoing) -> Prepared | None:
+        """See :class:`TimedAnswerer`; a request to which the cassette has no answer that fits is ``Diverged``."""
         asked = classify(parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body), self._formats)
         if asked.kind == "other" or (outgoing.in_process and asked.request.url.netloc not in self.hosts):
             # An app in the same process whose answers were not recorded is a part of the agent, and calls its model itself.
@@ -174,18 +136,20 @@ class Player:
             raise self._fail(error) from None
         then = match.interaction
         basis = replace(self._token_basis(then, is_same=then.body == body), estimated=match.estimated)
-        return _Played(then, self._schedule(then, self._seconds_later(then, basis, asked)), basis)
+        return self._played(then, self._schedule(then, self._seconds_later(then, basis, asked)), basis)
 
-    def _prepare_auxiliary(self, request: Request) -> _Played | None:
+    def _prepare_auxiliary(self, request: Request) -> Prepared | None:
         try:
             then = self._auxiliary.match(request)
         except Diverged as error:
             raise self._fail(error) from None
-        return None if then is None else _Played(then, self._schedule(then, 0.0, queues=False), None)
+        return None if then is None else self._played(then, self._schedule(then, 0.0, queues=False), None)
 
-    def _given(self, played: _Played) -> LocalAnswer:
+    def _played(self, then: Interaction, schedule: Schedule, basis: TokenBasis | None) -> Prepared:
+        return schedule, lambda: self._given(then, schedule, basis)
+
+    def _given(self, then: Interaction, schedule: Schedule, basis: TokenBasis | None) -> LocalAnswer:
         """Give an answer that is due; one that the agent did not wait for when it was recorded is not known."""
-        then = played.interaction
         if then.ending == "abandoned":
             raise self._fail(
                 Diverged(
@@ -198,11 +162,11 @@ class Player:
             status=then.status,
             headers=then.headers,
             chunks=then.chunks,
-            before_chunk=played.schedule.before_chunk,
-            before_chunk_async=played.schedule.before_chunk_async,
+            before_chunk=schedule.before_chunk,
+            before_chunk_async=schedule.before_chunk_async,
             fault=then.fault,
             answered_by="replay",
-            token_basis=played.token_basis,
+            token_basis=basis,
         )
 
     def _fail(self, error: Diverged) -> Diverged:
@@ -243,9 +207,7 @@ class Player:
             self._not_corrected[then.model] += 1
             return 0.0
         self._corrected[then.model] += 1
-        more = calibrated(counted_now, basis.recorded, basis.counted) - basis.recorded
-        first = then.times[0] if then.times else then.duration
-        return max(slope.seconds_per_token * more, -first)
+        return slope.seconds_later(then, calibrated(counted_now, basis.recorded, basis.counted))
 
     def _schedule(self, then: Interaction, later: float, *, queues: bool = True) -> Schedule:
         if then.ending == "abandoned" and not then.chunks:

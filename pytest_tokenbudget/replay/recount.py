@@ -263,8 +263,7 @@ class _Recount:
         if slope is None:
             self._unknown_slopes[then.model] = self._unknown_slopes.get(then.model, 0) + 1
             return 0.0
-        first = then.times[0] if then.times else then.duration
-        return max(slope.seconds_per_token * (tokens - (then.input_tokens or 0)), -first)
+        return slope.seconds_later(then, tokens)
 
     def _time_notes(self) -> list[str]:
         return [
@@ -333,13 +332,7 @@ def _exchange(plan: _Planned, number: int, started: float, ended: float) -> Exch
 
 
 def _with_cache(calls: Sequence[Call], reader: Reader, *, stage: str | None) -> tuple[Call, ...]:
-    """Count as cached what a call has in common with the beginning of an earlier one of the same model.
-
-    Args:
-        calls: The calls of a run.
-        reader: Prices what is cached.
-        stage: The stage whose own calls alone are served; ``None``: all are.
-    """
+    """Count as cached what a call (of one stage, where one is given) begins with in common with an earlier one of its model."""
     served = [0] * len(calls)
     wanted = [0] * len(calls)
     for number, call in enumerate(calls):

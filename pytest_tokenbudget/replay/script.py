@@ -18,7 +18,7 @@ from pytest_tokenbudget.providers.wire_format import AnswerWriter, Event, Script
 from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import Prompt
 from pytest_tokenbudget.records.reply import Reply
-from pytest_tokenbudget.replay.asked import Asked, Numbering, asked_of
+from pytest_tokenbudget.replay.asked import Asked, asked_of
 from pytest_tokenbudget.replay.replies import (
     cut,
     error,
@@ -29,7 +29,7 @@ from pytest_tokenbudget.replay.replies import (
     tool_call,
     unreachable,
 )
-from pytest_tokenbudget.replay.timing import Holder, NoWaiting, Schedule, stream_times
+from pytest_tokenbudget.replay.timing import Holder, NoWaiting, Prepared, Schedule, TimedAnswerer, stream_times
 
 if TYPE_CHECKING:
     from pytest_tokenbudget.replay.serve import Served
@@ -57,7 +57,7 @@ class _Queue:
     given: int = 0
 
 
-class ScriptedModel:
+class ScriptedModel(TimedAnswerer):
     """Answers model calls as a test tells it to; see :mod:`pytest_tokenbudget.replay.replies` for the answers.
 
     It answers every model call that httpx or httpx2 is about to send, whatever its host, so an agent with a fixed
@@ -127,11 +127,7 @@ class ScriptedModel:
         from pytest_tokenbudget.replay.script_file import read_script
 
         script = read_script(Path(path))
-        self.pace(
-            ttft=script.ttft,
-            tokens_per_second=script.tokens_per_second,
-            input_tokens_per_second=script.input_tokens_per_second,
-        )
+        self.pace(**script.pace)
         for stage, replies in script.replies.items():
             self.add(*replies, stage=stage)
         return self
@@ -230,38 +226,8 @@ class ScriptedModel:
 
         return Served(self)
 
-    def answer(self, outgoing: Outgoing) -> LocalAnswer | None:
-        """Answer a synchronous client; ``None`` for what is no model call.
-
-        Raises:
-            ScriptError: If the script has no answer.
-        """
-        prepared = self.prepare(outgoing)
-        if prepared is None:
-            return None
-        given, schedule = prepared
-        schedule.before_head()
-        return given
-
-    async def answer_async(self, outgoing: Outgoing) -> LocalAnswer | None:
-        """Answer an asynchronous client; ``None`` for what is no model call.
-
-        Raises:
-            ScriptError: If the script has no answer.
-        """
-        prepared = self.prepare(outgoing)
-        if prepared is None:
-            return None
-        given, schedule = prepared
-        await schedule.before_head_async()
-        return given
-
-    def prepare(self, outgoing: Outgoing) -> tuple[LocalAnswer, Schedule] | None:
-        """Give the answer to a request and when it is due; ``None`` for what is no model call.
-
-        Raises:
-            ScriptError: If the script has no answer.
-        """
+    def prepare(self, outgoing: Outgoing) -> Prepared | None:
+        """See :class:`TimedAnswerer`; a request to which the script has no answer is a ``ScriptError``."""
         if outgoing.in_process:
             return None  # the app that it goes to is a part of the agent, and calls its model itself
         request = parse_request(outgoing.method, outgoing.url, outgoing.headers, outgoing.body)
@@ -278,7 +244,8 @@ class ScriptedModel:
             asked = self._in_its_stage(asked_of(found, found.format, stage=outgoing.stage, number=len(self._asked)))
             self._asked.append(asked)
             reply = self._next(asked, writer.call_id)
-        return self._write(found, writer, asked, reply)
+        answer, schedule = self._write(found, writer, asked, reply)
+        return schedule, lambda: answer
 
     def _in_its_stage(self, asked: Asked) -> Asked:
         stage = resolve_stage(
@@ -300,8 +267,9 @@ class ScriptedModel:
             stage = stage.rpartition("/")[0]
         if found is None:
             raise self._fail(f"the scripted model has no answer to request {asked.number + 1}: {asked}", self._remedy())
-        ids = Numbering(call_id, asked.number)
-        return replace(found, calls=tuple(call if call.id else replace(call, id=ids.next()) for call in found.calls))
+        # The same ids in every run: call_3_0 is the first tool call without one of the fourth answer.
+        ids = (f"{call_id}_{asked.number}_{at}" for at in range(len(found.calls)))
+        return replace(found, calls=tuple(call if call.id else replace(call, id=next(ids)) for call in found.calls))
 
     def _said(self, given: Reply | Respond, asked: Asked) -> Reply | None:
         if isinstance(given, Reply):

@@ -6,11 +6,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.local_answer import Answerer, Outgoing
-from pytest_tokenbudget.capture.proxy.answers import play_answer
-from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest
+from pytest_tokenbudget.capture.local_answer import Answerer
+from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest, play_answer
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
+from pytest_tokenbudget.capture.remote import begin_remote
 from pytest_tokenbudget.errors import TokenBudgetError
 
 if TYPE_CHECKING:
@@ -65,23 +64,14 @@ class Served:
             self._server = None
 
     def _respond(self, request: ServerRequest) -> bool:
-        outgoing = Outgoing(
-            client="http",
-            method=request.method,
-            url=self.host_url + request.target,
-            headers=request.head.pairs,
-            body=request.body,
-            stage="",
-            streamed=True,
-        )
+        outgoing = request.outgoing(self.host_url + request.target)
         recorder = self._recorder()
         builder: ExchangeBuilder | None = None
         try:
             if recorder is None:
                 answer = self._model.answer(outgoing)
             else:
-                builder = begin_remote(recorder, outgoing)
-                answer = answer_remote(recorder, builder, outgoing)
+                builder, answer = begin_remote(recorder, outgoing)
         except TokenBudgetError as problem:
             return request.answer(400, str(problem), kind=_KIND)
         if answer is None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+
+from pytest_tokenbudget.capture.local_answer import LocalAnswer, Outgoing
 
 
 class Holder(Protocol):
@@ -60,13 +62,43 @@ class Schedule:
         if number < len(self.pieces):
             await self.holder.hold_until_async(self.started + self.pieces[number])
 
-    def before_head(self) -> None:
-        """Hold a thread until the response begins."""
-        self.holder.hold_until(self.started + self.head)
 
-    async def before_head_async(self) -> None:
-        """Hold a task until the response begins."""
-        await self.holder.hold_until_async(self.started + self.head)
+class TimedAnswerer:
+    """Answers with what its ``prepare`` gives, when that is due: a script or a cassette."""
+
+    def prepare(self, outgoing: Outgoing) -> Prepared | None:
+        """Give when the answer to a request is due and what makes it then; ``None`` for what is no model call.
+
+        Raises:
+            TokenBudgetError: If there is no answer.
+        """
+        raise NotImplementedError
+
+    def answer(self, outgoing: Outgoing) -> LocalAnswer | None:
+        """Answer a synchronous client; ``None`` for what is no model call.
+
+        Raises:
+            TokenBudgetError: If there is no answer.
+        """
+        prepared = self.prepare(outgoing)
+        if prepared is None:
+            return None
+        schedule, answer = prepared
+        schedule.holder.hold_until(schedule.started + schedule.head)
+        return answer()
+
+    async def answer_async(self, outgoing: Outgoing) -> LocalAnswer | None:
+        """Answer an asynchronous client, as :meth:`answer` does a synchronous one."""
+        prepared = self.prepare(outgoing)
+        if prepared is None:
+            return None
+        schedule, answer = prepared
+        await schedule.holder.hold_until_async(schedule.started + schedule.head)
+        return answer()
+
+
+Prepared = tuple[Schedule, Callable[[], LocalAnswer]]
+"""When an answer is due, and what makes it then."""
 
 
 def stream_times(sizes: Sequence[int], *, ttft: float, duration: float) -> tuple[float, ...]:

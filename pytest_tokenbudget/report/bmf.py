@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.sample import Values
+from pytest_tokenbudget.records.verdict import RunView
 from pytest_tokenbudget.report.figures import by_stage, is_seconds
-from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.wording import plain
 
 NANOSECONDS = 1e9

@@ -13,8 +13,7 @@ from typing import Any
 
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.call import Call
-from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import RunView, TestResult
 from pytest_tokenbudget.report.json_report import call_json
 from pytest_tokenbudget.report.page.waterfall import lanes_of
 from pytest_tokenbudget.wording import plain

@@ -13,6 +13,9 @@ from pytest_tokenbudget.records.verdict import GateResult, TestResult
 from pytest_tokenbudget.stats.statistic import mean
 from pytest_tokenbudget.wording import counted
 
+STAGE_METRICS = ("input_tokens", "output_tokens", "calls", "failed_attempts", "latency", "cost")
+"""The metrics of a table with a row a stage."""
+
 _UNITS = {spec.name: spec.unit for spec in BUILTIN_METRICS}
 
 
@@ -73,6 +76,13 @@ def bound(fraction: float) -> str:
     return percent(fraction) if fraction < 100 else "more than 100 times as much"
 
 
+def interval(gate: GateResult) -> str:
+    """Say between what a gate's change lies; ``""`` where nothing is left to chance."""
+    if gate.exact or gate.lower is None or gate.upper is None:
+        return ""
+    return f"between {bound(gate.lower)} (99 % bound) and {bound(gate.upper)} (95 % bound)"
+
+
 def change(gate: GateResult) -> str:
     """A gate's change; a ceiling has none. With as many digits as tell it from what is allowed."""
     if gate.kind == "limit":
@@ -80,14 +90,11 @@ def change(gate: GateResult) -> str:
     if gate.change is None or gate.allowed is None or not gate.baseline or gate.value == gate.allowed:
         return percent(gate.change)
     allowed = gate.allowed / gate.baseline - 1
-    return next(
-        (
-            text
-            for digits in range(1, 6)
-            if (text := percent(gate.change, digits=digits)) != percent(allowed, digits=digits)
-        ),
-        percent(gate.change),
-    )
+    for digits in range(1, 6):
+        text = percent(gate.change, digits=digits)
+        if text != percent(allowed, digits=digits):
+            return text
+    return percent(gate.change)
 
 
 def signed(value: float, unit: Unit = "count") -> str:
@@ -152,7 +159,7 @@ def by_stage(samples: Sequence[Sample]) -> dict[str, list[Values]]:
 def spent(samples: Iterable[Sample]) -> list[str]:
     """What samples spent: calls, tokens, and money where a price is known."""
     calls = [call for sample in samples for call in sample.calls if call.succeeded]
-    tokens = sum((call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls)
+    tokens = sum([(call.usage.input_tokens or 0) + (call.usage.output_tokens or 0) for call in calls])
     costs = [call.cost for call in calls if call.cost is not None]
     return [counted(len(calls), "call"), counted(tokens, "token"), *([dollars(sum(costs))] if costs else [])]
 

@@ -1,67 +1,22 @@
-"""The view of a run that every report format is made from, the format that a path asks for, and the writing of reports."""
+"""The format that a report's path asks for, and the writing of reports."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from pytest_tokenbudget.errors import SettingsError
-from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.exchange import Unattributed
-from pytest_tokenbudget.records.verdict import TestResult, Verdict, worst_verdict
-from pytest_tokenbudget.settings import Mode
+from pytest_tokenbudget.records.verdict import RunView
 from pytest_tokenbudget.wording import counted
 
 REPORT_FORMAT: Literal[1] = 1
 """The number of the JSON report's format."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunView:
-    """One run.
-
-    Attributes:
-        version: Version of the plugin.
-        mode: ``gate`` or ``report``.
-        results: What the plugin says of each marked test, in the order of their node ids.
-        messages: Notes on the whole run.
-        suite: Verdicts on the suite's shift, one for each provider and model; the sentences stand in ``messages``, and in
-            ``notes`` where all is well.
-        problems: What could not be written, and why.
-        notes: What a person at the terminal wants to know and a program does not: which files were written.
-        advice: What could be saved, the largest first; empty where nobody asked for it.
-        accepted: Node ids of the tests whose stored numbers this run replaced, each with what changed, in words.
-        compare: The command that shows what changed in this run; ``""`` where there is none.
-        ended_ok: Whether everything else in the session went well: other tests, fixtures, workers.
-    """
-
-    version: str
-    mode: Mode
-    results: tuple[TestResult, ...]
-    messages: tuple[str, ...] = ()
-    suite: tuple[Verdict, ...] = ()
-    problems: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    advice: tuple[Advice, ...] = ()
-    accepted: tuple[tuple[str, str], ...] = ()
-    compare: str = ""
-    ended_ok: bool = True
-
-    @property
-    def verdict(self) -> Verdict:
-        """The worst verdict of all tests, and of the whole suite."""
-        return worst_verdict([*(result.verdict for result in self.results), *self.suite])
-
-    @property
-    def exit_ok(self) -> bool:
-        """Tell whether the session ends well: no test failed, all was written, and the suite did not get slower."""
-        slower = self.mode == "gate" and "regression" in self.suite
-        failed = any(result.failed or not result.passed for result in self.results)
-        return self.ended_ok and not (slower or failed or self.problems)
 
 
 def unattributed_text(seen: Unattributed) -> str:
@@ -73,21 +28,18 @@ Writer = Callable[[RunView, Path], None]
 """Writes a run to a path."""
 
 
-def _writer(module: str) -> Writer:
-    def write(run: RunView, path: Path) -> None:
-        import_module(f"pytest_tokenbudget.report.{module}").write(run, path)
-
-    return write
+def _write(module: str, run: RunView, path: Path) -> None:
+    import_module(f"pytest_tokenbudget.report.{module}").write(run, path)
 
 
 BUILTIN_FORMATS: Mapping[str, Writer] = {
-    ".bmf.json": _writer("bmf"),
-    ".html": _writer("page.document"),
-    ".json": _writer("json_report"),
-    ".md": _writer("markdown"),
-    ".speedscope.json": _writer("speedscope"),
-    ".trace.json": _writer("chrome_trace"),
-    ".txt": _writer("openmetrics"),
+    ".bmf.json": partial(_write, "bmf"),
+    ".html": partial(_write, "page.document"),
+    ".json": partial(_write, "json_report"),
+    ".md": partial(_write, "markdown"),
+    ".speedscope.json": partial(_write, "speedscope"),
+    ".trace.json": partial(_write, "chrome_trace"),
+    ".txt": partial(_write, "openmetrics"),
 }
 """The formats that the plugin brings along, by suffix; the module of each is loaded when it writes."""
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import RunView
 from pytest_tokenbudget.report.markdown import markdown
 from pytest_tokenbudget.report.table import failing_gates, gate_lines, headline
 from pytest_tokenbudget.wording import plain

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.gate import split_key
-from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, TestResult
+from pytest_tokenbudget.records.verdict import SEVERITY, GateResult, RunView, TestResult
 from pytest_tokenbudget.report.figures import now_value, number, percent, summed
-from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.table import failing_gates, is_around
 from pytest_tokenbudget.wording import plain
 
@@ -71,7 +70,7 @@ def main_causes(result: TestResult) -> list[Cause]:
         by_metric.setdefault(cause.metric, []).append(cause)
     kept: list[Cause] = []
     for metric in sorted(by_metric, key=metric_rank):
-        if not any(is_around(outer, metric) for outer in by_metric):
+        if not [outer for outer in by_metric if is_around(outer, metric)]:
             kept += by_metric[metric]
     return kept
 
@@ -89,16 +88,12 @@ def joined_causes(results: Iterable[TestResult]) -> list[JoinedCause]:
         for cause in main_causes(result):
             key = (split_key(cause.metric)[1], cause.stage, cause.part, cause.name, cause.delta < 0)
             joined.setdefault(key, []).append((result.nodeid, cause))
-    found = [
-        JoinedCause(
-            *key[:4],
-            delta=sum(cause.delta for _, cause in causes),
-            text=cause_words(max((cause for _, cause in causes), key=lambda cause: abs(cause.delta))),
-            tests=tuple(dict.fromkeys(nodeid for nodeid, _ in causes)),
-            diff=next((cause.diff for _, cause in causes if cause.diff), ()),
-        )
-        for key, causes in joined.items()
-    ]
+    found = []
+    for key, pairs in joined.items():
+        causes, nodeids = [cause for _, cause in pairs], {nodeid: None for nodeid, _ in pairs}
+        delta, diffs = sum([cause.delta for cause in causes]), [cause.diff for cause in causes if cause.diff]
+        heaviest = max(causes, key=lambda cause: abs(cause.delta))
+        found.append(JoinedCause(*key[:4], delta, cause_words(heaviest), tuple(nodeids), diffs[0] if diffs else ()))
     return sorted(found, key=lambda cause: (metric_rank(cause.metric)[0], -abs(cause.delta), cause.text))
 
 
@@ -212,16 +207,12 @@ def total(results: Sequence[TestResult], metric: str) -> Total:
     """
     told = [result for result in results if result.samples and result.verdict != "no_calls"]
     with_baseline = [result for result in told if result.against == "baseline"]
-    pairs = []
-    for result in with_baseline if any(result.before for result in with_baseline) else told:
+    is_stored = [result for result in with_baseline if result.before]
+    befores, afters = [], []
+    for result in with_baseline if is_stored else told:
         now, before = now_value(result, metric), result.before.total.get(metric) if result.before else None
         if now is not None and before is not None:
-            pairs.append((before, now))
-    return Total(
-        metric,
-        now=summed([now_value(result, metric) for result in told]),
-        before=sum(before for before, _ in pairs),
-        after=sum(now for _, now in pairs),
-        compared=len(pairs),
-        tests=len(told),
-    )
+            befores.append(before)
+            afters.append(now)
+    now_of_all = summed([now_value(result, metric) for result in told])
+    return Total(metric, now_of_all, sum(befores), sum(afters), compared=len(afters), tests=len(told))

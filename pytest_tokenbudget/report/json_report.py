@@ -16,10 +16,10 @@ from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition, inclusive
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import GateResult, TestResult
+from pytest_tokenbudget.records.verdict import GateResult, RunView, TestResult
 from pytest_tokenbudget.report import json_shape as shape
 from pytest_tokenbudget.report.figures import by_stage, mean_values
-from pytest_tokenbudget.report.formats import REPORT_FORMAT, RunView
+from pytest_tokenbudget.report.formats import REPORT_FORMAT
 
 
 def write(run: RunView, path: Path) -> None:

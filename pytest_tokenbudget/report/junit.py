@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pytest_tokenbudget.records.verdict import TestResult
-from pytest_tokenbudget.report.figures import now_value
+from pytest_tokenbudget.report.figures import STAGE_METRICS, now_value
 from pytest_tokenbudget.report.table import gate_row, metric_name
 from pytest_tokenbudget.wording import plain
-
-METRICS = ("input_tokens", "output_tokens", "calls", "failed_attempts", "latency", "cost")
 
 
 def properties(result: TestResult) -> list[tuple[str, str]]:
@@ -16,7 +14,7 @@ def properties(result: TestResult) -> list[tuple[str, str]]:
     Totals are bare numbers (s, USD), so that other programs can read them.
     """
     found: list[tuple[str, str]] = [("tokenbudget.verdict", result.verdict)]
-    for metric in METRICS:
+    for metric in STAGE_METRICS:
         now = now_value(result, metric)
         before = result.before.total.get(metric) if result.before is not None else None
         if now is not None:

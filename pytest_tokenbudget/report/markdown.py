@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from pytest_tokenbudget.files import write_atomically
-from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult
+from pytest_tokenbudget.records.verdict import FAILING, GateResult, RunView, TestResult
 from pytest_tokenbudget.report.figures import money_a_month, month_change, number, percent, signed, unit_of
-from pytest_tokenbudget.report.formats import RunView, unattributed_text
+from pytest_tokenbudget.report.formats import unattributed_text
 from pytest_tokenbudget.report.highlights import (
     JoinedCause,
     joined_causes,
@@ -200,11 +200,14 @@ def _causes(results: Sequence[TestResult]) -> list[str]:
     causes += joined_causes(result for result in results if not result.failed)
     if not causes:
         return []
-    lines = ["<details><summary>Why</summary>", ""]
-    lines += [_cause(cause) for cause in causes[:SHOWN_CAUSES]]
+    lines = [_cause(cause) for cause in causes[:SHOWN_CAUSES]]
     if len(causes) > SHOWN_CAUSES:
         lines.append(f"- {len(causes) - SHOWN_CAUSES} smaller causes")
-    return [*lines, "", "</details>", ""]
+    return _folded("Why", lines)
+
+
+def _folded(summary: str, lines: Sequence[str]) -> list[str]:
+    return [f"<details><summary>{summary}</summary>", "", *lines, "", "</details>", ""]
 
 
 def _diffs(results: Sequence[TestResult], room: int) -> list[str]:
@@ -221,8 +224,7 @@ def _diffs(results: Sequence[TestResult], room: int) -> list[str]:
         what = html.escape(plain(f"{part} {cause.name}".rstrip()))
         # A fence ends at one that is as long: this one is longer than any run of its sign in the text.
         fence = "`" * (1 + max([2, *(len(run) for line in kept for run in re.findall("`+", line))]))
-        head = f"<details><summary>The words that changed: {what}</summary>"
-        block = [head, "", f"{fence}diff", *kept, fence, "", "</details>", ""]
+        block = _folded(f"The words that changed: {what}", [f"{fence}diff", *kept, fence])
         if _length([*lines, *block]) <= room:
             lines += block
     return lines
@@ -243,10 +245,10 @@ def _notes(run: RunView, results: Sequence[TestResult]) -> list[str]:
     notes += [note for result in results for note in _test_notes(result)]
     if not notes:
         return []
-    lines = ["<details><summary>Notes</summary>", "", *(f"- {note}" for note in notes[:SHOWN_NOTES])]
+    lines = [f"- {note}" for note in notes[:SHOWN_NOTES]]
     if len(notes) > SHOWN_NOTES:
         lines.append(f"- {len(notes) - SHOWN_NOTES} more in the report")
-    return [*lines, "", "</details>", ""]
+    return _folded("Notes", lines)
 
 
 def _test_notes(result: TestResult) -> Iterator[str]:

@@ -10,8 +10,8 @@ from math import isfinite
 from pathlib import Path
 
 from pytest_tokenbudget.files import write_atomically
+from pytest_tokenbudget.records.verdict import RunView
 from pytest_tokenbudget.report.figures import by_stage, is_seconds, mean_values
-from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.wording import plain
 
 _PREFIX = "tokenbudget_"

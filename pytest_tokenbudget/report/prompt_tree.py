@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pytest_tokenbudget.records.advice import SchemaAnatomy
 from pytest_tokenbudget.records.composition import Compositions, PartTotal, StageComposition, all_stages, within
 from pytest_tokenbudget.records.sample import Sample, Values
+from pytest_tokenbudget.records.verdict import Before
 from pytest_tokenbudget.wording import plain
 
 PART_ORDER = ("tools", "system", "user", "assistant", "tool_results", "images", "files", "framing")
@@ -49,13 +50,10 @@ class Node:
     children: tuple[Node, ...] = ()
 
 
-def tree_of(sample: Sample) -> Node | None:
-    """The prompt of a sample as a tree; ``None`` where its input is not known."""
-    return tree(sample.composition, sample.stages, sample.schemas)
-
-
-def tree(composition: Compositions, stages: Mapping[str, Values], schemas: Mapping[str, SchemaAnatomy]) -> Node | None:
-    """The prompt of a run as a tree; ``None`` where its input is not known."""
+def tree(of: Sample | Before) -> Node | None:
+    """The prompt of a run as a tree; ``None`` where its input is not known. Caches and schemas are known of a sample only."""
+    composition = of.composition
+    stages, schemas = (of.stages, of.schemas) if isinstance(of, Sample) else ({}, {})
     whole = within(composition, "")
     if whole is None or not whole.parts:
         return None

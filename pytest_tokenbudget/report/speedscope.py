@@ -12,8 +12,8 @@ from typing import Any
 
 from pytest_tokenbudget.files import write_atomically
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.report.formats import RunView
-from pytest_tokenbudget.report.prompt_tree import Node, tree, tree_of
+from pytest_tokenbudget.records.verdict import RunView
+from pytest_tokenbudget.report.prompt_tree import Node, tree
 from pytest_tokenbudget.wording import plain
 
 Stack = tuple[str, ...]
@@ -31,9 +31,9 @@ def speedscope(run: RunView) -> dict[str, Any]:
     for result in run.results:
         last = result.samples[-1] if result.samples else Sample()
         name = plain(result.nodeid)
-        now += _stacks(tree_of(last), (name,))
+        now += _stacks(tree(last), (name,))
         if result.before is not None:
-            before += _stacks(tree(result.before.composition, {}, {}), (name,))
+            before += _stacks(tree(result.before), (name,))
     frames: dict[str, int] = {}
     profiles = [
         _profile(name, stacks, frames) for name, stacks in (("input now", now), ("input before", before)) if stacks

@@ -14,7 +14,7 @@ from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.composition import Cause, inside
 from pytest_tokenbudget.records.gate import Unit, split_key
 from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, TestResult, Verdict
-from pytest_tokenbudget.report.figures import bound, change, money_a_month, month_change, number, signed
+from pytest_tokenbudget.report.figures import change, interval, money_a_month, month_change, number, signed
 from pytest_tokenbudget.report.formats import is_json_report
 from pytest_tokenbudget.wording import counted, plain
 
@@ -47,7 +47,7 @@ def fold_line(line: Line, width: int) -> list[Line]:
     if not width or len(text) <= width or line.toned:
         return [line]
     parts = text.split("`")
-    whole = "`".join(part.replace(" ", "\0") if index % 2 else part for index, part in enumerate(parts))
+    whole = "`".join([part.replace(" ", "\0") if index % 2 else part for index, part in enumerate(parts)])
     indent = " " * (len(text) - len(text.lstrip()) + 4)
     folded = textwrap.wrap(
         whole, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, expand_tabs=False
@@ -62,7 +62,7 @@ def tone_of(verdict: Verdict, *, loud: bool) -> Tone:
     return "good" if verdict == "improved" else "doubtful" if verdict == "inconclusive" else "plain"
 
 
-_TIMED = frozenset(spec.name for spec in BUILTIN_METRICS if spec.timed)
+_TIMED = {spec.name for spec in BUILTIN_METRICS if spec.timed}
 
 
 def remedies(result: TestResult, *, reports: Sequence[str] = (), with_update: bool = True) -> list[str]:
@@ -80,13 +80,12 @@ def remedies(result: TestResult, *, reports: Sequence[str] = (), with_update: bo
         else:
             imported = ", or `tokenbudget import` of what production recorded" if result.against == "production" else ""
             lines.append(f"write the reference first: `pytest --tokenbudget-reference={result.against}`{imported}")
-    if with_update and any(gate.verdict == "regression" and gate.value is not None for gate in result.gates):
+    grown = [gate for gate in result.gates if gate.verdict == "regression"]
+    if with_update and [gate for gate in grown if gate.value is not None]:
         record = " --tokenbudget-traffic=record" if result.has_estimates else ""
         lines.append(f"wanted? `pytest{record} --tokenbudget-update`, and commit the new numbers")
     # A live time against a stored one.
-    if any(
-        gate.verdict == "regression" and not gate.exact and split_key(gate.metric)[1] in _TIMED for gate in result.gates
-    ):
+    if [gate for gate in grown if not gate.exact and split_key(gate.metric)[1] in _TIMED]:
         lines.append(
             "unconfirmed: a time of today against one of another day. To confirm it without the provider's drift: "
             f"`{confirmation(result.nodeid, reports, os.environ.get('GITHUB_BASE_REF', ''))}`"
@@ -194,8 +193,12 @@ def gate_lines(
     lines = []
     for gate, text in zip(compared, table, strict=True):
         lines.append(Line(indent + text, tone_of(gate.verdict, loud=loud), word(gate, loud=loud)))
-        if below is not None:
-            lines += [replace(below, text=below.text + detail) for detail in detail_lines(gate, causes, shown)]
+        if below is None:
+            continue
+        details = cause_lines([cause for cause in causes if cause.metric == gate.metric], gate.unit, shown)
+        details += [plain(gate.reason)] if gate.reason else []
+        details += [f"{bounds}, {counted(gate.samples, 'sample')}"] if (bounds := interval(gate)) else []
+        lines += [replace(below, text=below.text + detail) for detail in details]
     missing = [metric_name(gate) for gate in gates if gate.verdict == "no_baseline"]
     if missing:
         names = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
@@ -223,24 +226,7 @@ def aligned(
     return [line.rstrip() for line in text.splitlines()]
 
 
-def detail_lines(gate: GateResult, causes: Iterable[Cause], shown: set[tuple[str, ...]]) -> list[str]:
-    """Give the lines below a gate: why it changed, and what would decide it.
-
-    Args:
-        gate: The gate.
-        causes: The causes of all gates.
-        shown: The diffs that stand below other gates already; those of this one are added.
-    """
-    lines = cause_lines([cause for cause in causes if cause.metric == gate.metric], gate.unit, shown)
-    if gate.reason:
-        lines.append(plain(gate.reason))
-    if not gate.exact and gate.lower is not None and gate.upper is not None:
-        bounds = f"between {bound(gate.lower)} (99 % bound) and {bound(gate.upper)} (95 % bound)"
-        lines.append(f"{bounds}, {counted(gate.samples, 'sample')}")
-    return lines
-
-
-def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]] | None = None) -> list[str]:
+def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]) -> list[str]:
     """Causes, largest first, with the words that changed; what is left of a long list stands in one line.
 
     Args:
@@ -248,7 +234,6 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
         unit: Its unit.
         shown: The diffs that are shown already; those that are shown here are added.
     """
-    shown = set() if shown is None else shown
     lines = []
     for cause in causes[:SHOWN_CAUSES]:
         part = PART_WORDS.get(cause.part, cause.part)
@@ -283,7 +268,7 @@ def told_gates(gates: Iterable[GateResult]) -> list[GateResult]:
     )
     told: list[GateResult] = []
     for gate in ordered:
-        if not any(_tells_the_same(outer, gate) for outer in told):
+        if not [outer for outer in told if _tells_the_same(outer, gate)]:
             told.append(gate)
     return told
 
@@ -310,7 +295,7 @@ def is_around(outer: str, inner: str) -> bool:
 def failing_gates(result: TestResult) -> list[GateResult]:
     """The gates that fail a test, the worst first."""
     return sorted(
-        (gate for gate in result.gates if gate.verdict in FAILING),
+        [gate for gate in result.gates if gate.verdict in FAILING],
         key=lambda gate: (SEVERITY.index(gate.verdict), -abs(gate.change or 0), "." not in gate.metric),
     )
 
@@ -318,7 +303,7 @@ def failing_gates(result: TestResult) -> list[GateResult]:
 def failure_text(result: TestResult, *, reports: Sequence[str] = ()) -> str:
     """The text of a failed test, as reports and logs hold it: what failed, why, and what to do."""
     lines = [line.text for line in failure_lines(result)]
-    return "\n".join([*lines, *(f"  {remedy}" for remedy in remedies(result, reports=reports))])
+    return "\n".join([*lines, *[f"  {remedy}" for remedy in remedies(result, reports=reports)]])
 
 
 def failure_lines(result: TestResult) -> list[Line]:
@@ -331,19 +316,20 @@ def failure_lines(result: TestResult) -> list[Line]:
     if month:
         often = f"{result.runs_per_month:,.0f} runs" if result.runs_per_month is not None else ""
         lines.append(Line(f"  estimate: {money_a_month(month)}, at list prices and {often}"))
-    return [*lines, *(Line(f"  note: {plain(message)}") for message in (*result.notices, *result.messages))]
+    return [*lines, *[Line(f"  note: {plain(message)}") for message in (*result.notices, *result.messages)]]
 
 
 def _tell_all(gates: Sequence[GateResult]) -> bool:
     """Tell whether the rows of these gates say what a headline would."""
-    return all(gate.value is not None and gate.verdict not in ("no_calls", "no_baseline") for gate in gates)
+    return not [gate for gate in gates if gate.value is None or gate.verdict in ("no_calls", "no_baseline")]
 
 
 def short_headline(result: TestResult, *, room: int) -> str:
     """Give the line of pytest's summary for a failed test: the metric and its change, and what is allowed where there is room."""
     gates = told_gates(failing_gates(result))
-    longest_first = [headline(result, gates)]
-    if gates and _tell_all(gates):
+    if not gates or not _tell_all(gates):
+        longest_first = [headline(result, gates)]
+    else:
         name, values, moved, allowed, _ = gate_row(gates[0])
         what = f"{short_metric(name)} {moved or values}"
         more = f" (and {len(gates) - 1} more)" if len(gates) > 1 else ""

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from pytest_tokenbudget.records.gate import Unit, split_key
-from pytest_tokenbudget.records.verdict import FAILING, GateResult, TestResult, Verdict
+from pytest_tokenbudget.records.gate import split_key
+from pytest_tokenbudget.records.verdict import FAILING, GateResult, RunView, TestResult, Verdict
 from pytest_tokenbudget.report.advice_text import advice_lines
-from pytest_tokenbudget.report.figures import number, percent, signed, spent, unit_of
-from pytest_tokenbudget.report.formats import RunView, unattributed_text
+from pytest_tokenbudget.report.figures import STAGE_METRICS, number, percent, signed, spent, unit_of
+from pytest_tokenbudget.report.formats import unattributed_text
 from pytest_tokenbudget.report.highlights import JoinedCause, joined_causes, total
 from pytest_tokenbudget.report.table import (
     PART_WORDS,
@@ -41,14 +41,6 @@ SHOWN_REASONS = 2
 SHOWN_ACCEPTED = 20
 """Tests of an update that are told one by one."""
 
-STAGE_COLUMNS: Mapping[str, Unit] = {
-    "input_tokens": "tokens",
-    "output_tokens": "tokens",
-    "calls": "count",
-    "failed_attempts": "count",
-    "latency": "s",
-    "cost": "USD",
-}
 _QUIET: tuple[Verdict, ...] = ("ok", "new", "inconclusive")
 _SHORTEST_NAME = 20
 _OVER = {"regression": "OVER", "over_limit": "OVER LIMIT", "target_missed": "TARGET MISSED"}
@@ -129,7 +121,7 @@ def _moved_lines(run: RunView, width: int) -> Iterator[Line]:
 def _in_columns(moved: Mapping[str, Sequence[_Moved]], width: int) -> dict[str, list[Line]]:
     """The rows of each test, beside its name; below it where a row has no room beside even a short one."""
     cells = [cell for of_test in moved.values() for cell in of_test]
-    values, change, said = (max((len(cell[at]) for cell in cells), default=0) for at in range(3))
+    values, change, said = [max([len(cell[at]) for cell in cells], default=0) for at in range(3)]
     room = width - values - change - said - 6 if width else 0
     names = _short_names(moved, room)
     column = max(map(len, names.values()), default=0)
@@ -178,7 +170,7 @@ def _short_names(nodeids: Iterable[str], width: int) -> dict[str, str]:
     """Node ids within a column: without folders, without the file where that does not fit, and else cut in the middle."""
     names = {nodeid: without_folders(plain(nodeid, limit=200)) for nodeid in nodeids}
     width = max(width, _SHORTEST_NAME) if width else 0
-    if not width or all(len(name) <= width for name in names.values()):
+    if not width or max(map(len, names.values()), default=0) <= width:
         return names
     if len({nodeid.partition("::")[0] for nodeid in names}) == 1:
         names = {nodeid: name.partition("::")[2] or name for nodeid, name in names.items()}
@@ -215,7 +207,9 @@ def _verbose_lines(result: TestResult, verbosity: int) -> list[Line]:
 
 
 def _head_line(result: TestResult) -> Line:
-    said = _verdict(result)
+    said = result.verdict.replace("_", " ")
+    if _on_its_own(result):
+        said = "failed in teardown: not stored" if result.gates else "failed on its own: shown, not gated"
     tone = tone_of(result.verdict, loud=result.failed or not result.passed)
     return Line(f"{plain(result.nodeid)}  {said}", tone, said)
 
@@ -286,7 +280,7 @@ def _in_words(cause: JoinedCause) -> str:
 
 def _moved_gates(result: TestResult) -> list[GateResult]:
     """The gates that fail a test, and those that improved."""
-    return [*failing_gates(result), *(gate for gate in result.gates if gate.verdict == "improved")]
+    return [*failing_gates(result), *[gate for gate in result.gates if gate.verdict == "improved"]]
 
 
 def _notes(result: TestResult, verbosity: int) -> Sequence[str]:
@@ -303,19 +297,13 @@ def _on_its_own(result: TestResult) -> bool:
     return not result.passed and not result.failed
 
 
-def _verdict(result: TestResult) -> str:
-    if not _on_its_own(result):
-        return result.verdict.replace("_", " ")
-    return "failed in teardown: not stored" if result.gates else "failed on its own: shown, not gated"
-
-
 def _stage_lines(result: TestResult) -> list[str]:
     """A row a stage, of the last sample."""
     if not result.samples:
         return []
     last = result.samples[-1]
     cells = [
-        (plain(stage) or "(test)", *(number(values.get(name), unit) for name, unit in STAGE_COLUMNS.items()))
+        (plain(stage) or "(test)", *(number(values.get(name), unit_of(name)) for name in STAGE_METRICS))
         for stage, values in (*sorted(last.stages.items()), ("", last.total))
     ]
     headers = ("stage", "input", "output", "calls", "failed", "latency", "cost")
@@ -326,18 +314,15 @@ def _summary_lines(run: RunView, width: int, *, of_ab: bool) -> Iterator[Line]:
     results = run.results
     if not results:
         return
-    worst: Tone = "bad" if any(result.failed or not result.passed for result in results) else "good"
-    yield Line(f"{_counts(run)} · {_spent(results, of_ab=of_ab)}", worst)
-    if any(gate.verdict == "regression" and result.failed for result in results for gate in result.gates) and not of_ab:
-        record = " --tokenbudget-traffic=record" if any(result.has_estimates for result in results) else ""
-        hints = [
-            f"wanted? pytest{record} --tokenbudget-update",
-            *([f"what changed: {run.compare}"] if run.compare else []),
-        ]
+    bad = [result for result in results if result.failed or not result.passed]
+    yield Line(f"{_counts(run)} · {_spent(results, of_ab=of_ab)}", "bad" if bad else "good")
+    if not of_ab and [gate for result in bad if result.failed for gate in result.gates if gate.verdict == "regression"]:
+        record = " --tokenbudget-traffic=record" if [result for result in results if result.has_estimates] else ""
+        hints = [f"wanted? pytest{record} --tokenbudget-update"]
+        hints += [f"what changed: {run.compare}"] if run.compare else []
         joint = "   ".join(hints)
         yield from map(Line, [joint] if not width or len(joint) <= width else hints)
-    calls = (call for result in results for sample in result.samples for call in sample.calls)
-    if any(call.stream and call.input_source == "counted" and call.succeeded for call in calls):
+    if any(map(_has_counted_stream, results)):
         yield Line(
             "some streams report no usage and were counted locally (tokenbudget_request_usage = true asks for it)",
             "faint",
@@ -345,21 +330,28 @@ def _summary_lines(run: RunView, width: int, *, of_ab: bool) -> Iterator[Line]:
     undecided = [gate for result in results for gate in result.gates if gate.verdict == "inconclusive"]
     for reason in sorted({gate.reason for gate in undecided if gate.learning}):
         yield Line(plain(reason), "faint")
-    reasons = Counter(gate.reason for gate in undecided if not gate.learning)
+    reasons = Counter([gate.reason for gate in undecided if not gate.learning])
     if reasons:
         were = "was" if reasons.total() == 1 else "were"
         hint = "" if of_ab else " (-v says why; --tokenbudget-strict fails them)"
         yield Line(f"{counted(reasons.total(), 'gate')} {were} inconclusive{hint}, above all:")
-        yield from (Line(f"  {plain(reason)}") for reason, _ in reasons.most_common(SHOWN_REASONS) if reason)
+        for reason, _ in reasons.most_common(SHOWN_REASONS):
+            if reason:
+                yield Line(f"  {plain(reason)}")
+
+
+def _has_counted_stream(result: TestResult) -> bool:
+    """Tell whether a streamed answer of a test reported no usage."""
+    calls = [call for sample in result.samples for call in sample.calls if call.stream]
+    return bool([call for call in calls if call.input_source == "counted" and call.succeeded])
 
 
 def _counts(run: RunView) -> str:
     """``2 tests over budget, 1 new``."""
-    accepted = {nodeid for nodeid, _ in run.accepted}
-    counts = Counter(_outcome(result, _forgiven(run), accepted=result.nodeid in accepted) for result in run.results)
-    (first, number_of), *others = sorted(counts.items(), key=lambda item: (item[0] != "over budget", -item[1], item[0]))
-    said = f"{counted(number_of, 'test')} {first}"
-    return ", ".join([said, *(f"{count} {verdict}" for verdict, count in others)])
+    accepted, forgiven = {nodeid for nodeid, _ in run.accepted}, _forgiven(run)
+    counts = Counter([_outcome(result, forgiven, accepted=result.nodeid in accepted) for result in run.results])
+    (_, number, first), *others = sorted([(word != "over budget", -count, word) for word, count in counts.items()])
+    return ", ".join([f"{counted(-number, 'test')} {first}", *[f"{-count} {word}" for _, count, word in others]])
 
 
 def _outcome(result: TestResult, forgiven: str, *, accepted: bool) -> str:
@@ -381,7 +373,7 @@ def _spent(results: Sequence[TestResult], *, of_ab: bool) -> str:
     again = [sample for result in results for sample in (*result.samples[1:], *result.discarded)]
     if of_ab:
         return ", ".join(spent([*once, *again]))
-    if not any(sample.calls for sample in again):
+    if not [sample for sample in again if sample.calls]:
         return ", ".join(spent(once))
     calls, _, *cost = spent(again)
     return f"{', '.join(spent(once))} (+{', '.join([f'{calls} to confirm', *cost])})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -33,22 +33,22 @@ def pace_lines(paces: Iterable[ProviderPace], *, what: str) -> list[str]:
         paces: Their speeds.
         what: What has not caused it: ``this change``.
     """
-    return [
-        f"{plain(pace.provider)} {plain(pace.model)} is {_times(pace.ratio)} per token than in the baseline"
-        f" ({pace.lower:.2g} to {pace.upper:.2g} times its time, {counted(pace.calls, 'call')}): not {what}"
-        for pace in paces
-        if is_told(pace)
-    ]
+    lines = []
+    for pace in paces:
+        if is_told(pace):
+            ratio = pace.ratio
+            times = f"{ratio:.2g} times slower" if ratio > 1.0 else f"{1.0 / ratio:.2g} times faster"
+            lines.append(
+                f"{plain(pace.provider)} {plain(pace.model)} is {times} per token than in the baseline"
+                f" ({pace.lower:.2g} to {pace.upper:.2g} times its time, {counted(pace.calls, 'call')}): not {what}"
+            )
+    return lines
 
 
 def is_told(pace: ProviderPace) -> bool:
     """Tell whether a model's speed has changed by enough, and is known well enough, to be told."""
     has_changed = not 1.0 / TOLD_FROM < pace.ratio < TOLD_FROM
     return has_changed and (pace.upper < KNOWN_WITHIN * pace.ratio or not pace.lower <= 1.0 <= pace.upper)
-
-
-def _times(ratio: float) -> str:
-    return f"{ratio:.2g} times slower" if ratio > 1.0 else f"{1.0 / ratio:.2g} times faster"
 
 
 def pooled_paces(results: Sequence[TestResult]) -> list[ProviderPace]:
@@ -73,12 +73,18 @@ CLIENT_LINE = (
 
 def unseen_notices(unseen: Unseen) -> list[str]:
     """Sentences that are shown also where nothing fails: calls that are not charged, connections to models."""
-    return [*map(_outside, unseen.outside), *_to_models(unseen.model_connections)]
+    lines = [_outside(calls) for calls in unseen.outside]
+    if unseen.model_connections:
+        listed = _listed(unseen.model_connections)
+        lines.append(f"not counted: connections to a model that belong to no watched client: {listed}: {CLIENT_LINE}")
+    return lines
 
 
 def unseen_messages(unseen: Unseen) -> list[str]:
     """Sentences for whoever looks closer: connections of no watched client, clients that are not watched."""
-    others = [one for one in unseen.connections if one not in unseen.model_connections and not _is_local(one)]
+    others = [
+        one for one in unseen.connections if one not in unseen.model_connections and not one.host.startswith(_LOCAL)
+    ]
     lines = []
     if others:
         lines.append(f"connections of no watched client: {_listed(others)}")
@@ -125,11 +131,6 @@ def _outside(calls: OutsideCalls) -> str:
     return f"{number} of {calls.where} {verb} not charged to this test{detail}; {FIXTURE_LINE}"
 
 
-def _to_models(connections: Sequence[Connection]) -> Iterator[str]:
-    if connections:
-        yield f"not counted: connections to a model that belong to no watched client: {_listed(connections)}: {CLIENT_LINE}"
-
-
 def _listed(connections: Iterable[Connection]) -> str:
     shown = [_connection(one) for one in connections]
     rest = f" and {len(shown) - _SHOWN} more" if len(shown) > _SHOWN else ""
@@ -141,10 +142,6 @@ def _connection(connection: Connection) -> str:
     times = "" if connection.count == 1 else f" ({connection.count} times)"
     by = f" by {connection.opened_by}" if connection.opened_by else ""
     return f"{connection.host}{port}{times}{by}"
-
-
-def _is_local(connection: Connection) -> bool:
-    return connection.host.startswith(_LOCAL)
 
 
 def assemble(

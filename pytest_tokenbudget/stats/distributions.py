@@ -152,36 +152,17 @@ def _density(t: float, nu: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def t_quantile(probability: float, nu: float) -> float:
-    """The value that Student's t exceeds with probability 1 - ``probability``.
+def upper_quantile(level: float, nu: float) -> float:
+    """The value that Student's t exceeds with a small probability, to a relative accuracy of about 1e-12.
 
     Newton's method on the tail, kept inside a bracket. Results are cached: a run asks for few different pairs.
 
     Args:
-        probability: In (0, 1).
+        level: The probability, in (0, 0.5].
         nu: Degrees of freedom, > 0.
 
-    Returns:
-        The quantile, to a relative accuracy of about 1e-12.
-
     Raises:
-        ValueError: if ``probability`` is not inside (0, 1).
-    """
-    if not 0.0 < probability < 1.0:
-        msg = f"a quantile needs a probability between 0 and 1, not {probability}"
-        raise ValueError(msg)
-    if probability == 0.5:
-        return 0.0
-    if probability < 0.5:
-        return -upper_quantile(probability, nu)
-    return upper_quantile(1.0 - probability, nu)
-
-
-@lru_cache(maxsize=4096)
-def upper_quantile(level: float, nu: float) -> float:
-    """The value that Student's t exceeds with probability ``level`` in (0, 0.5].
-
-    The same as ``t_quantile(1 - level, nu)``, without the loss of digits that the subtraction costs at small levels.
+        ValueError: if ``level`` is out of its range.
     """
     if not 0.0 < level <= 0.5:
         msg = f"an upper quantile needs a level in (0, 0.5], not {level}"

@@ -1,4 +1,4 @@
-"""The statistics that a gate may ask for, their exact comparison, and the control of error over many gates."""
+"""The statistics that a gate may ask for, their exact comparison."""
 
 from __future__ import annotations
 
@@ -163,29 +163,6 @@ def shared_level(alpha: float, family: int, family_level: float = FAMILY_LEVEL) 
         family_level: Level of the family.
     """
     return min(alpha, family_level / max(1, family))
-
-
-def benjamini_hochberg(p_values: Sequence[float], rate: float = FAMILY_LEVEL) -> tuple[bool, ...]:
-    """Find the tests that are called while the false discovery rate stays at ``rate``.
-
-    For a finished report of fixed samples, where nothing can be confirmed any more (Benjamini and Hochberg, *J. R.
-    Stat. Soc. B* 57:289, 1995).
-
-    Args:
-        p_values: One p-value per gate.
-        rate: Expected share of false ones among those that are called.
-
-    Returns:
-        For each gate, in the order given, whether it is called.
-    """
-    count = len(p_values)
-    order = sorted(range(count), key=lambda index: p_values[index])
-    called = 0
-    for rank, index in enumerate(order, start=1):
-        if p_values[index] <= rate * rank / count:
-            called = rank
-    chosen = set(order[:called])
-    return tuple(index in chosen for index in range(count))
 
 
 def median(ordered: Sequence[float]) -> float:

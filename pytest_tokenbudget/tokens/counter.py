@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from pytest_tokenbudget.records.composition import Composition, Piece, split
 from pytest_tokenbudget.records.prompt import Prompt
-from pytest_tokenbudget.tokens import openai_chat_tokens
 from pytest_tokenbudget.tokens.aggregate import fixed_part
 from pytest_tokenbudget.tokens.counts import (
     MILLI,
@@ -23,7 +22,7 @@ from pytest_tokenbudget.tokens.counts import (
     digest,
     whole_tokens,
 )
-from pytest_tokenbudget.tokens.openai_chat_tokens import is_openai
+from pytest_tokenbudget.tokens.openai_tokens import is_openai, render_chat, render_responses
 from pytest_tokenbudget.tokens.vocabularies import (
     EncodingChoice,
     available,
@@ -128,9 +127,9 @@ class Counter:
 
     def prepare(self) -> None:
         """Import every way of counting a prompt."""
-        from pytest_tokenbudget.tokens import media, openai_responses_tokens, profile_render, typescript
+        from pytest_tokenbudget.tokens import media, profiles, typescript
 
-        _ = media, openai_responses_tokens, profile_render, typescript
+        _ = media, profiles, typescript
 
     def prompt_to(self, answered_by: str, prompt: Prompt, *, provider: str) -> Prompt:
         """Give a prompt the model that answered, where the requested name says nothing: a deployment, an alias.
@@ -182,8 +181,8 @@ class Counter:
         Raises:
             TokenizerError: If a configured vocabulary cannot be loaded.
         """
-        rendering, encoding, measured = self._measured(prompt, provider)
-        return Count(max(0, whole_tokens(sum([milli for milli, _ in measured]))), encoding, rendering.estimated)
+        rendering, encoding, milli, _ = self._measured(prompt, provider)
+        return Count(max(0, whole_tokens(sum(milli))), encoding, rendering.estimated)
 
     def estimate_prompt(self, prompt: Prompt, *, provider: str, seen: Calibration) -> Count:
         """Input tokens of a prompt whose provider reported none: the count, an estimate times the sample's own ratio.
@@ -228,55 +227,47 @@ class Counter:
         Raises:
             TokenizerError: If a configured vocabulary cannot be loaded.
         """
-        rendering, encoding, measured = self._measured(prompt, provider)
-        counted = max(0, whole_tokens(sum([milli for milli, _ in measured])))
-        # a profile may count less than nothing for a part of the framing; no piece can
-        weights = [milli if milli > 0 else 0 for milli, _ in measured]
+        rendering, encoding, milli, digests = self._measured(prompt, provider)
+        counted = max(0, whole_tokens(sum(milli)))
         total = input_tokens
         if total is None:
             ratio = seen.ratio(provider, prompt.model) if seen and rendering.estimated else None
             total = counted if ratio is None else round(counted * ratio)
         total = max(0, total)
+        # a profile may count less than nothing for a part of the framing; no piece can
+        weights = [each if each > 0 else 0 for each in milli]
         pieces = [
             Piece(fragment.part, fragment.name, tokens, found[:SHOWN], weight)
-            for fragment, tokens, weight, (_, found) in zip(
-                rendering.fragments, split(total, weights), weights, measured, strict=True
+            for fragment, tokens, weight, found in zip(
+                rendering.fragments, split(total, weights), weights, digests, strict=True
             )
         ]
-        fixed = fixed_part(rendering.fragments, [milli for milli, _ in measured])
+        fixed = fixed_part(rendering.fragments, milli)
         return Composition(tuple(pieces), total, counted, encoding, rendering.estimated, fixed)
 
-    def _measured(self, prompt: Prompt, provider: str) -> tuple[Rendering, str, list[tuple[int, str]]]:
+    def _measured(self, prompt: Prompt, provider: str) -> tuple[Rendering, str, list[int], list[str]]:
         """A prompt's rendering, the name of what counted it, and thousandths of a token and digest of each fragment."""
         scale = self._scale(provider, prompt.model)
         rendering, encoding = self._render(prompt, provider, scale)
-        counts = scale.counts.measure([fragment.text for fragment in rendering.fragments])
-        measured = [
-            (
-                fragment.weight * tokens + fragment.fixed,
-                self._digest(fragment.identity) if fragment.identity else found,
-            )
-            for fragment, (tokens, found) in zip(rendering.fragments, counts, strict=True)
+        fragments = rendering.fragments
+        counts = scale.counts.measure([fragment.text for fragment in fragments])
+        milli = [one.weight * tokens + one.fixed for one, (tokens, _) in zip(fragments, counts, strict=True)]
+        digests = [
+            self._digest(one.identity) if one.identity else found
+            for one, (_, found) in zip(fragments, counts, strict=True)
         ]
-        return rendering, encoding, measured
+        return rendering, encoding, milli, digests
 
     def _render(self, prompt: Prompt, provider: str, scale: _Scale) -> tuple[Rendering, str]:
+        """Render a prompt by its model's own rules, else by its chat template, else by its family's profile."""
         if scale.exact and is_openai(prompt.api, prompt.model):
-            if prompt.api.startswith("openai.responses"):
-                from pytest_tokenbudget.tokens import openai_responses_tokens
-
-                return openai_responses_tokens.render(prompt, self._memo), scale.encoding
-            return openai_chat_tokens.render(prompt, self._memo), scale.encoding
-        return self._render_by_profile(prompt, provider, scale)
-
-    def _render_by_profile(self, prompt: Prompt, provider: str, scale: _Scale) -> tuple[Rendering, str]:
-        """Render a prompt whose model's own rules are not known: by its chat template, else by its family's profile."""
-        from pytest_tokenbudget.tokens import profile_render
-        from pytest_tokenbudget.tokens.profiles import DEFAULT, profile_of
+            by_rules = render_responses if prompt.api.startswith("openai.responses") else render_chat
+            return by_rules(prompt, self._memo), scale.encoding
+        from pytest_tokenbudget.tokens.profiles import BARE_APIS, DEFAULT, profile_of, render_bare, render_profiled
 
         # Rules that were fitted to another tokenizer than the model's own make its prompts worse.
         profile = DEFAULT if scale.own else profile_of(provider, prompt.api, prompt.model)
-        if scale.template is not None and prompt.api not in profile_render.BARE_APIS:
+        if scale.template is not None and prompt.api not in BARE_APIS:
             from pytest_tokenbudget.tokens.chat_template import TemplateProblem
 
             try:
@@ -284,11 +275,11 @@ class Counter:
             except TemplateProblem:
                 # What the template refuses, the engine would have refused too, or it has another template.
                 pass
-        if prompt.api in profile_render.BARE_APIS:
+        if prompt.api in BARE_APIS:
             weight = MILLI if scale.exact else round(profile.text * MILLI)
-            rendering = profile_render.render_bare(prompt, weight=weight, estimated=not scale.exact)
+            rendering = render_bare(prompt, weight=weight, estimated=not scale.exact)
             return rendering, scale.encoding if scale.exact else _profiled(scale.encoding, profile.name)
-        rendering = profile_render.render(prompt, self._memo, profile, provider, exact_text=scale.own)
+        rendering = render_profiled(prompt, self._memo, profile, provider, exact_text=scale.own)
         return rendering, _profiled(scale.encoding, profile.name)
 
     def _scale(self, provider: str, model: str) -> _Scale:

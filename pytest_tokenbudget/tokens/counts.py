@@ -84,10 +84,10 @@ def digest(text: str) -> str:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
-def count_cache(folder: Path | None) -> DiskCache:
+def count_cache(folder: Path | None) -> DiskCache | None:
     """Keep counts between sessions in a folder; ``None`` keeps none."""
-    path = folder and folder / "counts.json"
-    return DiskCache(path, libraries=("toktok-rs", "tiktoken", "tokenizers"), form=1, most=50_000)
+    libraries = ("toktok-rs", "tiktoken", "tokenizers")
+    return None if folder is None else DiskCache(folder / "counts.json", libraries=libraries, form=1, most=50_000)
 
 
 class CountCache(Protocol):

@@ -14,7 +14,7 @@ from pytest_tokenbudget.ab.paired_test import PairedJudge, PairedTest, results_o
 from pytest_tokenbudget.ab.progress import closing_sentence, quantile_needs, why_stopped
 from pytest_tokenbudget.cli.ab_display import PlainLines, progress_display
 from pytest_tokenbudget.measure.metrics import metric_table, parse_metric
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import RunView
 
 TABLE = metric_table()
 

@@ -341,12 +341,14 @@ def test_a_figure_that_follows_from_others_is_the_same_in_any_order() -> None:
     for path in sorted((Path(__file__).parent / "format_1").rglob("*.json")):
         data = path.read_bytes()
         whole = {key: dict(entry.metrics) for key, entry in load(data, path).items()}
+        later = {key: entry.metrics for key, entry in load(data, path).items()}
         for key, metrics in whole.items():
-            later = load(data, path)[key].metrics
-            assert {name: later[name] for name in reversed(metrics)} == metrics
-            for name, record in metrics.items():
-                alone = load(data, path)[key].metrics
-                assert name in alone
-                assert alone[name] == record
-            assert "no.such_metric" not in later
-            assert later.get("no.such_metric") is None
+            assert {name: later[key][name] for name in reversed(metrics)} == metrics
+            assert "no.such_metric" not in later[key]
+            assert later[key].get("no.such_metric") is None
+        for number in range(max(map(len, whole.values()))):
+            alone = {key: entry.metrics for key, entry in load(data, path).items()}
+            for key, metrics in whole.items():
+                for name, record in [*metrics.items()][number : number + 1]:
+                    assert name in alone[key]
+                    assert alone[key][name] == record

@@ -315,6 +315,7 @@ def test_a_patch_that_ends_while_ours_is_kept(httpx: Any, server: Any) -> None:
         with watching(recorder):
             httpx.get(server.url)
             assert not bypasses()
+            assert vars(httpx.Client)["send"] is ours, "made anew, though nothing is buried"
         assert len(recorder.exchanges()) == 1
     keep_in_place(False)
     assert vars(httpx.Client)["send"] is original

@@ -96,7 +96,7 @@ def test_a_calibrated_loop_is_decided(live: LedgerServer, pytester: pytest.Pytes
     live.play(_loop_of(3, 6, 4))
     assert main(["calibrate", "-n", "3", "--interval", "0"]) == 0
     live.play(_loop_of(4))
-    options = ("-p", "no:randomly", "--tokenbudget-report=r.json", "-k", "loops")
+    options = ("--tokenbudget-report=r.json", "-k", "loops")
     pytester.runpytest_inprocess(*options).assert_outcomes(passed=1)
     test = json.loads(Path("r.json").read_text())["tests"][0]
     assert (test["verdict"], test["samples"]) == ("ok", 1)

@@ -107,7 +107,7 @@ def test_a_reference_and_a_report_are_sides(tmp_path: Path) -> None:
     """The reference by its name, the report by its path; what one side alone has is named."""
     from report_runs import exact_test
 
-    from pytest_tokenbudget.report.formats import RunView
+    from pytest_tokenbudget.records.verdict import RunView
     from pytest_tokenbudget.report.json_report import write as write_report
 
     path = write(tmp_path, 100)
@@ -200,20 +200,18 @@ def test_the_last_run_that_failed_is_compared_by_default(
         monkeypatch.delenv(name, raising=False)
     pytester.makeini("[pytest]")
     pytester.makepyfile(test_desk=source.format(tokens=100))
-    pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:randomly").assert_outcomes(passed=1)
+    pytester.runpytest_inprocess("-p", "no:asyncio").assert_outcomes(passed=1)
     assert command(pytester.path).returncode == 2
     pytester.makepyfile(test_desk=source.format(tokens=150))
     shutil.rmtree(pytester.path / "__pycache__", ignore_errors=True)
-    pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:randomly").stdout.fnmatch_lines(
+    pytester.runpytest_inprocess("-p", "no:asyncio").stdout.fnmatch_lines(
         ["wanted? *   what changed: tokenbudget compare"]
     )
     done = command(pytester.path)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("the working tree → the last run\ntest_desk.py::test_a\n  input_tokens")
     assert command(pytester.path, "baseline", "last", "--max-increase", "10%").returncode == 1
-    pytester.runpytest_inprocess("-p", "no:asyncio", "-p", "no:randomly", "--tokenbudget-update").assert_outcomes(
-        passed=1
-    )
+    pytester.runpytest_inprocess("-p", "no:asyncio", "--tokenbudget-update").assert_outcomes(passed=1)
     gone = command(pytester.path)
     assert (gone.returncode, gone.stdout) == (2, "")
 

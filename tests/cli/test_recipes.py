@@ -16,8 +16,8 @@ from own_process import POST, QUICK_INI
 from report_runs import exact_test, showcase
 from workflow_runner import ROOT, Runner, blocks, machine
 
+from pytest_tokenbudget.records.verdict import RunView
 from pytest_tokenbudget.report import json_report
-from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.markdown import marker
 
 PAGE = ROOT / "docs" / "ci.md"

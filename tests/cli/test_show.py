@@ -16,7 +16,7 @@ from pytest_tokenbudget.baselines.paths import baseline_path
 from pytest_tokenbudget.cli import main as entry
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
 from pytest_tokenbudget.records.composition import PartTotal, StageComposition
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import RunView
 from pytest_tokenbudget.report.json_report import write
 
 HOSTILE = "evil\x1b[31m\nworker"

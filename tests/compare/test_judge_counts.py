@@ -8,8 +8,8 @@ from random import Random
 import pytest
 
 from pytest_tokenbudget.compare import judge, judge_origin
-from pytest_tokenbudget.compare.sequential import next_batch
-from pytest_tokenbudget.compare.shared_shift import called_in_report, suite_shift
+from pytest_tokenbudget.compare.shared_shift import suite_shift
+from pytest_tokenbudget.records.verdict import GateResult, next_batch
 
 
 @pytest.mark.parametrize(
@@ -229,17 +229,16 @@ def test_the_suite_shifts_together() -> None:
     assert doubled.lower > 1.0
 
 
-def test_a_finished_report_is_read_as_a_family() -> None:
-    """Gates without a p-value are no part of the family, and never called by it."""
-    assert called_in_report([0.0001, None, 0.9, 0.02]) == (True, False, False, True)
-
-
 def test_the_next_batch_is_the_smallest_that_helps() -> None:
     """Several gates of a test share its samples: the first look among them comes next."""
     open_count = judge([[100] * 5], [200], max_increase=0.1, kind="count")
     noisy = judge([[98, 101, 100, 99, 120]], [200], max_increase=0.1, kind="count")
     done = judge([100], [100], max_increase=0.1, kind="exact")
     assert (open_count.more, noisy.more, done.more) == (1, 4, 0)
-    assert next_batch([open_count, noisy, done]) == 1
-    assert next_batch([done]) == 0
+    gates = [
+        GateResult("calls", "mean", "+10%", "max_increase", 1, 2, judged.verdict, more=judged.more)
+        for judged in (open_count, noisy, done)
+    ]
+    assert next_batch(gates) == 1
+    assert next_batch(gates[2:]) == 0
     assert next_batch([]) == 0

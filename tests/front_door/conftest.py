@@ -52,7 +52,7 @@ def against_the_books(pytester: pytest.Pytester, llm_server: LedgerServer, monke
             test_agent="import os\nfrom pytest_tokenbudget import stage, token_budget\n"
             f'SERVER = os.environ["SERVER"]\n\n@token_budget("10%")\n{define} test_agent():\n{lines}\n'
         )
-        options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *QUIET, *options)
+        options = ("--tokenbudget-report=report.json", "-p", "no:cacheprovider", *QUIET, *options)
         if subprocess:
             result = run_in_own_process(pytester, *options, plugins=("asyncio",))
         else:

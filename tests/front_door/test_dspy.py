@@ -58,7 +58,7 @@ def test_each_is_read_and_replayed(
     monkeypatch.setenv("SERVER", llm_server.url)
     llm_server.play(lambda asked: Reply("ok"))
     pytester.makepyfile(test_agent=AGENT)
-    options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider")
+    options = ("--tokenbudget-report=report.json", "-p", "no:cacheprovider")
 
     def run() -> list[tuple[int, int]]:
         # In a process of its own: DSPy keeps threads and loops for as long as it lives.

@@ -142,6 +142,6 @@ def test_agent():
     assert httpx.post(files + "/v9/brain", json=body).status_code == 200
 """
     )
-    result = pytester.runpytest_inprocess("-p", "no:randomly", "-W", "ignore")
+    result = pytester.runpytest_inprocess("-W", "ignore")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*/v9/brain*"])

@@ -44,7 +44,7 @@ class Project:
         self.pytester.makepyfile(test_agent=f"import json, os, subprocess, sys\nimport pytest\n{IMPORTS}{body}")
         shutil.rmtree(self.pytester.path / "__pycache__", ignore_errors=True)
         result = self.pytester.runpytest_inprocess(
-            "--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *options
+            "--tokenbudget-report=report.json", "-p", "no:cacheprovider", *options
         )
         result.assert_outcomes(**(outcomes or {"passed": 1}))
         return result
@@ -76,7 +76,6 @@ def project(pytester: pytest.Pytester, llm_server: LedgerServer, monkeypatch: py
         monkeypatch.setenv(name, llm_server.url + path)
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(name, "sk-secret")
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     return Project(pytester, llm_server)
 
 

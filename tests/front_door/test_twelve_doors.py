@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from ledger_server import Asked, Entry, Ledger, LedgerServer, Reply, ToolCall
-from own_process import run_in_own_process
+from own_process import POST, run_in_own_process
 
 for name in ("uvicorn", "starlette.testclient", "celery", "grpc", "websockets.sync.server"):
     pytest.importorskip(name, reason=f"{name} is not installed")
@@ -22,28 +22,24 @@ for name in ("node", "curl"):
     if shutil.which(name) is None:
         pytest.skip(f"{name} is not installed", allow_module_level=True)
 
-AGENT = """
+AGENT = (
+    POST
+    + """
 import os
 import sys
-
-try:
-    import httpx2 as httpx
-except ImportError:
-    import httpx
 
 TOOLS = [{"type": "function", "function": {"name": "calendar_write", "parameters": {"type": "object", "properties": {}}}}]
 
 
 def book(room="blue"):
     messages = [{"role": "user", "content": f"Book the {room} room for Monday."}]
-    with httpx.Client(base_url=os.environ["OPENAI_BASE_URL"], timeout=30) as client:
-        while True:
-            body = {"model": "gpt-4o", "messages": messages, "tools": TOOLS}
-            said = client.post("chat/completions", json=body).json()["choices"][0]["message"]
-            if not said.get("tool_calls"):
-                return said["content"]
-            messages.append(said)
-            messages += [{"role": "tool", "tool_call_id": call["id"], "content": "done"} for call in said["tool_calls"]]
+    while True:
+        body = {"model": "gpt-4o", "messages": messages, "tools": TOOLS}
+        said = post(os.environ["OPENAI_BASE_URL"] + "/chat/completions", body)["choices"][0]["message"]
+        if not said.get("tool_calls"):
+            return said["content"]
+        messages.append(said)
+        messages += [{"role": "tool", "tool_call_id": call["id"], "content": "done"} for call in said["tool_calls"]]
 
 
 async def app(scope, receive, send):
@@ -61,6 +57,7 @@ if __name__ == "__main__":
 
     uvicorn.run(app, port=int(sys.argv[1]), log_level="error")
 """
+)
 
 NODE = """
 const tools = [{ type: "function", function: { name: "calendar_write", parameters: { type: "object", properties: {} } } }];
@@ -281,11 +278,10 @@ def test_twelve_doors(
     }.items():
         monkeypatch.setenv(variable, value)
     llm_server.play(answer)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(calendar_agent=AGENT, test_doors=DOORS)
     (pytester.path / "agent.mjs").write_text(NODE)
     pytester.syspathinsert()
-    options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", "-W", "ignore")
+    options = ("--tokenbudget-report=report.json", "-p", "no:cacheprovider", "-W", "ignore")
 
     # In a process of its own: a pool cannot pickle what another session in this one has imported anew.
     run_in_own_process(pytester, *options).assert_outcomes(passed=12)

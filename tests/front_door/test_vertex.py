@@ -118,9 +118,8 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
 def test_the_report_equals_the_books(pytester: pytest.Pytester, service: Service) -> None:
     """LangChain's chat plain and streamed, the asynchronous client, and embeddings."""
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_agent=AGENT)
-    options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", "-Wignore")
+    options = ("--tokenbudget-report=report.json", "-p", "no:cacheprovider", "-Wignore")
     pytester.runpytest_subprocess(*options).assert_outcomes(passed=3)
     tests = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))["tests"]
     calls = [call for test in sorted(tests, key=lambda test: test["nodeid"]) for call in test["calls"]]

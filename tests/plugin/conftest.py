@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ledger_server import LedgerServer
-from own_process import QUICK, run_in_own_process
+from own_process import POST, QUICK, run_in_own_process
 
 from pytest_tokenbudget.baselines.format import load
 from pytest_tokenbudget.records.baseline import MetricRecord
@@ -39,6 +39,26 @@ def ask():
         yield ask
 '''
 
+QUICK_CONFTEST = (
+    POST.replace("{", "{{").replace("}", "}}")
+    + '''
+import pytest
+from pytest_tokenbudget import stage
+
+
+@pytest.fixture
+def ask():
+    """An agent's way to ask its model; the last message decides how much it reads."""
+    def ask(text="hello", *, stage_name=None, model="gpt-4o", **more):
+        body = {{"model": model, "messages": [{{"role": "user", "content": text}}], **more}}
+        if stage_name is None:
+            return post({url!r} + "/v1/chat/completions", body)
+        with stage(stage_name):
+            return post({url!r} + "/v1/chat/completions", body)
+    return ask
+'''
+)
+
 
 @dataclass(frozen=True)
 class Project:
@@ -55,11 +75,11 @@ class Project:
         shutil.rmtree(self.pytester.path / "__pycache__", ignore_errors=True)
 
     def run(self, *args: str, subprocess: bool = False, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
-        """Run pytest; a JSON report is always written. A process of its own loads none but these other plugins."""
-        options = ("--tokenbudget-report=report.json", "-p", "no:randomly", "-p", "no:cacheprovider", *args)
+        """Run pytest with these other plugins; a JSON report is always written."""
+        options = ("--tokenbudget-report=report.json", "-p", "no:cacheprovider", *args)
         if subprocess:
             return run_in_own_process(self.pytester, *QUICK, *options, plugins=plugins)
-        return self.pytester.runpytest_inprocess(*options)
+        return self.pytester.runpytest_inprocess(*(f"-p{name}" for name in plugins), *options)
 
     @property
     def report(self) -> dict[str, Any]:
@@ -97,6 +117,15 @@ class Project:
 @pytest.fixture
 def project(pytester: pytest.Pytester, llm_server: LedgerServer) -> Project:
     """A project whose model is the loopback server; without a script it reads a quarter of the request's bytes."""
-    pytester.makeconftest(CONFTEST.format(url=llm_server.url))
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
+    return _project(pytester, llm_server, CONFTEST)
+
+
+@pytest.fixture
+def quick_project(pytester: pytest.Pytester, llm_server: LedgerServer) -> Project:
+    """The same project, whose client is quick to import: for sessions in processes of their own."""
+    return _project(pytester, llm_server, QUICK_CONFTEST)
+
+
+def _project(pytester: pytest.Pytester, llm_server: LedgerServer, conftest: str) -> Project:
+    pytester.makeconftest(conftest.format(url=llm_server.url))
     return Project(pytester, llm_server)

@@ -26,18 +26,18 @@ def test_agent(ask):
 
 
 @pytest.fixture
-def replayed(project: Any) -> Any:
+def replayed(quick_project: Any) -> Any:
     """A project with a recorded test, whose session says at its end what it has imported."""
-    conftest = project.pytester.path / "conftest.py"
+    conftest = quick_project.pytester.path / "conftest.py"
     conftest.write_text(conftest.read_text() + CONFTEST)
-    project.write(REPLAYED)
-    run(project, "--tokenbudget-traffic=record")
-    return project
+    quick_project.write(REPLAYED)
+    run(quick_project, "--tokenbudget-traffic=record")
+    return quick_project
 
 
 def run(project: Any, *arguments: str) -> tuple[list[str], dict[str, Any]]:
     """Run pytest in a process of its own: what it has imported, and its report without the wall clock."""
-    options = ("--tokenbudget-report=report.json", "-p", "no:randomly", *arguments)
+    options = ("--tokenbudget-report=report.json", *arguments)
     result = run_in_own_process(project.pytester, *options)
     (line,) = [line for line in result.outlines if line.startswith("imported:")]
     test = project.test
@@ -89,9 +89,9 @@ def test_a_damaged_cache_is_worked_out_anew(replayed: Any) -> None:
         assert without_times(again) == without_times(first)
 
 
-def test_pytest_compiles_no_module_of_the_plugin_anew(project: Any) -> None:
-    """Rewriting its assertions would take longer than the rest of the session; those of the project are rewritten."""
-    project.pytester.makepyfile(
+def test_pytest_compiles_no_module_of_the_plugin_anew(quick_project: Any) -> None:
+    """Rewriting its assertions would take longer than the rest of the session; those of the quick_project are rewritten."""
+    quick_project.pytester.makepyfile(
         test_loaders="""
         import sys
         import pytest
@@ -108,4 +108,4 @@ def test_pytest_compiles_no_module_of_the_plugin_anew(project: Any) -> None:
                 assert {"AssertionRewritingHook"} == set(loaders.values())
         """
     )
-    project.run(subprocess=True).assert_outcomes(passed=1)
+    quick_project.run(subprocess=True).assert_outcomes(passed=1)

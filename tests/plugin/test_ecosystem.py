@@ -40,13 +40,13 @@ def _without_times(value: Any) -> Any:
     return value
 
 
-def test_xdist_gives_the_same_report(project: Any) -> None:
+def test_xdist_gives_the_same_report(quick_project: Any) -> None:
     """-n0 and -n2 give the same JSON report but for times, and the same baseline but for times.
 
     A test in two groups has the baseline that it has without xdist, and no other.
     """
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
-    project.write(
+    quick_project.write(
         FOUR
         + """
 @pytest.mark.xdist_group("llm")
@@ -56,25 +56,25 @@ def test_grouped(ask):
     ask()
 """
     )
-    project.run("-n0", subprocess=True, plugins=("xdist",)).assert_outcomes(passed=5)
-    alone, baseline = project.report, json.loads(project.baseline)
-    (project.pytester.path / "__budgets__" / "test_agent.json").unlink()
-    project.run("-n2", "--dist=load", subprocess=True, plugins=("xdist",)).assert_outcomes(passed=5)
-    assert _without_times(project.report) == _without_times(alone)
-    together = json.loads(project.baseline)
+    quick_project.run("-n0", subprocess=True, plugins=("xdist",)).assert_outcomes(passed=5)
+    alone, baseline = quick_project.report, json.loads(quick_project.baseline)
+    (quick_project.pytester.path / "__budgets__" / "test_agent.json").unlink()
+    quick_project.run("-n2", "--dist=load", subprocess=True, plugins=("xdist",)).assert_outcomes(passed=5)
+    assert _without_times(quick_project.report) == _without_times(alone)
+    together = json.loads(quick_project.baseline)
     assert together["tests"].keys() == baseline["tests"].keys()
     for key, entry in baseline["tests"].items():
         assert together["tests"][key]["composition"] == entry["composition"]
-    project.run("-n2", "--dist=loadgroup", subprocess=True, plugins=("xdist",)).assert_outcomes(passed=5)
-    assert [test["nodeid"] for test in project.report["tests"]] == [test["nodeid"] for test in alone["tests"]]
-    assert {test["verdict"] for test in project.report["tests"]} == {"ok"}
-    assert json.loads(project.baseline)["tests"].keys() == baseline["tests"].keys()
+    quick_project.run("-n2", "--dist=loadgroup", subprocess=True, plugins=("xdist",)).assert_outcomes(passed=5)
+    assert [test["nodeid"] for test in quick_project.report["tests"]] == [test["nodeid"] for test in alone["tests"]]
+    assert {test["verdict"] for test in quick_project.report["tests"]} == {"ok"}
+    assert json.loads(quick_project.baseline)["tests"].keys() == baseline["tests"].keys()
 
 
-def test_a_killed_worker_costs_only_its_running_test(project: Any) -> None:
+def test_a_killed_worker_costs_only_its_running_test(quick_project: Any) -> None:
     """What other tests measured is kept and written."""
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
-    project.write("""
+    quick_project.write("""
 import os
 
 @token_budget("10%")
@@ -84,28 +84,28 @@ def test_agent(ask, n):
     if n == 1:
         os._exit(3)
 """)
-    result = project.run("-n2", subprocess=True, plugins=("xdist",))
+    result = quick_project.run("-n2", subprocess=True, plugins=("xdist",))
     result.assert_outcomes(passed=3, failed=1)
-    assert len(project.report["tests"]) == 3
-    assert len(json.loads(project.baseline)["tests"]) == 3
+    assert len(quick_project.report["tests"]) == 3
+    assert len(json.loads(quick_project.baseline)["tests"]) == 3
 
 
-def test_bad_marker_under_xdist_is_said(project: Any) -> None:
+def test_bad_marker_under_xdist_is_said(quick_project: Any) -> None:
     """A usage error in the workers reaches the reader, without a traceback of ours."""
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
-    project.write('@token_budget("ten")\ndef test_agent(ask):\n    ask()\n')
-    result = project.run("-n1", subprocess=True, plugins=("xdist",))
+    quick_project.write('@token_budget("ten")\ndef test_agent(ask):\n    ask()\n')
+    result = quick_project.run("-n1", subprocess=True, plugins=("xdist",))
     assert result.ret != 0
     assert "max_increase" in result.stdout.str() + result.stderr.str()
 
 
-def test_forked_tests_are_measured(project: Any) -> None:
+def test_forked_tests_are_measured(quick_project: Any) -> None:
     """pytest-forked runs each test in a process of its own, whose reports hold plain data only."""
     pytest.importorskip("pytest_forked", reason="pytest-forked is not installed")
-    project.write(FOUR)
-    project.run("--forked", subprocess=True, plugins=("pytest_forked",)).assert_outcomes(passed=4)
-    assert len(project.report["tests"]) == 4
-    assert len(json.loads(project.baseline)["tests"]) == 4
+    quick_project.write(FOUR)
+    quick_project.run("--forked", subprocess=True, plugins=("pytest_forked",)).assert_outcomes(passed=4)
+    assert len(quick_project.report["tests"]) == 4
+    assert len(json.loads(quick_project.baseline)["tests"]) == 4
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_agent(ask):
     RUNS.append(1)
     assert len(RUNS) == 2
 """)
-    result = project.run("--reruns=1")
+    result = project.run("--reruns=1", plugins=("rerunfailures",))
     result.assert_outcomes(passed=1)
     assert project.test["total"]["input_tokens"] == project.server.ledger[-1].input_tokens
     assert len(project.server.ledger) == 2
@@ -141,9 +141,9 @@ def test_repeated_tests_are_tests_of_their_own(project: Any) -> None:
     """pytest-repeat parametrizes; each repetition has its entry."""
     pytest.importorskip("pytest_repeat", reason="pytest-repeat is not installed")
     project.write('@token_budget("10%", samples=1)\ndef test_agent(ask):\n    ask()\n')
-    project.run("--count=2").assert_outcomes(passed=2)
+    project.run("--count=2", plugins=("repeat",)).assert_outcomes(passed=2)
     assert len(project.report["tests"]) == 2
-    project.run("--count=2").assert_outcomes(passed=2)
+    project.run("--count=2", plugins=("repeat",)).assert_outcomes(passed=2)
 
 
 def test_pytests_own_switches(project: Any) -> None:
@@ -158,7 +158,7 @@ def test_pytests_own_switches(project: Any) -> None:
     assert len(json.loads(project.baseline)["tests"]) == 4
     assert project.run("-p", "no:terminal", subprocess=True).ret == 0
     assert len(project.report["tests"]) == 4
-    result = project.pytester.runpytest_inprocess("--lf", "-p", "no:randomly", "--tokenbudget-report=report.json")
+    result = project.pytester.runpytest_inprocess("--lf", "--tokenbudget-report=report.json")
     result.assert_outcomes(passed=4)
 
 
@@ -235,7 +235,7 @@ async def test_agent():
     with stage("c"):
         await asyncio.to_thread(blocking)
 """)
-    project.run().assert_outcomes(passed=1)
+    project.run(plugins=("anyio",)).assert_outcomes(passed=1)
     assert project.test["samples"] == 2
     assert {name: values["calls"] for name, values in project.test["stages"].items()} == {"a": 1, "b": 1, "c": 1}
 

@@ -56,10 +56,10 @@ def test_agent(ask, fussy):
 
 
 @pytest.mark.parametrize("workers", ["-n0", "-n2"])
-def test_the_report_says_how_the_session_ends(project: Any, workers: str) -> None:
+def test_the_report_says_how_the_session_ends(quick_project: Any, workers: str) -> None:
     """Also where it is not a budget that fails it: an unmarked test, a fixture that breaks before anything is measured."""
     pytest.importorskip("xdist", reason="pytest-xdist is not installed")
-    project.write("""
+    quick_project.write("""
 @pytest.fixture
 def broken():
     raise OSError("no database")
@@ -72,8 +72,8 @@ def test_agent(ask):
 def test_never_begins(ask, broken):
     ask()
 """)
-    project.run(workers, subprocess=True, plugins=("xdist",)).assert_outcomes(passed=1, errors=1)
-    assert (project.test["verdict"], project.report["exit_ok"]) == ("new", False)
+    quick_project.run(workers, subprocess=True, plugins=("xdist",)).assert_outcomes(passed=1, errors=1)
+    assert (quick_project.test["verdict"], quick_project.report["exit_ok"]) == ("new", False)
 
 
 def test_a_report_that_was_asked_for_is_written(project: Any) -> None:

@@ -161,6 +161,8 @@ def test_agent(monkeypatch):
         client.invoke_model(modelId="anthropic.claude-3", body=json.dumps(body))["body"].read()
 """,
 }
+FIXTURES_OF = {"pytest_httpx": ("pytest_httpx",), "requests_mock.mocker": ("requests_mock",)}
+"""The plugins whose fixtures are used."""
 
 
 def _write(project: Any, source: str, prompt: str) -> None:
@@ -194,13 +196,14 @@ def test_a_mock(project: Any, module: str) -> None:
         pytest.skip(f"{module} is not installed")
     if module == "aioresponses" and "stream_writer" in _parameters("aiohttp", "ClientResponse"):
         pytest.skip("aioresponses does not know this aiohttp")
+    plugins = FIXTURES_OF.get(module, ())
     _write(project, MOCKS[module], '"hello"')
-    project.run(subprocess=module == "moto").assert_outcomes(passed=1)
+    project.run(subprocess=module == "moto", plugins=plugins).assert_outcomes(passed=1)
     (call,) = project.test["calls"]
     assert call["input_source"] == "counted"
     assert call["input_tokens"] < 20
     _write(project, MOCKS[module], f'"word " * {WORDS}')
-    project.run(subprocess=module == "moto").assert_outcomes(failed=1)
+    project.run(subprocess=module == "moto", plugins=plugins).assert_outcomes(failed=1)
     assert project.gate("input_tokens")["verdict"] == "regression"
     assert project.gate("input_tokens")["value"] >= WORDS
 
@@ -235,3 +238,95 @@ def test_agent():
     assert call["input_source"] == "counted"
     (note,) = [message for message in project.test["messages"] if "a mock answered" in message]
     assert "web_search, previous_response_id: a limit on it says little" in note
+
+
+PATCHES = """
+import httpx, pytest, socket
+from pytest_tokenbudget.capture.active import ACTIVE
+from pytest_tokenbudget.capture.watch import bypasses
+
+SEND, CONNECT, SOCKET = httpx.Client.send, socket.socket.connect, socket.socket
+
+
+@pytest.fixture(scope="class")
+def for_a_class():
+    before = httpx.Client.send
+
+    def send(self, request, **options):
+        return before(self, request, **options)
+
+    httpx.Client.send = send
+    yield
+    httpx.Client.send = before
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    # As pytest-socket does: another class, and what is put back is what stood there when it was imported.
+    class Guarded(socket.socket):
+        pass
+
+    socket.socket = Guarded
+    yield
+    socket.socket = SOCKET
+    SOCKET.connect = CONNECT
+
+
+@pytest.fixture
+def mocked(monkeypatch):
+    def send(self, request, **options):
+        return httpx.Response(200, text=ANSWER, request=request)
+
+    monkeypatch.setattr(httpx.Client, "send", send)
+
+
+def ask_both(bypassed=()):
+    post(LIVE + "/v1/chat/completions")
+    host, _, port = LIVE.rpartition("/")[2].partition(":")
+    with socket.socket() as connection:
+        connection.connect((host, int(port)))
+    assert [one.count for one in ACTIVE.recorders[-1].connections.noted()] == [1]
+    assert bypasses() == bypassed
+
+
+@token_budget("off")
+def test_first():
+    ask_both()
+
+
+@token_budget("off")
+class TestGroup:
+    @pytest.mark.parametrize("number", range(2))
+    def test_wrapped(self, for_a_class, number):
+        # It was put over ours in the first one's own time, and does not say what it calls.
+        ask_both(() if number else ("Client.send was replaced by test_agent",))
+
+
+@token_budget("off")
+def test_guarded(guarded):
+    ask_both()
+
+
+@token_budget("off")
+def test_bypassed(mocked):
+    post(LIVE + "/v1/chat/completions")
+
+
+@token_budget("off")
+def test_last():
+    ask_both()
+
+
+def test_unmarked():
+    assert (httpx.Client.send, socket.socket.connect) == (SEND, CONNECT)
+"""
+
+
+def test_patches_of_tests_that_follow_each_other(project: Any) -> None:
+    """Each test is seen as if it ran alone, whoever puts what in the place of watched methods and takes it away when."""
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    _write(project, PATCHES, '"hello"')
+    project.run("--tokenbudget=report", subprocess=True).assert_outcomes(passed=7)
+    seen = {test["nodeid"].rpartition("::")[2]: len(test["calls"]) for test in project.report["tests"]}
+    assert seen.pop("test_bypassed") == 0
+    assert seen == dict.fromkeys(("test_first", "test_wrapped[0]", "test_wrapped[1]", "test_guarded", "test_last"), 1)

@@ -113,29 +113,29 @@ def test_agent(ask):
 
 
 @pytest.mark.parametrize("how", ["marker", "ini"])
-def test_repeats_in_fresh_processes_share_nothing(project: Any, how: str) -> None:
+def test_repeats_in_fresh_processes_share_nothing(quick_project: Any, how: str) -> None:
     """An agent that keeps state is measured as often as it takes, each time anew; the growth is confirmed."""
     source = KEEPS_CONVERSATION.replace("class Agent:", "import os\n\nclass Agent:")
     source = source.replace('"10%"}})', '"10%"}}, samples_in="process")') if how == "marker" else source
     if how == "ini":
-        project.pytester.makeini(
-            "[pytest]\nasyncio_default_fixture_loop_scope = function\ntokenbudget_samples_in = process\n"
-        )
+        quick_project.pytester.makeini("[pytest]\ntokenbudget_samples_in = process\n")
     source += '    open("pids", "a").write(f"{{os.getpid()}} ")\n'
-    project.write(source.format(text="hello"))
-    _answers(project, 100)
-    project.run(subprocess=True).assert_outcomes(passed=1)
-    _answers(project, 300)
-    (project.pytester.path / "pids").unlink()
-    project.run("-k", "test_agent", "--tokenbudget-report=other.json", subprocess=True).assert_outcomes(failed=1)
-    assert project.test["samples"] == 3
-    assert len(set((project.pytester.path / "pids").read_text().split())) == 3
-    assert len({call["input_tokens"] for sample in project.test["samples_detail"] for call in sample["calls"]}) == 1
+    quick_project.write(source.format(text="hello"))
+    _answers(quick_project, 100)
+    quick_project.run(subprocess=True).assert_outcomes(passed=1)
+    _answers(quick_project, 300)
+    (quick_project.pytester.path / "pids").unlink()
+    quick_project.run("-k", "test_agent", "--tokenbudget-report=other.json", subprocess=True).assert_outcomes(failed=1)
+    assert quick_project.test["samples"] == 3
+    assert len(set((quick_project.pytester.path / "pids").read_text().split())) == 3
+    assert (
+        len({call["input_tokens"] for sample in quick_project.test["samples_detail"] for call in sample["calls"]}) == 1
+    )
 
 
-def test_a_sample_that_fails_in_its_process_fails_the_test(project: Any) -> None:
+def test_a_sample_that_fails_in_its_process_fails_the_test(quick_project: Any) -> None:
     """With what it printed there; nothing is stored."""
-    project.write("""
+    quick_project.write("""
 import os
 
 @token_budget("10%", samples=2, samples_in="process")
@@ -144,10 +144,10 @@ def test_agent(ask):
     assert "first" not in os.listdir(), "the second time"
     open("first", "w").close()
 """)
-    result = project.run(subprocess=True)
+    result = quick_project.run(subprocess=True)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*failed in a process of its own*", "*the second time*"])
-    assert not (project.pytester.path / "__budgets__").exists()
+    assert not (quick_project.pytester.path / "__budgets__").exists()
 
 
 def test_a_doctest_is_never_repeated(project: Any) -> None:
@@ -179,7 +179,7 @@ def agent(words):
     assert (project.test["samples"], project.test["verdict"]) == (1, "regression")
 
 
-def test_sampling_stops_before_a_timeout(project: Any) -> None:
+def test_sampling_stops_before_a_timeout(quick_project: Any) -> None:
     """pytest-timeout ends no test that would have passed or failed by its budget; what was measured decides."""
     pytest.importorskip("pytest_timeout", reason="pytest-timeout is not installed")
     source = """
@@ -188,11 +188,11 @@ def test_sampling_stops_before_a_timeout(project: Any) -> None:
 def test_agent(ask):
     ask({text!r})
 """
-    project.write(source.format(text="hello"))
-    _answers(project, 100, delay=0.8)
-    project.run(subprocess=True, plugins=("timeout",)).assert_outcomes(passed=1)
-    _answers(project, 300, delay=0.8)
-    result = project.run(subprocess=True, plugins=("timeout",))
+    quick_project.write(source.format(text="hello"))
+    _answers(quick_project, 100, delay=0.8)
+    quick_project.run(subprocess=True, plugins=("timeout",)).assert_outcomes(passed=1)
+    _answers(quick_project, 300, delay=0.8)
+    result = quick_project.run(subprocess=True, plugins=("timeout",))
     result.assert_outcomes(failed=1)
     result.stdout.no_fnmatch_line("*Timeout*")
     result.stdout.fnmatch_lines(
@@ -200,20 +200,20 @@ def test_agent(ask):
     )
 
 
-def test_own_work_is_not_on_the_tests_timer(project: Any) -> None:
+def test_own_work_is_not_on_the_tests_timer(quick_project: Any) -> None:
     """Reading and judging may take longer than the test itself may; the test's own code may not."""
     pytest.importorskip("pytest_timeout", reason="pytest-timeout is not installed")
-    conftest = (project.pytester.path / "conftest.py").read_text()
-    project.pytester.makeconftest(
+    conftest = (quick_project.pytester.path / "conftest.py").read_text()
+    quick_project.pytester.makeconftest(
         conftest
         + """
 import time
 
 def pytest_tokenbudget_price(provider, model, usage):
-    time.sleep(1.5)
+    time.sleep(1.1)
 """
     )
-    project.write("""
+    quick_project.write("""
 import time
 
 @pytest.mark.timeout(1)
@@ -227,8 +227,8 @@ def test_slow(ask):
     ask()
     time.sleep(3)
 """)
-    project.run("-k", "test_quick", subprocess=True, plugins=("timeout",)).assert_outcomes(passed=1, deselected=1)
-    result = project.run("-k", "test_slow", subprocess=True, plugins=("timeout",))
+    quick_project.run("-k", "test_quick", subprocess=True, plugins=("timeout",)).assert_outcomes(passed=1, deselected=1)
+    result = quick_project.run("-k", "test_slow", subprocess=True, plugins=("timeout",))
     result.assert_outcomes(failed=1, deselected=1)
     result.stdout.fnmatch_lines(["*Timeout*"])
 

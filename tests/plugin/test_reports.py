@@ -29,6 +29,7 @@ def test_every_format_is_written(grown: Any, workers: list[str]) -> None:
     """Each suffix has its writer, and all tell the same run; the figures stand in junit.xml too."""
     if workers:
         pytest.importorskip("xdist")
+        workers = ["-pxdist", *workers]
     suffixes = (".html", ".md", ".txt", ".bmf.json", ".speedscope.json", ".trace.json")
     reports = [f"--tokenbudget-report=out/r{suffix}" for suffix in suffixes]
     grown.run(*reports, *workers, "--junitxml=junit.xml").assert_outcomes(failed=1)

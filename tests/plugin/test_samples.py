@@ -193,9 +193,9 @@ class TestAgent(unittest.TestCase):
     assert project.report["tests"] == []
 
 
-def test_bodies_are_let_go_with_the_test(project: Any) -> None:
+def test_bodies_are_let_go_with_the_test(quick_project: Any) -> None:
     """A long session does not fill the memory: what was captured of a test is gone when the next one runs."""
-    project.write("""
+    quick_project.write("""
 import gc
 from pytest_tokenbudget.capture.recorder import Recorder
 
@@ -209,4 +209,4 @@ def test_later():
     assert not left
     assert not [found for found in gc.get_objects() if type(found).__name__ == "ExchangeBuilder"]
 """)
-    project.run("-p", "no:randomly", subprocess=True).assert_outcomes(passed=2)
+    quick_project.run(subprocess=True).assert_outcomes(passed=2)

@@ -68,24 +68,26 @@ CELERY = """
 @pytest.fixture(scope="session")
 def worker(tmp_path_factory):
     child = subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-P", "prefork", "-c", "2", "-l", "ERROR"]
+        [sys.executable, "-m", "celery", "-A", "tasks", "worker", "-P", "prefork", "-c", "2", "-l", "ERROR"],
+        start_new_session=True,
     )
     import tasks
-    tasks.ask.delay("warm up").get(timeout=60)
+    tasks.ask.delay("warm up").get(timeout=60, interval=0.02)
     yield tasks.ask
-    stop(child)
+    os.killpg(child.pid, signal.SIGKILL)  # to shut down takes it six seconds
+    child.wait()
 
 
 @budget
 def test_one(worker):
-    worker.delay("one").get(timeout=60)
+    worker.delay("one").get(timeout=60, interval=0.02)
 
 
 @budget
 def test_two(worker):
     results = [worker.delay(text) for text in ("two", "three")]
     for result in results:
-        result.get(timeout=60)
+        result.get(timeout=60, interval=0.02)
 """
 TASKS = """
 import os
@@ -97,6 +99,7 @@ app.conf.broker_transport_options = {
     "data_folder_in": os.environ["QUEUE"] + "/queue",
     "data_folder_out": os.environ["QUEUE"] + "/queue",
     "control_folder": os.environ["QUEUE"] + "/control",
+    "polling_interval": 0.05,
 }
 app.conf.broker_connection_retry_on_startup = True
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 RULES = """[pytest]
-asyncio_default_fixture_loop_scope = function
 tokenbudget_stages =
     # the first that fits wins
     named = function:conftest.agent
@@ -65,7 +64,7 @@ def test_agent(ask, span):
     with span("a/b*c"):
         ask()
 """)
-    project.run("-p", "no:randomly").assert_outcomes(passed=1)
+    project.run().assert_outcomes(passed=1)
     assert [call["stage"] for call in project.test["calls"]] == [
         "code",
         "code/named",

@@ -18,8 +18,7 @@ from pytest_tokenbudget.records.call import Call
 from pytest_tokenbudget.records.composition import StageComposition
 from pytest_tokenbudget.records.gate import Budget, Metric, Rule
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import GateResult, TestResult
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import GateResult, RunView, TestResult
 from pytest_tokenbudget.report.table import confirmation, remedies
 
 STORE: Any = SimpleNamespace(

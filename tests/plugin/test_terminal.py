@@ -43,7 +43,7 @@ def regressed(project: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def _run(project: Any, *arguments: str) -> pytest.RunResult:
     """Run pytest as a user does, with its cache."""
-    result: pytest.RunResult = project.pytester.runpytest_inprocess("-p", "no:randomly", *arguments)
+    result: pytest.RunResult = project.pytester.runpytest_inprocess(*arguments)
     return result
 
 
@@ -76,7 +76,7 @@ def test_a_shared_cause_is_told_once_in_eighty_columns(regressed: Any) -> None:
     assert text.count("--tokenbudget-update") == 1
 
 
-@pytest.mark.parametrize("workers", [(), ("-n1",)], ids=["alone", "xdist"])
+@pytest.mark.parametrize("workers", [(), ("-pxdist", "-n1")], ids=["alone", "xdist"])
 def test_the_verdict_alone_is_coloured(regressed: Any, workers: tuple[str, ...]) -> None:
     """In the failure of a test too, and where another process ran it; what pytest's summary shows is one short line."""
     result = _run(regressed, "--color=yes", *workers)
@@ -135,7 +135,7 @@ def test_stopped():
     project.run()
     before = project.baseline
     project.write(source.format(text="hello " * 50, stop="raise KeyboardInterrupt"))
-    result = project.pytester.runpytest_inprocess("--tokenbudget-update", "-p", "no:randomly", no_reraise_ctrlc=True)
+    result = project.pytester.runpytest_inprocess("--tokenbudget-update", no_reraise_ctrlc=True)
     result.stdout.fnmatch_lines(["interrupted: the stored numbers stand as they were"])
     assert project.baseline == before
 
@@ -154,7 +154,7 @@ def test_agent(budget):
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "100")
     master, slave = pty.openpty()
-    arguments = [sys.executable, "-m", "pytest", "-p", "no:randomly", "-p", "no:asyncio"]
+    arguments = [sys.executable, "-m", "pytest", "-p", "no:asyncio"]
     with subprocess.Popen(arguments, cwd=project.pytester.path, stdout=slave, stderr=slave, stdin=slave) as process:
         os.close(slave)
         shown = b""

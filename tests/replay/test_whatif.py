@@ -60,7 +60,6 @@ class Agent:
 
     def __init__(self, pytester: pytest.Pytester, server: LedgerServer, *, model: str) -> None:
         self.pytester, self.server, self.model = pytester, server, model
-        pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
         server.play(REPLIES)
         self.run()
 
@@ -68,7 +67,7 @@ class Agent:
         """Run the test with a change of the code; gives its part of the report."""
         given = {"words": 200, "mail": True, "finalize": True, "model": self.model, "url": self.server.url} | changes
         self.pytester.makepyfile(test_agent=AGENT.format(**given))
-        options = ("--tokenbudget-report=report.json", "--tokenbudget=report", "-p", "no:randomly", *args)
+        options = ("--tokenbudget-report=report.json", "--tokenbudget=report", *args)
         self.pytester.runpytest_inprocess(*options).assert_outcomes(passed=1)
         (test,) = json.loads(Path(self.pytester.path, "report.json").read_text())["tests"]
         return dict(test)
@@ -179,9 +178,7 @@ def test_the_command_prints_the_table_and_refuses_what_was_not_recorded(
 
 def test_stages_and_prices_are_those_of_the_project(agent: Agent, whatif: Any) -> None:
     """What the ini file and the conftest say of a replay holds here too."""
-    agent.pytester.makeini(
-        "[pytest]\nasyncio_default_fixture_loop_scope = function\ntokenbudget_stages =\n    outside = url:*/v1/*\n"
-    )
+    agent.pytester.makeini("[pytest]\ntokenbudget_stages =\n    outside = url:*/v1/*\n")
     agent.pytester.makeconftest("def pytest_tokenbudget_price(provider, model, usage):\n    return 0.25\n")
     replayed = agent.run(mail=False)
     asked = whatif(NODEID, "--drop-tool", "mail_send")

@@ -8,8 +8,7 @@ from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.composition import Cause
 from pytest_tokenbudget.records.exchange import Unattributed
 from pytest_tokenbudget.records.sample import Sample
-from pytest_tokenbudget.records.verdict import GateResult, TestResult
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import GateResult, RunView, TestResult
 
 
 def _sample() -> Sample:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from markdown_it import MarkdownIt
 from report_runs import exact_test, many, showcase
 
-from pytest_tokenbudget.report.formats import RunView
+from pytest_tokenbudget.records.verdict import RunView
 from pytest_tokenbudget.report.markdown import LONGEST, changes_anything, markdown, marker
 
 HOSTILE = (

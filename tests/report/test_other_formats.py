@@ -12,10 +12,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from report_runs import exact_test, showcase
 
-from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.verdict import RunView, TestResult
 from pytest_tokenbudget.report.bmf import bmf
 from pytest_tokenbudget.report.chrome_trace import trace
-from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, RunView, writer_for
+from pytest_tokenbudget.report.formats import BUILTIN_FORMATS, writer_for
 from pytest_tokenbudget.report.openmetrics import openmetrics
 from pytest_tokenbudget.report.speedscope import speedscope
 

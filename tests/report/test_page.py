@@ -22,9 +22,8 @@ from pytest_tokenbudget.cli.main import main
 from pytest_tokenbudget.errors import ReportError
 from pytest_tokenbudget.records.advice import Advice
 from pytest_tokenbudget.records.baseline import BaselineEntry, MetricRecord
-from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.verdict import RunView, TestResult
 from pytest_tokenbudget.report import json_report
-from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.from_json import parse_report
 from pytest_tokenbudget.report.page.document import render, write
 
@@ -146,6 +145,30 @@ def test_a_report_tells_what_was_sent_and_whether_it_is_the_same() -> None:
     found = contents(parse_report(json.dumps(json_report.run_json(run)).encode(), "report.json"))
     assert any(distinct and digest for *_, distinct, digest in found)
     assert set(found) == set(contents(run))
+
+
+def test_a_report_of_an_older_version_is_read() -> None:
+    """What it does not tell is none, or unknown; a gate without its metric is no gate."""
+    data = json_report.run_json(showcase())
+    for test in data["tests"]:
+        for part in (part for parts in test["parts"].values() for part in parts):
+            for name in ("distinct", "largest", "digest", "repeated_tokens"):
+                del part[name]
+        for gate in test["gates"]:
+            for name in ("unit", "allowed", "drift", "learning", "exact_part"):
+                del gate[name]
+        for call in test["calls"]:
+            for name in ("provider", "started", "ttft", "cost", "server_tool_calls"):
+                del call[name]
+        for cause in test["causes"]:
+            del cause["diff"]
+            del cause["delta"]
+    run = parse_report(json.dumps(data).encode(), "report.json")
+    assert "are over budget" in render(run)
+    assert {gate.unit for result in run.results for gate in result.gates if gate.metric == "latency"} == {"s"}
+    del data["tests"][0]["gates"][0]["metric"]
+    with pytest.raises(ReportError, match="metric is no text"):
+        parse_report(json.dumps(data).encode(), "report.json")
 
 
 @pytest.mark.parametrize(

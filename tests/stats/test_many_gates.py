@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from pytest_tokenbudget.stats.log_ratio import DF_RANGE, SCALE_RANGE, learn_prior
-from pytest_tokenbudget.stats.statistic import benjamini_hochberg, shared_level
+from pytest_tokenbudget.stats.statistic import shared_level
 
 
 def test_shared_level() -> None:
@@ -17,13 +17,6 @@ def test_shared_level() -> None:
     assert shared_level(0.01, 5) == 0.01
     assert shared_level(0.01, 100) == pytest.approx(0.0005)
     assert shared_level(0.01, 0) == 0.01
-
-
-def test_benjamini_hochberg_steps_up() -> None:
-    """A p-value above its own threshold is called where a larger one is below its."""
-    assert benjamini_hochberg([0.04, 0.001, 0.03, 0.9]) == (False, True, False, False)
-    assert benjamini_hochberg([0.03, 0.04, 0.05]) == (True, True, True)
-    assert benjamini_hochberg([]) == ()
 
 
 def _variances(rng: Random, gates: int, df: int, sigma: float) -> list[tuple[float, float]]:

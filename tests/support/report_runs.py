@@ -11,9 +11,8 @@ from pytest_tokenbudget.records.call import Call, Usage
 from pytest_tokenbudget.records.composition import Cause, PartName, PartTotal, StageComposition
 from pytest_tokenbudget.records.exchange import Unattributed
 from pytest_tokenbudget.records.sample import Sample, Traffic, Values
-from pytest_tokenbudget.records.verdict import Before, GateResult, TestResult, Verdict
+from pytest_tokenbudget.records.verdict import Before, GateResult, RunView, TestResult, Verdict
 from pytest_tokenbudget.report.figures import unit_of
-from pytest_tokenbudget.report.formats import RunView
 
 TOOLS = {"calendar_write": 335, "calendar_read": 43, "contacts_search": 40, "rooms_search": 124, "mail_send": 75}
 """Tokens of each tool's schema."""

@@ -123,7 +123,12 @@ def test_no_call_is_an_empty_composition() -> None:
 
 
 pieces = st.builds(
-    Piece, st.sampled_from(PART_NAMES), st.sampled_from(["", "a", "\ud800"]), st.integers(0, 99), st.sampled_from("xyz")
+    Piece,
+    st.sampled_from(PART_NAMES),
+    st.sampled_from(["", "a", "\ud800"]),
+    st.integers(0, 99),
+    st.sampled_from("xyz"),
+    st.none(),
 )
 
 

@@ -1,7 +1,7 @@
 """Tools counted by the words of their declaration."""
 
 from pytest_tokenbudget.records.prompt import Message, Prompt, Text, Tool
-from pytest_tokenbudget.tokens.profile_render import declaration
+from pytest_tokenbudget.tokens.profiles import declaration
 
 SCHEMA = {
     "type": "object",

@@ -93,7 +93,7 @@ class Answering:
             channel.send({"live": True})
 
     def _answer(self, channel: Channel, outgoing: Outgoing) -> None:
-        from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
+        from pytest_tokenbudget.capture.remote import begin_remote
 
         recorder, sent = self._recorder, outgoing.url
         url, stage = ACTIVE.meant_address(outgoing.url, outgoing.stage)
@@ -102,8 +102,7 @@ class Answering:
             channel.send({"live": True})
             return
         try:
-            builder = begin_remote(recorder, outgoing)
-            answer = answer_remote(recorder, builder, outgoing)
+            builder, answer = begin_remote(recorder, outgoing)
         except TokenBudgetError as error:
             _refuse(channel, error)
             return

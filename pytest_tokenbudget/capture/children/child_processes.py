@@ -16,13 +16,13 @@ import pytest_tokenbudget
 from pytest_tokenbudget.capture.children.spool_directory import ANSWERED, ASKED, IDLE, WATCHED, Address, SpoolDirectory
 from pytest_tokenbudget.capture.children.started import StartedProcesses, with_descendants
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.stage_rules import StageRule
 from pytest_tokenbudget.capture.watch import CLIENTS
 
 if TYPE_CHECKING:
     # Most samples start no process; what reads and answers children is imported with the first that does.
     from pytest_tokenbudget.capture.children.answering import Answering
     from pytest_tokenbudget.capture.children.spool import Spool
+    from pytest_tokenbudget.capture.stage_rules import StageRule
 
 _LOOK_SECONDS = 0.02
 """The least time, s, between two looks for processes that the started ones have started."""
@@ -79,7 +79,7 @@ class ChildProcesses:
 
     def begin(self) -> None:
         """Have every process that is started from now on watched."""
-        if self._before is None and self._is_mine:
+        if self._before is None and os.getpid() == self._pid:
             made = self.environment(os.environ)
             self._before = {name: os.environ.get(name) for name in ("PYTHONPATH", SPOOL)}
             os.environ |= {name: made[name] for name in self._before}
@@ -88,7 +88,7 @@ class ChildProcesses:
 
     def end(self) -> None:
         """Have processes that are started from now on left alone; those that run already go on being watched."""
-        if self._before is None or not self._is_mine:
+        if self._before is None or os.getpid() != self._pid:
             return
         _BEGUN.remove(self)
         self._started.end()
@@ -103,16 +103,11 @@ class ChildProcesses:
 
     def close(self) -> None:
         """End it all, and remove what was written."""
-        if self._is_mine:
+        if os.getpid() == self._pid:  # it is no fork of the session
             self.end()
             if self._answering is not None:
                 self._answering.close()
             self._directory.close()
-
-    @property
-    def _is_mine(self) -> bool:
-        """Tell whether this is the session's process, and not one that was forked from it."""
-        return os.getpid() == self._pid
 
     def environment(self, given: Mapping[str, str]) -> dict[str, str]:
         """An environment with what a child needs."""
@@ -137,7 +132,7 @@ class ChildProcesses:
 
     def before_fork(self) -> None:
         """This process is about to be forked."""
-        if self._is_mine:
+        if os.getpid() == self._pid:
             self._forked = True
             self._answer()
 

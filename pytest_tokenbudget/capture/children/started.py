@@ -84,9 +84,11 @@ class StartedProcesses:
         return original(*args)
 
     def _note(self, pid: int, command: tuple[str, ...], environment: Mapping[Any, Any] | None) -> None:
-        given = os.environ if environment is None else environment
-        texts = (*command, *(value for value in given.values() if isinstance(value, str)))
-        through = bool(ACTIVE.forwarders) and any(map(ACTIVE.names_forwarder, texts))
+        through = False
+        if ACTIVE.forwarders:
+            given = os.environ if environment is None else environment
+            texts = (*command, *(value for value in given.values() if isinstance(value, str)))
+            through = any(map(ACTIVE.names_forwarder, texts))
         self.started.append(StartedProcess(pid, command, through))
 
     def _popen(self, original: Callable[..., None], process: Any, *args: Any, **kwargs: Any) -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import ssl
 import threading
 from contextlib import suppress
 from functools import lru_cache
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder
 from pytest_tokenbudget.capture.proxy.aws_signature import SIGNED, signed
 from pytest_tokenbudget.capture.proxy.http1 import (
     RECEIVE,
-    Closed,
     Head,
     Pairs,
     ProtocolError,
@@ -21,23 +23,17 @@ from pytest_tokenbudget.capture.proxy.http1 import (
     response_framing,
 )
 from pytest_tokenbudget.capture.proxy.loopback_server import ServerRequest
-from pytest_tokenbudget.capture.proxy.upstream_connections import UpstreamConnections
 from pytest_tokenbudget.capture.proxy.upstreams import Upstream
 
-_OF_ONE_HOP = frozenset(
-    (
-        "connection",
-        "expect",
-        "host",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "upgrade",
-    )
-)
+_OF_ONE_HOP = frozenset({
+    "connection", "expect", "host", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade",
+})  # fmt: skip
 _OF_THE_BODY = frozenset(("content-length", "transfer-encoding"))
+MOST_IDLE = 32
+"""Connections that are kept for each upstream."""
+
+CONNECT_SECONDS = 30.0
+
 LOOK_SECONDS = 0.2
 """The time, s, between two looks whether a client that waits is still there."""
 
@@ -53,10 +49,62 @@ class ClientGone(ConnectionError):
 
 
 class Forwarding:
-    """Forwards requests, and keeps the connections for the next ones."""
+    """Forwards requests, and keeps the connections to upstreams that can be used again."""
 
-    def __init__(self, connections: UpstreamConnections) -> None:
-        self._connections = connections
+    def __init__(self) -> None:
+        self._kept: dict[str, list[Wire]] = {}
+        self._lock = threading.Lock()
+        self._context: ssl.SSLContext | None = None
+
+    def _idle(self, upstream: Upstream) -> Wire | None:
+        """A connection that was used before; the other side may have closed it meanwhile."""
+        with self._lock:
+            kept = self._kept.get(upstream.origin)
+            return kept.pop() if kept else None
+
+    def _keep(self, upstream: Upstream, wire: Wire) -> None:
+        """Keep a connection for the next request."""
+        with self._lock:
+            kept = self._kept.setdefault(upstream.origin, [])
+            if len(kept) < MOST_IDLE:
+                kept.append(wire)
+                return
+        wire.close()
+
+    def _open(self, upstream: Upstream) -> Wire:
+        """Open a connection, through the proxy that the environment names for others than this machine."""
+        connection: http.client.HTTPConnection
+        host, port = upstream.host, upstream.port
+        tunnel = None if proxy_bypass(host) else getproxies().get(upstream.scheme)
+        if tunnel:
+            parts = urlsplit(tunnel if "://" in tunnel else f"http://{tunnel}")
+            host, port = parts.hostname or host, parts.port or 80
+        if upstream.scheme == "https":
+            connection = http.client.HTTPSConnection(host, port, timeout=CONNECT_SECONDS, context=self._tls())
+        else:
+            connection = http.client.HTTPConnection(host, port, timeout=CONNECT_SECONDS)
+        if tunnel:
+            connection.set_tunnel(upstream.host, upstream.port)
+        connection.connect()
+        opened: socket.socket = connection.sock
+        connection.sock = None  # the connection object would close it
+        opened.settimeout(None)
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return Wire(opened)
+
+    def _tls(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = ssl.create_default_context()
+            self._context.set_alpn_protocols(["http/1.1"])
+        return self._context
+
+    def close(self) -> None:
+        """Close all that are kept."""
+        with self._lock:
+            kept, self._kept = self._kept, {}
+        for wires in kept.values():
+            for wire in wires:
+                wire.close()
 
     def forward(self, request: ServerRequest, upstream: Upstream, target: str, builder: ExchangeBuilder | None) -> bool:
         """Forward a request to path and query of an upstream; says whether the connection may be used again."""
@@ -78,7 +126,7 @@ class Forwarding:
 
         A connection that was kept may have been closed by the other side; then the request is sent once more.
         """
-        wire = self._connections.idle(upstream)
+        wire = self._idle(upstream)
         if wire is not None:
             try:
                 return wire, _ask(request, wire, head)
@@ -87,7 +135,7 @@ class Forwarding:
                 raise
             except OSError:
                 wire.close()
-        wire = self._connections.open(upstream)
+        wire = self._open(upstream)
         try:
             return wire, _ask(request, wire, head)
         except BaseException:
@@ -100,15 +148,15 @@ class Forwarding:
         framing = response_framing(head, request.method)
         # HTTP/1.0 knows no chunks: a body of unknown length ends with its connection.
         unchunked = request.is_old and head.is_chunked
-        until_closed = unchunked or isinstance(framing, Closed)
+        until_closed = unchunked or framing == "until closed"
         pending = _response_head(head, unchunked=unchunked, close=until_closed)
         send = request.wire.socket.sendall
         try:
-            for piece in wire.pieces(framing):
+            for data, pieces in wire.body(framing):
                 if builder is not None:
-                    for payload in framing.payload:
-                        builder.chunk(payload)
-                send(pending + (b"".join(framing.payload) if unchunked else piece))
+                    for piece in pieces:
+                        builder.chunk(piece)
+                send(pending + (b"".join(pieces) if unchunked else data))
                 pending = b""
             if pending:
                 send(pending)
@@ -120,16 +168,16 @@ class Forwarding:
         if builder is not None:
             builder.finish("complete")
         wire.while_waiting = None
-        if head.closes or isinstance(framing, Closed) or wire.has_read_ahead:
+        if head.closes or framing == "until closed" or wire.has_read_ahead:
             wire.close()
         else:
-            self._connections.keep(upstream, wire)
+            self._keep(upstream, wire)
         return not until_closed
 
     def tunnel(self, request: ServerRequest, upstream: Upstream, target: str) -> bool:
         """Pass the bytes of an upgraded connection (a WebSocket) on in both directions, until one side closes it."""
         try:
-            wire = self._connections.open(upstream)
+            wire = self._open(upstream)
             wire.socket.sendall(request_head(request, upstream, target) + request.body)
         except OSError as error:
             return request.answer(502, f"{upstream.origin} cannot be reached: {error}")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 RECEIVE = (1 << 17) - 4096
 """Bytes that are read at once: a body of 64 KB with its head, and no more than is allocated cheaply."""
@@ -13,6 +14,8 @@ MOST_HEAD = 1 << 18
 """Bytes of a head, at most."""
 
 Pairs = list[tuple[str, str]]
+Framing: TypeAlias = int | Literal["chunked", "until closed"]
+"""How the end of a body is found: by its length, its chunks, or the end of its connection."""
 
 
 class ProtocolError(ValueError):
@@ -104,20 +107,53 @@ class Wire:
         text, self._buffer = self._buffer[:end], self._buffer[end + 4 :]
         return parse_head(text.lstrip(b"\r\n"))
 
-    def pieces(self, framing: Framing) -> Iterator[bytes]:
-        """Read a body as it comes, in the bytes of the wire; what follows it is kept for the next message.
+    def body(self, framing: Framing) -> Iterator[tuple[bytes, list[bytes]]]:
+        """Read a body as it comes: the bytes of the wire and the pieces of the body in them; what follows is kept.
 
         Raises:
             OSError: If the connection breaks before the end of the body.
             ProtocolError: If the framing is broken.
         """
-        while not framing.complete:
+        if framing == "chunked":
+            yield from self._chunks()
+            return
+        left = math.inf if framing == "until closed" else framing
+        while left:
             data, self._buffer = self._buffer or self._receive(), b""
             if not data:
-                framing.closed()
-                return
-            self._buffer = framing.feed(data)
-            yield data[: len(data) - len(self._buffer)] if self._buffer else data
+                if framing == "until closed":
+                    return
+                raise ConnectionResetError("closed in the middle of a body")
+            if len(data) > left:
+                data, self._buffer = data[: int(left)], data[int(left) :]
+            left -= len(data)
+            yield data, [data]
+
+    def _chunks(self) -> Iterator[tuple[bytes, list[bytes]]]:
+        half_a_line, left, in_trailer, complete = b"", 0, False, False
+        while not complete:
+            received, self._buffer = self._buffer or self._receive(), b""
+            if not received:
+                raise ConnectionResetError("closed in the middle of a body")
+            data, half_a_line = half_a_line + received, b""
+            payload = []
+            while data and not complete:
+                if left:
+                    payload.append(data[:left])
+                    data, left = data[left:], left - len(payload[-1])
+                    continue
+                line, end, rest = data.partition(b"\r\n")
+                if not end:
+                    half_a_line, data = data, b""
+                    break
+                data = rest
+                if in_trailer:
+                    complete = not line
+                elif line:  # an empty one stands behind each chunk
+                    left = _length_of_chunk(line)
+                    in_trailer = not left
+            self._buffer = data
+            yield received[: len(received) - len(data)], payload
 
     @property
     def has_read_ahead(self) -> bool:
@@ -146,119 +182,26 @@ def parse_head(text: bytes) -> Head:
     return Head((start[0], start[1], start[2]), headers)
 
 
+def _length_of_chunk(line: bytes) -> int:
+    try:
+        return int(line.partition(b";")[0], 16)
+    except ValueError:
+        raise ProtocolError(f"no length of a chunk: {line[:20]!r}") from None
+
+
 def request_framing(head: Head) -> Framing:
     """Tell where the body of a request ends."""
-    if head.is_chunked:
-        return Chunked()
-    return Counted(head.length or 0)
+    return "chunked" if head.is_chunked else head.length or 0
 
 
 def response_framing(head: Head, method: str) -> Framing:
     """Tell where the body of a response ends."""
     status = int(head.start[1]) if head.start[1].isdecimal() else 0
     if method == "HEAD" or status in (204, 304) or 100 <= status < 200:
-        return Counted(0)
+        return 0
     if head.is_chunked:
-        return Chunked()
-    return Closed() if head.length is None else Counted(head.length)
-
-
-@dataclass(slots=True)
-class Framing:
-    """Finds the end of a body, and its payload.
-
-    Attributes:
-        complete: Whether the end was reached.
-        payload: The pieces of the body itself that the last :meth:`feed` found.
-    """
-
-    complete: bool = False
-    payload: list[bytes] = field(default_factory=list)
-
-    def feed(self, data: bytes) -> bytes:
-        """Take what was read; give back what comes after the body."""
-        raise NotImplementedError
-
-    def closed(self) -> None:
-        """The peer closed the connection: an error where the body was not complete."""
-        raise ConnectionResetError("closed in the middle of a body")
-
-
-@dataclass(slots=True)
-class Counted(Framing):
-    """A body of a known length."""
-
-    left: int = 0
-
-    def __init__(self, length: int) -> None:
-        Framing.__init__(self, complete=length == 0)
-        self.left = length
-
-    def feed(self, data: bytes) -> bytes:
-        """Take what was read; give back what comes after the body."""
-        mine, rest = data[: self.left], data[self.left :]
-        self.left -= len(mine)
-        self.complete = self.left == 0
-        self.payload = [mine] if mine else []
-        return rest
-
-
-@dataclass(slots=True)
-class Closed(Framing):
-    """A body that ends with its connection."""
-
-    def feed(self, data: bytes) -> bytes:
-        """Take what was read; nothing comes after the body."""
-        self.payload = [data]
-        return b""
-
-    def closed(self) -> None:
-        """The body is complete."""
-        self.complete = True
-
-
-@dataclass(slots=True)
-class Chunked(Framing):
-    """A body in chunks."""
-
-    _line: bytes = b""
-    _left: int = 0
-    _in_chunk: bool = False
-    _in_trailer: bool = False
-
-    def feed(self, data: bytes) -> bytes:
-        """Take what was read; give back what comes after the body."""
-        self.payload = []
-        data, self._line = self._line + data, b""
-        while data and not self.complete:
-            if self._in_chunk:
-                data = self._chunk(data)
-                continue
-            line, end, rest = data.partition(b"\r\n")
-            if not end:
-                self._line = data
-                return b""
-            data = rest
-            self._take_line(line)
-        return data
-
-    def _chunk(self, data: bytes) -> bytes:
-        mine = data[: self._left]
-        if mine:
-            self.payload.append(mine)
-        self._left -= len(mine)
-        self._in_chunk = self._left > 0
-        return data[len(mine) :]
-
-    def _take_line(self, line: bytes) -> None:
-        if self._in_trailer:
-            self.complete = not line
-        elif line:  # an empty one stands behind each chunk
-            try:
-                self._left = int(line.partition(b";")[0], 16)
-            except ValueError:
-                raise ProtocolError(f"no length of a chunk: {line[:20]!r}") from None
-            self._in_chunk, self._in_trailer = self._left > 0, self._left == 0
+        return "chunked"
+    return "until closed" if head.length is None else head.length
 
 
 def head_bytes(start: str, headers: Pairs) -> bytes:

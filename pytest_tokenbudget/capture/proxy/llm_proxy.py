@@ -9,14 +9,11 @@ from types import TracebackType
 from urllib.parse import quote, unquote
 
 from pytest_tokenbudget.capture.active import ACTIVE
-from pytest_tokenbudget.capture.local_answer import Outgoing
-from pytest_tokenbudget.capture.proxy.answers import play_answer
 from pytest_tokenbudget.capture.proxy.forward import STAGE_HEADER, Forwarding
-from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest
-from pytest_tokenbudget.capture.proxy.upstream_connections import UpstreamConnections
+from pytest_tokenbudget.capture.proxy.loopback_server import LoopbackServer, ServerRequest, play_answer
 from pytest_tokenbudget.capture.proxy.upstreams import KNOWN, Upstream, upstream_of, upstreams_from
 from pytest_tokenbudget.capture.recorder import Recorder
-from pytest_tokenbudget.capture.remote import answer_remote, begin_remote
+from pytest_tokenbudget.capture.remote import begin_remote
 from pytest_tokenbudget.capture.stage import checked_path
 from pytest_tokenbudget.errors import SettingsError, TokenBudgetError
 
@@ -33,8 +30,7 @@ class LlmProxy:
 
     def __init__(self) -> None:
         self._upstreams = upstreams_from(os.environ)
-        self._connections = UpstreamConnections()
-        self._forwarding = Forwarding(self._connections)
+        self._forwarding = Forwarding()
         self._server = LoopbackServer(self._handle)
         ACTIVE.forwarders = (*ACTIVE.forwarders, self)
 
@@ -50,7 +46,7 @@ class LlmProxy:
         """Stop it."""
         ACTIVE.forwarders = tuple(one for one in ACTIVE.forwarders if one is not self)
         self._server.close()
-        self._connections.close()
+        self._forwarding.close()
 
     @property
     def url(self) -> str:
@@ -174,17 +170,8 @@ class LlmProxy:
             recorder.forwarded += 1
         if recorder is None or recorder.is_sending(self._server.url + request.target, request.body):
             return self._forwarding.forward(request, upstream, target, None)
-        outgoing = Outgoing(
-            client=_client_name(request),
-            method=request.method,
-            url=upstream.origin + target,
-            headers=request.head.pairs,
-            body=request.body,
-            stage=stage,
-            streamed=True,
-        )
-        builder = begin_remote(recorder, outgoing)
-        answer = answer_remote(recorder, builder, outgoing)
+        client = request.head.get("user-agent").partition(" ")[0].replace("/", " ") or "http"
+        builder, answer = begin_remote(recorder, request.outgoing(upstream.origin + target, client=client, stage=stage))
         if answer is not None:
             return play_answer(request, answer, builder)
         try:
@@ -204,10 +191,6 @@ class LlmProxy:
 def _recorder() -> Recorder | None:
     """The recorder of the running sample, ``None`` where there is none."""
     return next((one for one in reversed(ACTIVE.recorders) if isinstance(one, Recorder)), None)
-
-
-def _client_name(request: ServerRequest) -> str:
-    return request.head.get("user-agent").partition(" ")[0].replace("/", " ") or "http"
 
 
 def _split(url: str) -> tuple[str, str]:

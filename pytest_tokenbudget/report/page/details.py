@@ -18,7 +18,7 @@ from pytest_tokenbudget.report.page.icicle import Icicle
 from pytest_tokenbudget.report.page.overview import NEGLIGIBLE, CauseRow, cause_rows, tone
 from pytest_tokenbudget.report.page.trend import Trend, trends
 from pytest_tokenbudget.report.page.waterfall import Waterfall, lanes_of
-from pytest_tokenbudget.report.prompt_tree import PART_ORDER, PART_WORDS, tree, tree_of
+from pytest_tokenbudget.report.prompt_tree import PART_ORDER, PART_WORDS, tree
 from pytest_tokenbudget.report.table import gate_row
 from pytest_tokenbudget.wording import plain
 
@@ -119,8 +119,8 @@ def row(result: TestResult) -> Row:
 def detail(result: TestResult, colours: Mapping[str, str], revisions: Sequence[Revision] = ()) -> Detail:
     """Give the details that unfold below a test's row."""
     last = result.samples[-1] if result.samples else Sample()
-    now = tree_of(last)
-    before = tree(result.before.composition, {}, {}) if result.before is not None else None
+    now = tree(last)
+    before = tree(result.before) if result.before is not None else None
     if before is not None and now is not None and before.tokens == now.tokens and result.verdict == "ok":
         before = None
     bars = [gate_bar(gate) for gate in result.gates]
@@ -196,13 +196,7 @@ BRIEF_LINES = 4
 
 STRIP_PX = 12
 LANE_PX = 6
-_BRIEF_FIGURES = (
-    ("output_tokens", "output"),
-    ("calls", "calls"),
-    ("failed_attempts", "failed attempts"),
-    ("cached_input_tokens", "from cache"),
-    ("own_time", "own code"),
-)
+_IN_ITS_ROW = ("input_tokens", "latency", "cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +219,8 @@ def brief(result: TestResult, colours: Mapping[str, str]) -> Brief:
     last = result.samples[-1] if result.samples else Sample()
     figures = [
         f"{label} {number(value, unit_of(name))}"
-        for name, label in _BRIEF_FIGURES
-        if (value := now_value(result, name))
+        for name, label in _FIGURES
+        if name not in _IN_ITS_ROW and (value := now_value(result, name))
     ]
     gates = [gate for gate in result.gates if gate.verdict != "ok"]
     lines = ["  ".join(part for part in gate_row(gate, loud=False) if part) for gate in gates[:BRIEF_LINES]]

@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 from pytest_tokenbudget.baselines.history import Revision, histories
 from pytest_tokenbudget.errors import ReportError
 from pytest_tokenbudget.files import write_atomically
-from pytest_tokenbudget.records.verdict import TestResult
+from pytest_tokenbudget.records.verdict import RunView, TestResult
 from pytest_tokenbudget.report.figures import spent
-from pytest_tokenbudget.report.formats import RunView
 from pytest_tokenbudget.report.highlights import joined_causes, lead, title, worst_first
 from pytest_tokenbudget.report.page import overview
 from pytest_tokenbudget.report.page.details import Row, brief, detail, is_quiet, row

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pytest_tokenbudget.baselines.history import Revision, StoredValue, is_jump, stored_values
 from pytest_tokenbudget.records.verdict import TestResult
 from pytest_tokenbudget.report.figures import now_value, number, percent, unit_of
+from pytest_tokenbudget.report.highlights import METRIC_ORDER
 from pytest_tokenbudget.report.page.overview import tone
 from pytest_tokenbudget.wording import plain
 
-METRICS = ("input_tokens", "output_tokens", "calls", "cost", "latency")
 HEIGHT = 40
 SHOWN_JUMPS = 6
 SHOWN_TESTS = 12
@@ -70,7 +70,7 @@ class Moved:
 def trends(result: TestResult, revisions: Sequence[Revision]) -> list[Trend]:
     """The metrics of a test that were not always what they are now."""
     found = []
-    for metric in METRICS:
+    for metric in METRIC_ORDER:
         now = now_value(result, metric)
         stored = stored_values(result.key, metric, revisions)
         if stored and now is not None and any(one.value != now for one in stored):

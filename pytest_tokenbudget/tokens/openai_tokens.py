@@ -1,8 +1,8 @@
-"""Turns a chat completions request into tokens.
+"""Turns chat completions and Responses requests into tokens.
 
 Sources: the cookbook's "How to count tokens with tiktoken" (github.com/openai/openai-cookbook, read 2026-11-24) for plain
-messages; OpenAI's Harmony guide for the tools section, the response formats and the headers of tool messages; the rest
-is fitted, see :mod:`pytest_tokenbudget.tokens.openai_chat_tokens`.
+messages; OpenAI's Harmony guide (cookbook.openai.com/articles/openai-harmony, read 2026-11-24) for the tools section, the
+response formats and the headers of tool messages; the rest is fitted.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ _PARALLEL = 20
 """``assistant to=multi_tool_use.parallel`` and its results' header, with the starts and ends of both messages."""
 
 
-def render(prompt: Prompt, memo: Memo) -> Rendering:
+def render_chat(prompt: Prompt, memo: Memo) -> Rendering:
     """A chat completions request as fragments: tools, then messages, then what primes the answer."""
     kind = family(prompt.model)
     functions = [tool for tool in prompt.tools if tool.kind == "function"]
@@ -343,3 +343,90 @@ def _before_punctuation(text: str) -> int:
     while cut and not (text[cut - 1].isalnum() or text[cut - 1].isspace()):
         cut -= 1
     return cut - 1 if cut and text[cut - 1] == " " else cut
+
+
+_SEALED_OVERHEAD = 800
+"""Characters of an encrypted reasoning item that are no reasoning."""
+
+_ADDED_TOOLS = 90
+"""A section of tools that were added in the course of the conversation, with its own preamble."""
+
+_SEALED_MILLI = 140
+"""Thousandths of a token a further character."""
+
+
+def render_responses(prompt: Prompt, memo: Memo) -> Rendering:
+    """A Responses request as fragments: tools, then items, then what primes the answer."""
+    from pytest_tokenbudget.tokens.typescript import Dialect, namespace, response_format
+
+    kind = family(prompt.model)
+    functions = [tool for tool in prompt.tools if tool.kind == "function"]
+    added = [tool for tool in prompt.tools if tool.kind == "additional_tools"]
+    fragments = [*_responses_tools(functions, prompt.tool_choice, memo, kind)]
+    if added:
+        fragments += [framing(_ADDED_TOOLS, "additional_tools"), *namespace(added, memo, Dialect(), apart=True)]
+    if prompt.output_schema is not None:
+        fragments.append(Fragment("framing", text=response_format(prompt.output_schema)))
+        fragments.append(framing(0 if kind.reasoning else 1, "format"))
+    items = [message for message in prompt.messages if not _silent(message)]
+    asked = max((at for at, item in enumerate(items) if item.role == "user"), default=-1)
+    recent = {id(item) for item in items[asked + 1 :]}
+    for turn in turns(items, merge_calls=True):
+        if turn.calls or turn.results:
+            fragments += _responses_tool_turn(turn, kind, prompt.model)
+        elif sealed := [part for part in turn.message.parts if isinstance(part, Reasoning)]:
+            fragments += _sealed(sealed, current=id(turn.message) in recent)
+        else:
+            fragments += _message(turn.message, kind, prompt.model, extended=False)
+    fragments.append(framing(kind.prime, "prime"))
+    asked_to_reason = prompt.extra.get("reasoning")
+    estimated = (
+        prompt.opaque_reasoning
+        # the mode `pro` has a long prompt of its own, which is not public
+        or (isinstance(asked_to_reason, dict) and asked_to_reason.get("mode") not in (None, "standard"))
+        or len(functions) + len(added) != len(prompt.tools)
+        or any(uncertain(message.parts) for message in prompt.messages)
+    )
+    return Rendering(tuple(fragments), estimated)
+
+
+def _silent(message: Message) -> bool:
+    """Reasoning of earlier turns that is sent back in clear: its summary is not what the model reads."""
+    return bool(message.parts) and all(isinstance(part, Reasoning) and not part.opaque for part in message.parts)
+
+
+def _responses_tools(functions: Sequence[Tool], choice: str | None, memo: Memo, kind: Family) -> Iterator[Fragment]:
+    if not functions:
+        return
+    from pytest_tokenbudget.tokens.typescript import Dialect, namespace
+
+    yield framing(kind.response_tools, "tools")
+    yield from namespace(functions, memo, Dialect(), apart=kind.reasoning)
+    # where one tool is all that there is to call, it is forced by its name
+    forced = functions[0].name if choice == "required" and len(functions) == 1 else choice
+    if forced in {tool.name for tool in functions} and not kind.reasoning:
+        yield Fragment("framing", text=forced or "", identity="tool_choice", fixed=7 * MILLI)
+
+
+def _sealed(items: Sequence[Reasoning], *, current: bool) -> Iterator[Fragment]:
+    """Encrypted reasoning: the model reads that of the current turn, what precedes the user's last message is dropped.
+
+    (OpenAI, "Reasoning models", "Keeping reasoning items in context", read 2026-11-24; tokens by size: fitted.)
+    """
+    for item in items:
+        tokens = max(0, item.size - _SEALED_OVERHEAD) * _SEALED_MILLI if current else 0
+        yield Fragment("assistant", identity=f"reasoning {item.size}", fixed=tokens)
+
+
+def _responses_tool_turn(turn: Turn, kind: Family, model: str) -> Iterator[Fragment]:
+    count = len(turn.calls)
+    if count:
+        stored = turn.calls[0].stored
+        yield framing(kind.response_calls(count, stored=stored), "call")
+    for call in turn.calls:
+        yield Fragment("assistant", text=f"functions.{call.name}", weight=2 * MILLI)
+        yield Fragment("assistant", text=compact_arguments(call.arguments) if kind.reasoning else call.arguments)
+    for result in turn.results:
+        if not count:
+            yield framing(MESSAGE, "result")
+        yield from content(result.parts, "tool_results", result.name, model)
