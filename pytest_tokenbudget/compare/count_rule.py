@@ -96,7 +96,9 @@ def _judge_noisy(base: Sequence[float], new: Sequence[float], sessions: int, ter
     ):
         verdict = "regression"
     elif missing := baseline_samples_missing(terms, fitted.m, n):
-        more = _more_to_separate(terms, base_logs, new_logs)
+        # Another value may still separate the new ones from a baseline of few: all of them have to lie above.
+        can_separate = new_logs[0] - base_logs[-1] > terms.log_allowed and terms.more(n, _SEPARATED_FROM) > 0
+        more = int(can_separate)
         has = counted(fitted.m, "baseline sample")
         note = f"these counts vary, and {has} cannot tell a change from chance: `tokenbudget calibrate` records more"
     else:
@@ -118,12 +120,6 @@ def baseline_samples_missing(terms: Terms, m: int, n: int) -> int:
         return 0
     at = max(n, terms.plan.cap if terms.cap is None else min(terms.cap, terms.plan.cap))
     return next((more for more in range(_MOST_MISSING) if guard_attainable(terms, m + more, n, at)), _MOST_MISSING)
-
-
-def _more_to_separate(terms: Terms, base: Ordered, new: Ordered) -> int:
-    """Tell whether another value may still separate the new values from a baseline of few: all of them have to lie above."""
-    can_separate = new[0] - base[-1] > terms.log_allowed and terms.more(len(new), _SEPARATED_FROM) > 0
-    return int(can_separate)
 
 
 def _is_separated(terms: Terms, fitted: LogRatio, base: Ordered, new: Ordered) -> bool:

@@ -367,6 +367,8 @@ def _forgives_clock(gate: Gate, entry: BaselineEntry) -> bool:
 
 def _verdict_of_the_prompt(gate: Gate, base: Number, value: Number, part: ExactPart) -> Verdict | None:
     """The verdict where the exact part alone leaves what is allowed, at the baseline's number of calls."""
+    if part.value == part.baseline:
+        return None
     then, rule = rational(base), gate.rule
     moved = then + part.value - part.baseline
     if exceeds(moved, then, rule.fraction, rule.slack):
@@ -389,8 +391,10 @@ def _allowed(gate: Gate, baseline: Number | None, forgiven: Fraction) -> tuple[N
     base, rule = rational(baseline), gate.rule
     if gate.reduction is not None:
         return as_number(base * (1 - gate.reduction)), gate.text
-    allowed = max(base * (1 + rule.fraction), base + rule.slack)
-    if base + forgiven > allowed:
+    allowed = base * (1 + rule.fraction)
+    if rule.slack:
+        allowed = max(allowed, base + rule.slack)
+    if forgiven and base + forgiven > allowed:
         return as_number(base + forgiven), f"{gate.text} +{float(forgiven) * 1000:g} ms"
     return as_number(allowed), gate.text
 

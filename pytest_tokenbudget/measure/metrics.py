@@ -237,19 +237,11 @@ class MetricTable(dict[str, MetricSpec]):
     """The known metrics by name. Each tool's schema is a metric too, ``tools.NAME``, without a row of its own."""
 
     def __missing__(self, name: str) -> MetricSpec:
-        if is_tool_metric(name):
-            return tool_metric(name.removeprefix(TOOL_PREFIX))
-        raise KeyError(name)
-
-
-def tool_metric(tool: str) -> MetricSpec:
-    """The metric of one tool: the tokens of its schema in a call that offers it, 0 where none does."""
-    return MetricSpec(
-        f"{TOOL_PREFIX}{tool}",
-        "tokens",
-        "One tool's schema, per call that offers it.",
-        lambda view: tool_tokens(view.composition, tool),
-    )
+        if not is_tool_metric(name):
+            raise KeyError(name)
+        tool = name.removeprefix(TOOL_PREFIX)
+        text = "One tool's schema, per call that offers it."
+        return MetricSpec(name, "tokens", text, lambda view: tool_tokens(view.composition, tool))
 
 
 def tool_tokens(composition: StageComposition, tool: str) -> int:

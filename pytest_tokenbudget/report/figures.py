@@ -76,6 +76,13 @@ def bound(fraction: float) -> str:
     return percent(fraction) if fraction < 100 else "more than 100 times as much"
 
 
+def interval(gate: GateResult) -> str:
+    """Say between what a gate's change lies; ``""`` where nothing is left to chance."""
+    if gate.exact or gate.lower is None or gate.upper is None:
+        return ""
+    return f"between {bound(gate.lower)} (99 % bound) and {bound(gate.upper)} (95 % bound)"
+
+
 def change(gate: GateResult) -> str:
     """A gate's change; a ceiling has none. With as many digits as tell it from what is allowed."""
     if gate.kind == "limit":

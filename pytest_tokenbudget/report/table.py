@@ -14,7 +14,7 @@ from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
 from pytest_tokenbudget.records.composition import Cause, inside
 from pytest_tokenbudget.records.gate import Unit, split_key
 from pytest_tokenbudget.records.verdict import FAILING, SEVERITY, GateResult, TestResult, Verdict
-from pytest_tokenbudget.report.figures import bound, change, money_a_month, month_change, number, signed
+from pytest_tokenbudget.report.figures import change, interval, money_a_month, month_change, number, signed
 from pytest_tokenbudget.report.formats import is_json_report
 from pytest_tokenbudget.wording import counted, plain
 
@@ -193,8 +193,12 @@ def gate_lines(
     lines = []
     for gate, text in zip(compared, table, strict=True):
         lines.append(Line(indent + text, tone_of(gate.verdict, loud=loud), word(gate, loud=loud)))
-        if below is not None:
-            lines += [replace(below, text=below.text + detail) for detail in detail_lines(gate, causes, shown)]
+        if below is None:
+            continue
+        details = cause_lines([cause for cause in causes if cause.metric == gate.metric], gate.unit, shown)
+        details += [plain(gate.reason)] if gate.reason else []
+        details += [f"{bounds}, {counted(gate.samples, 'sample')}"] if (bounds := interval(gate)) else []
+        lines += [replace(below, text=below.text + detail) for detail in details]
     missing = [metric_name(gate) for gate in gates if gate.verdict == "no_baseline"]
     if missing:
         names = ", ".join(missing[:4]) + (", ..." if len(missing) > 4 else "")
@@ -222,24 +226,7 @@ def aligned(
     return [line.rstrip() for line in text.splitlines()]
 
 
-def detail_lines(gate: GateResult, causes: Iterable[Cause], shown: set[tuple[str, ...]]) -> list[str]:
-    """Give the lines below a gate: why it changed, and what would decide it.
-
-    Args:
-        gate: The gate.
-        causes: The causes of all gates.
-        shown: The diffs that stand below other gates already; those of this one are added.
-    """
-    lines = cause_lines([cause for cause in causes if cause.metric == gate.metric], gate.unit, shown)
-    if gate.reason:
-        lines.append(plain(gate.reason))
-    if not gate.exact and gate.lower is not None and gate.upper is not None:
-        bounds = f"between {bound(gate.lower)} (99 % bound) and {bound(gate.upper)} (95 % bound)"
-        lines.append(f"{bounds}, {counted(gate.samples, 'sample')}")
-    return lines
-
-
-def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]] | None = None) -> list[str]:
+def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]) -> list[str]:
     """Causes, largest first, with the words that changed; what is left of a long list stands in one line.
 
     Args:
@@ -247,7 +234,6 @@ def cause_lines(causes: Sequence[Cause], unit: Unit, shown: set[tuple[str, ...]]
         unit: Its unit.
         shown: The diffs that are shown already; those that are shown here are added.
     """
-    shown = set() if shown is None else shown
     lines = []
     for cause in causes[:SHOWN_CAUSES]:
         part = PART_WORDS.get(cause.part, cause.part)

@@ -207,7 +207,9 @@ def _verbose_lines(result: TestResult, verbosity: int) -> list[Line]:
 
 
 def _head_line(result: TestResult) -> Line:
-    said = _verdict(result)
+    said = result.verdict.replace("_", " ")
+    if _on_its_own(result):
+        said = "failed in teardown: not stored" if result.gates else "failed on its own: shown, not gated"
     tone = tone_of(result.verdict, loud=result.failed or not result.passed)
     return Line(f"{plain(result.nodeid)}  {said}", tone, said)
 
@@ -293,12 +295,6 @@ def _notes(result: TestResult, verbosity: int) -> Sequence[str]:
 def _on_its_own(result: TestResult) -> bool:
     """Tell whether a test failed, and not by its budget."""
     return not result.passed and not result.failed
-
-
-def _verdict(result: TestResult) -> str:
-    if not _on_its_own(result):
-        return result.verdict.replace("_", " ")
-    return "failed in teardown: not stored" if result.gates else "failed on its own: shown, not gated"
 
 
 def _stage_lines(result: TestResult) -> list[str]:

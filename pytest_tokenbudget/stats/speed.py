@@ -79,7 +79,9 @@ def _step(calls: Sequence[tuple[float, float, float]], logs: Sequence[float], st
         expected = a + b * x + c * y
         residuals.append(math.log(t / expected))
         shares.append((a / expected, b * x / expected, c * y / expected))
-    sigma = max(_LEAST_NOISE, math.sqrt(_variance(residuals)))
+    squares = sorted([residual * residual for residual in residuals])
+    variance = moderated_variance(squares, NOISE_SCALE, NOISE_DF, centres=min(1, len(squares)))
+    sigma = max(_LEAST_NOISE, math.sqrt(variance))
     # The prior is on the deviations from their common level, which is free: (I - 11'/3) / sigma^2.
     precision = 1.0 / PROPORTION_SIGMA**2
     matrix = [[precision * ((i == j) - 1.0 / 3.0) for j in range(3)] for i in range(3)]
@@ -94,11 +96,6 @@ def _step(calls: Sequence[tuple[float, float, float]], logs: Sequence[float], st
             for j in range(3):
                 matrix[i][j] += weight * share[i] * share[j]
     return _solved(matrix, right)
-
-
-def _variance(residuals: Sequence[float]) -> float:
-    squares = sorted(residual * residual for residual in residuals)
-    return moderated_variance(squares, NOISE_SCALE, NOISE_DF, centres=min(1, len(squares)))
 
 
 def _solved(matrix: list[list[float]], right: list[float]) -> list[float]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_tokenbudget.records.verdict import GateResult
-from pytest_tokenbudget.report.figures import bound, change, number, percent
+from pytest_tokenbudget.report.figures import change, interval, number, percent
 from pytest_tokenbudget.report.table import metric_name
-from pytest_tokenbudget.wording import plain
+from pytest_tokenbudget.wording import counted, plain
 
 LEAST_UNIT = 0.02
 """The change that one allowance stands for where nothing, or next to nothing, is allowed."""
@@ -104,9 +104,8 @@ def _title(gate: GateResult) -> str:
     said = []
     if gate.allowed is not None:
         said.append(f"up to {number(gate.allowed, gate.unit)}")
-    if not gate.exact and gate.lower is not None and gate.upper is not None:
-        said.append(f"between {bound(gate.lower)} (99 % bound) and {bound(gate.upper)} (95 % bound)")
-        said.append(f"{gate.samples} sample{'' if gate.samples == 1 else 's'}")
+    if bounds := interval(gate):
+        said += [bounds, counted(gate.samples, "sample")]
     if gate.detectable is not None:
         said.append(f"an increase of {percent(gate.detectable)} would have been seen")
     return "; ".join(said)
