@@ -117,7 +117,8 @@ def _inner_agents_leave_no_litter(
         request.getfixturevalue("pytester")  # it removes a variable that is set here
         # All plugins that happen to be installed take as long to load as the rest of a session.
         monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-        monkeypatch.setenv("PYTEST_ADDOPTS", "-p tokenbudget -p pytest_asyncio.plugin")
+        options = "-p tokenbudget -p pytest_asyncio.plugin -o asyncio_default_fixture_loop_scope=function"
+        monkeypatch.setenv("PYTEST_ADDOPTS", options)
     yield
     if has_inner_sessions:
         with warnings.catch_warnings(), pytest.MonkeyPatch.context() as patch:

@@ -136,7 +136,6 @@ def test_parts_of_tests_run(
     shown = "\n".join(parts)
     if '"node"' in shown and shutil.which("node") is None:
         pytest.skip("Node is not installed")
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(PARTS.format(url=llm_server.url) + shown)
     (pytester.path / "agent.mjs").write_text(NODE_AGENT)
     if 'against="production"' in shown:
@@ -152,7 +151,6 @@ def test_hooks_of_the_pages_are_taken(pytester: pytest.Pytester, llm_server: Led
     (page,) = (page for page in PAGES if page.stem == "extending")
     pytester.makeconftest("\n".join(text for language, text in _blocks(page) if language == "python"))
     test = "@token_budget(limit={'searches': 1})\ndef test_it(agent):\n    agent('hello')\n"
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(PARTS.format(url=llm_server.url) + test)
     pytester.runpytest_inprocess("--tokenbudget-report=out.csv").assert_outcomes(passed=1)
     assert (pytester.path / "out.csv").read_text().endswith("::test_it,new")

@@ -76,21 +76,6 @@ class Traffic:
     failure: Callable[[], TokenBudgetError | None] = lambda: None
     left_over: Callable[[], TokenBudgetError | None] = lambda: None
 
-    @contextmanager
-    def seeded(self) -> Iterator[None]:
-        """Seed ``random`` where time is projected: clients wait for a random time before they retry."""
-        if self.virtual is None:
-            yield
-            return
-        import random
-
-        before = random.getstate()
-        random.seed(0)
-        try:
-            yield
-        finally:
-            random.setstate(before)
-
 
 @contextmanager
 def traffic_for(item: pytest.Item, budget: Budget, context: SessionContext, *, recorded: bool) -> Iterator[Traffic]:

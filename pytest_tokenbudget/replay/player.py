@@ -207,9 +207,7 @@ class Player(TimedAnswerer):
             self._not_corrected[then.model] += 1
             return 0.0
         self._corrected[then.model] += 1
-        more = calibrated(counted_now, basis.recorded, basis.counted) - basis.recorded
-        first = then.times[0] if then.times else then.duration
-        return max(slope.seconds_per_token * more, -first)
+        return slope.seconds_later(then, calibrated(counted_now, basis.recorded, basis.counted))
 
     def _schedule(self, then: Interaction, later: float, *, queues: bool = True) -> Schedule:
         if then.ending == "abandoned" and not then.chunks:

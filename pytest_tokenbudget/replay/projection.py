@@ -31,6 +31,11 @@ class Slope:
     seconds_per_token: float
     calls: int
 
+    def seconds_later(self, then: Interaction, tokens: int) -> float:
+        """Tell by how many s a recorded answer comes later (earlier: below 0) where its request has so many tokens."""
+        first = then.times[0] if then.times else then.duration
+        return max(self.seconds_per_token * (tokens - (then.input_tokens or 0)), -first)
+
 
 def slopes(interactions: Sequence[Interaction]) -> dict[str, Slope]:
     """Fit the slope of each model for which the cassette tells one.

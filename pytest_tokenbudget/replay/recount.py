@@ -263,8 +263,7 @@ class _Recount:
         if slope is None:
             self._unknown_slopes[then.model] = self._unknown_slopes.get(then.model, 0) + 1
             return 0.0
-        first = then.times[0] if then.times else then.duration
-        return max(slope.seconds_per_token * (tokens - (then.input_tokens or 0)), -first)
+        return slope.seconds_later(then, tokens)
 
     def _time_notes(self) -> list[str]:
         return [

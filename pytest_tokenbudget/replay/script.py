@@ -127,11 +127,7 @@ class ScriptedModel(TimedAnswerer):
         from pytest_tokenbudget.replay.script_file import read_script
 
         script = read_script(Path(path))
-        self.pace(
-            ttft=script.ttft,
-            tokens_per_second=script.tokens_per_second,
-            input_tokens_per_second=script.input_tokens_per_second,
-        )
+        self.pace(**script.pace)
         for stage, replies in script.replies.items():
             self.add(*replies, stage=stage)
         return self

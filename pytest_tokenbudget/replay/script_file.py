@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,11 @@ class Script:
 
     Attributes:
         replies: Answers by stage; those for any stage stand under ``""``.
-        ttft: The script's own pace, virtual s.
-        tokens_per_second: Likewise, output tokens in a virtual second.
-        input_tokens_per_second: Likewise, input tokens that are read in a virtual second.
+        pace: What it says of its pace, see :meth:`.script.ScriptedModel.pace`.
     """
 
-    replies: Mapping[str, tuple[Reply, ...]] = field(default_factory=dict)
-    ttft: float | None = None
-    tokens_per_second: float | None = None
-    input_tokens_per_second: float | None = None
+    replies: Mapping[str, tuple[Reply, ...]]
+    pace: Mapping[str, float | None]
 
 
 def load_document(path: Path, purpose: str) -> object:
@@ -130,7 +126,7 @@ def read_script(path: Path) -> Script:
     pace = document.get("pace") or {}
     if not isinstance(pace, dict) or set(pace) - set(_PACE):
         raise _wrong(path, "pace", "not of the form {ttft: 0.4, tokens_per_second: 60, input_tokens_per_second: 4000}")
-    return Script(replies, **{name: _number(path, "pace", pace.get(name)) for name in _PACE})
+    return Script(replies, {name: _number(path, "pace", pace.get(name)) for name in _PACE})
 
 
 def _list(path: Path, stage: str, those: object) -> list[object]:

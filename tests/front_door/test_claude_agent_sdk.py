@@ -44,7 +44,6 @@ def key(monkeypatch):
 
 def run(pytester: pytest.Pytester, body: str) -> dict[str, Any]:
     """Run one test and give what the report says of it."""
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_agent=AGENT + body)
     result = pytester.runpytest_subprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1)

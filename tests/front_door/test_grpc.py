@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from reported import run_reported
 
 grpc = pytest.importorskip("grpc", reason="grpcio is not installed")
 google = pytest.importorskip(
@@ -127,15 +127,11 @@ def google():
 
 def run(pytester: pytest.Pytester, body: str, **outcomes: int) -> dict[str, Any]:
     """Run a test module and give the calls of each test."""
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_agent=CLIENTS + body)
     quiet = ("-W", "ignore::DeprecationWarning", "-W", "ignore::FutureWarning", "-W", "ignore::ResourceWarning")
-    result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider", *quiet)
+    result, tests = run_reported(pytester, *quiet)
     result.assert_outcomes(**outcomes)
-    return {
-        test["nodeid"].partition("::")[2]: test
-        for test in json.loads((pytester.path / "report.json").read_text())["tests"]
-    }
+    return tests
 
 
 def test_real_clients(pytester: pytest.Pytester, grpc_server: Server) -> None:

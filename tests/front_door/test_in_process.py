@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
 from ledger_server import LedgerServer
+from reported import run_reported
 
 pytest.importorskip("httpx", reason="httpx is not installed")
 pytest.importorskip("starlette.testclient", reason="starlette is not installed")
@@ -48,13 +48,10 @@ def ask(path="/v1/chat/completions", calls=1):
 def run(pytester: pytest.Pytester, llm_server: LedgerServer, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run tests of the app; gives the outcome and the report's tests by name."""
     monkeypatch.setenv("SERVER", llm_server.url)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
 
     def run(tests: str, *options: str) -> tuple[pytest.RunResult, dict[str, Any]]:
         pytester.makepyfile(test_app=APP + tests)
-        result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider", *options)
-        report = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
-        return result, {test["nodeid"].partition("::")[2]: test for test in report["tests"]}
+        return run_reported(pytester, *options)
 
     return run
 

@@ -9,6 +9,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
+from reported import run_reported
 
 TEXT = {"id": "c", "model": "gpt-4o", "choices": [{"index": 0, "delta": {"content": "Hello there"}}]}
 END = {"id": "c", "model": "gpt-4o", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -84,16 +85,15 @@ def reported(pytester: pytest.Pytester, streams: str):
 
     def run(body: str, *options: str) -> tuple[dict[str, Any], list[str]]:
         lines = "\n".join(f"    {line}" for line in body.strip().splitlines())
-        pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
         pytester.makepyfile(
             test_agent="try:\n    import httpx\nexcept ImportError:\n    import httpx2 as httpx\n"
             "from pytest_tokenbudget import token_budget\n"
             f'ASK = {{"model": "gpt-4o", "stream": True, "messages": [{{"role": "user", "content": "hello"}}]}}\n'
             f'URL = "{streams}"\n\n@token_budget("10%")\ndef test_agent():\n{lines}\n'
         )
-        result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider", *options)
+        result, tests = run_reported(pytester, *options)
         result.assert_outcomes(passed=1)
-        (test,) = json.loads((pytester.path / "report.json").read_text())["tests"]
+        (test,) = tests.values()
         (call,) = test["calls"]
         return call, test["messages"]
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
-
 import pytest
 from ledger_server import Asked, LedgerServer, Reply
+from reported import run_reported
 
 pytest.importorskip("urllib3", minversion="2", reason="urllib3 2 is not installed")
 
@@ -136,13 +134,6 @@ def answer(asked: Asked) -> Reply:
     return Reply("ok")
 
 
-def run(pytester: pytest.Pytester, *options: str) -> tuple[pytest.RunResult, dict[str, Any]]:
-    """Run the tests; gives the outcome and the report's tests by name."""
-    result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider", *options)
-    report = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
-    return result, {test["nodeid"].rpartition("::")[2]: test for test in report["tests"]}
-
-
 def test_each_is_read_and_replayed(
     pytester: pytest.Pytester, llm_server: LedgerServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,9 +141,8 @@ def test_each_is_read_and_replayed(
     monkeypatch.setenv("SERVER", llm_server.url)
     answer.failed = False  # type: ignore[attr-defined]
     llm_server.play(answer)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_agent=TESTS)
-    result, live = run(pytester)
+    result, live = run_reported(pytester)
     result.assert_outcomes(passed=7)
     calls = [call for name in sorted(live) for call in live[name]["calls"]]
     told = [(call["status"], call["input_tokens"], call["output_tokens"], call["stream"]) for call in calls]
@@ -170,7 +160,7 @@ def test_each_is_read_and_replayed(
     assert live["test_a_urllib"]["calls"][1]["ttft"] is not None
 
     llm_server.__exit__(None, None, None)
-    result, played = run(pytester)
+    result, played = run_reported(pytester)
     result.assert_outcomes(passed=7)
     again = [call for name in sorted(played) for call in played[name]["calls"]]
     assert [(call["status"], call["input_tokens"], call["output_tokens"], call["stream"]) for call in again] == told
@@ -180,7 +170,6 @@ def test_each_is_read_and_replayed(
 def test_each_is_scripted(pytester: pytest.Pytester, llm_server: LedgerServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A scripted model answers them, and its failures are errors of the library; nothing reaches the server."""
     monkeypatch.setenv("SERVER", llm_server.url)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(
         test_agent=AGENT
         + """
@@ -202,7 +191,7 @@ def test_agent(scripted_llm):
         connection.request("POST", "/v1/chat/completions", asked("6"), JSON)
 """
     )
-    result, tests = run(pytester)
+    result, tests = run_reported(pytester)
     result.assert_outcomes(passed=1)
     assert tests["test_agent"]["total"]["calls"] == 3
     assert tests["test_agent"]["total"]["failed_attempts"] == 3
@@ -216,7 +205,6 @@ def test_what_stands_above_is_counted_once(
     pytest.importorskip("requests")
     pytest.importorskip("boto3")
     monkeypatch.setenv("SERVER", llm_server.url)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(
         test_agent=AGENT
         + """
@@ -231,6 +219,6 @@ def test_agent():
     client.converse(modelId="m", messages=[{"role": "user", "content": [{"text": "hello"}]}])
 """
     )
-    result, tests = run(pytester)
+    result, tests = run_reported(pytester)
     result.assert_outcomes(passed=1)
     assert tests["test_agent"]["total"]["calls"] == len(llm_server.ledger) == 3

@@ -76,7 +76,6 @@ def project(pytester: pytest.Pytester, llm_server: LedgerServer, monkeypatch: py
         monkeypatch.setenv(name, llm_server.url + path)
     for name in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY"):
         monkeypatch.setenv(name, "sk-secret")
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     return Project(pytester, llm_server)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from reported import run_reported
 
 WORD = {"id": "c", "model": "gpt-4o", "choices": [{"index": 0, "delta": {"content": "Booked."}}]}
 STOP = {"id": "c", "model": "gpt-4o", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
@@ -116,7 +117,6 @@ def test_an_answer_that_was_whole_is_a_call(
 ) -> None:
     """Its usage was read, so it is no failed attempt, and it ended with its last event."""
     pytest.importorskip(client)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     body = f"import asyncio\n{CLIENTS[client]}\n{ENDINGS[ending]}".replace("\n", "\n    ")
     pytester.makepyfile(
         test_agent="from pytest_tokenbudget import token_budget\n"
@@ -125,9 +125,7 @@ def test_an_answer_that_was_whole_is_a_call(
         f'@token_budget("10%")\ndef test_agent():\n    {body}\n'
     )
     left = ("ResourceWarning", "RuntimeWarning", "pytest.PytestUnraisableExceptionWarning")
-    result = pytester.runpytest_inprocess(
-        "--tokenbudget-report=report.json", "-p", "no:cacheprovider", *(f"-Wignore::{kind}" for kind in left)
-    )
+    result, tests = run_reported(pytester, *(f"-Wignore::{kind}" for kind in left))
     result.assert_outcomes(passed=1)
-    (test,) = json.loads((pytester.path / "report.json").read_text())["tests"]
+    (test,) = tests.values()
     assert [(call["error"], call["input_tokens"], call["output_tokens"]) for call in test["calls"]] == [(None, 40, 7)]

@@ -278,7 +278,6 @@ def test_twelve_doors(
     }.items():
         monkeypatch.setenv(variable, value)
     llm_server.play(answer)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(calendar_agent=AGENT, test_doors=DOORS)
     (pytester.path / "agent.mjs").write_text(NODE)
     pytester.syspathinsert()

@@ -118,7 +118,6 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
 
 def test_the_report_equals_the_books(pytester: pytest.Pytester, service: Service) -> None:
     """LangChain's chat plain and streamed, the asynchronous client, and embeddings."""
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_agent=AGENT)
     options = ("--tokenbudget-report=report.json", "-p", "no:cacheprovider", "-Wignore")
     pytester.runpytest_subprocess(*options).assert_outcomes(passed=3)

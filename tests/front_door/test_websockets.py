@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from reported import run_reported
 
 websockets = pytest.importorskip("websockets.sync.server", reason="websockets is not installed")
 
@@ -171,12 +172,14 @@ def test_the_library_websocket_client(
     """Its connections and its apps, which many examples of Realtime use."""
     pytest.importorskip("websocket._core", reason="websocket-client is not installed")
     monkeypatch.setenv("SERVER", socket_server)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_agent=BODY.partition("@token_budget")[0] + WEBSOCKET_CLIENT)
-    result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider")
+    result, tests = run_reported(pytester)
     result.assert_outcomes(passed=2)
-    tests = json.loads((pytester.path / "report.json").read_text())["tests"]
-    calls = [(c["stage"], c["input_tokens"], c["output_tokens"], c["tool_calls"]) for t in tests for c in t["calls"]]
+    calls = [
+        (call["stage"], call["input_tokens"], call["output_tokens"], call["tool_calls"])
+        for test in tests.values()
+        for call in test["calls"]
+    ]
     assert sorted(calls) == [("main", 40, 7, ["calendar_read"]), ("worker", 40, 7, ["calendar_read"])]
 
 
@@ -185,16 +188,14 @@ def test_each_response_is_a_call(
 ) -> None:
     """Usage, tool calls, time to the first token and stage, by websockets, the SDK and aiohttp."""
     monkeypatch.setenv("SERVER", socket_server)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(test_agent=BODY)
-    result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider")
+    result, tests = run_reported(pytester)
     result.assert_outcomes(passed=4)
-    tests = json.loads((pytester.path / "report.json").read_text())["tests"]
     calls = {
-        test["nodeid"].partition("::")[2]: [
+        name: [
             (call["stage"], call["input_tokens"], call["output_tokens"], call["tool_calls"]) for call in test["calls"]
         ]
-        for test in tests
+        for name, test in tests.items()
     }
     assert calls == {
         "test_responses": [("worker", 40, 7, ["calendar_read"])] * 2,
@@ -202,7 +203,7 @@ def test_each_response_is_a_call(
         "test_realtime": [("main", 40, 7, ["calendar_read"])],
         "test_live": [("main", 30, 5, [])],
     }
-    assert all(call["ttft"] is not None for test in tests for call in test["calls"])
+    assert all(call["ttft"] is not None for test in tests.values() for call in test["calls"])
 
 
 def test_a_scripted_run_refuses_it(
@@ -210,7 +211,6 @@ def test_a_scripted_run_refuses_it(
 ) -> None:
     """Also where the agent swallows the error, since no model call may leave."""
     monkeypatch.setenv("SERVER", socket_server)
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     pytester.makepyfile(
         test_agent="""
 import json, os

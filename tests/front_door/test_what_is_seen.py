@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from reported import run_reported
 
 pytest.importorskip("httpx", reason="httpx is not installed")
 
@@ -52,16 +53,12 @@ def test_unmarked(index):
 @pytest.fixture
 def run(pytester: pytest.Pytester, llm_server: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Run tests; gives the outcome and the report's tests by name."""
-    import json
-
     monkeypatch.setenv("SERVER", llm_server.url)
 
     def run(tests: str, *options: str, ini: str = "") -> tuple[pytest.RunResult, dict[str, Any]]:
-        pytester.makeini(f"[pytest]\nasyncio_default_fixture_loop_scope = function\n{ini}\n")
+        pytester.makeini(f"[pytest]\n{ini}\n")
         pytester.makepyfile(test_agent=HEAD + tests)
-        result = pytester.runpytest_inprocess("--tokenbudget-report=report.json", "-p", "no:cacheprovider", *options)
-        report = json.loads((pytester.path / "report.json").read_text(encoding="utf-8"))
-        return result, {test["nodeid"].rpartition("::")[2]: test for test in report["tests"]}
+        return run_reported(pytester, *options)
 
     return run
 

@@ -128,5 +128,4 @@ def quick_project(pytester: pytest.Pytester, llm_server: LedgerServer) -> Projec
 
 def _project(pytester: pytest.Pytester, llm_server: LedgerServer, conftest: str) -> Project:
     pytester.makeconftest(conftest.format(url=llm_server.url))
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
     return Project(pytester, llm_server)

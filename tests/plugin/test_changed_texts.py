@@ -117,9 +117,7 @@ def test_without_an_earlier_text_nothing_is_shown(project: Any, agent: Any) -> N
 
 def test_what_is_redacted_in_a_cassette_is_redacted_here(project: Any, agent: Any) -> None:
     """The project's patterns hold for both sides; of a text with what looks like a key nothing is shown, and that is said."""
-    project.pytester.makeini(
-        "[pytest]\nasyncio_default_fixture_loop_scope = function\ntokenbudget_redact = acct-\\d+\n"
-    )
+    project.pytester.makeini("[pytest]\ntokenbudget_redact = acct-\\d+\n")
     secret = "sk-proj-" + "Zq8Rk2Lw9Tn4Vb7Xc3Ms6Yd1Hf5Jg0Pa" * 2
     result = agent(text=LONGER + " Pay from acct-77120.", system=SYSTEM.replace("brief", f"brief, {secret}"))
     diffs = _diffs(project)

@@ -213,9 +213,7 @@ def test_off():
     spool = Path((agent.pytester.path / "spool.txt").read_text())
     assert not spool.exists()
     assert {**os.environ, "PYTEST_CURRENT_TEST": ""} == before
-    agent.pytester.makeini(
-        "[pytest]\nasyncio_default_fixture_loop_scope = function\ntokenbudget_child_processes = false\n"
-    )
+    agent.pytester.makeini("[pytest]\ntokenbudget_child_processes = false\n")
     agent.write("""
 import subprocess, sys
 

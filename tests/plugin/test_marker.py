@@ -10,7 +10,6 @@ import pytest
 @pytest.fixture(autouse=True)
 def _settled(pytester: pytest.Pytester) -> None:
     """pytest-asyncio warns in projects that leave this open."""
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,7 @@ def test_update_modes_exclude_each_other(pytester: pytest.Pytester) -> None:
 
 def test_bad_ini_value_names_the_key(pytester: pytest.Pytester) -> None:
     """An ini option with a wrong word is refused with the right ones."""
-    pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\ntokenbudget_mode = gates\n")
+    pytester.makeini("[pytest]\ntokenbudget_mode = gates\n")
     pytester.makepyfile("import pytest\n@pytest.mark.token_budget\ndef test_agent(): pass")
     result = pytester.runpytest_inprocess()
     assert result.ret == pytest.ExitCode.USAGE_ERROR

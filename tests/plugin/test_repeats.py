@@ -118,9 +118,7 @@ def test_repeats_in_fresh_processes_share_nothing(quick_project: Any, how: str) 
     source = KEEPS_CONVERSATION.replace("class Agent:", "import os\n\nclass Agent:")
     source = source.replace('"10%"}})', '"10%"}}, samples_in="process")') if how == "marker" else source
     if how == "ini":
-        quick_project.pytester.makeini(
-            "[pytest]\nasyncio_default_fixture_loop_scope = function\ntokenbudget_samples_in = process\n"
-        )
+        quick_project.pytester.makeini("[pytest]\ntokenbudget_samples_in = process\n")
     source += '    open("pids", "a").write(f"{{os.getpid()}} ")\n'
     quick_project.write(source.format(text="hello"))
     _answers(quick_project, 100)

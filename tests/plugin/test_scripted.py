@@ -145,8 +145,7 @@ def test_agent(scripted_llm):
 def test_replies_of_a_stage_that_the_configuration_names(project: Any) -> None:
     """A request that only ``tokenbudget_stages`` gives a stage gets that stage's replies, in marked tests and in others."""
     project.pytester.makeini(
-        "[pytest]\nasyncio_default_fixture_loop_scope = function\n"
-        "tokenbudget_stages =\n    router = system:You route*\n    worker = model:gpt-4o\n"
+        "[pytest]\ntokenbudget_stages =\n    router = system:You route*\n    worker = model:gpt-4o\n"
     )
     project.write(
         SOURCE

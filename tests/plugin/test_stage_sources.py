@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 RULES = """[pytest]
-asyncio_default_fixture_loop_scope = function
 tokenbudget_stages =
     # the first that fits wins
     named = function:conftest.agent

@@ -60,7 +60,6 @@ class Agent:
 
     def __init__(self, pytester: pytest.Pytester, server: LedgerServer, *, model: str) -> None:
         self.pytester, self.server, self.model = pytester, server, model
-        pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
         server.play(REPLIES)
         self.run()
 
@@ -179,9 +178,7 @@ def test_the_command_prints_the_table_and_refuses_what_was_not_recorded(
 
 def test_stages_and_prices_are_those_of_the_project(agent: Agent, whatif: Any) -> None:
     """What the ini file and the conftest say of a replay holds here too."""
-    agent.pytester.makeini(
-        "[pytest]\nasyncio_default_fixture_loop_scope = function\ntokenbudget_stages =\n    outside = url:*/v1/*\n"
-    )
+    agent.pytester.makeini("[pytest]\ntokenbudget_stages =\n    outside = url:*/v1/*\n")
     agent.pytester.makeconftest("def pytest_tokenbudget_price(provider, model, usage):\n    return 0.25\n")
     replayed = agent.run(mail=False)
     asked = whatif(NODEID, "--drop-tool", "mail_send")
