@@ -14,7 +14,6 @@ from typing import Any
 
 from pytest_tokenbudget.baselines.document import render, to_document, to_entry
 from pytest_tokenbudget.baselines.migrations import FORMAT, NEEDS, STEPS, Document, Step, migrate
-from pytest_tokenbudget.baselines.schema import validator
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.files import DiskCache
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
@@ -137,6 +136,8 @@ def _migrated(document: Document, path: Path, steps: Mapping[int, Step]) -> Docu
 
 def _validated(document: Document, path: Path) -> Document:
     from pydantic_core import ValidationError
+
+    from pytest_tokenbudget.baselines.schema import validator
 
     try:
         validated: Document = validator().validate_python(document)
