@@ -137,7 +137,8 @@ def finish(config: pytest.Config, results: tuple[TestResult, ...], *, ended_ok: 
     else:
         written = write_baselines(config, settings, results)
     advice: tuple[Advice, ...] = ()
-    if settings.reports or config.get_verbosity() > 1:
+    # Without a result the session may have ended with prices that cannot be read.
+    if results and (settings.reports or config.get_verbosity() > 1):
         from pytest_tokenbudget.report.evidence import advice_of
 
         advice = advice_of(results, session_prices(config, settings))

@@ -114,11 +114,8 @@ class BudgetSession:
 
     # Also where Ctrl-C or pytest.exit passes: nothing may stay patched while pytest tears wider fixtures down.
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(
-        self, item: pytest.Item, nextitem: pytest.Item | None
-    ) -> Generator[None, object, object]:
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """End the sample of a test, however it ends."""
-        keep_in_place(item in self._budgets and nextitem in self._budgets)
         self._limit = None
         if item in self._budgets and item.config.pluginmanager.has_plugin("timeout"):
             from pytest_tokenbudget.plugin.time_limit import limit_of
@@ -209,10 +206,13 @@ class BudgetSession:
             random.setstate(before)
 
     @pytest.hookimpl(wrapper=True, trylast=True)
-    def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None]:
+    def pytest_runtest_teardown(self, item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None]:
         """Stop watching once the test's fixtures are torn down."""
         __tracebackhide__ = True
         run = item.stash.get(run_key, None)
+        # Behind the last test of a module or class wider fixtures are torn down, which may undo only what they find as they left it.
+        siblings = nextitem is not None and nextitem.parent is item.parent
+        keep_in_place(siblings and item in self._budgets and nextitem in self._budgets)
         try:
             return (yield)
         finally:

@@ -330,3 +330,53 @@ def test_patches_of_tests_that_follow_each_other(project: Any) -> None:
     seen = {test["nodeid"].rpartition("::")[2]: len(test["calls"]) for test in project.report["tests"]}
     assert seen.pop("test_bypassed") == 0
     assert seen == dict.fromkeys(("test_first", "test_wrapped[0]", "test_wrapped[1]", "test_guarded", "test_last"), 1)
+
+
+TRACED = """
+import httpx
+
+TRACED_REQUESTS = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def tracer():
+    # As tracers undo themselves: only what they still find as they left it.
+    before = httpx.Client.send
+
+    def send(self, request, **options):
+        TRACED_REQUESTS.append(request)
+        return before(self, request, **options)
+
+    httpx.Client.send = send
+    yield
+    if httpx.Client.send is send:
+        httpx.Client.send = before
+
+
+@token_budget("off")
+@pytest.mark.parametrize("number", (1, 2))
+def test_traced(number):
+    httpx.post(URL, json={"model": "gpt-4o", "messages": []})
+    assert len(TRACED_REQUESTS) == number
+"""
+NOT_TRACED = """
+import httpx
+from test_agent import TRACED_REQUESTS
+
+
+@token_budget("off")
+def test_alone():
+    TRACED_REQUESTS.clear()
+    httpx.post(URL, json={"model": "gpt-4o", "messages": []})
+    assert not TRACED_REQUESTS
+"""
+
+
+def test_what_a_module_put_in_place_is_undone_before_the_next_one(project: Any) -> None:
+    """Nothing of ours stands in front of it when fixtures of the module are torn down."""
+    pytest.importorskip("httpx", reason="httpx is not installed")
+    url = f"URL = {project.server.url + '/v1/chat/completions'!r}\n"
+    project.write(url + TRACED)
+    project.write(url + NOT_TRACED, name="test_next")
+    project.run("test_agent.py", "test_next.py").assert_outcomes(passed=3)
+    assert [len(test["calls"]) for test in project.report["tests"]] == [1, 1, 1]

@@ -77,3 +77,12 @@ def test_the_page_without_jinja2_is_an_error_at_once(grown: Any, monkeypatch: py
     result = grown.run("--tokenbudget-report=report.html")
     result.stderr.fnmatch_lines(["*needs jinja2*", "*pip install 'pytest-tokenbudget*html*"])
     assert result.ret == pytest.ExitCode.USAGE_ERROR
+
+
+def test_prices_that_cannot_be_read_end_the_session_in_plain_words(project: Any) -> None:
+    """Nothing ran, so there is nothing to price in the report either."""
+    project.write("@token_budget\ndef test_agent(ask):\n    ask()\n")
+    result = project.run("-o", "tokenbudget_prices=x", "-vv")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: tokenbudget_prices: 'x' has no pattern in front of an equals sign"])
+    assert not project.report["tests"]
