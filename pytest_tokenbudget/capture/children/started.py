@@ -154,8 +154,9 @@ def _words(command: Any) -> tuple[str, ...]:
     if isinstance(command, str | bytes | os.PathLike):
         return tuple(os.fsdecode(command).split())
     if isinstance(command, Sequence):
-        named = str | bytes | os.PathLike
-        return tuple([os.fsdecode(word) if isinstance(word, named) else str(word) for word in command])
+        return tuple(
+            [os.fsdecode(word) if isinstance(word, str | bytes | os.PathLike) else str(word) for word in command]
+        )
     return (str(command),)
 
 
