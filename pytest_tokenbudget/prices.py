@@ -70,19 +70,6 @@ class PriceBook:
     def __post_init__(self) -> None:
         self._own = parse_prices(self.own, root=self.root)
 
-    def cost(
-        self,
-        provider: str,
-        model: str,
-        usage: Usage,
-        *,
-        api: str = "",
-        billed: BilledUsage = NOTHING_BILLED,
-        timestamp: datetime | None = None,
-    ) -> float | None:
-        """Give the USD of a call; ``None`` where it is not known. See :meth:`price`."""
-        return self.price(provider, model, usage, api=api, billed=billed, timestamp=timestamp).usd
-
     def price(
         self,
         provider: str,

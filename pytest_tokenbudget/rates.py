@@ -130,10 +130,6 @@ class Rate:
     request: Fraction = Fraction(0)
     extra: Mapping[str, Price] = field(default_factory=dict)
 
-    def cost(self, usage: Usage, billed: BilledUsage = NOTHING_BILLED) -> float | None:
-        """Give the USD of a call; ``None`` where a number of tokens or a price is unknown. See :meth:`price`."""
-        return self.price(usage, billed).usd
-
     def price(self, usage: Usage, billed: BilledUsage = NOTHING_BILLED) -> Priced:
         """Price a call.
 

@@ -35,28 +35,30 @@ def test_own_price_tells_the_kinds_of_tokens_apart() -> None:
     """Input includes what was cached and written, so each token is paid once, at its kind's price."""
     book = PriceBook(own=[OWN])
     usage = Usage(1_000_000, 100_000, cached_input_tokens=400_000, cache_write_tokens=100_000)
-    assert book.cost("anybody", "my-model-2", usage) == pytest.approx(0.5 * 0.27 + 0.4 * 0.07 + 0.1 * 0.3 + 0.1 * 1.1)
+    assert book.price("anybody", "my-model-2", usage).usd == pytest.approx(
+        0.5 * 0.27 + 0.4 * 0.07 + 0.1 * 0.3 + 0.1 * 1.1
+    )
 
 
 def test_kind_without_a_price_costs_as_much_as_its_whole() -> None:
     """Cached input without a price of its own is input, reasoning is output."""
     book = PriceBook(own=["m = input 2, output 8"])
-    assert book.cost("p", "m", Usage(1_000_000, 1_000_000, 900_000, 50_000, 700_000)) == 10.0
+    assert book.price("p", "m", Usage(1_000_000, 1_000_000, 900_000, 50_000, 700_000)).usd == 10.0
 
 
 def test_reasoning_and_requests_can_have_their_own_price() -> None:
     """Reasoning per million tokens, and dollars for each call."""
     book = PriceBook(own=["m = input 1, output 2, reasoning $3, request 0.005"])
-    assert book.cost("p", "m", Usage(0, 1_000_000, reasoning_tokens=500_000)) == pytest.approx(1 + 1.5 + 0.005)
+    assert book.price("p", "m", Usage(0, 1_000_000, reasoning_tokens=500_000)).usd == pytest.approx(1 + 1.5 + 0.005)
 
 
 def test_first_own_price_that_matches_wins() -> None:
     """Lines stand in the order in which they are asked; a pattern may name the provider; case does not matter."""
     book = PriceBook(own=["azure/GPT-4o = input 1, output 1", "gpt-4o = input 2, output 2", "* = input 3, output 3"])
     usage = Usage(1_000_000, 0)
-    assert book.cost("azure", "gpt-4o", usage) == 1
-    assert book.cost("openai", "GPT-4o", usage) == 2
-    assert book.cost("openai", "gpt-4o-mini", usage) == 3
+    assert book.price("azure", "gpt-4o", usage).usd == 1
+    assert book.price("openai", "GPT-4o", usage).usd == 2
+    assert book.price("openai", "gpt-4o-mini", usage).usd == 3
 
 
 @pytest.mark.parametrize(("name", "write"), [
@@ -125,8 +127,8 @@ def test_hook_is_asked_first_and_may_pass() -> None:
         return 0.5 if provider == "in-house" else None
 
     book = PriceBook(own=["m = input 1, output 1"], hooks=[hook])
-    assert book.cost("in-house", "m", Usage(1_000_000, 0)) == 0.5
-    assert book.cost("p", "m", Usage(1_000_000, 0)) == 1
+    assert book.price("in-house", "m", Usage(1_000_000, 0)).usd == 0.5
+    assert book.price("p", "m", Usage(1_000_000, 0)).usd == 1
     assert asked == [("in-house", "m", 1_000_000), ("p", "m", 1_000_000)]
 
 
@@ -134,26 +136,26 @@ def test_hook_is_asked_first_and_may_pass() -> None:
 def test_hook_that_gives_no_price_is_an_error(given: Any) -> None:
     """What is no number from 0 would spoil every sum."""
     with pytest.raises(PriceError, match="pytest_tokenbudget_price"):
-        PriceBook(hooks=[lambda **_: given]).cost("p", "m", Usage(1, 1))
+        PriceBook(hooks=[lambda **_: given]).price("p", "m", Usage(1, 1))
 
 
 def test_unknown_is_none() -> None:
     """No guess for an unknown model, provider or number of tokens."""
     book = PriceBook(own=["m = input 1, output 1"])
     known = Usage(10, 10)
-    assert book.cost("openai", "no-such-model-at-all", known) is None
-    assert book.cost("ollama", "deepseek-r1", known) is None
-    assert book.cost("no-such-provider", "gpt-4o", known) is None
-    assert book.cost("openai", "", known) is None
-    assert book.cost("p", "m", Usage(None, 10)) is None
-    assert book.cost("p", "m", Usage(10, None)) is None
+    assert book.price("openai", "no-such-model-at-all", known).usd is None
+    assert book.price("ollama", "deepseek-r1", known).usd is None
+    assert book.price("no-such-provider", "gpt-4o", known).usd is None
+    assert book.price("openai", "", known).usd is None
+    assert book.price("p", "m", Usage(None, 10)).usd is None
+    assert book.price("p", "m", Usage(10, None)).usd is None
 
 
 def test_embedding_writes_nothing() -> None:
     """Its output is not reported, and that is no reason not to know its cost."""
     book = PriceBook(own=["e = input 1, output 9"])
-    assert book.cost("p", "e", Usage(1_000_000, None), api="openai.embeddings") == 1
-    assert book.cost("p", "e", Usage(1_000_000, None), api="openai.chat") is None
+    assert book.price("p", "e", Usage(1_000_000, None), api="openai.embeddings").usd == 1
+    assert book.price("p", "e", Usage(1_000_000, None), api="openai.chat").usd is None
 
 
 @pytest.mark.parametrize(
@@ -165,7 +167,7 @@ def test_embedding_writes_nothing() -> None:
 )  # fmt: skip
 def test_known_models_have_a_price(provider: str, model: str) -> None:
     """The names that wire formats give to providers are understood by the price table."""
-    cost = PriceBook().cost(provider, model, Usage(1000, 1000))
+    cost = PriceBook().price(provider, model, Usage(1000, 1000)).usd
     assert cost is not None
     assert 0 < cost < 1
 
@@ -192,7 +194,7 @@ def test_listed_price_is_that_of_the_price_table(listed: tuple[str, str], usage:
         provider_id=provider,
         genai_request_timestamp=NOON,
     )
-    ours = PriceBook().cost(provider, model, usage, timestamp=NOON)
+    ours = PriceBook().price(provider, model, usage, timestamp=NOON).usd
     assert ours is not None
     if vars(theirs.model_price).get("cache_read_mtok") is None and usage.cached_input_tokens:
         return  # older versions of the library take cached input without a price of its own for free
@@ -213,7 +215,7 @@ def test_cost_lies_between_the_cheapest_and_the_dearest_kind(rate: Rate, usage: 
     """Every token is paid exactly once."""
     read = [price.base for price in (rate.input, rate.cached or rate.input, rate.cache_write or rate.input)]
     written = [price.base for price in (rate.output, rate.reasoning or rate.output)]
-    cost = rate.cost(usage)
+    cost = rate.price(usage).usd
     assert cost is not None
     low = (usage.input_tokens * min(read) + usage.output_tokens * min(written)) / 10**6
     high = (usage.input_tokens * max(read) + usage.output_tokens * max(written)) / 10**6
@@ -227,7 +229,9 @@ def test_more_tokens_never_cost_less(rate: Rate, usage: Usage, more: int) -> Non
         usage.input_tokens + more, usage.output_tokens, usage.cached_input_tokens, usage.cache_write_tokens,
         usage.reasoning_tokens,
     )  # fmt: skip
-    assert math.isclose(rate.cost(grown), rate.cost(usage) + float(rate.input.base * more / 10**6), rel_tol=1e-9)
+    assert math.isclose(
+        rate.price(grown).usd, rate.price(usage).usd + float(rate.input.base * more / 10**6), rel_tol=1e-9
+    )
 
 
 @given(
@@ -235,7 +239,7 @@ def test_more_tokens_never_cost_less(rate: Rate, usage: Usage, more: int) -> Non
 )
 def test_parts_larger_than_their_whole_do_no_harm(usage: Usage) -> None:
     """Some providers report more cached tokens than input: the cost is still known, and not negative."""
-    cost = PriceBook(own=["m = input 1, cached 0.1, cache_write 1.25, output 4"]).cost("p", "m", usage)
+    cost = PriceBook(own=["m = input 1, cached 0.1, cache_write 1.25, output 4"]).price("p", "m", usage).usd
     assert (cost is None) == (usage.input_tokens is None or usage.output_tokens is None)
     assert cost is None or cost >= 0
 
@@ -244,11 +248,12 @@ def test_price_by_the_hour_does_not_move_a_gate() -> None:
     """Where the table has a price for the day's peak, the default is noon's, whenever the test runs."""
     usage = Usage(1_000_000, 0)
     book = PriceBook()
-    assert book.cost("deepseek", "deepseek-chat", usage) == book.cost(
-        "deepseek", "deepseek-chat", usage, timestamp=datetime.now(UTC).replace(hour=12)
+    assert (
+        book.price("deepseek", "deepseek-chat", usage).usd
+        == book.price("deepseek", "deepseek-chat", usage, timestamp=datetime.now(UTC).replace(hour=12)).usd
     )
-    night = book.cost("deepseek", "deepseek-chat", usage, timestamp=NOON.replace(hour=20))
-    assert night != book.cost("deepseek", "deepseek-chat", usage, timestamp=NOON)
+    night = book.price("deepseek", "deepseek-chat", usage, timestamp=NOON.replace(hour=20)).usd
+    assert night != book.price("deepseek", "deepseek-chat", usage, timestamp=NOON).usd
 
 
 def test_tier_holds_for_all_tokens_of_a_long_call() -> None:
@@ -262,9 +267,9 @@ def test_price_is_looked_up_once(monkeypatch: pytest.MonkeyPatch) -> None:
     import genai_prices
 
     book = PriceBook()
-    first = book.cost("openai", "gpt-4o", Usage(1000, 10))
+    first = book.price("openai", "gpt-4o", Usage(1000, 10)).usd
     monkeypatch.setattr(genai_prices, "calc_price", lambda *_, **__: pytest.fail("looked up again"))
-    assert book.cost("openai", "gpt-4o", Usage(1000, 10)) == first
+    assert book.price("openai", "gpt-4o", Usage(1000, 10)).usd == first
 
 
 def test_price_table_is_imported_only_for_a_cost_that_needs_it() -> None:
@@ -273,7 +278,7 @@ def test_price_table_is_imported_only_for_a_cost_that_needs_it() -> None:
         "import sys\n"
         "from pytest_tokenbudget.prices import PriceBook\n"
         "from pytest_tokenbudget.records.call import BilledUsage, Usage\n"
-        "PriceBook(own=['m = input 1, output 1']).cost('p', 'm', Usage(1, 1))\n"
+        "PriceBook(own=['m = input 1, output 1']).price('p', 'm', Usage(1, 1)).usd\n"
         "sys.exit(any(name in sys.modules for name in ('genai_prices', 'httpx', 'httpx2', 'pydantic')))\n"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
@@ -344,8 +349,8 @@ def test_own_prices_know_the_same_kinds_and_tiers() -> None:
         own=["m = input 1, output 2, input_audio 10, web_search 30, cache_write_1h 2", "m@priority = input 5, output 6"]
     )
     plain = billed(input_audio_tokens=500_000, web_searches=2)
-    assert book.cost("p", "m", Usage(1_000_000, 0), billed=plain) == pytest.approx(0.5 + 5 + 0.06)
-    assert book.cost("p", "m", Usage(1_000_000, 0), billed=billed(tier="priority")) == 5
+    assert book.price("p", "m", Usage(1_000_000, 0), billed=plain).usd == pytest.approx(0.5 + 5 + 0.06)
+    assert book.price("p", "m", Usage(1_000_000, 0), billed=billed(tier="priority")).usd == 5
     flex = book.price("p", "m", Usage(1_000_000, 0), billed=billed(tier="flex"))
     assert (flex.usd, flex.reason) == (None, "no price is known for m served as flex")
 
@@ -366,8 +371,10 @@ def test_kinds_cost_what_the_library_computes(read: int, written: int, audio: tu
         genai_request_timestamp=NOON,
     )
     told = billed(**{name: number for name, number in quantities.items() if number})
-    ours = PriceBook().cost(
-        "gcp.gemini", "gemini-2.5-flash", Usage(read, written, audio[1]), billed=told, timestamp=NOON
+    ours = (
+        PriceBook()
+        .price("gcp.gemini", "gemini-2.5-flash", Usage(read, written, audio[1]), billed=told, timestamp=NOON)
+        .usd
     )
     assert math.isclose(ours, float(theirs.total_price), rel_tol=1e-12)
 
@@ -424,7 +431,7 @@ if "updated" in sys.argv:
     set_custom_snapshot(DataSnapshot(providers=[], from_auto_update=False))
 cache = price_cache(Path(sys.argv[1]))
 book = PriceBook(cache=cache)
-known = [book.cost(*model, Usage(1000, 10)) for model in (("openai", "gpt-4o"), ("deepseek", "deepseek-chat"), ("x", "y"))]
+known = [book.price(*model, Usage(1000, 10)).usd for model in (("openai", "gpt-4o"), ("deepseek", "deepseek-chat"), ("x", "y"))]
 cache.save()
 print(known, "genai_prices" in sys.modules)
 """

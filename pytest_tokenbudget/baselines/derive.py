@@ -359,7 +359,7 @@ def combine(records: Sequence[MetricRecord | None], function: Callable[..., Numb
         varying = {
             shape
             for shape, sessions in zip(shapes, columns, strict=True)
-            if len(set(chain.from_iterable(sessions))) > 1
+            if shape != (1,) and len(set(chain.from_iterable(sessions))) > 1
         }
         if len(varying) > 1:
             return None
@@ -369,7 +369,7 @@ def combine(records: Sequence[MetricRecord | None], function: Callable[..., Numb
             for shape, sessions in zip(shapes, columns, strict=True)
         ]
     results: Any = tuple(tuple(map(function, *sessions)) for sessions in zip(*columns, strict=True))
-    if any(None in session for session in results):
+    if None in chain.from_iterable(results):
         return None
     origins = [record.origin for record in records if record is not None]
     return MetricRecord(results, None if None in origins else function(*origins))
@@ -386,11 +386,13 @@ def add(*values: Number) -> Number:
     return total if type(total) is int else float(sum(map(_exact, values)))
 
 
+@lru_cache(maxsize=1024)
 def subtract(whole: Number, part: Number) -> Number:
     """Subtract numbers as the decimals that they are written as; never below 0."""
     return 0.0 if part >= whole else float(_exact(whole) - _exact(part))
 
 
+@lru_cache(maxsize=1024)
 def quotient(over: Number, under: Number) -> Number | None:
     """Divide, to twelve digits; ``None`` where there is nothing to divide by."""
     return float(f"{over / under:.12g}") if under else None

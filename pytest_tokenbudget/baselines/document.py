@@ -39,8 +39,13 @@ def to_document(entry: BaselineEntry) -> Document:
     origins |= pooled_origins
     for records in (metrics, pooled):
         origins |= {key: record.origin for key, record in records.items() if record.origin != mean(record.sessions[0])}
-    rows = _by_name(metrics)
-    zero = {name for name in rows if _is_zero(rows[name], ("",) if scope.single else scope.stages)}
+    rows = _rows(metrics)
+    nothing = dict.fromkeys(("",) if scope.single else scope.stages, 0)
+    zero = {
+        name
+        for name, row in rows.items()
+        if row == nothing and origins.keys().isdisjoint(key_of(stage, name) for stage in row)
+    }
     rows = {name: row for name, row in rows.items() if name not in zero}
     obtained: Document = {
         "models": list(entry.models),
@@ -52,14 +57,14 @@ def to_document(entry: BaselineEntry) -> Document:
     named = {stage for row in rows.values() for stage in row}
     document: Document = {
         "composition": list(_composition_lines(entry, scope, named)),
-        "metrics": {name: _row_json(name, row) for name, row in rows.items()},
+        "metrics": _short(rows),
         "obtained": obtained,
     }
     optional = {
         "fixed": _fixed_lines(entry.composition),
         "origin": origins,
         "outcomes": entry.outcomes,
-        "pooled": {name: _row_json(name, row) for name, row in _by_name(pooled).items()},
+        "pooled": _short(_rows(pooled)),
         # s a call, s a token read, s a token written and the number of calls.
         "speed": {
             stage: {model: [*speed.coefficients, speed.calls] for model, speed in models.items()}
@@ -99,33 +104,25 @@ def to_entry(document: Document) -> BaselineEntry:
     )
 
 
-def _by_name(records: Mapping[str, MetricRecord]) -> dict[str, dict[str, MetricRecord]]:
-    """Give the records of each metric by stage."""
-    rows: dict[str, dict[str, MetricRecord]] = {}
+def _rows(records: Mapping[str, MetricRecord]) -> dict[str, dict[str, Any]]:
+    """Give the values of each metric by stage: one number, or the values of each session."""
+    rows: dict[str, dict[str, Any]] = {}
     for key, record in records.items():
+        values = record.values
+        for value in (*values, record.origin or 0):
+            if type(value) not in (int, float) or not bounded(value):
+                raise BaselineError(
+                    f"{key} cannot be stored: {value!r} is no number that a measurement can give",
+                    remedy="fix the hook that computes the metric: it must return a finite int or float, or None",
+                )
         stage, name = split_key(key)
-        rows.setdefault(name, {})[stage] = record
+        rows.setdefault(name, {})[stage] = values[0] if len(values) == 1 else list(map(list, record.sessions))
     return rows
 
 
-def _is_zero(row: Mapping[str, MetricRecord], scopes: Collection[str]) -> bool:
-    """Tell whether a metric is 0 in every stage, from the start."""
-    return all(record == ZERO for record in row.values()) and row.keys() == set(scopes)
-
-
-def _row_json(name: str, row: Mapping[str, MetricRecord]) -> Any:
-    """Give the row of a metric: its value, or its values by stage; the whole test's alone needs no stage."""
-    values: dict[str, Any] = {}
-    for stage, record in row.items():
-        for value in (*record.values, record.origin or 0):
-            if type(value) not in (int, float) or not bounded(value):
-                raise BaselineError(
-                    f"{key_of(stage, name)} cannot be stored: {value!r} is no number that a measurement can give",
-                    remedy="fix the hook that computes the metric: it must return a finite int or float, or None",
-                )
-        sessions = [list(session) for session in record.sessions]
-        values[stage] = sessions if len(sessions) > 1 or len(sessions[0]) > 1 else sessions[0][0]
-    return values[""] if values.keys() == {""} else values
+def _short(rows: Mapping[str, Mapping[str, Any]]) -> Document:
+    """Leave out the stage where the whole test's values stand alone."""
+    return {name: row[""] if row.keys() == {""} else row for name, row in rows.items()}
 
 
 def _records(rows: Document, origins: derive.Origins) -> dict[str, MetricRecord]:
@@ -323,13 +320,10 @@ def render(document: Mapping[str, Any]) -> str:
     """Write a document.
 
     Args:
-        document: The document, of plain JSON with finite numbers.
+        document: The document, of plain JSON with finite numbers, as :func:`to_document` gives it.
 
     Returns:
         JSON with sorted keys, two spaces a level, one metric and one part of the input a line, a newline at the end.
-
-    Raises:
-        ValueError: If it holds what is no plain JSON.
     """
     tests = document["tests"]
     written = _block([f"{quoted(key)}: {_test(tests[key])}" for key in sorted(tests)], depth=2)
@@ -354,6 +348,8 @@ def _test(test: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, value: Any) -> str:
+    if type(value) in (int, float):
+        return repr(value)
     text = _plain(value)
     if not isinstance(value, dict) or len(_INDENT) * 4 + len(quoted(name)) + len(text) + 3 <= WIDTH:
         return text

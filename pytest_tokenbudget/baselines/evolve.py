@@ -176,7 +176,7 @@ def _evolved(
 
     def records(stored: Mapping[str, MetricRecord], sessions: Mapping[str, Session]) -> dict[str, MetricRecord]:
         kept = {
-            key: stored[key] for key in stored.keys() & seen.unknown if not other and split_key(key)[0] not in moved
+            key: stored[key] for key in seen.unknown if not other and split_key(key)[0] not in moved and key in stored
         }
         for key, session in sessions.items():
             record = stored.get(key)
@@ -257,8 +257,9 @@ def _nothing_new(record: MetricRecord, session: Session) -> bool:
 
 def _unless_only_digests(stored: StageComposition | None, seen: StageComposition) -> StageComposition:
     """Keep the stored composition where only texts of equal size differ, such as the date in a prompt."""
-    same = stored is not None and _without_digests(stored) == _without_digests(seen)
-    return stored if stored is not None and same else seen
+    if stored is None or stored == seen:
+        return seen
+    return stored if _without_digests(stored) == _without_digests(seen) else seen
 
 
 def _without_digests(composition: StageComposition) -> StageComposition:

@@ -14,7 +14,6 @@ from typing import Any
 
 from pytest_tokenbudget.baselines.document import render, to_document, to_entry
 from pytest_tokenbudget.baselines.migrations import FORMAT, NEEDS, STEPS, Document, Step, migrate
-from pytest_tokenbudget.baselines.schema import validator
 from pytest_tokenbudget.errors import BaselineError
 from pytest_tokenbudget.files import DiskCache
 from pytest_tokenbudget.measure.metrics import BUILTIN_METRICS
@@ -138,6 +137,8 @@ def _migrated(document: Document, path: Path, steps: Mapping[int, Step]) -> Docu
 def _validated(document: Document, path: Path) -> Document:
     from pydantic_core import ValidationError
 
+    from pytest_tokenbudget.baselines.schema import validator
+
     try:
         validated: Document = validator().validate_python(document)
     except ValidationError as error:
@@ -227,11 +228,12 @@ def _kind(value: object) -> str:
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def dump(entries: Mapping[str, BaselineEntry]) -> bytes:
+def dump(entries: Mapping[str, BaselineEntry], *, kept: Mapping[str, Document] | None = None) -> bytes:
     """Give the bytes of a file that holds these entries.
 
     Args:
         entries: Entries by test key (node id within the file).
+        kept: Further ones as they stand in a file that was read: an entry that did not change is not worked out again.
 
     Returns:
         UTF-8 JSON. A lone surrogate, which UTF-8 cannot hold, is written as the text of its escape.
@@ -239,7 +241,7 @@ def dump(entries: Mapping[str, BaselineEntry]) -> bytes:
     Raises:
         BaselineError: If an entry holds what cannot be stored.
     """
-    tests = {}
+    tests = dict(kept or {})
     for key, entry in entries.items():
         try:
             tests[key] = to_document(entry)
@@ -256,19 +258,19 @@ class Entries(Mapping[str, BaselineEntry]):
     """The entries of a file by test key, each made from its document when it is asked for."""
 
     def __init__(self, documents: Mapping[str, Document]) -> None:
-        self._documents = documents
+        self.documents = documents
 
     def __getitem__(self, key: str) -> BaselineEntry:
-        return to_entry(self._documents[key])
+        return to_entry(self.documents[key])
 
     def __contains__(self, key: object) -> bool:
-        return key in self._documents
+        return key in self.documents
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._documents)
+        return iter(self.documents)
 
     def __len__(self) -> int:
-        return len(self._documents)
+        return len(self.documents)
 
 
 def load(data: bytes, path: Path, *, steps: Mapping[int, Step] = STEPS, checked: DiskCache | None = None) -> Entries:

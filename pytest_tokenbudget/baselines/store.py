@@ -93,10 +93,13 @@ class JsonStore:
 
         The file is always read, but parsed only where its bytes are not those of the last time.
         """
+        return self._entries(path)
+
+    def _entries(self, path: Path) -> Entries:
         try:
             data = path.read_bytes()
         except FileNotFoundError:
-            return {}
+            return Entries({})
         except OSError as error:
             raise _failed(path, "read", error) from error
         known = self._parsed.get(path)
@@ -113,14 +116,16 @@ class JsonStore:
         if not changes:
             return False
         with self._exclusive(path):
-            standing = dict(self.read(path))
-            entries = dict(standing)
+            standing = self._entries(path)
+            changed: dict[str, BaselineEntry | None] = {}
             for key, change in changes.items():
-                if (entry := change(standing.get(key))) is None:
-                    entries.pop(key, None)
-                else:
-                    entries[key] = entry
-            return self._replace(path, standing, entries)
+                before = standing.get(key)
+                after = change(before)
+                # Once the file is to be written, whether one more entry differs is worth no comparison.
+                if after is not before and (changed or after != before):
+                    changed[key] = after
+            self._replace(path, standing, changed)
+        return bool(changed)
 
     def prune(self, path: Path, existing: Collection[str]) -> tuple[str, ...]:
         """Remove the entries of tests that exist no more; a file without entries goes too.
@@ -128,10 +133,10 @@ class JsonStore:
         See :class:`BaselineStore`.
         """
         with self._exclusive(path):
-            standing = dict(self.read(path))
-            entries = {key: entry for key, entry in standing.items() if key in existing}
-            self._replace(path, standing, entries)
-        return tuple(sorted(standing.keys() - entries.keys()))
+            standing = self._entries(path)
+            gone = standing.keys() - set(existing)
+            self._replace(path, standing, dict.fromkeys(gone))
+        return tuple(sorted(gone))
 
     def migrate(self, path: Path) -> bool:
         """Write a file of an older format in the format of now; its entries stay what they are.
@@ -159,11 +164,14 @@ class JsonStore:
                 raise _failed(path, "written", error) from error
         return True
 
-    def _replace(self, path: Path, standing: Mapping[str, BaselineEntry], entries: Mapping[str, BaselineEntry]) -> bool:
-        if entries == standing:
-            return False
-        if entries:
-            data = dump(entries)
+    def _replace(self, path: Path, standing: Entries, changed: Mapping[str, BaselineEntry | None]) -> None:
+        """Write the entries that changed, ``None`` for those that go, beside those that stand."""
+        if not changed:
+            return
+        kept = {key: document for key, document in standing.documents.items() if key not in changed}
+        entries = {key: entry for key, entry in changed.items() if entry is not None}
+        if kept or entries:
+            data = dump(entries, kept=kept)
             try:
                 files.write_atomically(path, data)
             except OSError as error:
@@ -173,7 +181,6 @@ class JsonStore:
                 Path(os.path.realpath(path)).unlink(missing_ok=True)
             except OSError as error:
                 raise _failed(path, "removed", error) from error
-        return True
 
     @contextlib.contextmanager
     def _exclusive(self, path: Path) -> Iterator[None]:

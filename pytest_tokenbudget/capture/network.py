@@ -220,6 +220,13 @@ def recorded_hosts(netlocs: Iterable[str]) -> tuple[str, ...]:
     return tuple(patterns)
 
 
+def origin_of(scheme: str, host: str, port: int | None) -> str:
+    """A URL without a path; a port is named where it is not the scheme's own."""
+    named = f"[{host}]" if ":" in host and not host.startswith("[") else host
+    usual = port in (None, 443 if scheme in ("https", "wss") else 80)
+    return f"{scheme}://{named}" if usual else f"{scheme}://{named}:{port}"
+
+
 def split_port(named: str) -> tuple[str, int | None]:
     """Split ``host:port``; an IPv6 address stands in brackets where it has a port."""
     if named.startswith("["):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from pytest_tokenbudget.capture.in_flight import InFlightRequest
+from pytest_tokenbudget.capture.network import origin_of
 from pytest_tokenbudget.capture.urllib3_clients import PlainRequest
 
 if TYPE_CHECKING:
@@ -76,10 +77,8 @@ def request_of(connection: Any, message_body: Any) -> PlainRequest:
     scheme = "https" if connection.default_port == 443 else "http"
     host = getattr(connection, "_tunnel_host", None) or connection.host
     port = (connection._tunnel_port if connection._tunnel_host else connection.port) or connection.default_port
-    named = f"[{host}]" if ":" in host else host
-    origin = f"{scheme}://{named}" + ("" if port == connection.default_port else f":{port}")
     # Through a proxy the target is a whole URL.
-    url = target if target.startswith(("http://", "https://")) else origin + target
+    url = target if target.startswith(("http://", "https://")) else origin_of(scheme, host, port) + target
     body = b"".join(message_body) if _is_pieces(message_body) else message_body
     return PlainRequest(method, url, headers, body)
 

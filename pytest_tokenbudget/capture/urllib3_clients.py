@@ -13,6 +13,7 @@ from pytest_tokenbudget.capture.active import ACTIVE
 from pytest_tokenbudget.capture.exchange_builder import Library
 from pytest_tokenbudget.capture.in_flight import in_flight_request
 from pytest_tokenbudget.capture.local_answer import Fault, LocalAnswer
+from pytest_tokenbudget.capture.network import origin_of
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.urllib3_body import play_botocore, play_requests, raw_response, teed_body
 from pytest_tokenbudget.records.exchange import Headers
@@ -195,12 +196,10 @@ def _attempt(
 
 
 def _request_of(pool: Any, given: dict[str, Any]) -> PlainRequest:
-    host = f"[{pool.host}]" if ":" in pool.host and not pool.host.startswith("[") else pool.host
-    usual = pool.port in (None, 443 if pool.scheme == "https" else 80)
-    origin = f"{pool.scheme}://{host}" + ("" if usual else f":{pool.port}")
     target = str(given.get("url"))
     # Through a proxy the target is a whole URL.
-    url = target if target.startswith(("http://", "https://")) else origin + target
+    whole = target.startswith(("http://", "https://"))
+    url = target if whole else origin_of(pool.scheme, pool.host, pool.port) + target
     headers = given.get("headers")
     return PlainRequest(str(given.get("method")), url, dict(headers or pool.headers or {}), given.get("body"))
 

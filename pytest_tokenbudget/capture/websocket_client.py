@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from pytest_tokenbudget.capture.active import ACTIVE, Epoch
 from pytest_tokenbudget.capture.exchange_builder import ExchangeBuilder, Library, builtin_formats
+from pytest_tokenbudget.capture.network import origin_of
 from pytest_tokenbudget.capture.patching import Watched
 from pytest_tokenbudget.capture.unanswerable import begin_unanswerable
 from pytest_tokenbudget.capture.websocket_turns import Conversation, JsonObject, Received, conversation_at
@@ -152,9 +153,7 @@ def _text_of_frame(received: Any) -> Any:
 
 def _websockets_url(connection: Any) -> str:
     uri = connection.protocol.uri
-    usual = uri.port == (443 if uri.secure else 80)
-    host = uri.host if usual else f"{uri.host}:{uri.port}"
-    return f"{'wss' if uri.secure else 'ws'}://{host}{uri.resource_name}"
+    return origin_of("wss" if uri.secure else "ws", uri.host, uri.port) + str(uri.resource_name)
 
 
 def _connecting(

@@ -87,7 +87,7 @@ def _priced(rows: Iterable[ProductionRow]) -> Iterator[ProductionRow]:
             yield row
             continue
         usage = Usage(row.input_tokens, row.output_tokens, row.cached_input_tokens)
-        yield replace(row, cost=prices.cost("", row.model, usage))
+        yield replace(row, cost=prices.price("", row.model, usage).usd)
 
 
 def production_json(production: Production) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 from pytest_tokenbudget.measure.metrics import OPTIONAL_USAGE, PROVIDER_PACE, MetricSpec, tool_tokens
 from pytest_tokenbudget.records.baseline import BaselineEntry, Number, Session
@@ -23,10 +24,11 @@ def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -
 
     Returns:
         A value a sample (or a call, for pooled metrics); 0 where the stage was not opened in a sample; none where a
-        sample's value is unknown.
+        sample's value is unknown, or is no finite number.
     """
     if spec.pooled is not None:
-        return [value for sample in samples for value in sample.pooled.get(metric.stage, {}).get(metric.name, ())]
+        pooled = [sample.pooled.get(metric.stage, {}).get(metric.name, ()) for sample in samples]
+        return [value for values in pooled for value in values if isfinite(value)]
     if is_tool_metric(metric.name):
         tool = metric.name.removeprefix(TOOL_PREFIX)
         return [tool_tokens(found, tool) for sample in samples if (found := within(sample.composition, metric.stage))]
@@ -34,7 +36,7 @@ def sample_values(samples: Sequence[Sample], metric: Metric, spec: MetricSpec) -
     for sample in samples:
         figures = sample.stages.get(metric.stage) if metric.stage else sample.total
         value = 0 if figures is None else figures.get(metric.name)
-        if value is None:
+        if value is None or not isfinite(value):  # a metric of a hook may give anything
             return []
         values.append(value)
     return values

@@ -21,7 +21,7 @@ MOST_LINES = 60
 LONGEST_LINE = 160
 """Characters of a line; a longer one is broken where a sentence ends, else anywhere."""
 
-WITHHELD = ("… the words that changed are not shown: they hold what looks like a key",)
+WITHHELD = ("… its words are not shown: they hold what looks like a key",)
 """Stands for the diff of a text that no cassette may hold."""
 
 _MOST_COMPARED = 1000

@@ -117,7 +117,7 @@ class BudgetRecord:
                 output_source="provider" if output_tokens is not None else None,
                 tool_calls=tuple(tool_calls),
                 finish_reason=finish_reason,
-                cost=running.reader.prices.cost(provider, model, usage),
+                cost=running.reader.prices.price(provider, model, usage).usd,
             )
         )
 

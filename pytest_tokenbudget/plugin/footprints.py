@@ -59,7 +59,7 @@ class Footprints:
         if running is not None:
             path = (checked_path(stage) if stage else current_path()) or "main"
             call = footprint_call(found, stage=path, started=running.clock() - running.origin)
-            cost = running.reader.prices.cost(call.provider, call.model, call.usage)
+            cost = running.reader.prices.price(call.provider, call.model, call.usage).usd
             running.record(replace(call, cost=cost))
         return found
 

@@ -67,6 +67,11 @@ def holds(*names: str) -> Callable[[Request], bool]:
     return lambda request: request.body is not None and all(name in request.body for name in names)
 
 
+def holds_any(*names: str) -> Callable[[Request], bool]:
+    """Tell whether the body can be read and has one of the fields; for ``Endpoint.when``."""
+    return lambda request: request.body is not None and any(name in request.body for name in names)
+
+
 class WireFormat:
     """One API.
 

@@ -190,15 +190,17 @@ def _records(kind: type[T], holder: _Json, key: str) -> tuple[T, ...]:
 
 
 def _record(kind: type[T], said: _Json, **given: Any) -> T:
-    """A record by the names and types of its fields; what a report does not tell has the record's default."""
+    """A record by the names and types of its fields; what a report of an older version does not tell has a default."""
     values = dict(given)
     for field in fields(kind):  # type: ignore[arg-type]  # all of them are dataclasses
         if field.name not in given and (field.name in said or field.default is MISSING):
-            values[field.name] = _field(said, field.name, _TYPES[kind][field.name])
+            of = _TYPES[kind][field.name]
+            values[field.name] = _field(said, field.name, of, _ABSENT.get(of) if field.name != "metric" else None)
     return kind(**values)
 
 
 _RECORDS: tuple[type, ...] = (Advice, Call, Cause, ExactPart, GateResult, PartTotal, SchemaAnatomy, Unattributed, Usage)
+_ABSENT: Mapping[Any, Any] = {str: "", int: 0, float: 0.0, float | int: 0}
 _TYPES: Mapping[type, Mapping[str, Any]] = {kind: get_type_hints(kind) for kind in _RECORDS}
 
 

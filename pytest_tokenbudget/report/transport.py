@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 from pytest_tokenbudget.records.verdict import RunView, TestResult
 
@@ -25,7 +25,7 @@ def decode(text: str) -> TestResult:
     Raises:
         ValueError: If it is no such text.
     """
-    return _result_adapter().validate_python(json.loads(text))
+    return cast("TestResult", _adapter(TestResult).validate_python(json.loads(text)))
 
 
 def decode_run(text: str) -> RunView:
@@ -34,13 +34,11 @@ def decode_run(text: str) -> RunView:
     Raises:
         ValueError: If it is no such text.
     """
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(RunView).validate_python(json.loads(text))
+    return cast("RunView", _adapter(RunView).validate_python(json.loads(text)))
 
 
 @cache
-def _result_adapter() -> TypeAdapter[TestResult]:
+def _adapter(kind: type) -> TypeAdapter[Any]:
     from pydantic import TypeAdapter
 
-    return TypeAdapter(TestResult)
+    return TypeAdapter(kind)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import multiprocessing
 import os
 import threading
@@ -62,6 +63,19 @@ def test_only_the_entries_of_tests_that_ran_are_touched(store: JsonStore, path: 
     other_session.update(path, {"test_c": put(entry((3,)))})
     store.update(path, {"test_b": put(entry((9,)))})
     assert store.read(path) == {"test_a": entry((1,)), "test_b": entry((9,)), "test_c": entry((3,))}
+
+
+def test_an_entry_that_does_not_change_is_written_as_it_stands(
+    store: JsonStore, path: Path, stored: bytes, entry
+) -> None:
+    """Also where somebody wrote a figure into it that would have followed from others."""
+    document = json.loads(stored)
+    document["tests"]["test_a"]["metrics"] |= {"output_tokens": 2, "total_tokens": 3}
+    path.write_text(json.dumps(document), encoding="utf-8")
+    assert store.update(path, {"test_b": put(entry((9,)))}) is True
+    written = json.loads(path.read_bytes())["tests"]
+    assert written["test_a"] == document["tests"]["test_a"]
+    assert written["test_b"]["metrics"] == {"input_tokens": 9}
 
 
 def test_a_change_gets_what_stands_there_now(store: JsonStore, path: Path, stored: bytes, entry) -> None:

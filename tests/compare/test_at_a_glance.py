@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import replace
 from fractions import Fraction
@@ -107,7 +108,10 @@ def runs(draw: st.DrawFn) -> GateInput:
         figures = {path: values for path, values in figures.items() if path != stages[-1]} | {"new": figures[""]}
     if other == "figures":
         path = draw(st.sampled_from(sorted(figures)))
-        figures[path] = {name: draw(st.just(value) | _NUMBERS | st.none()) for name, value in figures[path].items()}
+        figures[path] = {
+            name: draw(st.just(value) | _NUMBERS | st.sampled_from([None, math.nan, math.inf]))
+            for name, value in figures[path].items()
+        }
     changed: dict[str, Any] = {}
     if other == "a prompt":
         changed["fixed"] = draw(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import replace
@@ -124,6 +125,18 @@ def test_an_unknown_value_fails_what_was_asked_for_by_name(metric: str) -> None:
     (said,) = judge_gates(GateInput(budget, [sample], None, True, TABLE))
     assert (said.value, said.allowed, said.verdict) == (None, 7, "over_limit")
     assert said.reason.startswith(f"{metric} is not known: ")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_what_is_no_finite_number_is_not_known(value: float) -> None:
+    """A hook's metric may give anything: it raises nothing, and what was asked for by name fails."""
+    named = ((Metric("", "cost"), Rule(Fraction(1, 10))),)
+    budget = Budget(None, rules=named, limit=((Metric("", "latency"), Fraction(7)),))
+    said = _decide(budget, _stored(cost=1), cost=value, latency=value)
+    assert (said["cost"].verdict, said["latency"].verdict) == ("regression", "over_limit")
+    live = [Sample(total={"cost": cost}) for cost in (1.0, value)]
+    (gate,) = judge_gates(GateInput(Budget(None, rules=named), live, _stored(cost=1), False, TABLE))
+    assert gate.verdict == "regression"
 
 
 @pytest.mark.parametrize("seed", range(30))

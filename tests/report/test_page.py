@@ -147,6 +147,30 @@ def test_a_report_tells_what_was_sent_and_whether_it_is_the_same() -> None:
     assert set(found) == set(contents(run))
 
 
+def test_a_report_of_an_older_version_is_read() -> None:
+    """What it does not tell is none, or unknown; a gate without its metric is no gate."""
+    data = json_report.run_json(showcase())
+    for test in data["tests"]:
+        for part in (part for parts in test["parts"].values() for part in parts):
+            for name in ("distinct", "largest", "digest", "repeated_tokens"):
+                del part[name]
+        for gate in test["gates"]:
+            for name in ("unit", "allowed", "drift", "learning", "exact_part"):
+                del gate[name]
+        for call in test["calls"]:
+            for name in ("provider", "started", "ttft", "cost", "server_tool_calls"):
+                del call[name]
+        for cause in test["causes"]:
+            del cause["diff"]
+            del cause["delta"]
+    run = parse_report(json.dumps(data).encode(), "report.json")
+    assert "are over budget" in render(run)
+    assert {gate.unit for result in run.results for gate in result.gates if gate.metric == "latency"} == {"s"}
+    del data["tests"][0]["gates"][0]["metric"]
+    with pytest.raises(ReportError, match="metric is no text"):
+        parse_report(json.dumps(data).encode(), "report.json")
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [

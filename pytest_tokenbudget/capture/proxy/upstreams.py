@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from pytest_tokenbudget.capture.network import origin_of
 from pytest_tokenbudget.errors import SettingsError
 
 
@@ -63,9 +64,7 @@ class Upstream:
     @property
     def origin(self) -> str:
         """Its URL without a path."""
-        usual = self.port == (443 if self.scheme == "https" else 80)
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" if usual else f"{self.scheme}://{host}:{self.port}"
+        return origin_of(self.scheme, self.host, self.port)
 
     @property
     def host_header(self) -> str:

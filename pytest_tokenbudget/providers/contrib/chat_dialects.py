@@ -9,7 +9,14 @@ from pytest_tokenbudget.providers.loose import as_dict, as_str, compact, count, 
 from pytest_tokenbudget.providers.openai_chat import Calls, chat_usage, parse_chat, tool_calls
 from pytest_tokenbudget.providers.openai_responses import parse_responses, responses_prompt
 from pytest_tokenbudget.providers.prompt_parts import chat_prompt, completion_prompt
-from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, error_text, has
+from pytest_tokenbudget.providers.wire_format import (
+    Endpoint,
+    ResponseAccumulator,
+    WireFormat,
+    error_text,
+    has,
+    holds_any,
+)
 from pytest_tokenbudget.records.call import Operation, Usage
 from pytest_tokenbudget.records.prompt import Prompt
 
@@ -80,15 +87,11 @@ class WatsonxGeneration(WireFormat):
         accumulator.usage = Usage(input_tokens=max(read, default=None), output_tokens=max(written, default=None))
 
 
-def _asks_a_language_model(request: Request) -> bool:
-    return request.body is not None and any(name in request.body for name in ("messages", "prompt", "input"))
-
-
 class CloudflareRun(WireFormat):
     """A run of a model at Cloudflare's Workers AI by its own path. The newer ones answer in OpenAI's dialects inside the same frame."""
 
     api = "cloudflare.run"
-    endpoints = (Endpoint("call", r"/ai/run/|/@[ch]f/", when=_asks_a_language_model),)
+    endpoints = (Endpoint("call", r"/ai/run/|/@[ch]f/", when=holds_any("messages", "prompt", "input")),)
     hosts = (
         ("gateway.ai.cloudflare.com", "cloudflare"),
         ("api.cloudflare.com", "cloudflare"),

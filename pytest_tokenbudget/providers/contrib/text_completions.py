@@ -8,7 +8,7 @@ from typing import Any
 from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import completion_prompt
-from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has, holds
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has, holds, holds_any
 from pytest_tokenbudget.records.call import Usage
 
 
@@ -66,11 +66,6 @@ def _llamacpp_usage(document: dict[str, Any]) -> Usage:
     )
 
 
-def _has_a_gap(request: Request) -> bool:
-    body = request.body or {}
-    return "input_prefix" in body or "input_suffix" in body
-
-
 class LlamaCppCompletion(WireFormat):
     """llama.cpp's own completion of a prompt, or of what stands around a gap; its other paths speak OpenAI's and Anthropic's dialects."""
 
@@ -79,7 +74,7 @@ class LlamaCppCompletion(WireFormat):
     common_path = True
     endpoints = (
         Endpoint("call", r"/completion$", when=holds("prompt")),
-        Endpoint("call", r"/infill$", when=_has_a_gap),
+        Endpoint("call", r"/infill$", when=holds_any("input_prefix", "input_suffix")),
     )
     read_prompt = staticmethod(completion_prompt)
 
@@ -139,18 +134,13 @@ def _sglang_usage(answers: Iterable[dict[str, Any]]) -> Usage:
     return Usage(input_tokens=read, output_tokens=written, cached_input_tokens=cached)
 
 
-def _has_text_or_ids(request: Request) -> bool:
-    body = request.body or {}
-    return "text" in body or "input_ids" in body
-
-
 class SGLangGeneration(WireFormat):
     """SGLang's own completions; each event of a stream holds all that was written so far."""
 
     api = "sglang.generate"
     operation = "text_completion"
     common_path = True
-    endpoints = (Endpoint("call", r"/generate$", when=_has_text_or_ids),)
+    endpoints = (Endpoint("call", r"/generate$", when=holds_any("text", "input_ids")),)
     read_prompt = staticmethod(completion_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
