@@ -121,7 +121,8 @@ class JsonStore:
             for key, change in changes.items():
                 before = standing.get(key)
                 after = change(before)
-                if after is not before and after != before:
+                # Once the file is to be written, whether one more entry differs is worth no comparison.
+                if after is not before and (changed or after != before):
                     changed[key] = after
             self._replace(path, standing, changed)
         return bool(changed)

@@ -316,7 +316,8 @@ def is_cancellation(error: BaseException) -> bool:
 
 def is_encoded(headers: Headers) -> bool:
     """Tell whether a body with these headers is compressed on the wire."""
-    return any(name == "content-encoding" and value.strip().lower() not in ("", "identity") for name, value in headers)
+    codings = {value.strip().lower() for name, value in headers if name == "content-encoding"}
+    return not codings <= {"", "identity"}
 
 
 def _agent_name(span: Any) -> str | None:

@@ -155,7 +155,7 @@ def _words(command: Any) -> tuple[str, ...]:
         return tuple(os.fsdecode(command).split())
     if isinstance(command, Sequence):
         return tuple(
-            os.fsdecode(word) if isinstance(word, str | bytes | os.PathLike) else str(word) for word in command
+            [os.fsdecode(word) if isinstance(word, str | bytes | os.PathLike) else str(word) for word in command]
         )
     return (str(command),)
 
