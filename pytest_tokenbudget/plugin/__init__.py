@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pytest
@@ -24,6 +25,9 @@ _ARGUMENTS: dict[str, dict[str, Any]] = {
     "count": {"type": int},
 }
 _INI_TYPES: dict[str, Any] = {"lines": "linelist", "flag": "bool"}
+
+_registering: pytest.StashKey[Lock] = pytest.StashKey()
+"""Held while the controller is registered: pytest-xdist reads the reports of each worker in a thread of its own."""
 
 MARKER_HELP = "fail the test when its model calls get more expensive or slower than its baseline."
 
@@ -66,6 +70,7 @@ def _import_as_written(pluginmanager: pytest.PytestPluginManager) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and whoever is to act although no test may be marked."""
     config.addinivalue_line("markers", f"{marker_signature()}: {MARKER_HELP}")
+    config.stash[_registering] = Lock()
     if config.option.tokenbudget_reports:
         _register_controller(config)
     # Not in a pytest that a test of the project starts itself.
@@ -77,10 +82,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _register_controller(config: pytest.Config) -> None:
     """Have results collected, once there are any, where this is not a worker of pytest-xdist."""
-    if not hasattr(config, "workerinput") and not config.pluginmanager.has_plugin("tokenbudget-controller"):
-        from pytest_tokenbudget.plugin.controller import Controller
+    if hasattr(config, "workerinput"):
+        return
+    with config.stash[_registering]:
+        if not config.pluginmanager.has_plugin("tokenbudget-controller"):
+            from pytest_tokenbudget.plugin.controller import Controller
 
-        config.pluginmanager.register(Controller(config), "tokenbudget-controller")
+            config.pluginmanager.register(Controller(config), "tokenbudget-controller")
 
 
 @pytest.hookimpl(trylast=True)

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from own_process import QUICK, run_in_own_process
 
 FOUR = """
 @token_budget("10%", samples=1)
@@ -69,6 +70,36 @@ def test_grouped(ask):
     assert [test["nodeid"] for test in quick_project.report["tests"]] == [test["nodeid"] for test in alone["tests"]]
     assert {test["verdict"] for test in quick_project.report["tests"]} == {"ok"}
     assert json.loads(quick_project.baseline)["tests"].keys() == baseline["tests"].keys()
+
+
+TOGETHER = """
+import contextlib
+import threading
+import pytest
+
+WORKERS, SEEN = threading.Barrier(2, timeout=20), threading.local()
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_report_from_serializable(data):
+    # The first results of both workers are read at the same time.
+    report = yield
+    if "tokenbudget" in data and not hasattr(SEEN, "first"):
+        SEEN.first = True
+        with contextlib.suppress(threading.BrokenBarrierError):
+            WORKERS.wait()
+    return report
+"""
+
+
+def test_workers_that_send_their_first_results_at_the_same_time(quick_project: Any) -> None:
+    """pytest-xdist reads each worker's reports in a thread; without a report of ours nothing collects them before."""
+    pytest.importorskip("xdist", reason="pytest-xdist is not installed")
+    quick_project.write(FOUR)
+    quick_project.pytester.makepyfile(together=TOGETHER)
+    result = run_in_own_process(quick_project.pytester, *QUICK, "-n2", plugins=("xdist", "together"))
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["*4 tests new*"])
 
 
 def test_a_killed_worker_costs_only_its_running_test(quick_project: Any) -> None:
