@@ -33,19 +33,22 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(leave_out)}
 
 
-def run(place: Path, *arguments: str, only: Sequence[str] | None = None) -> Session:
+def run(place: Path, *arguments: str, only: Sequence[str] | None = None, cache: bool = False) -> Session:
     """Run pytest in a folder.
 
     Args:
         place: Where its tests and its configuration are.
         arguments: Further arguments.
         only: Modules of the plugins to load, and no others; ``None`` loads all that are installed.
+        cache: Whether pytest keeps its cache between sessions, as it does by default.
 
     Raises:
         RuntimeError: If a test fails.
     """
     variables = environment()
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--rootdir={place}"]
+    command = [sys.executable, "-m", "pytest", "-q", f"--rootdir={place}"]
+    if not cache:
+        command += ["-p", "no:cacheprovider"]
     if only is not None:
         # To find a plugin by name pytest looks through all that is installed, which is no plugin's doing: so it has to
         # find an empty one in a bare session too.
