@@ -6,15 +6,17 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from pytest_tokenbudget.capture.in_flight import in_flight_request, is_being_sent
 from pytest_tokenbudget.capture.network import OWN_THREADS
 from pytest_tokenbudget.capture.patching import Watched
 
-if TYPE_CHECKING:
-    from pytest_tokenbudget.capture.stdlib_sending import Sending
+# Loaded with the watch and not where a request needs them first: that would be within a test's measured time.
+from pytest_tokenbudget.capture.stdlib_sending import Sending, body_follows, played, request_of
+from pytest_tokenbudget.capture.urllib3_body import teed_body
+from pytest_tokenbudget.capture.urllib3_clients import PreparedLibrary
 
 
 def watched(module: ModuleType, client: str) -> tuple[Watched, ...]:
@@ -40,9 +42,6 @@ def _endheaders(
     begun = bool(connection._buffer)  # else the connection says that there is no request
     if not begun or is_being_sent() or threading.current_thread().name.startswith(OWN_THREADS):
         return original(connection, message_body, **options)
-    from pytest_tokenbudget.capture.stdlib_sending import Sending, body_follows, request_of
-    from pytest_tokenbudget.capture.urllib3_clients import PreparedLibrary
-
     request = request_of(connection, message_body)
     in_flight = in_flight_request(PreparedLibrary(client), connection, request, streamed=True, below=True)
     if in_flight is None:
@@ -75,9 +74,6 @@ def _getresponse(
     sending = under_way.pop(connection, None)
     if sending is None:
         return original(connection)
-    from pytest_tokenbudget.capture.stdlib_sending import played
-    from pytest_tokenbudget.capture.urllib3_body import teed_body
-
     in_flight = sending.in_flight
     try:
         with in_flight.resumed():
