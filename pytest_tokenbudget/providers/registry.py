@@ -29,11 +29,13 @@ class CommonFormats(FormatGroup):
         from pytest_tokenbudget.providers.bedrock_converse import BedrockConverse
         from pytest_tokenbudget.providers.bedrock_invoke import BedrockAgents, BedrockInvoke
         from pytest_tokenbudget.providers.cohere import CohereChatV1, CohereChatV2, CohereEmbed, CohereGenerate
-        from pytest_tokenbudget.providers.google_beside_generate import GoogleEmbed, GoogleInteractions, VertexPredict
+        from pytest_tokenbudget.providers.google_embed import GoogleEmbed, VertexPredict
         from pytest_tokenbudget.providers.google_generate import GoogleGenerate
+        from pytest_tokenbudget.providers.google_interactions import GoogleInteractions
         from pytest_tokenbudget.providers.mistral_conversations import MistralConversations
         from pytest_tokenbudget.providers.ollama import OllamaChat, OllamaEmbed, OllamaGenerate
-        from pytest_tokenbudget.providers.openai_beside_chat import OpenAICompletions, OpenAIEmbeddings
+        from pytest_tokenbudget.providers.openai_completions import OpenAICompletions
+        from pytest_tokenbudget.providers.openai_embeddings import OpenAIEmbeddings
         from pytest_tokenbudget.providers.openai_responses import (
             OpenAIResponses,
             OpenAIResponsesCompact,
@@ -75,7 +77,7 @@ class RareFormats(FormatGroup):
     def formats(self) -> tuple[WireFormat, ...]:  # type: ignore[override]  # imported when it is asked for
         """The formats in the order in which they are asked."""
         from pytest_tokenbudget.providers.contrib import CONTRIB_FORMATS
-        from pytest_tokenbudget.providers.openai_beside_chat import OpenAIPlatform
+        from pytest_tokenbudget.providers.openai_platform import OpenAIPlatform
 
         return (*CONTRIB_FORMATS, OpenAIPlatform())
 

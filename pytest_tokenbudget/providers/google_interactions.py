@@ -1,16 +1,14 @@
-"""Google's APIs beside ``generateContent``: interactions, ``embedContent`` of the Gemini API, and Vertex AI's ``predict``."""
+"""Google's Interactions API."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from pytest_tokenbudget.providers.billing import billed, modality_tokens
-from pytest_tokenbudget.providers.google_generate import GoogleFormat
 from pytest_tokenbudget.providers.http_message import Request, Response
 from pytest_tokenbudget.providers.inline_media import inline_file, inline_image
 from pytest_tokenbudget.providers.loose import added, as_dict, as_str, compact, count, dicts
 from pytest_tokenbudget.providers.prompt_parts import (
-    embedding_prompt,
     function_tool,
     has_sealed_reasoning,
     kept,
@@ -18,8 +16,8 @@ from pytest_tokenbudget.providers.prompt_parts import (
     turn,
     with_names,
 )
-from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat, has
-from pytest_tokenbudget.records.call import Operation, Usage
+from pytest_tokenbudget.providers.wire_format import Endpoint, ResponseAccumulator, WireFormat
+from pytest_tokenbudget.records.call import Usage
 from pytest_tokenbudget.records.prompt import (
     File,
     Image,
@@ -35,7 +33,7 @@ from pytest_tokenbudget.records.prompt import (
 )
 
 
-def _interaction_prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
+def _prompt(body: dict[str, Any], model: str, api: str) -> Prompt:
     """Read what an interaction asks: ``input`` is a text, a list of parts, or a list of turns."""
     messages: list[Message] = []
     if body.get("system_instruction"):
@@ -137,7 +135,7 @@ class GoogleInteractions(WireFormat):
     api = "google.interactions"
     provider = "gcp.gemini"
     endpoints = (Endpoint("call", r"/interactions$", when=_asks_interaction),)
-    read_prompt = staticmethod(_interaction_prompt)
+    read_prompt = staticmethod(_prompt)
 
     def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
         """Gather from an interaction, or from the events of a stream."""
@@ -164,70 +162,3 @@ class GoogleInteractions(WireFormat):
                     _step(step, index, accumulator)
             else:
                 _event(document, index, accumulator)
-
-
-class GoogleEmbed(GoogleFormat):
-    """``embedContent`` and ``batchEmbedContents``."""
-
-    api = "google.embed_content"
-    operation = "embeddings"
-    provider = "gcp.gemini"
-    endpoints = (
-        Endpoint("call", r":(embedContent|batchEmbedContents)$"),
-        Endpoint("batch", r":asyncBatchEmbedContent$", when=has("batch", "requests")),
-    )
-    read_prompt = staticmethod(embedding_prompt)
-
-    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
-        """Gather from the one document."""
-        for document in response.documents:
-            accumulator.read = accumulator.read or "embedding" in document or "embeddings" in document
-            accumulator.note_error(document.get("error"))
-            usage = as_dict(document.get("usageMetadata"))
-            accumulator.usage = Usage(input_tokens=count(usage.get("promptTokenCount")))
-
-
-def _embeds_texts(request: Request) -> bool:
-    """Instances that have ``content``; other models of ``predict`` are no language models."""
-    return any("content" in item or "messages" in item for item in dicts((request.body or {}).get("instances")))
-
-
-class VertexPredict(GoogleFormat):
-    """Vertex AI's ``predict`` where it embeds texts, or where PaLM of old completes them."""
-
-    api = "google.predict_embed"
-    operation = "embeddings"
-    provider = "gcp.vertex_ai"
-    endpoints = (Endpoint("call", r":predict$", when=_embeds_texts),)
-    read_prompt = staticmethod(embedding_prompt)
-
-    def parse(self, response: Response, accumulator: ResponseAccumulator) -> None:
-        """Gather the tokens of each text."""
-        for index, document in enumerate(response.documents):
-            accumulator.note_error(document.get("error"))
-            metadata = as_dict(as_dict(document.get("metadata")).get("tokenMetadata"))
-            if metadata:
-                _completion(document, metadata, index, accumulator)
-                continue
-            held = [as_dict(item.get("embeddings")) for item in dicts(document.get("predictions"))]
-            accumulator.read = accumulator.read or bool(held)
-            counts = [count(as_dict(item.get("statistics")).get("token_count")) for item in held]
-            accumulator.usage = Usage(input_tokens=added(*counts))
-
-    def operation_of(self, request: Request, response: Response) -> Operation:
-        """An answer that tells output tokens is a completion."""
-        told = any("tokenMetadata" in as_dict(document.get("metadata")) for document in response.documents)
-        return "text_completion" if told else self.operation
-
-
-def _completion(
-    document: dict[str, Any], metadata: dict[str, Any], index: int, accumulator: ResponseAccumulator
-) -> None:
-    accumulator.read = True
-    for prediction in dicts(document.get("predictions")):
-        accumulator.text(prediction.get("content"), index)
-        accumulator.texts_in(prediction.get("candidates"), index, "content")
-    accumulator.usage = Usage(
-        input_tokens=count(as_dict(metadata.get("inputTokenCount")).get("totalTokens")),
-        output_tokens=count(as_dict(metadata.get("outputTokenCount")).get("totalTokens")),
-    )
