@@ -252,21 +252,20 @@ def essential(records: Records, scope: Scope) -> tuple[dict[str, MetricRecord], 
     Returns:
         The records that must be stored, and the origins of left out records that their rule does not give.
     """
-    rules, tokens = rules_of(scope.stages, scope.at_speed), tokens_of(scope)
+    tokens = tokens_of(scope)
     known = dict(records.items())
-    for key, rule in rules.items():
-        if key not in known and (found := _given(key, rule, known.get, records, tokens)) is not None:
-            known[key] = found
     left_out: dict[str, MetricRecord] = {}
-    for key, rule in rules.items():
-        if key not in known:
-            continue
-        if rule.operation != "rest":
+    for key, rule in rules_of(scope.stages, scope.at_speed).items():
+        is_rest = rule.operation == "rest"
+        if key not in known or not is_rest:
             derived = _given(key, rule, known.get, records, tokens)
-            if derived is not None and _same(known[key], derived):
+            if derived is None:
+                continue
+            actual = known.setdefault(key, derived)
+            if not is_rest and _same(actual, derived):
                 left_out[key] = derived
-        elif rule.of[1].endswith("own_time"):
-            left_out |= _larger_time(known, measured=rule.of[0], model=key, own=rule.of[1])
+        if is_rest and key.endswith("own_time"):
+            left_out |= _larger_time(known, measured=rule.of[0], model=rule.of[1], own=key)
     kept = {key: record for key, record in known.items() if key not in left_out}
     return kept, _other_origins(known, left_out)
 

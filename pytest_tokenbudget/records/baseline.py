@@ -52,7 +52,7 @@ class MetricRecord:
     @property
     def values(self) -> Session:
         """All stored values, oldest session first."""
-        return tuple(chain.from_iterable(self.sessions))
+        return self.sessions[0] if len(self.sessions) == 1 else tuple(chain.from_iterable(self.sessions))
 
 
 @dataclass(frozen=True, slots=True)
