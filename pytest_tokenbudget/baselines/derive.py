@@ -246,8 +246,9 @@ def _given(key: str, rule: Rule, find: Find, stored: Records, tokens: Records) -
 def essential(records: Records, scope: Scope) -> tuple[dict[str, MetricRecord], dict[str, Number | None]]:
     """Leave out the records that :class:`Completed` gives back.
 
-    What follows from the records is added first. A rule may need a figure that is not among them, but that follows
-    from them: without it the file would hold more than the same file holds after it was read and written again.
+    What follows from the records is added on the way. A rule may need a figure that is not among them, but that follows
+    from them, and it sees each figure as it will be read: else the file would hold more than the same file holds after
+    it was read and written again.
 
     Returns:
         The records that must be stored, and the origins of left out records that their rule does not give.
@@ -256,34 +257,51 @@ def essential(records: Records, scope: Scope) -> tuple[dict[str, MetricRecord], 
     known = dict(records.items())
     left_out: dict[str, MetricRecord] = {}
     for key, rule in rules_of(scope.stages, scope.at_speed).items():
-        is_rest = rule.operation == "rest"
-        if key not in known or not is_rest:
-            derived = _given(key, rule, known.get, records, tokens)
-            if derived is None:
-                continue
-            actual = known.setdefault(key, derived)
-            if not is_rest and _same(actual, derived):
-                left_out[key] = derived
-        if is_rest and key.endswith("own_time"):
+        if rule.operation != "rest":
+            left_out |= _if_given(known, key, _given(key, rule, known.get, records, tokens))
+            continue
+        if key not in known and (found := _given(key, rule, known.get, records, tokens)) is not None:
+            known[key] = found
+        if key.endswith("own_time"):
             left_out |= _larger_time(known, measured=rule.of[0], model=rule.of[1], own=key)
     kept = {key: record for key, record in known.items() if key not in left_out}
     return kept, _other_origins(known, left_out)
 
 
-def _larger_time(known: Records, *, measured: str, model: str, own: str) -> dict[str, MetricRecord]:
+def _if_given(known: dict[str, MetricRecord], key: str, derived: MetricRecord | None) -> dict[str, MetricRecord]:
+    """Give the record that a rule derives if it is what is there. The rules after it see what will be read.
+
+    A value that never varied may have been seen in several samples; where a rule gives it, it is read once.
+    """
+    if derived is None:
+        return {}
+    actual = known.setdefault(key, derived)
+    if actual.sessions != derived.sessions:
+        if len(derived.values) > 1 or set(actual.values) != set(derived.values):
+            return {}
+        known[key] = MetricRecord(derived.sessions, actual.origin)
+    return {key: derived}
+
+
+def _larger_time(known: dict[str, MetricRecord], *, measured: str, model: str, own: str) -> dict[str, MetricRecord]:
     """Give those of the model's time and the agent's own that follow from what is left."""
     if not {measured, model, own} <= known.keys():
         return {}
-    whole, model_time, own_time = known[measured], known[model], known[own]
-    by_own = _difference(whole, own_time)
-    own_tells = by_own is not None and _same(model_time, by_own)
-    if not own_tells or sum(own_time.values) > sum(model_time.values):
-        by_model = _difference(whole, model_time)
-        if by_model is not None and _same(own_time, by_model):
-            return {own: by_model}
-    if by_own is None or not own_tells:
-        return {}
-    return {model: by_own} if any(own_time.values) else {model: by_own, own: ZERO}
+    whole = known[measured]
+    nothing = not any(known[own].values)
+    by_own = _if_given(known, model, _difference(whole, ZERO if nothing else known[own]))
+    if not by_own or _total(known[own]) > _total(known[model]):
+        by_model = _if_given(known, own, _difference(whole, known[model]))
+        if by_model:
+            # As it will be read, the agent's own time may tell what it did not tell with more values.
+            by_own = _if_given(known, model, _difference(whole, known[own]))
+            if not by_own or _total(known[own]) > _total(known[model]):
+                return by_model
+    return by_own | {own: ZERO} if by_own and nothing else by_own
+
+
+def _total(record: MetricRecord) -> Number:
+    return sum(record.values)
 
 
 def _other_origins(known: Records, derived: Records) -> dict[str, Number | None]:
@@ -294,13 +312,6 @@ def _other_origins(known: Records, derived: Records) -> dict[str, Number | None]
         if (origin := known[key].origin) != record.origin
         and (origin is None or record.origin is None or not math.isclose(origin, record.origin, rel_tol=1e-9))
     }
-
-
-def _same(actual: MetricRecord, derived: MetricRecord) -> bool:
-    """Tell whether a rule gives what is there. A value that never varied may have been seen in several samples."""
-    if actual.sessions == derived.sessions:
-        return True
-    return len(derived.values) == 1 and set(actual.values) == set(derived.values)
 
 
 def complete_pooled(pooled: Records, scope: Scope, origins: Origins) -> dict[str, MetricRecord]:
@@ -350,9 +361,10 @@ def combine(records: Sequence[MetricRecord | None], function: Callable[..., Numb
     Returns:
         The record of the results; ``None`` where a record is missing, the shapes differ or a result is missing.
     """
-    columns: list[Any] = [record.sessions for record in records if record is not None]
-    if not columns or len(columns) < len(records):
+    found = [record for record in records if record is not None]
+    if not found or len(found) < len(records):
         return None
+    columns: list[Any] = [record.sessions for record in found]
     shapes = [tuple(map(len, sessions)) for sessions in columns]
     if shapes.count(shapes[0]) < len(shapes):
         varying = {
@@ -370,7 +382,7 @@ def combine(records: Sequence[MetricRecord | None], function: Callable[..., Numb
     results: Any = tuple(tuple(map(function, *sessions)) for sessions in zip(*columns, strict=True))
     if None in chain.from_iterable(results):
         return None
-    origins = [record.origin for record in records if record is not None]
+    origins = [record.origin for record in found]
     return MetricRecord(results, None if None in origins else function(*origins))
 
 

@@ -288,7 +288,7 @@ def _own_count(name: str, scope: str, inside: Iterable[str], metrics: Mapping[st
     left = 0
     for stage, sign in ((scope, 1), *((path, -1) for path in inside)):
         record = metrics.get(key_of(stage, name))
-        if record is None or len(values := set(record.values)) != 1 or not float(value := values.pop()).is_integer():
+        if record is None or len(set(record.values)) != 1 or not float(value := record.values[0]).is_integer():
             return None
         left += sign * int(value)
     return left if left >= 0 else None

@@ -140,6 +140,28 @@ def test_what_follows_from_a_figure_that_follows_is_not_stored(
     assert_read_back({"t": BaselineEntry(metrics=metrics, composition={"main": StageComposition(0, parts)})})
 
 
+@given(data=st.data(), stage=st.sampled_from(["main", "worker"]), own_share=st.sampled_from([0.0, 0.01, 0.5, 0.9]))
+def test_a_file_keeps_its_form_when_it_is_read_and_written_again(
+    data: st.DataObject, stage: str, own_share: float
+) -> None:
+    """However often a value that never varied was seen: a diff of the file shows only what changed."""
+    own_time = round(4 * own_share, 2)
+    values = {
+        "input_tokens": 100, "output_tokens": 7, "total_tokens": 107, "system_tokens": 100, "calls": 1,
+        "latency": 4.0, "measured_latency": 4.0, "model_time": 4.0 - own_time, "own_time": own_time,
+        "latency_per_output_token": (4.0 - own_time) / 7,
+    }  # fmt: skip
+    seen = st.lists(st.integers(1, 3), min_size=1, max_size=2)
+    metrics = {
+        key: MetricRecord(tuple((value,) * count for count in data.draw(seen)), value)
+        for name, value in values.items()
+        for key in (name, f"{stage}.{name}")
+        if data.draw(st.booleans())
+    }
+    part = PartTotal("system", "", 100, 1, 1, 100, "aa")
+    assert_read_back({"t": BaselineEntry(metrics, composition={stage: StageComposition(1, (part,), output_tokens=7)})})
+
+
 def assert_read_back(entries: dict[str, BaselineEntry]) -> bytes:
     """Every record is there again with its values, further ones follow from them, and writing again gives the same bytes."""
     written = dump(entries)
