@@ -47,8 +47,10 @@ def with_visible_escapes(document: str) -> str:
     Args:
         document: JSON with line ends between its values.
     """
-    hidden = {ord(char): json.dumps(char)[1:-1] for char in set(document) if char != "\n" and not _visible(char)}
-    return document.translate(hidden).replace("##[", "#\\u0023[")
+    if not document.isascii() or not document.replace("\n", "").isprintable():
+        hidden = {ord(char): json.dumps(char)[1:-1] for char in set(document) if char != "\n" and not _visible(char)}
+        document = document.translate(hidden)
+    return document.replace("##[", "#\\u0023[")
 
 
 def _visible(char: str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from json.encoder import encode_basestring as quoted
 from typing import Any
 
@@ -37,8 +38,9 @@ def to_document(entry: BaselineEntry) -> Document:
     metrics, origins = derive.essential(entry.metrics, scope)
     pooled, pooled_origins = derive.essential_pooled(entry.pooled, scope)
     origins |= pooled_origins
-    for records in (metrics, pooled):
-        origins |= {key: record.origin for key, record in records.items() if record.origin != mean(record.sessions[0])}
+    for key, record in chain(metrics.items(), pooled.items()):
+        if record.origin != mean(record.sessions[0]):
+            origins[key] = record.origin
     rows = _rows(metrics)
     nothing = dict.fromkeys(("",) if scope.single else scope.stages, 0)
     zero = {
@@ -348,10 +350,11 @@ def _test(test: Mapping[str, Any]) -> str:
 
 
 def _row(name: str, value: Any) -> str:
-    if type(value) in (int, float):
+    if not isinstance(value, dict):
+        # Finite numbers, and lists of them, are the same in JSON.
         return repr(value)
     text = _plain(value)
-    if not isinstance(value, dict) or len(_INDENT) * 4 + len(quoted(name)) + len(text) + 3 <= WIDTH:
+    if len(_INDENT) * 4 + len(quoted(name)) + len(text) + 3 <= WIDTH:
         return text
     return _block([f"{quoted(stage)}: {_plain(value[stage])}" for stage in sorted(value)], depth=5)
 
