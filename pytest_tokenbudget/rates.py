@@ -168,7 +168,9 @@ class Rate:
             if name not in self.extra:
                 return Priced(None, f"no price is known for {name.replace('_', ' ')}")
             total += self._more(name, quantity, counts, billed, int(read))
-        return Priced(float(max(Fraction(0), total) / MILLION))
+        total = max(total, Fraction(0))
+        # Whole numbers are divided as exactly as fractions, and need no common divisor for it.
+        return Priced(total.numerator / (total.denominator * MILLION))
 
     def _more(
         self, name: str, quantity: float, counts: Mapping[str, int | Fraction], billed: BilledUsage, read: int

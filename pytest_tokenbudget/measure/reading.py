@@ -106,14 +106,18 @@ class Reader:
     def _calls(self, recognised: Sequence[_Recognised], origin: float) -> tuple[Call, ...]:
         """The calls and attempts; a request that is sent again after it failed is one more attempt."""
         seen = self._seen(recognised)
-        tries: dict[tuple[str, str, str, bytes | None], int] = {}
+        failures: dict[tuple[str, str, str, bytes | None], int] = {}
         calls: list[Call] = []
         for each in recognised:
             call = self._call(each, origin=origin, compose=True, seen=seen)
-            work = (each.exchange.method, each.exchange.url, call.stage, each.exchange.request_body)
-            attempt = tries.get(work, 0)
-            calls.append(replace(call, attempt=attempt) if attempt else call)
-            tries[work] = 0 if call.succeeded else attempt + 1
+            # Bodies are long: they are looked up only where something failed.
+            if failures or not call.succeeded:
+                work = (each.exchange.method, each.exchange.url, call.stage, each.exchange.request_body)
+                attempt = failures.pop(work, 0)
+                call = replace(call, attempt=attempt) if attempt else call
+                if not call.succeeded:
+                    failures[work] = attempt + 1
+            calls.append(call)
         return tuple(calls)
 
     def read(self, exchange: Exchange, *, origin: float, compose: bool = True) -> Call | Unattributed | None:

@@ -88,6 +88,7 @@ class TestRun:
         self._recorded: str = ""
         self._repeats_in_fresh_processes = (budget.samples_in or context.settings.samples_in) == "process"
         self._asked: Sequence[Call] = ()
+        self._is_compared = context.config.pluginmanager.has_plugin("tokenbudget-arm")
         self._cassette: Path | None = None
         self._overwritten: bytes | None = None
         self._played: Sample | None = None
@@ -218,12 +219,14 @@ class TestRun:
             # Where time is projected, own code takes none of it: it is what really passed.
             own_time = None if traffic.virtual is None else wall
             sample = running.finish(ended=ended, own_time=own_time, before=fixtures, unseen=unseen)
+            # Prompts that nobody will ask for go now, so that no garbage collection looks through them.
+            asked, running.asked = running.asked, ()
+            self._asked = asked if self._cassette is not None or self._is_compared else ()
         except TokenBudgetError as error:
             raise pytest.fail.Exception(str(error), pytrace=False) from None
         finally:
             if collects:
                 gc.enable()
-        self._asked = running.asked
         return sample
 
     def _check_traffic(self, running: RunningSample, traffic: Traffic, error: BaseException | None) -> None:
@@ -276,9 +279,8 @@ class TestRun:
                 self._played = self.samples.pop()
             if self.result is None:
                 self.result = self._judged()
-                is_compared = self.context.config.pluginmanager.has_plugin("tokenbudget-arm")
-                if self._asked and (is_compared or (self._cassette is not None and self.result.causes)):
-                    self.result = self._with_texts(self.result, self._cassette, is_compared=is_compared)
+                if self._asked and (self._is_compared or self.result.causes):
+                    self.result = self._with_texts(self.result, self._asked, self._cassette)
                 if self.result.failed:
                     self._fail(self.result)
 
@@ -365,10 +367,10 @@ class TestRun:
             recorded_cassette=self._recorded,
         )
 
-    def _with_texts(self, result: TestResult, cassette: Path | None, *, is_compared: bool) -> TestResult:
+    def _with_texts(self, result: TestResult, asked: Sequence[Call], cassette: Path | None) -> TestResult:
         """Say which words changed, or hand them over to the command that compares this run with another one."""
-        asked, self._asked = self._asked, ()
-        if is_compared or cassette is None:
+        self._asked = ()
+        if self._is_compared or cassette is None:
             from pytest_tokenbudget.replay.prompt_texts import TextRules, texts_of_calls
 
             return replace(result, texts=texts_of_calls(asked, TextRules.of(self.context.settings)))

@@ -203,13 +203,21 @@ def _resized(part: PartTotal, tokens: int) -> PartTotal:
     """Give a part so many tokens, and scale its other numbers likewise."""
     if tokens == part.tokens:
         return part
-    if not part.tokens:
-        return replace(part, tokens=tokens)
-    largest, repeated, behind = (
-        (2 * number * tokens + part.tokens) // (2 * part.tokens)
-        for number in (part.largest, part.repeated_tokens, part.behind_tokens)
+
+    def scaled(number: int) -> int:
+        return (2 * number * tokens + part.tokens) // (2 * part.tokens) if part.tokens else number
+
+    return PartTotal(
+        part.part,
+        part.name,
+        tokens,
+        part.calls,
+        part.distinct,
+        scaled(part.largest),
+        part.digest,
+        scaled(part.repeated_tokens),
+        scaled(part.behind_tokens),
     )
-    return replace(part, tokens=tokens, largest=largest, repeated_tokens=repeated, behind_tokens=behind)
 
 
 def split(total: int, weights: Sequence[int]) -> list[int]:
