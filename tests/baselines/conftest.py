@@ -129,7 +129,8 @@ def _strategies() -> SimpleNamespace:
         pooled_key = st.builds(
             lambda stage, name: f"{stage}.{name}" if stage else name,
             st.sampled_from(("", *stages)),
-            st.sampled_from(["ttft", "x"]),
+            # A metric has values of samples or of single calls, never both.
+            st.sampled_from(["ttft", "call_latency"]),
         )
         return BaselineEntry(
             metrics=draw(st.dictionaries(key, record | exact, max_size=12)),
