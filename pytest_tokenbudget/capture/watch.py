@@ -89,7 +89,7 @@ def unwatched_clients() -> tuple[str, ...]:
 
 
 def _imported() -> list[ModuleType | None]:
-    """What goes by the name of each family's module."""
+    """Give the module that is imported under each family's name; ``None`` where none is."""
     return [sys.modules.get(family.module) for family in FAMILIES]
 
 

@@ -166,7 +166,7 @@ def _connecting(
 def _sending(
     connections: _Connections, original: Callable[..., Any], client: Any, message: Any, *args: Any, **options: Any
 ) -> Any:
-    """Sync and async clients alike: what an asynchronous one gives is awaited by its caller."""
+    """Note a message that is sent. It serves asynchronous clients too: their caller awaits what is returned."""
     connection = connections.of(client)
     if connection is not None:
         connection.sent(message)

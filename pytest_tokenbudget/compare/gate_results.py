@@ -177,7 +177,7 @@ class _Gates:
         return True
 
     def is_unmoved(self, gate: Gate) -> bool:
-        """Tell at a glance that a gate holds and has nothing to say; one of which that is not seen is to be judged."""
+        """Tell whether a gate plainly holds and has nothing to say. Where it answers no, the gate is judged in full."""
         given, metric = self._given, gate.metric
         spec = given.table[metric.name]
         if spec.name == PROVIDER_PACE or is_tool_metric(spec.name) or given.entry is None:
@@ -280,7 +280,7 @@ class _Gates:
         )
 
     def _kind(self, spec: MetricSpec, entry: BaselineEntry) -> Kind:
-        """What kind of values a metric has in this run."""
+        """Give the kind of values that a metric has in this run."""
         if is_tool_metric(spec.name):
             return "exact"  # the code alone decides the schema of a tool
         # Of times both sides must be projected; the agent's own code is measured on the real clock always.
@@ -335,7 +335,7 @@ class _Gates:
         return "counted" if "counted" in (known.read, known.written) else known.read or known.written
 
     def _known(self, stage: str) -> _Facts:
-        """What the gates of a stage are judged by, worked out once."""
+        """Give the facts that the gates of a stage share, worked out once."""
         scope, given, entry = self._scope(stage), self._given, self._given.entry
         if scope not in self._facts:
             answering, part = WhoAnswers(), None

@@ -62,7 +62,7 @@ def _is_less(gate: Gate, value: Number, base: Number) -> bool:
 
 
 def _gains(metric: Metric, spec: MetricSpec, samples: Sequence[Sample], entry: BaselineEntry) -> dict[str, Number]:
-    """What other stages gained in a metric, in its unit."""
+    """Give the amount that other stages gained in a metric, in its unit."""
     gains: dict[str, Number] = {}
     for stage in _unrelated(metric.stage, samples, entry):
         other = Metric(stage, metric.name)

@@ -105,7 +105,7 @@ def stages_of(tests: Sequence[TestEvidence]) -> Iterator[SuiteStage]:
 
 
 def by_name(carried: Iterable[Carried]) -> dict[str, list[Carried]]:
-    """What tests carry, by the name of the tool."""
+    """Give the schemas that tests carry, by the name of the tool."""
     found: dict[str, list[Carried]] = {}
     for one in carried:
         found.setdefault(one.part.name, []).append(one)

@@ -247,7 +247,7 @@ class _Recognised:
     found: ReadExchange
 
     def prompt(self) -> Prompt | None:
-        """What was asked."""
+        """The prompt of the request."""
         return self.found.classified.prompt()
 
     def known(self, origin: float) -> dict[str, Any]:

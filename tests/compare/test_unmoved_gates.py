@@ -1,4 +1,4 @@
-"""Gates that are seen to hold without statistics hold, and have nothing to say, where each of them is judged by all of it."""
+"""Gates that plainly hold need no statistics: judging them in full gives the same verdict and nothing to say."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def test_what_is_seen_without_statistics_is_what_they_say(run: GateInput) -> Non
         assert gate == other
 
 
-def test_a_run_that_is_its_baseline_again_is_seen_at_a_glance() -> None:
+def test_a_run_that_is_its_baseline_again_needs_no_result() -> None:
     """Nothing is judged, and so nothing is made, for the usual test: a call, its default gates and a limit."""
     entry = BaselineEntry(
         metrics={Metric(stage, name).key: MetricRecord(((3,),), 3) for stage in ("", "main") for name in _NAMES},
